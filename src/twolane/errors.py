@@ -1,0 +1,229 @@
+"""Every exception of the library, and the three verdicts a record can get.
+
+Nothing here is compiled and nothing here talks to Kafka: the lanes, the encoders and the users all import it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+if TYPE_CHECKING:
+    from twolane.records import BatchMetadata
+
+VALUE_LENGTH = 40
+
+
+def shown(value: object, length: int = VALUE_LENGTH) -> str:
+    """Return ``repr(value)``, cut to `length` characters, for error messages."""
+    try:
+        # A slice first: the repr of a 100 MB value is not worth making to show 40 characters of it.
+        text = repr(value[: length + 1] if isinstance(value, (bytes, bytearray, str)) else value)
+    except Exception:  # noqa: BLE001 - a value whose repr fails is still a value to report
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+class Verdict(enum.Enum):
+    """What is known of a record that was handed over.
+
+    Attributes
+    ----------
+    WRITTEN
+        The brokers acknowledged it; its offset is known.
+    NOT_WRITTEN
+        It is not in the log and will not be.
+    UNKNOWN
+        It may be in the log: the answer was lost, late, or no proof either way.
+    """
+
+    WRITTEN = "written"
+    NOT_WRITTEN = "not written"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class TwolaneError(Exception):
+    """Base class of every exception that the library raises on purpose."""
+
+
+class ConfigError(TwolaneError, ValueError):
+    """A setting is unknown, has a wrong value, or breaks what the lane promises.
+
+    Attributes
+    ----------
+    key : str or None
+        The setting, as the dotted librdkafka name.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class LibraryError(TwolaneError, ImportError):
+    """librdkafka was not found, has the wrong version, or lacks a function."""
+
+
+class SerializationError(TwolaneError, ValueError):
+    """A value cannot be turned into record bytes. Nothing of the call was sent.
+
+    Parameters
+    ----------
+    reason : str
+        What was expected and what was found.
+    index : int, optional
+        Row of the batch, from 0.
+    field : str, optional
+        Path of the field, such as ``"address.lines[2]"``.
+    value : object, optional
+        The offending value; the message shows at most 40 characters of its repr.
+    topic : str, optional
+        Filled in by the producers.
+
+    Attributes
+    ----------
+    index, field, topic
+        As given.
+    """
+
+    _what = "cannot serialize"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        index: int | None = None,
+        field: str | None = None,
+        value: Any = ...,
+        topic: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.index = index
+        self.field = field
+        self.topic = topic
+        self.value_text = None if value is ... else shown(value)
+
+    def __str__(self) -> str:
+        where = [
+            text
+            for text in (
+                f"topic {self.topic!r}" if self.topic is not None else "",
+                f"record {self.index}" if self.index is not None else "",
+                f"field {self.field!r}" if self.field is not None else "",
+            )
+            if text
+        ]
+        place = f" ({', '.join(where)})" if where else ""
+        value = f", got {self.value_text}" if self.value_text is not None else ""
+        return f"{self._what}{place}: {self.reason}{value}"
+
+
+class TimestampError(SerializationError):
+    """A time is missing, out of range or ambiguous. Nothing of the call was sent."""
+
+    _what = "no usable timestamp"
+
+
+class QueueFullError(TwolaneError, BufferError):
+    """The throughput lane's window is full and ``on_full="raise"``.
+
+    Attributes
+    ----------
+    index : int
+        The first record of the call that was not accepted; those before it were.
+    delivery : BatchDelivery or None
+        Of the accepted records of a batch call.
+    """
+
+    def __init__(self, message: str, *, index: int = 0, delivery: Any = None) -> None:
+        super().__init__(message)
+        self.index = index
+        self.delivery = delivery
+
+
+class ClosedProducerError(TwolaneError, RuntimeError):
+    """The producer is closed, or was closed while the call waited."""
+
+
+class ForkedProducerError(TwolaneError, RuntimeError):
+    """The producer belongs to the parent process: make a new one after ``fork()``."""
+
+
+class DeliveryError(TwolaneError, KafkaException):
+    """A record was not acknowledged.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        Not written, or unknown.
+    topic, partition : str, int or None
+        Where it was sent; None where no partition was chosen yet.
+    index : int
+        Row in its call, 0 for a single record.
+    possible_offset : int or None
+        Where the record stands if it was written, when the broker told (for instance with REQUEST_TIMED_OUT).
+    error : confluent_kafka.KafkaError
+        Code, name, ``retriable()``, ``fatal()``; also ``args[0]``, as with confluent-kafka's exceptions.
+    """
+
+    def __init__(
+        self,
+        error: KafkaError,
+        *,
+        verdict: Verdict,
+        topic: str | None = None,
+        partition: int | None = None,
+        index: int = 0,
+        possible_offset: int | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(error)
+        self.error = error
+        self.verdict = verdict
+        self.topic = topic
+        self.partition = partition
+        self.index = index
+        self.possible_offset = possible_offset
+        self.detail = detail
+
+    def __str__(self) -> str:
+        place = f"topic {self.topic!r}"
+        if self.partition is not None and self.partition >= 0:
+            place += f" partition {self.partition}"
+        text = self.detail or self.error.str()
+        offset = f"; possible offset {self.possible_offset}" if self.possible_offset is not None else ""
+        return f"{place}, record {self.index}: {self.verdict} ({self.error.name()}: {text}{offset})"
+
+
+class BatchError(DeliveryError):
+    """Records of a batch were not acknowledged.
+
+    Attributes
+    ----------
+    index : int
+        The first record of the call that was not written.
+    metadata : BatchMetadata
+        Every record: partition, offset where written, error and verdict where not.
+    """
+
+    def __init__(self, error: KafkaError, *, metadata: BatchMetadata, **details: Any) -> None:
+        super().__init__(error, **details)
+        self.metadata = metadata
+
+    @property
+    def written(self) -> int:
+        """Number of records of the call that were acknowledged."""
+        return self.metadata.written
+
+    def __str__(self) -> str:
+        return f"{self.written} of {len(self.metadata)} records written; first failure: {super().__str__()}"
+
+
+class FatalProducerError(DeliveryError):
+    """librdkafka declared the producer unusable (an idempotence or transaction error): close it, make a new one."""

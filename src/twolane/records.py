@@ -1,0 +1,89 @@
+"""What a producer reports of records: the words of Kafka's own RecordMetadata."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from twolane.errors import DeliveryError
+
+
+class TimestampType(enum.IntEnum):
+    """Whose clock a record's timestamp is (the numbers are librdkafka's ``rd_kafka_timestamp_type_t``)."""
+
+    NOT_AVAILABLE = 0
+    CREATE_TIME = 1
+    LOG_APPEND_TIME = 2
+
+
+class RecordMetadata(NamedTuple):
+    """Where and when one acknowledged record stands in the log.
+
+    Attributes
+    ----------
+    topic : str
+    partition : int
+    offset : int or None
+        None where the broker told none (``acks=0``).
+    timestamp : int or None
+        Milliseconds since the epoch, as the broker keeps it.
+    timestamp_type : TimestampType
+        CREATE_TIME: the producer's; LOG_APPEND_TIME: the broker's (topic setting ``message.timestamp.type``).
+    """
+
+    topic: str
+    partition: int
+    offset: int | None
+    timestamp: int | None
+    timestamp_type: TimestampType
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BatchMetadata:
+    """What became of every record of one ``send_batch()`` call.
+
+    Attributes
+    ----------
+    topic : str
+    partitions : ndarray of int32, shape (n,)
+        Chosen partition of each record.
+    offsets : ndarray of int64, shape (n,)
+        Offset of each record, -1 where it was not written (or ``acks=0``).
+    written : int
+        Records acknowledged.
+    failures : sequence of DeliveryError
+        One for each record that was not, in the order of their ``index``.
+    latency : float
+        Seconds from the call to the last report.
+    timestamp_type : TimestampType
+        Of the records written; LOG_APPEND_TIME where the topic says so.
+    log_append_times : ndarray of int64, shape (n,), or None
+        The broker's milliseconds where `timestamp_type` is LOG_APPEND_TIME; else the CreateTime sent stands in the log.
+    """
+
+    topic: str
+    partitions: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    written: int
+    failures: Sequence[DeliveryError]
+    latency: float
+    timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
+    log_append_times: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.partitions)
+
+    @property
+    def failed(self) -> int:
+        """Records without an acknowledgement: ``len(self) - self.written``."""
+        return len(self) - self.written
+
+    def __repr__(self) -> str:
+        return f"BatchMetadata(topic={self.topic!r}, records={len(self)}, written={self.written}, failed={self.failed})"
