@@ -22,6 +22,7 @@ cdef class Feed:
     cdef rd_kafka_vu_t* shared              # VTYPE_HEADER entries that every record gets
     cdef int n_shared
     cdef int64_t shared_size                # of those headers, on the wire
+    cdef int64_t* each_size                 # of `each`, on the wire; NULL without it
     cdef list each                          # per record: tuple of (name, value) bytes, or None; else None
     cdef rd_kafka_headers_t** ready         # made from `each` just before the records go; an entry is NULL once taken
     cdef tuple _owners

@@ -32,6 +32,7 @@ cdef class Feed:
         self.keys = NULL
         self.shared = NULL
         self.ready = NULL
+        self.each_size = NULL
         self.n_shared = 0
         self.shared_size = 0
 
@@ -39,6 +40,7 @@ cdef class Feed:
         cdef const int64_t[::1] times
         cdef const int32_t[::1] places
         cdef bytes name, value
+        cdef Py_ssize_t i
         if self.values != NULL:
             raise RuntimeError("a Feed is filled once")
         self.n = values.column.n if n is None else n
@@ -73,6 +75,12 @@ cdef class Feed:
             if len(headers) != self.n:
                 raise ValueError(f"headers: {len(headers)} for {self.n} records")
             self.each = headers
+            self.each_size = <int64_t*>calloc(max(self.n, 1), sizeof(int64_t))
+            if self.each_size == NULL:
+                raise MemoryError()
+            for i in range(self.n):
+                for name, value in headers[i] or ():
+                    self.each_size[i] += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
         elif headers:
             self.shared = <rd_kafka_vu_t*>calloc(len(headers), sizeof(rd_kafka_vu_t))
             if self.shared == NULL:
@@ -89,6 +97,7 @@ cdef class Feed:
     def __dealloc__(self):
         cdef Py_ssize_t i
         free(self.shared)
+        free(self.each_size)
         if self.ready != NULL:
             for i in range(self.n):
                 if self.ready[i] != NULL:
@@ -118,10 +127,12 @@ cdef class Feed:
         return 0
 
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
-        """Worst-case bytes of record ``i`` in a MessageSet, without its own headers. GIL: not needed."""
+        """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
         cdef int64_t size = RECORD_OVERHEAD + self.shared_size + span_at(self.values, i).size
         if self.keys != NULL:
             size += span_at(self.keys, i).size
+        if self.each_size != NULL:
+            size += self.each_size[i]
         return size
 
     def __len__(self):
