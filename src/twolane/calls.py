@@ -16,8 +16,9 @@ from twolane.batch import EncodedBatch
 from twolane.client.feed import Feed
 from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
-from twolane.encoding.columns import as_table, int32_column
-from twolane.encoding.timestamps import pack_timestamps
+from twolane.encoding.byte_columns import bytes_source, int32_column
+from twolane.encoding.columns import as_table
+from twolane.encoding.timestamps import timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
 from twolane.headers import Header, batch_headers, wire_size
 from twolane.serializers import Bytes
@@ -201,21 +202,16 @@ def prepare(
         n = len(bound)
         bound_keys = None
         if keys is not None:
-            bound_keys = Bytes().bind(_column_or(keys, table, values, "keys"))
-            if not getattr(bound_keys, "is_constant", False) and len(bound_keys) != n:
-                raise SerializationError(f"{len(bound_keys)} keys for {n} records", field="keys")
+            bound_keys = bytes_source(_column_or(keys, table, values, "keys"), n, field="keys")
         times: Any = now_ms()
         if timestamps is not None:
-            times = pack_timestamps(_column_or(timestamps, table, values, "timestamps"))
-            if times.size == 1 and np.ndim(times) == 0:
-                times = int(times)
-            elif times.shape != (n,):
-                raise SerializationError(f"{times.size} timestamps for {n} records", field="timestamps")
+            times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")
         places: Any = None
         if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, bool):
             places = int(partitions)
         elif partitions is not None:
-            places = int32_column(_column_or(partitions, table, values, "partitions"), n, "partitions")
+            # Whatever does not exist in the topic is refused below, with the topic's own count.
+            places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
         ready_headers = batch_headers(headers, n)
     except SerializationError as error:
         error.topic = topic

@@ -119,7 +119,7 @@ cdef class ChunkSender:
                     self._purged = True
                     with nogil:
                         rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
-                wait_ms = SLICE_MS if self._purged else max(0, min(SLICE_MS, <int>((deadline - now) * 1000) + 1))
+                wait_ms = SLICE_MS if self._purged else <int>max(0.0, min(<double>SLICE_MS, (deadline - now) * 1000 + 1))
                 with nogil:
                     self._delivery.serve(wait_ms)
                 try:

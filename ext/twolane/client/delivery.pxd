@@ -84,6 +84,7 @@ cdef class Delivery:
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef void lock(self) noexcept nogil
     cdef void unlock(self) noexcept nogil
+    cdef list _take(self, Slot* slot)
     cdef void _announce(self, Slot* slot) noexcept nogil
     cdef void _announce_all(self) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil

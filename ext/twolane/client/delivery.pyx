@@ -366,6 +366,60 @@ cdef class Delivery:
             "delivery_events": now.requests,
         }
 
+    @property
+    def has_work(self):
+        """bool: whether callbacks, finished slots or notes wait for a thread with the GIL."""
+        return load(&self.python_work) > 0
+
+    def take_finished(self):
+        """Return the numbers of the slots that finished since the last call. Also resets `has_work`."""
+        cdef int64_t i
+        taken = []
+        self.lock()
+        try:
+            self.python_work = 0
+            for i in range(self._n_finished):
+                taken.append(self._finished[i])
+            self._n_finished = 0
+        finally:
+            self.unlock()
+        return taken
+
+    def take_callbacks(self):
+        """Return and forget the reports of records sent with a callback, as ``outcome.take_reports()`` does."""
+        return self._take(&self._callback)
+
+    def take_failures(self):
+        """Return and forget the failures of records that nobody waits for: (reports, how many were not kept)."""
+        dropped = self._counted.reports_dropped
+        self._counted.reports_dropped = 0
+        return self._take(&self._counted), dropped
+
+    cdef list _take(self, Slot* slot):
+        cdef Report* reports
+        cdef Report* report
+        cdef int64_t i, n
+        self.lock()
+        reports, n = slot.reports, slot.n_reports
+        slot.reports = NULL
+        slot.n_reports = 0
+        slot.reports_room = 0
+        self.unlock()
+        taken = []
+        try:
+            for i in range(n):
+                report = &reports[i]
+                taken.append((report.index, report.error, report.verdict, report.partition, report.offset,
+                              report.timestamp, report.timestamp_type))
+        finally:
+            free(reports)
+        return taken
+
+    def wake(self):
+        """Make a thread that waits in ``poll()`` return early (``rd_kafka_queue_yield``)."""
+        self.handle.ensure_open()
+        rd.queue_yield(self.handle.queue)
+
     def take_notes(self):
         """Return and forget the log lines, errors and statistics kept since the last call."""
         taken = []

@@ -183,7 +183,7 @@ cdef class Handle:
         cdef double deadline = time.monotonic() + timeout
         self.ensure_open()
         while True:
-            step_ms = max(1, min(900, <int>((deadline - time.monotonic()) * 1000)))
+            step_ms = <int>max(1.0, min(900.0, (deadline - time.monotonic()) * 1000))
             with nogil:
                 error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
             if error != RD_KAFKA_RESP_ERR__TIMED_OUT or time.monotonic() >= deadline:

@@ -67,6 +67,10 @@ cdef class Outcome:
             self._attached = True
         return 0
 
+    def open(self):
+        """Get a slot: from now on reports may come."""
+        self.attach()
+
     def seal(self):
         """Say that no more records will be enqueued for it."""
         self.attach()
