@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Advance = Callable[[int], None]
 
 # The embedded cluster keeps 5 MiB of a partition: so much is sent, then read, then the next.
-SLICE = 120_000
+SLICE = 170_000
 ONE_BY_ONE = 2_000
 STEP = 100
 TIMEOUT = 120.0
