@@ -29,6 +29,8 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         "*/twolane/client/*",
         (*C, "numpy", "confluent_kafka", "twolane.batch", "twolane.client", "twolane.librdkafka", *WORDS),
     ),
+    # Compiled modules that stand on both wings, as the lanes do.
+    ("ext/twolane/*", (*C, "numpy", "confluent_kafka", "twolane")),
     # Words and policy that both wings and the users know: nothing compiled.
     *((f"src/{word.replace('.', '/')}.py", ("confluent_kafka", "numpy", *WORDS)) for word in WORDS),
     ("src/twolane/config.py", WORDS),
