@@ -41,9 +41,13 @@ cdef inline Span span_at(const ByteColumn* column, Py_ssize_t i) noexcept nogil:
 
 cdef class EncodedBatch:
     cdef ByteColumn column          # valid as long as this object lives and its arena is not reused
-    cdef object _owner              # whatever owns the memory that column points at
+    cdef object _owner              # keeps alive the memory that column points at
     cdef Span* _spans               # the borrowed form's own table (freed here), else NULL
 
     @staticmethod
     cdef EncodedBatch from_pointers(object owner, Py_ssize_t n, const uint8_t* data,
                                     const int64_t* offsets, const uint8_t* valid)
+
+    @staticmethod
+    cdef EncodedBatch from_spans(object owner, Py_ssize_t n, const Span* spans)
+    cpdef EncodedBatch slice(self, Py_ssize_t start, Py_ssize_t stop)

@@ -79,6 +79,49 @@ cdef class EncodedBatch:
         return batch
 
     @staticmethod
+    cdef EncodedBatch from_spans(object owner, Py_ssize_t n, const Span* spans):
+        """A batch over spans (and the bytes they point at) that ``owner`` keeps alive. Borrows."""
+        cdef EncodedBatch batch = EncodedBatch.__new__(EncodedBatch)
+        batch._owner = owner
+        batch.column.n = n
+        batch.column.spans = spans
+        return batch
+
+    cpdef EncodedBatch slice(self, Py_ssize_t start, Py_ssize_t stop):
+        """Give records ``start`` to ``stop`` as a batch of their own, without copying anything.
+
+        Parameters
+        ----------
+        start, stop : int
+            ``0 <= start <= stop <= len(self)``. A constant batch gives itself.
+
+        Returns
+        -------
+        EncodedBatch
+            Shares this one's memory and keeps it alive.
+
+        Raises
+        ------
+        IndexError
+            If the bounds do not lie in the batch.
+        """
+        if self.column.broadcast:
+            return self
+        if not 0 <= start <= stop <= self.column.n:
+            raise IndexError(f"records {start} to {stop} of {self.column.n}")
+        cdef EncodedBatch part = EncodedBatch.__new__(EncodedBatch)
+        part._owner = self  # not self._owner: the spans of a borrowed batch belong to the object itself
+        part.column = self.column
+        part.column.n = stop - start
+        if part.column.spans != NULL:
+            part.column.spans += start
+        if part.column.offsets != NULL:
+            part.column.offsets += start
+        if part.column.valid != NULL:
+            part.column.valid += start
+        return part
+
+    @staticmethod
     def borrowed(values):
         """A batch over a list or tuple of ``bytes`` (or None), without copying them.
 
@@ -102,7 +145,7 @@ cdef class EncodedBatch:
             raise MemoryError()
         for i in range(n):
             value = kept[i]
-            if type(value) is bytes or isinstance(value, bytes):
+            if isinstance(value, bytes):
                 batch._spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
                 batch._spans[i].size = PyBytes_GET_SIZE(value)
             elif value is None:

@@ -1,0 +1,17 @@
+"""Counters that several threads read and write without a lock."""
+from libc.stdint cimport int64_t
+
+
+cdef extern from * nogil:
+    """
+    #ifdef _MSC_VER
+    #include <intrin.h>
+    #define twolane_load(p) _InterlockedOr64((p), 0)
+    #define twolane_add(p, n) (_InterlockedExchangeAdd64((p), (n)) + (n))
+    #else
+    #define twolane_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define twolane_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
+    #endif
+    """
+    int64_t load "twolane_load"(int64_t* counter)
+    int64_t add "twolane_add"(int64_t* counter, int64_t n)     # returns the new value

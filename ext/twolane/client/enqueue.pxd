@@ -1,0 +1,29 @@
+"""The enqueue loop: records of a Feed to ``rd_kafka_produceva``, with everything a record can carry."""
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from twolane.client.delivery cimport Delivery
+from twolane.client.feed cimport Feed
+from twolane.client.handle cimport Handle, Topic
+from twolane.librdkafka cimport *
+
+
+cdef struct Enqueued:
+    int64_t n           # records taken by librdkafka
+    int64_t bytes       # their values and keys, as Delivery counts them back
+    int error           # why it stopped before the end, 0 if it did not
+
+
+cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const int64_t* order, int64_t start,
+                      int64_t stop, int64_t slot, int64_t first_index) noexcept nogil
+
+
+cdef class Window:
+    cdef Handle _handle
+    cdef Delivery _delivery
+    cdef readonly int64_t records       # high-water marks of what may be inside librdkafka
+    cdef readonly int64_t bytes
+    cdef readonly int64_t low_records   # a full window has room again at these
+    cdef readonly int64_t low_bytes
+
+    cdef bint has_room(self) noexcept nogil
+    cdef bint is_low(self) noexcept nogil

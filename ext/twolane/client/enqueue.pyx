@@ -1,0 +1,209 @@
+"""The enqueue loop and the window that bounds what is inside librdkafka.
+
+One loop serves both lanes. It never uses librdkafka's own blocking or its queue limits (research/librdkafka.md,
+section 5: they can sleep until the queue is empty): the Window counts records and bytes itself, and librdkafka's
+limits are set out of the way.
+"""
+import time
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from twolane.batch cimport Span, span_at
+from twolane.client.atomic cimport add, load
+from twolane.client.delivery cimport Delivery, SLOT_COUNTED, opaque_of
+from twolane.client.feed cimport Feed
+from twolane.client.handle cimport Handle, Topic
+from twolane.client.library cimport rd
+from twolane.client.outcome cimport Outcome
+from twolane.librdkafka cimport *
+
+cdef enum:
+    FIXED = 8               # entries of the argument template before the shared headers
+    SHARED_ON_STACK = 24
+    STRETCH = 1024          # records between two looks at the window and the event queue
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const int64_t* order, int64_t start,
+                      int64_t stop, int64_t slot, int64_t first_index) noexcept nogil:
+    """Hand records ``start`` to ``stop`` of the feed (through ``order``, where given) to librdkafka.
+
+    The opaque of record ``i`` of the feed is (slot, first_index + i). Values and keys are copied by librdkafka. Stops
+    at the first record that it refuses. GIL: not needed; ``feed.make_headers()`` has run.
+    """
+    cdef Enqueued result
+    cdef rd_kafka_vu_t on_stack[FIXED + SHARED_ON_STACK]
+    cdef rd_kafka_vu_t* vu = on_stack
+    cdef rd_kafka_error_t* error
+    cdef int64_t k, i
+    cdef int j, n_fixed, n_vu
+    cdef Span value, key
+    cdef bint keyed = feed.keys != NULL
+    result.n = 0
+    result.bytes = 0
+    result.error = 0
+    if feed.n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + feed.n_shared) * sizeof(rd_kafka_vu_t))
+        if vu == NULL:
+            result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
+            return result
+    vu[0].vtype = RD_KAFKA_VTYPE_RKT
+    vu[0].u.ptr = rkt
+    vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+    vu[2].vtype = RD_KAFKA_VTYPE_VALUE
+    vu[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+    vu[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+    vu[4].u.i = RD_KAFKA_MSG_F_COPY
+    vu[5].vtype = RD_KAFKA_VTYPE_OPAQUE
+    n_fixed = 6
+    if keyed:
+        vu[6].vtype = RD_KAFKA_VTYPE_KEY
+        n_fixed = 7
+    for j in range(feed.n_shared):
+        vu[n_fixed + j] = feed.shared[j]
+    n_vu = n_fixed + feed.n_shared
+    key.size = 0
+    for k in range(start, stop):
+        i = order[k] if order != NULL else k
+        value = span_at(feed.values, i)
+        vu[1].u.i32 = feed.partitions[i * feed.partition_step]
+        vu[2].u.mem.ptr = <void*>value.data
+        vu[2].u.mem.size = <size_t>value.size
+        vu[3].u.i64 = feed.timestamps[i * feed.timestamp_step]
+        vu[5].u.ptr = <void*>opaque_of(slot, first_index + i)
+        if keyed:
+            key = span_at(feed.keys, i)
+            vu[6].u.mem.ptr = <void*>key.data
+            vu[6].u.mem.size = <size_t>key.size
+        if feed.ready != NULL:
+            if feed.ready[i] != NULL:
+                vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
+                vu[n_fixed].u.ptr = feed.ready[i]
+                n_vu = n_fixed + 1
+            else:
+                n_vu = n_fixed
+        error = rd.produceva(rk, vu, <size_t>n_vu)
+        if error != NULL:
+            result.error = rd.error_code(error)
+            rd.error_destroy(error)
+            break
+        if feed.ready != NULL:
+            feed.ready[i] = NULL        # librdkafka owns it now
+        result.n += 1
+        result.bytes += value.size + key.size
+    if vu != on_stack:
+        free(vu)
+    return result
+
+
+@cython.final
+cdef class Window:
+    """What may be inside librdkafka at once, and the one way in for the throughput lane.
+
+    Parameters
+    ----------
+    handle, delivery
+    records, bytes : int
+        High-water marks. Bytes are those of values and keys.
+    """
+
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes):
+        if records < 1 or bytes < 1:
+            raise ValueError("a window holds at least one record and one byte")
+        self._handle = handle
+        self._delivery = delivery
+        self.records = records
+        self.bytes = bytes
+        self.low_records = records // 2
+        self.low_bytes = bytes // 2
+
+    cdef bint has_room(self) noexcept nogil:
+        """A lone record always has room in an empty window, however large it is."""
+        return (load(&self._delivery.counters.accepted) - load(&self._delivery.counters.done) < self.records
+                and load(&self._delivery.counters.accepted_bytes) - load(&self._delivery.counters.done_bytes) < self.bytes)
+
+    cdef bint is_low(self) noexcept nogil:
+        return (load(&self._delivery.counters.accepted) - load(&self._delivery.counters.done) <= self.low_records
+                and (load(&self._delivery.counters.accepted_bytes) - load(&self._delivery.counters.done_bytes)
+                     <= self.low_bytes))
+
+    @property
+    def room(self):
+        """int: records that still fit."""
+        return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done))
+
+    def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome=None, int64_t first_index=0):
+        """Enqueue the feed's records from `start` on until its end or until the window is full.
+
+        Parameters
+        ----------
+        outcome : Outcome, optional
+            Takes the reports; without it they are only counted.
+        first_index : int
+            Index in `outcome` of the feed's record 0.
+
+        Returns
+        -------
+        stop : int
+            The first record not enqueued; ``len(feed)`` at the end.
+        error : int
+            librdkafka's reason for refusing record `stop`, 0 where the window is full or the feed at its end.
+
+        Notes
+        -----
+        GIL: released. Delivery reports are taken in between, so the memory of finished records is freed by the thread
+        that allocated it.
+        """
+        cdef int64_t at = start, end, slot = SLOT_COUNTED
+        cdef Enqueued part
+        cdef Delivery delivery = self._delivery
+        self._handle.ensure_open()
+        feed.make_headers()
+        if outcome is not None:
+            outcome.attach()
+            slot = outcome.slot.id
+        part.error = 0
+        with nogil:
+            while at < feed.n and self.has_room():
+                end = min(feed.n, at + min(<int64_t>STRETCH, self.records))
+                # Counted before they go: a report may come back before this thread gets any further.
+                add(&delivery.counters.accepted, end - at)
+                if outcome is not None:
+                    add(&outcome.slot.expected, end - at)
+                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, end, slot, first_index)
+                add(&delivery.counters.accepted_bytes, part.bytes)
+                if part.n < end - at:
+                    add(&delivery.counters.accepted, part.n - (end - at))
+                    if outcome is not None:
+                        add(&outcome.slot.expected, part.n - (end - at))
+                at += part.n
+                if part.error:
+                    break
+                delivery.serve(0)
+        return at, part.error
+
+    def wait_for_room(self, double timeout):
+        """Serve the queue until the window is down to its low-water marks.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds; the GIL is released, and signals are looked at every 100 ms.
+
+        Returns
+        -------
+        bool
+            False if the time ran out first.
+        """
+        cdef double deadline = time.monotonic() + timeout
+        while not self.is_low():
+            self._handle.ensure_open()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return bool(self.has_room())
+            self._delivery.poll(min(left, 0.1))
+        return True

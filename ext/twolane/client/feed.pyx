@@ -1,0 +1,139 @@
+"""The columns of one slice as plain pointers, and the Python objects that keep them alive."""
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
+
+from twolane.batch cimport EncodedBatch, Span, span_at
+from twolane.client.library cimport rd
+from twolane.librdkafka cimport *
+
+import numpy as np
+
+
+@cython.final
+cdef class Feed:
+    """One slice of a call.
+
+    Parameters
+    ----------
+    values, keys : EncodedBatch
+        Keys may be None. Borrowed until the records are enqueued: librdkafka copies both.
+    timestamps : int or ndarray of int64, shape (n,)
+        Milliseconds since the epoch, above 0.
+    partitions : int or ndarray of int32, shape (n,)
+        Checked against the topic by the caller: librdkafka must never see one that does not exist.
+    headers : tuple of (bytes, bytes or None), or list of such tuples or None, shape (n,)
+        A tuple is shared by all records, a list has one entry per record.
+    """
+
+    def __cinit__(self):
+        self.values = NULL
+        self.keys = NULL
+        self.shared = NULL
+        self.ready = NULL
+        self.each_size = NULL
+        self.n_shared = 0
+        self.shared_size = 0
+
+    def __init__(self, EncodedBatch values not None, EncodedBatch keys, timestamps, partitions, headers=None, n=None):
+        cdef const int64_t[::1] times
+        cdef const int32_t[::1] places
+        cdef bytes name, value
+        cdef Py_ssize_t i
+        if self.values != NULL:
+            raise RuntimeError("a Feed is filled once")
+        self.n = values.column.n if n is None else n
+        if not values.column.broadcast and values.column.n != self.n:
+            raise ValueError(f"values: {values.column.n} for {self.n} records")
+        if keys is not None:
+            if not keys.column.broadcast and keys.column.n != self.n:
+                raise ValueError(f"keys: {keys.column.n} for {self.n} records")
+            self.keys = &keys.column
+        self.values = &values.column
+        if isinstance(timestamps, np.ndarray):
+            times = timestamps
+            if times.shape[0] != self.n:
+                raise ValueError(f"timestamps: {times.shape[0]} for {self.n} records")
+            self.timestamps = &times[0] if self.n else NULL
+            self.timestamp_step = 1
+        else:
+            self._one_timestamp = timestamps
+            self.timestamps = &self._one_timestamp
+            self.timestamp_step = 0
+        if isinstance(partitions, np.ndarray):
+            places = partitions
+            if places.shape[0] != self.n:
+                raise ValueError(f"partitions: {places.shape[0]} for {self.n} records")
+            self.partitions = &places[0] if self.n else NULL
+            self.partition_step = 1
+        else:
+            self._one_partition = partitions
+            self.partitions = &self._one_partition
+            self.partition_step = 0
+        if isinstance(headers, list):
+            if len(headers) != self.n:
+                raise ValueError(f"headers: {len(headers)} for {self.n} records")
+            self.each = headers
+            self.each_size = <int64_t*>calloc(max(self.n, 1), sizeof(int64_t))
+            if self.each_size == NULL:
+                raise MemoryError()
+            for i in range(self.n):
+                for name, value in headers[i] or ():
+                    self.each_size[i] += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+        elif headers:
+            self.shared = <rd_kafka_vu_t*>calloc(len(headers), sizeof(rd_kafka_vu_t))
+            if self.shared == NULL:
+                raise MemoryError()
+            for name, value in headers:
+                self.shared[self.n_shared].vtype = RD_KAFKA_VTYPE_HEADER
+                self.shared[self.n_shared].u.header.name = PyBytes_AS_STRING(name)
+                self.shared[self.n_shared].u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
+                self.shared[self.n_shared].u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
+                self.n_shared += 1
+                self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+        self._owners = (values, keys, timestamps, partitions, headers)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        free(self.shared)
+        free(self.each_size)
+        if self.ready != NULL:
+            for i in range(self.n):
+                if self.ready[i] != NULL:
+                    rd.headers_destroy(self.ready[i])
+            free(self.ready)
+
+    cdef int make_headers(self) except -1:
+        """Turn per-record headers into librdkafka's lists; each is handed over with its record. Does nothing twice."""
+        cdef Py_ssize_t i
+        cdef bytes name, value
+        cdef rd_kafka_headers_t* made
+        if self.each is None or self.ready != NULL:
+            return 0
+        self.ready = <rd_kafka_headers_t**>calloc(max(self.n, 1), sizeof(rd_kafka_headers_t*))
+        if self.ready == NULL:
+            raise MemoryError()
+        for i in range(self.n):
+            entry = self.each[i]
+            if not entry:
+                continue
+            made = rd.headers_new(len(entry))
+            self.ready[i] = made
+            for name, value in entry:
+                rd.header_add(made, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
+                              NULL if value is None else <void*>PyBytes_AS_STRING(value),
+                              0 if value is None else PyBytes_GET_SIZE(value))
+        return 0
+
+    cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
+        """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
+        cdef int64_t size = RECORD_OVERHEAD + self.shared_size + span_at(self.values, i).size
+        if self.keys != NULL:
+            size += span_at(self.keys, i).size
+        if self.each_size != NULL:
+            size += self.each_size[i]
+        return size
+
+    def __len__(self):
+        return self.n

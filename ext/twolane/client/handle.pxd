@@ -1,0 +1,37 @@
+"""Handle owns one ``rd_kafka_t``; Topic owns one ``rd_kafka_topic_t`` and keeps its Handle alive."""
+from libc.stdint cimport int32_t, int64_t
+
+from twolane.librdkafka cimport *
+
+
+cdef struct Wire:
+    # What the broker threads did, counted by an interceptor. Read to tell "never sent" from "may have arrived".
+    int64_t produce_requests
+    int64_t broker_changes          # times a ProduceRequest went to another broker than the one before it
+    int64_t last_broker
+
+
+cdef class Handle:
+    cdef rd_kafka_t* rk             # NULL once closed
+    cdef rd_kafka_queue_t* queue    # delivery reports, errors, logs, statistics
+    cdef Wire wire
+    cdef readonly dict settings     # what librdkafka was given, secrets masked
+    cdef dict _topics               # name -> Topic
+    cdef int _generation            # of fork(): differs in a child
+
+    cdef int ensure_open(self) except -1
+    cdef Topic topic(self, str name)
+
+
+cdef class Topic:
+    cdef rd_kafka_topic_t* rkt
+    cdef Handle _handle             # keeps the rd_kafka_t alive as long as this topic
+    cdef readonly str name
+    cdef readonly bytes encoded_name
+    cdef public int partition_count         # 0 until known
+    cdef public double counted_at           # time.monotonic() of the last count
+    cdef public int sticky_partition        # of records without a key; -1: choose anew
+    cdef public int64_t sticky_bytes
+
+
+cdef int forks() noexcept nogil             # how often this process came out of a fork(), itself included

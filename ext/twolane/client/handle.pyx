@@ -1,0 +1,289 @@
+"""Owners of librdkafka's client and topic handles: creation, metadata, purge, close, and what fork() does to them.
+
+A Handle is open from ``__init__`` to ``close()``. Every public method first asks ``ensure_open()``, so a closed or
+forked handle is an exception, never a crash. After ``fork()`` the child's copy is dead: librdkafka's threads did not
+follow, so nothing of it may be called, not even destroy (reliability.md, F11); the memory is left to the child's end.
+"""
+import os
+import time
+
+cimport cython
+from libc.stdint cimport int16_t, int32_t, int64_t
+
+from twolane.client.atomic cimport add, load
+from twolane.client.library cimport rd
+from twolane.librdkafka cimport *
+
+from confluent_kafka import KafkaError
+
+from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
+
+cdef int _forks = 0
+
+
+cdef int forks() noexcept nogil:
+    return _forks
+
+
+def _after_fork_in_child():
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+cdef int _on_request_sent(rd_kafka_t* rk, int sockfd, const char* name, int32_t broker, int16_t api_key,
+                          int16_t version, int32_t correlation, size_t size, void* opaque) noexcept nogil:
+    """Count ProduceRequests (ApiKey 0) as they leave. Runs in a broker thread. GIL: not needed."""
+    cdef Wire* wire = <Wire*>opaque
+    if api_key == 0:
+        add(&wire.produce_requests, 1)
+        if wire.last_broker != broker:
+            wire.last_broker = broker
+            add(&wire.broker_changes, 1)
+    return 0
+
+
+cdef int _on_new(rd_kafka_t* rk, const rd_kafka_conf_t* conf, void* opaque, char* errstr, size_t size) noexcept nogil:
+    return rd.interceptor_add_on_request_sent(rk, b"twolane", _on_request_sent, opaque)
+
+
+@cython.final
+cdef class Handle:
+    """One librdkafka producer.
+
+    Parameters
+    ----------
+    settings : dict of str to str
+        librdkafka's dotted names, checked by ``twolane.config``. Not kept, but for `shown`.
+    shown : dict of str to str, optional
+        The same with secrets masked: what `settings` says later.
+
+    Raises
+    ------
+    ConfigError
+        If librdkafka refuses a setting or their combination. Values of settings in `secret` never appear.
+    """
+
+    def __cinit__(self):
+        self.rk = NULL
+        self.queue = NULL
+        self.wire.produce_requests = 0
+        self.wire.broker_changes = 0
+        self.wire.last_broker = -2
+        self._topics = {}
+        self._generation = forks()
+
+    def __init__(self, dict settings, dict shown=None, secret=frozenset()):
+        if self.rk != NULL:
+            raise RuntimeError("this Handle is open already")
+        cdef char errstr[512]
+        cdef rd_kafka_conf_t* conf = rd.conf_new()
+        cdef rd_kafka_t* rk
+        cdef bytes key_bytes, value_bytes
+        errstr[0] = 0
+        try:
+            for key, value in settings.items():
+                key_bytes, value_bytes = key.encode(), value.encode()
+                if rd.conf_set(conf, key_bytes, value_bytes, errstr, sizeof(errstr)) != RD_KAFKA_CONF_OK:
+                    reason = "refused by librdkafka" if key in secret else errstr.decode("utf-8", "replace")
+                    raise ConfigError(f"{key}: {reason}", key=key)
+            # Reports as events: one per request, read without a Python object per record.
+            rd.conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS)
+            rd.conf_interceptor_add_on_new(conf, b"twolane", _on_new, &self.wire)
+            with nogil:
+                rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
+            if rk == NULL:
+                raise ConfigError(errstr.decode("utf-8", "replace"))
+            conf = NULL     # rd_kafka_new() took it
+        finally:
+            if conf != NULL:
+                rd.conf_destroy(conf)
+        self.rk = rk
+        self.queue = rd.queue_get_main(rk)
+        rd.set_log_queue(rk, NULL)      # logs go to the main queue too, never to stderr
+        self.settings = dict(shown if shown is not None else settings)
+
+    def __dealloc__(self):
+        # Reached without close() only when the owner was lost; the lane has warned. Never in a forked child.
+        cdef rd_kafka_t* rk = self.rk
+        if rk != NULL and self._generation == forks():
+            rd.queue_destroy(self.queue)
+            with nogil:
+                rd.destroy(rk)
+
+    cdef int ensure_open(self) except -1:
+        if self._generation != forks():
+            raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
+        if self.rk == NULL:
+            raise ClosedProducerError("the producer is closed")
+        return 0
+
+    @property
+    def is_closed(self):
+        """bool: whether ``close()`` was called."""
+        return self.rk == NULL
+
+    @property
+    def is_forked(self):
+        """bool: whether this is a child process's dead copy."""
+        return self._generation != forks()
+
+    @property
+    def name(self):
+        """str: librdkafka's name of this client, as in its logs."""
+        self.ensure_open()
+        return rd.name(self.rk).decode()
+
+    @property
+    def produce_requests(self):
+        """int: ProduceRequests sent so far."""
+        return load(&self.wire.produce_requests)
+
+    @property
+    def queue_length(self):
+        """int: records inside librdkafka plus events not yet read (``rd_kafka_outq_len``)."""
+        self.ensure_open()
+        return rd.outq_len(self.rk)
+
+    cdef Topic topic(self, str name):
+        """The owner of this topic's handle, made at its first use. Kept until close()."""
+        cdef Topic topic = self._topics.get(name)
+        if topic is None:
+            topic = Topic.__new__(Topic)
+            topic.open(self, name)
+            self._topics[name] = topic
+        return topic
+
+    def open_topic(self, str name):
+        """Return the Topic of this name, made at its first use."""
+        self.ensure_open()
+        return self.topic(name)
+
+    def fetch_partitions(self, Topic topic, double timeout):
+        """Ask the brokers for the partitions of a topic; also tells librdkafka about them.
+
+        Parameters
+        ----------
+        topic : Topic
+        timeout : float
+            Seconds. The GIL is released while waiting, in steps short enough for Ctrl-C.
+
+        Returns
+        -------
+        error : int
+            0, or the error of the request or of the topic (``rd_kafka_resp_err_t``).
+        partitions : list of (int, int, int)
+            Number, leader (broker, -1 without one) and error of each partition.
+        """
+        cdef const rd_kafka_metadata_t* answer = NULL
+        cdef int error, step_ms, i
+        cdef double deadline = time.monotonic() + timeout
+        self.ensure_open()
+        while True:
+            step_ms = <int>max(1.0, min(900.0, (deadline - time.monotonic()) * 1000))
+            with nogil:
+                error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
+            if error != RD_KAFKA_RESP_ERR__TIMED_OUT or time.monotonic() >= deadline:
+                break
+            self.ensure_open()
+        if error:
+            return error, []
+        try:
+            if answer.topic_cnt != 1:
+                return RD_KAFKA_RESP_ERR__TIMED_OUT, []
+            found = [
+                (answer.topics[0].partitions[i].id, answer.topics[0].partitions[i].leader,
+                 answer.topics[0].partitions[i].err)
+                for i in range(answer.topics[0].partition_cnt)
+            ]
+            return answer.topics[0].err, found
+        finally:
+            rd.metadata_destroy(answer)
+
+    def fatal_error(self):
+        """Return ``(code, reason)`` of the fatal error that ended this producer, or None (``rd_kafka_fatal_error``)."""
+        cdef char reason[512]
+        self.ensure_open()
+        cdef int code = rd.fatal_error(self.rk, reason, sizeof(reason))
+        return (code, reason.decode("utf-8", "replace")) if code else None
+
+    def purge(self):
+        """Drop every record that is queued or in flight; each still gets its delivery report (``rd_kafka_purge``).
+
+        GIL: released while librdkafka's broker threads answer, which they do at once.
+        """
+        self.ensure_open()
+        with nogil:
+            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+
+    def close(self):
+        """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.
+
+        GIL: released. Raises nothing.
+        """
+        cdef rd_kafka_t* rk
+        cdef rd_kafka_queue_t* queue
+        with cython.critical_section(self):
+            rk, queue = self.rk, self.queue
+            self.rk, self.queue = NULL, NULL
+            topics, self._topics = self._topics, {}
+        if rk == NULL or self._generation != forks():
+            return
+        for topic in topics.values():
+            (<Topic>topic).close()
+        rd.queue_destroy(queue)
+        with nogil:
+            rd.destroy(rk)
+
+    def __reduce__(self):
+        raise TypeError("a Handle cannot be pickled")
+
+
+@cython.final
+cdef class Topic:
+    """One topic of one Handle. Made by ``Handle.open_topic()`` only."""
+
+    def __cinit__(self):
+        self.rkt = NULL
+        self.partition_count = 0
+        self.sticky_partition = -1
+
+    def __init__(self):
+        raise TypeError("Topics are made by Handle.open_topic()")
+
+    def __dealloc__(self):
+        self.close()
+
+    def open(self, Handle handle not None, str name not None):
+        """Create the native handle; librdkafka then asks for the topic's leaders in the background."""
+        if self.rkt != NULL:
+            raise RuntimeError("this Topic is open already")
+        encoded = name.encode()
+        if b"\0" in encoded or not 0 < len(encoded) <= 249:
+            raise ConfigError(f"not a topic name (1 to 249 bytes, no NUL): {name[:60]!r}")
+        self.rkt = rd.topic_new(handle.rk, <const char*>encoded, NULL)
+        if self.rkt == NULL:
+            raise ConfigError(f"librdkafka cannot make a handle for topic {name!r}")
+        self._handle = handle
+        self.name = name
+        self.encoded_name = encoded
+
+    def close(self):
+        """Release the native handle. Does nothing twice, nothing after fork()."""
+        if self.rkt != NULL and self._handle._generation == forks():
+            rd.topic_destroy(self.rkt)
+        self.rkt = NULL
+
+    def __repr__(self):
+        return f"Topic({self.name!r}, partitions={self.partition_count or None})"
+
+    def __reduce__(self):
+        raise TypeError("a Topic cannot be pickled")
+
+
+def kafka_error(int code, str reason=None, bint fatal=False, bint retriable=False):
+    """Return a ``confluent_kafka.KafkaError`` of this code; librdkafka's sentence where no reason is given."""
+    return KafkaError(code, reason if reason is not None else rd.err2str(code).decode(), fatal, retriable)

@@ -1,0 +1,133 @@
+"""Owners of slots: how one call's records ended, as arrays and, for the failures alone, as Python tuples."""
+cimport cython
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from twolane.client.delivery cimport Delivery, Report, Slot, clear_reports
+
+import numpy as np
+
+
+cdef list take_reports(Slot* slot):
+    """The kept reports of a slot as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``.
+
+    The caller holds the delivery's lock, or the slot is finished.
+    """
+    cdef int64_t i
+    cdef Report* report
+    taken = []
+    for i in range(slot.n_reports):
+        report = &slot.reports[i]
+        taken.append((report.index, report.error, report.verdict, report.partition, report.offset,
+                      report.timestamp, report.timestamp_type))
+    return taken
+
+
+@cython.final
+cdef class Outcome:
+    """What becomes of the records of one call.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    n : int
+        Records of the call. 8 bytes each are held until the Outcome goes.
+
+    Notes
+    -----
+    While it is attached the delivery side holds its address: the lane keeps a reference until ``detach()``.
+    """
+
+    def __cinit__(self):
+        memset(&self.slot, 0, sizeof(self.slot))
+        memset(&self.rows, 0, sizeof(self.rows))
+
+    def __init__(self, Delivery delivery not None, Py_ssize_t n):
+        cdef int64_t[::1] view
+        if self._delivery is not None:
+            raise RuntimeError("an Outcome is opened once")
+        self._delivery = delivery
+        self.offsets = np.full(n, -1, dtype=np.int64)
+        self.rows.n = n
+        if n:
+            view = self.offsets
+            self.rows.offsets = &view[0]
+        self.slot.rows = &self.rows
+
+    def __dealloc__(self):
+        if self._attached:
+            self._delivery.detach(&self.slot)
+        clear_reports(&self.slot)
+        free(self.rows.append_times)
+
+    cdef int attach(self) except -1:
+        if not self._attached:
+            self._delivery.attach(&self.slot)
+            self._attached = True
+        return 0
+
+    def open(self):
+        """Get a slot: from now on reports may come."""
+        self.attach()
+
+    def seal(self):
+        """Say that no more records will be enqueued for it."""
+        self.attach()
+        self._delivery.seal(&self.slot)
+
+    def detach(self):
+        """Let go of the slot: the call has ended."""
+        if self._attached:
+            self._delivery.detach(&self.slot)
+            self._attached = False
+
+    @property
+    def id(self):
+        """int: number of the slot."""
+        return self.slot.id
+
+    @property
+    def expected(self):
+        """int: records enqueued."""
+        return self.slot.expected
+
+    @property
+    def done(self):
+        """int: records reported."""
+        return self.slot.done
+
+    @property
+    def written(self):
+        """int: records acknowledged."""
+        return self.slot.written
+
+    @property
+    def is_finished(self):
+        """bool: whether everything enqueued was reported."""
+        return self.slot.sealed and self.slot.done >= self.slot.expected
+
+    @property
+    def timestamp_type(self):
+        """int: librdkafka's number of the type that the brokers reported last."""
+        return self.rows.timestamp_type
+
+    def append_times(self):
+        """Return the brokers' LogAppendTimes as a new int64 array, or None where there are none."""
+        cdef int64_t i
+        cdef int64_t[::1] view
+        if self.rows.append_times == NULL:
+            return None
+        times = np.empty(self.rows.n, dtype=np.int64)
+        view = times
+        for i in range(self.rows.n):
+            view[i] = self.rows.append_times[i]
+        return times
+
+    def failures(self):
+        """Return the failures as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``."""
+        self._delivery.lock()
+        try:
+            return sorted(take_reports(&self.slot))
+        finally:
+            self._delivery.unlock()

@@ -1,0 +1,96 @@
+"""Arena: the owner of the memory that encoded records are written into."""
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+cimport cython
+
+from twolane.batch cimport EncodedBatch, Span
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject* value) noexcept
+
+# An empty batch still needs an address that is not NULL: NULL means a null record.
+cdef const uint8_t* NOTHING = <const uint8_t*>b""
+
+
+@cython.final
+cdef class Arena:
+    """One growing block of record bytes with its offsets, flags and spans. Owns them all; not for Python code."""
+
+    def __cinit__(self):
+        self.out.data = NULL
+        self.out.size = 0
+        self.out.capacity = 0
+        self.offsets = NULL
+        self.valid = NULL
+        self.spans = NULL
+        self._rows_offsets = 0
+        self._rows_valid = 0
+        self._rows_spans = 0
+
+    def __dealloc__(self):
+        free(self.out.data)
+        free(self.offsets)
+        free(self.valid)
+        free(self.spans)
+
+    cdef int start(self, Py_ssize_t rows) except -1:
+        """Forget what was written; make room for the offsets of ``rows`` records."""
+        cdef int64_t* moved
+        self.out.size = 0
+        if rows + 1 > self._rows_offsets:
+            moved = <int64_t*>realloc(self.offsets, (rows + 1) * sizeof(int64_t))
+            if moved == NULL:
+                raise MemoryError()
+            self.offsets = moved
+            self._rows_offsets = rows + 1
+        self.offsets[0] = 0
+        return 0
+
+    cdef int start_spans(self, Py_ssize_t rows) except -1:
+        """Forget what was written; make room for the spans of ``rows`` records."""
+        cdef Span* moved
+        self.out.size = 0
+        if rows > self._rows_spans:
+            moved = <Span*>realloc(self.spans, rows * sizeof(Span))
+            if moved == NULL:
+                raise MemoryError()
+            self.spans = moved
+            self._rows_spans = rows
+        return 0
+
+    cdef int mark_valid(self, Py_ssize_t rows) except -1:
+        """Make room for the flags of ``rows`` records and set them all."""
+        cdef uint8_t* moved
+        if rows > self._rows_valid:
+            moved = <uint8_t*>realloc(self.valid, rows)
+            if moved == NULL:
+                raise MemoryError()
+            self.valid = moved
+            self._rows_valid = rows
+        if rows:
+            memset(self.valid, 1, rows)
+        return 0
+
+    cdef EncodedBatch batch(self, Py_ssize_t rows, bint with_valid=False):
+        """The first ``rows`` records written, as a batch that keeps this arena alive."""
+        return EncodedBatch.from_pointers(
+            self, rows, NOTHING if self.out.data == NULL else <const uint8_t*>self.out.data, self.offsets,
+            self.valid if with_valid and rows else NULL,
+        )
+
+    cdef EncodedBatch span_batch(self, Py_ssize_t rows, object lender):
+        """The first ``rows`` spans, as a batch that keeps alive this arena and the lender of the bytes."""
+        return EncodedBatch.from_spans((self, lender), rows, self.spans)
+
+
+cdef Arena fresh(Arena arena):
+    """Give the arena itself where no batch looks into it any more, else a new one.
+
+    The caller's own attribute and the argument hold it; one reference more is a batch still in use, whose bytes
+    must not change under its reader.
+    """
+    if arena is None or Py_REFCNT(<PyObject*>arena) > 2:
+        return Arena.__new__(Arena)
+    return arena

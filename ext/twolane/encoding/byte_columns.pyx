@@ -1,0 +1,393 @@
+"""Ready bytes, one string per record: keys, and values that are bytes already. Also the int32 column of partitions.
+
+Where the bytes lie in memory that stays put (bytes objects, Arrow blocks, numpy arrays), records are spans into it and
+nothing is copied. Only numpy's four-byte strings are written anew, slice by slice.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
+cimport cython
+
+from twolane.batch cimport EncodedBatch, Span, span_at
+from twolane.encoding.arena cimport Arena, fresh, has_room
+from twolane.encoding.columns cimport Column, as_column, kind_name
+from twolane.encoding.vectors cimport (
+    Kind, Meaning, Vector, index_at, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
+)
+
+import numpy as np
+
+from twolane.errors import SerializationError
+
+cdef const uint8_t* NOTHING = <const uint8_t*>b""
+# Records between two looks at the arena's room.
+cdef enum:
+    BLOCK = 256
+
+
+@cython.final
+cdef class BatchSource:
+    """Records that are encoded already: an EncodedBatch, handed out slice by slice without copying.
+
+    Parameters
+    ----------
+    batch : EncodedBatch
+    n : int, optional
+        Number of records; needed where the batch is constant.
+    """
+    cdef readonly EncodedBatch batch
+    cdef Py_ssize_t _n
+
+    def __init__(self, EncodedBatch batch, n=None):
+        self.batch = batch
+        self._n = len(batch) if n is None else n
+
+    def __len__(self):
+        return self._n
+
+    def first_over(self, Py_ssize_t limit):
+        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None."""
+        cdef Py_ssize_t i, n = self.batch.column.n if self._n else 0
+        cdef Span span
+        with nogil:
+            for i in range(n):
+                span = span_at(&self.batch.column, i)
+                if span.size > limit:
+                    break
+            else:
+                i = -1
+        return None if i < 0 or n == 0 else (i, span.size)
+
+    def slice(self, Py_ssize_t start, Py_ssize_t stop):
+        """Give records `start` to `stop` as an EncodedBatch that shares this one's memory."""
+        return self.batch.slice(start, stop)
+
+
+@cython.final
+cdef class ColumnSource:
+    """Byte strings of a Column, handed out slice by slice as spans into the column's memory.
+
+    Parameters
+    ----------
+    column : Column
+        Bytes, strings, fixed-size bytes, or a dictionary of them. Kept alive.
+    field : str, optional
+        For error messages.
+    """
+    cdef Column _column
+    cdef Arena _arena
+    cdef bint _written          # numpy's four-byte strings: UTF-8 is written into the arena
+
+    def __init__(self, Column column, field=None):
+        cdef Py_ssize_t part
+        cdef const Vector* plain
+        self._column = column
+        self._written = False
+        field = field or column.name or None
+        for part in range(column.n_parts):
+            plain = &column.parts[part]
+            if plain.kind == Kind.DICTIONARY:
+                plain = plain.dictionary
+            if plain.kind == Kind.UCS4 and plain == &column.parts[part]:
+                self._written = True
+                check_ucs4(plain, column.starts[part], field)
+            elif plain.kind not in (Kind.FIXED, Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED, Kind.NULLS) or (
+                plain.meaning not in (Meaning.PLAIN, Meaning.TEXT, Meaning.UUID)
+            ):
+                raise SerializationError(f"expected bytes or strings, got a column of {kind_name(plain)}", field=field)
+
+    def __len__(self):
+        return self._column.length
+
+    def first_over(self, Py_ssize_t limit):
+        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None."""
+        cdef Py_ssize_t part, i = 0, size = 0
+        cdef const Vector* vector
+        for part in range(self._column.n_parts):
+            vector = &self._column.parts[part]
+            if vector.kind in (Kind.FIXED, Kind.PADDED, Kind.UCS4) and vector.width <= limit:
+                continue
+            with nogil:
+                for i in range(vector.length):
+                    size = ucs4_bytes(vector, i) if vector.kind == Kind.UCS4 else valid_span(vector, i).size
+                    if size > limit:
+                        break
+                else:
+                    size = -1
+            if size > limit:
+                return self._column.starts[part] + i, size
+        return None
+
+    def slice(self, Py_ssize_t start, Py_ssize_t stop):
+        """Give records `start` to `stop` as an EncodedBatch; while it lives, its memory is not reused.
+
+        The GIL is released while the spans are gathered.
+        """
+        cdef Py_ssize_t part, first, last, row = 0
+        cdef Vector vector
+        if not 0 <= start <= stop <= self._column.length:
+            raise IndexError(f"records {start} to {stop} of {self._column.length}")
+        self._arena = fresh(self._arena)
+        if self._written:
+            self._arena.start(stop - start)
+            self._arena.mark_valid(stop - start)
+        else:
+            self._arena.start_spans(stop - start)
+        if stop == start:
+            return self._arena.span_batch(0, self._column)
+        for part in range(self._column.part_of(start), self._column.n_parts):
+            first = max(start, self._column.starts[part])
+            last = min(stop, self._column.starts[part + 1])
+            if first >= last:
+                break
+            vector = self._column.parts[part]
+            vector.offset += first - self._column.starts[part]
+            if self._written:
+                write_ucs4(&vector, self._arena, row, last - first)
+            else:
+                with nogil:
+                    gather_spans(&vector, self._arena.spans + row, last - first)
+            row += last - first
+        if self._written:
+            return self._arena.batch(row, True)
+        return self._arena.span_batch(row, self._column)
+
+
+cdef inline Span valid_span(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """The bytes of item ``i``, or no bytes for a null: also one inside the dictionary. GIL: not needed; borrows."""
+    cdef Span span
+    span.data = NULL
+    span.size = 0
+    if is_valid(vector, i):
+        if vector.kind == Kind.DICTIONARY and not is_valid(vector.dictionary, index_at(vector, i)):
+            return span
+        span = span_of(vector, i)
+        if span.data == NULL:
+            span.data = NOTHING     # an empty string of a block that was left out
+    return span
+
+
+cdef void gather_spans(const Vector* vector, Span* spans, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        spans[i] = valid_span(vector, i)
+
+
+cdef Py_ssize_t ucs4_bytes(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """Bytes of numpy string ``i`` in UTF-8. GIL: not needed."""
+    cdef const uint8_t* at = item_at(vector, i)
+    cdef Py_ssize_t j, size = 0
+    cdef uint32_t unit = 0
+    for j in range(ucs4_units(vector, at) if is_valid(vector, i) else 0):
+        memcpy(&unit, at + 4 * j, 4)
+        if vector.swapped:
+            unit = swap32(unit)
+        size += 1 if unit < 0x80 else 2 if unit < 0x800 else 3 if unit < 0x10000 else 4
+    return size
+
+
+cdef int check_ucs4(const Vector* vector, Py_ssize_t row, object field) except -1:
+    """Refuse code points that UTF-8 does not know: surrogates, and what lies above U+10FFFF."""
+    cdef Py_ssize_t i = 0, j
+    cdef const uint8_t* at
+    cdef uint32_t unit = 0
+    cdef bint bad = False
+    with nogil:
+        for i in range(vector.length):
+            at = item_at(vector, i)
+            for j in range(vector.width // 4):
+                memcpy(&unit, at + 4 * j, 4)
+                if vector.swapped:
+                    unit = swap32(unit)
+                if unit > 0x10FFFF or 0xD800 <= unit <= 0xDFFF:
+                    bad = is_valid(vector, i)
+                    break
+            if bad:
+                break
+    if bad:
+        raise SerializationError(
+            f"expected a string that UTF-8 can hold, got code point U+{unit:04X}", index=row + i, field=field
+        )
+    return 0
+
+
+cdef int write_ucs4(const Vector* vector, Arena arena, Py_ssize_t row, Py_ssize_t n) except -1:
+    """Write numpy strings as UTF-8 behind what the arena holds."""
+    cdef Py_ssize_t i
+    cdef bint room = True
+    with nogil:
+        for i in range(n):
+            if i % BLOCK == 0:
+                room = has_room(&arena.out, <size_t>BLOCK * vector.width)
+                if not room:
+                    break
+            if is_valid(vector, i):
+                arena.out.size = put_ucs4(arena.out.data + arena.out.size, vector, i) - arena.out.data
+            else:
+                arena.valid[row + i] = 0
+            arena.offsets[row + i + 1] = arena.out.size
+    if not room:
+        raise MemoryError()
+    return 0
+
+
+cdef EncodedBatch batch_of_objects(object values, object field):
+    """Spans over bytes and str objects; bytearrays and memoryviews are copied, because they may change."""
+    cdef Arena arena = Arena.__new__(Arena)
+    cdef tuple kept = tuple(values)
+    cdef Py_ssize_t i, n = len(kept)
+    cdef list copies = []
+    cdef Span* spans
+    cdef object value
+    arena.start_spans(n)
+    spans = arena.spans
+    for i in range(n):
+        value = kept[i]
+        if isinstance(value, bytes):
+            spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
+            spans[i].size = PyBytes_GET_SIZE(value)
+        elif value is None:
+            spans[i].data = NULL
+            spans[i].size = 0
+        elif isinstance(value, str):
+            try:
+                # The str keeps its UTF-8 (for ASCII it is the str's own memory), and kept keeps the str.
+                spans[i].data = <const uint8_t*>PyUnicode_AsUTF8AndSize(value, &spans[i].size)
+            except UnicodeEncodeError:
+                raise SerializationError(
+                    "expected a string that UTF-8 can hold (it has a lone surrogate)", index=i, field=field, value=value
+                ) from None
+        elif isinstance(value, (bytearray, memoryview)):
+            value = bytes(value)
+            copies.append(value)
+            spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
+            spans[i].size = PyBytes_GET_SIZE(value)
+        else:
+            raise SerializationError("expected bytes, str or None", index=i, field=field, value=value)
+    return arena.span_batch(n, (kept, copies))
+
+
+def bytes_source(values, n=None, *, field=None, scalars=True):
+    """Bind byte strings, one per record, to a source that hands them out slice by slice.
+
+    Parameters
+    ----------
+    values : sequence of bytes, str, bytearray, memoryview or None; array; Column; or one of these for all records
+        numpy ``S`` (padding NULs cut off), ``V`` and ``U`` arrays, Arrow binary and string arrays, also large, view,
+        fixed-size and dictionary ones. str becomes UTF-8. None and Arrow nulls become null records. Arrays and bytes
+        objects are borrowed and kept alive; bytearrays and memoryviews are copied.
+    n : int, optional
+        Number of records expected; needed for one scalar for all.
+    field : str, optional
+        For error messages, such as ``"key"``.
+    scalars : bool, default True
+        Whether one scalar for all is welcome.
+
+    Returns
+    -------
+    Source
+        With ``len()``, ``first_over(limit)`` and ``slice(start, stop)``.
+
+    Raises
+    ------
+    SerializationError
+        If an entry is of another type or cannot be UTF-8 (with its index), or the length is not `n`.
+    """
+    cdef Column column
+    if values is None or isinstance(values, (bytes, str, bytearray, memoryview)):
+        if not scalars or n is None:
+            raise SerializationError("expected a sequence or an array with one entry per record", field=field, value=values)
+        return BatchSource(constant_of(values, field), n)
+    if isinstance(values, EncodedBatch):
+        source = BatchSource(values, n if values.is_constant else None)
+    else:
+        column = as_column(values, field or "")
+        if column is not None and column.objects is None:
+            source = ColumnSource(column, field)
+        else:
+            try:
+                entries = column.objects if column is not None else tuple(values)
+            except TypeError:
+                raise SerializationError("expected bytes or a sequence of bytes", field=field, value=values) from None
+            source = BatchSource(batch_of_objects(entries, field))
+    if n is not None and len(source) != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {len(source)}", field=field)
+    return source
+
+
+cdef EncodedBatch constant_of(object value, object field):
+    cdef EncodedBatch batch
+    try:
+        batch = batch_of_objects((value,), field)
+    except SerializationError as error:
+        error.index = None      # it stands for every record
+        raise
+    batch.column.broadcast = 1
+    return batch
+
+
+def int32_column(values, n, field="partitions", *, low=-1):
+    """Turn integers, one per record or one for all, into an int32 array.
+
+    Parameters
+    ----------
+    values : int, or array_like of int, shape (n,)
+        numpy, Arrow, a sequence, or a Column.
+    n : int
+        Number of records.
+    field : str
+        For error messages.
+    low : int, default -1
+        The lowest value allowed. -1 is librdkafka's "any partition".
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+
+    Raises
+    ------
+    SerializationError
+        If an entry is missing, no integer or out of range (with its index), or the length is not `n`.
+    """
+    cdef Column column = as_column(values, field)
+    cdef Py_ssize_t part, i = 0
+    cdef const Vector* vector
+    cdef int32_t* out
+    cdef int64_t number = 0, least = low
+    cdef bint bad
+    if column is None:
+        return np.full(n, one_int32(values, low, None, field), dtype=np.int32)
+    if column.length != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {column.length}", field=field)
+    result = np.empty(n, dtype=np.int32)
+    out = <int32_t*><uintptr_t>result.__array_interface__["data"][0]
+    if column.objects is not None:
+        for i, value in enumerate(column.objects):
+            out[i] = one_int32(value, low, i, field)
+        return result
+    for part in range(column.n_parts):
+        vector = &column.parts[part]
+        if not Kind.INT8 <= vector.kind <= Kind.UINT64 or vector.meaning != Meaning.PLAIN:
+            raise SerializationError(f"expected integers, got a column of {kind_name(vector)}", field=field)
+        bad = False
+        with nogil:
+            for i in range(vector.length):
+                number = int_at(vector, i)
+                if number < least or number > INT32_MAX or not is_valid(vector, i):
+                    bad = True
+                    break
+                out[column.starts[part] + i] = <int32_t>number
+        if bad:
+            shown_value = (<uint64_t>number if vector.kind == Kind.UINT64 else number) if is_valid(vector, i) else None
+            one_int32(shown_value, low, column.starts[part] + i, field)
+    return result
+
+
+cdef int32_t one_int32(object value, object low, object index, object field) except? -1:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise SerializationError("expected an int", index=index, field=field, value=value)
+    number = value.__index__()
+    if not low <= number <= INT32_MAX:
+        raise SerializationError(f"expected an int from {low} to {INT32_MAX}", index=index, field=field, value=value)
+    return number

@@ -1,0 +1,31 @@
+"""Columns and tables: who owns the memory that vectors look into."""
+from twolane.encoding.vectors cimport Vector
+
+
+cdef class Column:
+    cdef readonly str name
+    cdef readonly object objects    # tuple of Python objects: a list or an object array; then there are no parts
+    cdef Vector* parts              # owned table of vectors, one per chunk
+    cdef Py_ssize_t* starts         # first row of each part, and the number of rows at the end (n_parts + 1)
+    cdef Py_ssize_t n_parts
+    cdef Py_ssize_t length
+    cdef object _lenders            # keep alive the memory that the parts point at
+
+    cdef int make_parts(self, Py_ssize_t n) except -1
+    cdef Py_ssize_t part_of(self, Py_ssize_t row) noexcept nogil
+    cdef Vector vector_from(self, Py_ssize_t row) noexcept
+
+
+cdef class Table:
+    cdef readonly list names
+    cdef list _columns
+    cdef dict _by_name
+    cdef Py_ssize_t length
+
+    cdef Column get(self, str name)
+    cdef int add(self, Column column) except -1
+
+
+cpdef Table as_table(object values)
+cpdef Column as_column(object values, str name=*)
+cdef str kind_name(const Vector* vector)

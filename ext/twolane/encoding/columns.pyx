@@ -1,0 +1,497 @@
+"""Columnar input: numpy arrays, dicts of arrays, anything that speaks the Arrow C interface.
+
+Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.pxd) that look into their memory. Lists and
+object arrays stay Python objects (a snapshot of the references); whoever encodes them converts them while binding.
+"""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
+cimport cython
+
+from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, is_valid
+
+import numpy as np
+
+from twolane.errors import SerializationError, shown
+
+cdef object ndarray = np.ndarray
+cdef dict UNIT_NS = {
+    "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
+    "ms": 1_000_000, "us": 1_000, "ns": 1,
+}
+cdef dict FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
+cdef dict INTEGERS = {
+    "i1": Kind.INT8, "i2": Kind.INT16, "i4": Kind.INT32, "i8": Kind.INT64,
+    "u1": Kind.UINT8, "u2": Kind.UINT16, "u4": Kind.UINT32, "u8": Kind.UINT64,
+    "f2": Kind.FLOAT16, "f4": Kind.FLOAT32, "f8": Kind.FLOAT64, "b1": Kind.BYTE_BOOL,
+}
+cdef dict NAMES = {
+    <int>Kind.UNREADABLE: "a type that cannot be read", <int>Kind.NULLS: "null", <int>Kind.BIT: "bool",
+    <int>Kind.BYTE_BOOL: "bool", <int>Kind.INT8: "int8", <int>Kind.INT16: "int16", <int>Kind.INT32: "int32",
+    <int>Kind.INT64: "int64", <int>Kind.UINT8: "uint8", <int>Kind.UINT16: "uint16", <int>Kind.UINT32: "uint32",
+    <int>Kind.UINT64: "uint64", <int>Kind.FLOAT16: "float16", <int>Kind.FLOAT32: "float32", <int>Kind.FLOAT64: "float64",
+    <int>Kind.FIXED: "fixed-size bytes", <int>Kind.PADDED: "bytes", <int>Kind.UCS4: "string", <int>Kind.BINARY32: "bytes",
+    <int>Kind.BINARY64: "bytes", <int>Kind.VIEWED: "bytes", <int>Kind.DICTIONARY: "dictionary", <int>Kind.LIST32: "list",
+    <int>Kind.LIST64: "list", <int>Kind.LIST_VIEW32: "list", <int>Kind.LIST_VIEW64: "list", <int>Kind.FIXED_LIST: "list",
+    <int>Kind.SUBARRAY: "list", <int>Kind.STRUCT: "struct", <int>Kind.MAP: "map",
+}
+cdef dict MEANINGS = {
+    <int>Meaning.TEXT: "string", <int>Meaning.TIMESTAMP: "timestamp", <int>Meaning.DATE: "date", <int>Meaning.TIME: "time",
+    <int>Meaning.DURATION: "duration", <int>Meaning.DECIMAL: "decimal", <int>Meaning.MONTHS: "interval",
+}
+
+
+cdef str kind_name(const Vector* vector):
+    """What error messages call a column's type."""
+    name = MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
+    return f"dictionary of {name}" if vector.kind == Kind.DICTIONARY else name
+
+
+@cython.final
+cdef class VectorBlock:
+    """Owner of the vectors below a numpy column (fields of a nested dtype, items of a subarray)."""
+    cdef Vector* block
+
+    def __cinit__(self, Py_ssize_t n):
+        self.block = <Vector*>PyMem_Calloc(max(n, 1), sizeof(Vector))
+        if self.block == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        PyMem_Free(self.block)
+
+
+@cython.final
+cdef class Column:
+    """One column: its name, its rows, and where they lie. Made by :func:`as_table` and :func:`as_column`.
+
+    Attributes
+    ----------
+    name : str
+    objects : tuple or None
+        The Python objects, where the column came as a list or an object array.
+    """
+
+    def __cinit__(self):
+        self.parts = NULL
+        self.starts = NULL
+        self.n_parts = 0
+        self.length = 0
+        self._lenders = []
+
+    def __init__(self):
+        raise TypeError("columns are made by as_table() and as_column()")
+
+    def __dealloc__(self):
+        PyMem_Free(self.parts)
+        PyMem_Free(self.starts)
+
+    cdef int make_parts(self, Py_ssize_t n) except -1:
+        """Make room for ``n`` parts, all zero."""
+        self.parts = <Vector*>PyMem_Calloc(max(n, 1), sizeof(Vector))
+        self.starts = <Py_ssize_t*>PyMem_Calloc(n + 1, sizeof(Py_ssize_t))
+        if self.parts == NULL or self.starts == NULL:
+            raise MemoryError()
+        self.n_parts = n
+        return 0
+
+    cdef Py_ssize_t part_of(self, Py_ssize_t row) noexcept nogil:
+        """The part that holds ``row``, by bisection. GIL: not needed."""
+        cdef Py_ssize_t low = 0, high = self.n_parts - 1, middle
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.starts[middle] <= row:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    cdef Vector vector_from(self, Py_ssize_t row) noexcept:
+        """The rest of the part that holds ``row``, as a vector whose item 0 is that row."""
+        cdef Py_ssize_t part = self.part_of(row)
+        cdef Vector vector = self.parts[part]
+        vector.offset += row - self.starts[part]
+        vector.length -= row - self.starts[part]
+        return vector
+
+    @property
+    def type_name(self):
+        """str: the column's type, as error messages name it."""
+        return "objects" if self.objects is not None else kind_name(self.parts) if self.n_parts else "nothing"
+
+    def __len__(self):
+        return self.length
+
+    def __repr__(self):
+        return f"Column({self.name!r}, {self.type_name}, {self.length} rows)"
+
+
+@cython.final
+cdef class Table:
+    """Columns of equal length. Made by :func:`as_table`.
+
+    Attributes
+    ----------
+    names : list of str
+        In the order of the input.
+    """
+
+    def __cinit__(self):
+        self.names = []
+        self._columns = []
+        self._by_name = {}
+        self.length = 0
+
+    def __init__(self):
+        raise TypeError("tables are made by as_table()")
+
+    def __len__(self):
+        return self.length
+
+    def __contains__(self, name):
+        return name in self._by_name
+
+    cdef Column get(self, str name):
+        """The column, or None. Borrows nothing."""
+        return self._by_name.get(name)
+
+    def column(self, name):
+        """Give the column of that name.
+
+        Raises
+        ------
+        SerializationError
+            If there is none; the message lists those there are.
+        """
+        column = self._by_name.get(name)
+        if column is None:
+            raise SerializationError(f"no column {name!r}; the columns are {', '.join(map(repr, self.names))}")
+        return column
+
+    def __repr__(self):
+        return f"Table({self.length} rows, columns {', '.join(map(repr, self.names))})"
+
+    cdef int add(self, Column column) except -1:
+        if column.name in self._by_name:
+            raise SerializationError(f"column {column.name!r} stands twice in the input")
+        self.names.append(column.name)
+        self._columns.append(column)
+        self._by_name[column.name] = column
+        return 0
+
+
+cdef Column new_column(str name):
+    cdef Column column = Column.__new__(Column)
+    column.name = name
+    return column
+
+
+cdef Column column_of_objects(str name, object values):
+    """A snapshot of the references: the list may change while it is read."""
+    cdef Column column = new_column(name)
+    column.objects = tuple(values)
+    column.length = len(column.objects)
+    return column
+
+
+cdef object refused(str name, str reason):
+    return SerializationError(reason, field=name or None)
+
+
+cdef Py_ssize_t count_fields(object dtype) except -1:
+    """How many vectors lie below a numpy dtype."""
+    cdef Py_ssize_t total = 0
+    if dtype.subdtype is not None:
+        return 1 + count_fields(dtype.subdtype[0])
+    for field in dtype.names or ():
+        total += 1 + count_fields(dtype.fields[field][0])
+    return total
+
+
+cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1:
+    """Kind, meaning and width from a numpy dtype; vectors below it are taken from ``pool``."""
+    cdef Py_ssize_t i
+    cdef Vector* rest
+    kind = dtype.kind
+    vector.width = dtype.itemsize
+    vector.swapped = dtype.byteorder == (">" if np.little_endian else "<")
+    if dtype.subdtype is not None:
+        item, shape = dtype.subdtype
+        if len(shape) != 1:
+            raise refused(name, f"expected fields of at most one dimension, got shape {shape}")
+        vector.kind = Kind.SUBARRAY
+        vector.width = shape[0]
+        vector.children = pool
+        vector.n_children = 1
+        vector.children[0].stride = item.itemsize
+        vector.children[0].length = shape[0]
+        read_dtype(vector.children, item, name, pool + 1, keep)
+    elif dtype.names is not None:
+        vector.kind = Kind.STRUCT
+        vector.children = pool
+        vector.n_children = len(dtype.names)
+        rest = pool + vector.n_children
+        for i, field in enumerate(dtype.names):
+            item, place = dtype.fields[field][:2]
+            encoded = field.encode()
+            keep.append(encoded)
+            vector.children[i].name = encoded
+            # Children of a record lie inside it: the place is added to the address once that is known.
+            vector.children[i].data = <const uint8_t*><uintptr_t>place
+            read_dtype(&vector.children[i], item, f"{name}.{field}", rest, keep)
+            rest += count_fields(item)
+    elif kind in "iufb":
+        vector.kind = <Kind><int>INTEGERS.get(f"{kind}{dtype.itemsize}", <int>Kind.UNREADABLE)
+    elif kind == "S":
+        vector.kind = Kind.PADDED
+    elif kind == "U":
+        vector.kind = Kind.UCS4
+    elif kind == "V":
+        vector.kind = Kind.FIXED
+    elif kind in "mM":
+        unit, count = np.datetime_data(dtype)
+        if unit not in UNIT_NS:
+            raise refused(name, f"expected a unit from weeks to nanoseconds, got {dtype}")
+        vector.kind = Kind.INT64
+        vector.tick_ns = UNIT_NS[unit] * count
+        vector.meaning = Meaning.DURATION if kind == "m" else Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP
+    else:
+        vector.kind = Kind.UNREADABLE
+    return 0
+
+
+cdef int place_fields(Vector* vector) except -1:
+    """Give the fields of a record their addresses and strides, once the record has its own."""
+    cdef Py_ssize_t i
+    if vector.kind == Kind.STRUCT:
+        for i in range(vector.n_children):
+            vector.children[i].data = vector.data + <uintptr_t>vector.children[i].data
+            vector.children[i].stride = vector.stride
+            vector.children[i].length = vector.length
+            place_fields(&vector.children[i])
+    elif vector.kind == Kind.SUBARRAY and vector.children[0].kind in (Kind.STRUCT, Kind.SUBARRAY):
+        raise SerializationError("expected numpy subarrays of plain items")
+    return 0
+
+
+cdef object coarser(object array, str name):
+    """Bring datetime64 of years, months or less than a nanosecond to a unit that vectors know, rounding down."""
+    kind = array.dtype.kind
+    unit, count = np.datetime_data(array.dtype)
+    if unit in ("Y", "M") and kind == "M":
+        return array.astype("datetime64[D]")
+    if unit in FINER:
+        per_ns = FINER[unit]
+        ticks = array.view(np.int64)
+        # NaT is the lowest int64 and has to stay it.
+        whole = np.where(np.isnat(array), ticks, ticks * count // per_ns if count > 1 else ticks // per_ns)
+        return whole.view(f"{kind}8[ns]")
+    return array
+
+
+cdef Column column_of_array(str name, object array):
+    """A column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
+    cdef Column column
+    cdef VectorBlock block
+    cdef Vector* vector
+    mask = None
+    if isinstance(array, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(array)
+        array = array.data
+    dtype = array.dtype
+    if dtype.kind in "OT":
+        objects = array.tolist()
+        if mask is not None:
+            objects = [None if gone else value for value, gone in zip(objects, mask.tolist(), strict=True)]
+        return column_of_objects(name, objects)
+    if array.ndim > 2:
+        raise refused(name, f"expected an array of one or two dimensions, got shape {array.shape}")
+    column = new_column(name)
+    column.length = len(array)
+    if dtype.kind in "mM":
+        array = coarser(array, name)
+        dtype = array.dtype
+        missing = np.isnat(array)
+        if missing.any():
+            mask = missing if mask is None else mask | missing
+    keep = column._lenders
+    column.make_parts(1)
+    vector = column.parts
+    if array.ndim == 2:
+        dtype = np.dtype((dtype, (array.shape[1],)))
+    block = VectorBlock(count_fields(dtype))
+    read_dtype(vector, dtype, name, block.block, keep)
+    vector.data = <const uint8_t*><uintptr_t>array.__array_interface__["data"][0]
+    vector.stride = array.strides[0]
+    vector.length = column.length
+    if array.ndim == 2:
+        vector.children[0].stride = array.strides[1]
+    place_fields(vector)
+    if mask is not None and mask.any():
+        if mask.ndim != 1 or mask.dtype.names is not None:
+            raise refused(name, "expected one mask flag per row")
+        bits = np.packbits(~mask, bitorder="little")
+        vector.validity = <const uint8_t*><uintptr_t>bits.__array_interface__["data"][0]
+        keep.append(bits)
+    keep += (array, block)
+    column.starts[1] = column.length
+    return column
+
+
+cdef Column column_of_arrow(str name, ArrowData data):
+    """A column over the chunks of an Arrow array or stream."""
+    cdef Column column = new_column(name)
+    cdef ArrowChunk chunk
+    cdef Py_ssize_t i
+    column.make_parts(len(data.chunks))
+    for i, chunk in enumerate(data.chunks):
+        column.parts[i] = chunk.root
+        column.length += chunk.root.length
+        column.starts[i + 1] = column.length
+    column._lenders.append(data)
+    return column
+
+
+cdef Table table_of_arrow(ArrowData data):
+    """A table over record batches: one part per batch in each column."""
+    cdef Table table = Table.__new__(Table)
+    cdef Column column
+    cdef ArrowChunk chunk
+    cdef Vector* part
+    cdef Py_ssize_t field, i, row
+    for chunk in data.chunks:
+        if chunk.root.validity != NULL:
+            for row in range(chunk.root.length):
+                if not is_valid(&chunk.root, row):
+                    raise SerializationError("expected a record, got a null row", index=table.length + row)
+        table.length += chunk.root.length
+    for field in range(data.type.schema.n_children):
+        column = new_column((<bytes>data.type.schema.children[field].name).decode())
+        column.make_parts(len(data.chunks))
+        for i, chunk in enumerate(data.chunks):
+            part = &column.parts[i]
+            part[0] = chunk.root.children[field]
+            # A sliced batch keeps its offset at the top; its columns are as long as they ever were.
+            part.offset += chunk.root.offset
+            part.length = chunk.root.length
+            column.length += part.length
+            column.starts[i + 1] = column.length
+        column._lenders.append(data)
+        table.add(column)
+    return table
+
+
+cdef Table table_of_dict(object values):
+    cdef Table table = Table.__new__(Table)
+    cdef Column column
+    for name, entry in values.items():
+        if not isinstance(name, str):
+            raise SerializationError(f"expected names of columns, got {shown(name)}")
+        column = as_column(entry, name)
+        if column is None:
+            raise SerializationError("expected an array or a list for each column", field=name, value=entry)
+        table.add(column)
+    lengths = {name: len(table._by_name[name]) for name in table.names}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join([f"{name!r} has {length}" for name, length in lengths.items()])
+        raise SerializationError(f"expected columns of equal length: {listed}")
+    table.length = next(iter(lengths.values()), 0)
+    return table
+
+
+cdef Table table_of_records(object array):
+    """A table over the fields of a numpy structured array."""
+    cdef Table table = Table.__new__(Table)
+    for name in array.dtype.names:
+        table.add(column_of_array(name, array[name]))
+    table.length = len(array)
+    return table
+
+
+cdef bint is_numpy_backed(object values):
+    """Whether it is a pandas object over plain numpy memory, read without a detour over Arrow."""
+    dtype = getattr(values, "dtype", None)
+    return isinstance(dtype, np.dtype) and hasattr(values, "to_numpy")
+
+
+cpdef Table as_table(object values):
+    """Read columnar input in place.
+
+    Parameters
+    ----------
+    values : object
+        A numpy structured array, a dict of arrays or lists, or anything with ``__arrow_c_stream__`` or
+        ``__arrow_c_array__`` (pyarrow, polars, pandas, duckdb). A Table gives itself. Memory is borrowed and kept alive.
+
+    Returns
+    -------
+    Table or None
+        None where the input is not columnar: then it is rows. An Arrow stream is read to its end.
+
+    Raises
+    ------
+    SerializationError
+        If columns differ in length, stand twice, or a table has null rows.
+    """
+    cdef ArrowData data
+    if isinstance(values, Table):
+        return values
+    if isinstance(values, (list, tuple, bytes, str)):
+        return None
+    if isinstance(values, dict):
+        return table_of_dict(values)
+    if isinstance(values, ndarray):
+        return table_of_records(values) if values.dtype.names is not None and values.ndim == 1 else None
+    try:
+        data = import_arrow(values)
+    except ImportError:
+        # pandas reaches Arrow through pyarrow; without it, each of its columns still has an array.
+        if not hasattr(values, "columns"):
+            raise
+        return table_of_dict({str(name): values[name].to_numpy() for name in values.columns})
+    return table_of_arrow(data) if data is not None and data.is_table() else None
+
+
+cpdef Column as_column(object values, str name=""):
+    """Read one column in place: a numpy array, an Arrow array, a pandas or polars series, a list or another sequence.
+
+    Parameters
+    ----------
+    values : object
+        Memory is borrowed and kept alive; of a list the references are copied.
+    name : str, optional
+        For error messages.
+
+    Returns
+    -------
+    Column or None
+        None for a scalar (also for bytes and str).
+
+    Raises
+    ------
+    SerializationError
+        If an array has a shape or unit that no record can be made of.
+    """
+    if isinstance(values, Column):
+        return values
+    if isinstance(values, (list, tuple)):
+        return column_of_objects(name, values)
+    if isinstance(values, (bytes, str, bytearray, dict, Table)):
+        return None
+    if isinstance(values, ndarray):
+        return column_of_array(name, values) if values.ndim else None
+    if is_numpy_backed(values):
+        return column_of_array(name, values.to_numpy())
+    try:
+        data = import_arrow(values)
+    except ImportError:
+        return column_of_array(name, values.to_numpy())
+    if data is not None:
+        return column_of_arrow(name, data)
+    if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
+        array = np.asarray(values)
+        return column_of_array(name, array) if array.ndim else None
+    if hasattr(values, "__len__") and hasattr(values, "__getitem__"):
+        return column_of_objects(name, values)
+    return None

@@ -1,0 +1,6 @@
+"""Times to milliseconds: what the client and the encoders call from C."""
+from libc.stdint cimport int64_t
+
+
+cdef int64_t pack_one(object value, bint guard=*) except -1
+cdef int64_t datetime_micros(object value, object naive) except? -1

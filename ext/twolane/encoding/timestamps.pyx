@@ -1,0 +1,431 @@
+"""Times to int64 milliseconds since the epoch: floor, never round up, and refuse what a record cannot carry.
+
+Columns are read in place with the GIL released: one pass that divides and gathers one flag for all values; only a column
+with a bad value is looked at again, to say which. datetime objects are taken apart by days and microseconds, because
+``datetime.timestamp()`` goes through a float.
+"""
+from cpython.datetime cimport (
+    PyDateTime_Check, PyDelta_Check, date, import_datetime, timedelta_days, timedelta_microseconds,
+    timedelta_seconds,
+)
+from cpython.datetime cimport (
+    datetime_day, datetime_hour, datetime_microsecond, datetime_minute, datetime_month, datetime_second, datetime_tzinfo,
+    datetime_year,
+)
+from libc.math cimport isfinite, nearbyint
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t, uintptr_t
+cimport cython
+
+from twolane.encoding.columns cimport Column, as_column
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
+
+from datetime import timezone
+
+import numpy as np
+
+from twolane.errors import TimestampError
+
+import_datetime()
+
+cdef object UTC = timezone.utc
+cdef object datetime64 = np.datetime64
+cdef object FLOATING = np.floating
+cdef object INTEGER = np.integer
+
+cdef int64_t MICROS_PER_DAY = 86_400_000_000
+cdef int64_t GUARD_FROM = 631_152_000_000       # 1990-01-01
+cdef int64_t GUARD_TO = 4_102_444_800_000       # 2100-01-01, not included
+
+cdef dict UNIT_NS = {
+    "ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
+    "D": 86_400_000_000_000, "W": 604_800_000_000_000,
+}
+
+cdef frozenset NAIVE = frozenset(("utc", "local"))
+
+# The last fixed offset met: its minutes do not depend on the day, so tzinfo.utcoffset() is asked once per zone in a row.
+cdef object last_zone = None
+cdef int64_t last_offset = 0
+
+
+cdef inline int64_t days_before(int year, int month, int day) noexcept nogil:
+    """Days from 1970-01-01 in the Gregorian calendar; years 1 to 9999. GIL: not needed.
+
+    The year is counted from March, so that the leap day comes last and months have a regular length.
+    """
+    cdef int64_t y = year - (month <= 2)
+    cdef int64_t from_march = (month + 9) % 12
+    return y * 365 + y // 4 - y // 100 + y // 400 + (153 * from_march + 2) // 5 + day - 1 - 719_468
+
+
+cdef int64_t offset_micros(object zone, object value) except? -1:
+    """What to subtract from a wall clock of ``zone`` to have UTC, in microseconds."""
+    global last_zone, last_offset
+    if zone is UTC:
+        return 0
+    if zone is last_zone:
+        return last_offset
+    offset = zone.utcoffset(value)
+    if offset is None:
+        raise TimestampError("expected a datetime with a time zone", value=value)
+    if not PyDelta_Check(offset):
+        raise TypeError(f"utcoffset() of {zone!r} gave {offset!r}")
+    cdef int64_t micros = (
+        <int64_t>timedelta_days(offset) * MICROS_PER_DAY + <int64_t>timedelta_seconds(offset) * 1_000_000
+        + timedelta_microseconds(offset)
+    )
+    if type(zone) is timezone:
+        last_offset = micros
+        last_zone = zone
+    return micros
+
+
+cdef int64_t wall_micros(object value) noexcept:
+    """A datetime's own fields as microseconds since 1970-01-01 00:00 on the same clock."""
+    cdef int64_t days = days_before(datetime_year(value), datetime_month(value), datetime_day(value))
+    cdef int64_t seconds = (datetime_hour(value) * 60 + datetime_minute(value)) * 60 + datetime_second(value)
+    return days * MICROS_PER_DAY + seconds * 1_000_000 + datetime_microsecond(value)
+
+
+cdef int64_t datetime_micros(object value, object naive) except? -1:
+    """Microseconds since the epoch of a datetime; ``naive`` is None (refuse), "utc" or "local"."""
+    cdef int64_t micros
+    zone = datetime_tzinfo(value)
+    if zone is not None:
+        micros = wall_micros(value)
+        return micros - offset_micros(zone, value)
+    if value != value:      # pandas.NaT, which is a datetime by inheritance
+        raise TimestampError("expected a time", value=value)
+    if naive is None:
+        raise TimestampError(
+            "expected a datetime with a time zone (naive='utc' or naive='local' says what one without means)", value=value
+        )
+    if naive == "local":
+        micros = wall_micros(value.astimezone(UTC))
+    else:
+        micros = wall_micros(value)
+    return micros
+
+
+cdef int64_t ticks_to_ms(int64_t ticks, int64_t tick_ns) except? -1:
+    """Whole milliseconds of so many ticks, rounded down; OverflowError where int64 cannot hold them."""
+    cdef int64_t factor
+    if tick_ns >= 1_000_000:
+        factor = tick_ns // 1_000_000
+        if ticks > INT64_MAX // factor or ticks < INT64_MIN // factor:
+            raise OverflowError
+        return ticks * factor
+    factor = 1_000_000 // tick_ns
+    return ticks // factor      # Python's rule, towards minus infinity: cdivision is off here
+
+
+cdef int64_t float_to_ms(double value, int64_t tick_ns) except? -1:
+    """Milliseconds of a float: rounded to the microsecond, which is what a double of today's seconds holds, then down."""
+    cdef double micros = nearbyint(value * (<double>tick_ns / 1000.0))
+    if not isfinite(micros):
+        raise TimestampError("expected a finite time", value=value)
+    if not -9.2e18 < micros < 9.2e18:
+        raise OverflowError
+    return <int64_t>micros // 1000
+
+
+cdef int64_t convert(object value, int64_t int_ns, int64_t float_ns, object naive, bint* is_number) except? -1:
+    """Milliseconds of one Python object; tells whether it was a plain number, to which the guard applies."""
+    is_number[0] = False
+    if PyDateTime_Check(value):
+        return datetime_micros(value, naive) // 1000
+    if isinstance(value, bool):
+        raise TimestampError("expected a time", value=value)
+    if isinstance(value, (int, INTEGER)):
+        is_number[0] = True
+        return ticks_to_ms(value, int_ns)
+    if isinstance(value, (float, FLOATING)):
+        is_number[0] = True
+        return float_to_ms(value, float_ns)
+    if isinstance(value, datetime64):
+        if np.isnat(value):
+            raise TimestampError("expected a time", value=value)
+        unit, count = np.datetime_data(value.dtype)
+        if unit not in UNIT_NS:
+            return ticks_to_ms(int(value.astype("datetime64[ms]").astype(np.int64)), 1_000_000)
+        return ticks_to_ms(int(value.astype(np.int64)), UNIT_NS[unit] * count)
+    if isinstance(value, date):
+        return days_before(value.year, value.month, value.day) * 86_400_000
+    raise TimestampError("expected a datetime, a datetime64 or milliseconds as an int", value=value)
+
+
+cdef object out_of_years(int64_t ms):
+    return (
+        f"{ms} ms lies outside the years 1990 to 2100: are these seconds, microseconds or nanoseconds? "
+        "Name the unit (unit='s'), or pass guard=False if the time is meant"
+    )
+
+
+cdef int64_t pack_one(object value, bint guard=True) except -1:
+    """Milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date.
+
+    Raises TimestampError. For ints and floats, `guard` refuses years outside 1990 to 2100.
+    """
+    return checked(value, 1_000_000, 1_000_000_000, None, guard)
+
+
+cdef int64_t checked(object value, int64_t int_ns, int64_t float_ns, object naive, bint guard) except -1:
+    cdef bint is_number = False
+    cdef int64_t ms
+    try:
+        ms = convert(value, int_ns, float_ns, naive, &is_number)
+    except OverflowError:
+        raise TimestampError("expected a time that fits into 64 bits of milliseconds", value=value) from None
+    if ms <= 0:
+        raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=value)
+    if guard and is_number and not GUARD_FROM <= ms < GUARD_TO:
+        raise TimestampError(out_of_years(ms), value=value)
+    return ms
+
+
+cdef int pack_objects(
+    tuple values, int64_t* out, int64_t int_ns, int64_t float_ns, object naive, bint guard, object field
+) except -1:
+    """Pack Python objects one by one; errors get the row and the field."""
+    cdef Py_ssize_t i = 0
+    try:
+        for i in range(len(values)):
+            out[i] = checked(values[i], int_ns, float_ns, naive, guard)
+    except TimestampError as error:
+        error.index = i
+        error.field = field
+        raise
+    return 0
+
+
+# The two loops below are the hot ones. They wrap on purpose (unsigned), and gather one word: its sign bit is set
+# if any value was out of range, NaT (the lowest int64) included.
+@cython.cdivision(True)
+cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, const uint64_t per_ms) noexcept nogil:
+    """out = ticks // per_ms; whether every result is at least 1. GIL: not needed."""
+    cdef uint64_t bad = 0, value
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = <uint64_t>ticks[i]
+        bad |= value | (value - per_ms)
+        out[i] = <int64_t>(value / per_ms)
+    return (bad >> 63) == 0
+
+
+cdef inline bint copy_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, int64_t low, int64_t high,
+                          int64_t factor) noexcept nogil:
+    """out = ticks * factor; whether every tick lies in low..high. GIL: not needed."""
+    cdef uint64_t bad = 0, value
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = <uint64_t>ticks[i]
+        bad |= value | (value - <uint64_t>low) | (<uint64_t>high - value)
+        out[i] = <int64_t>(value * <uint64_t>factor)
+    return (bad >> 63) == 0
+
+
+cdef bint pack_dense(const int64_t* ticks, int64_t* out, Py_ssize_t n, int64_t tick_ns, bint guard) noexcept nogil:
+    """Pack contiguous ticks; False if a value must be looked at (or the unit is a rare one). GIL: not needed."""
+    cdef int64_t factor
+    # One branch per unit, so that the compiler sees a constant divisor and multiplies instead.
+    if tick_ns == 1 and not guard:
+        return divide_all(ticks, out, n, 1_000_000)
+    if tick_ns == 1_000 and not guard:
+        return divide_all(ticks, out, n, 1_000)
+    if tick_ns == 1_000_000:
+        return copy_all(ticks, out, n, GUARD_FROM if guard else 1, GUARD_TO - 1 if guard else INT64_MAX, 1)
+    if tick_ns > 1_000_000 and not guard:
+        factor = tick_ns // 1_000_000
+        return copy_all(ticks, out, n, 1, INT64_MAX // factor, factor)
+    return False
+
+
+cdef int pack_vector(const Vector* vector, int64_t* out, Py_ssize_t row, object unit, bint guard, object field) except -1:
+    """Pack one part of a column whose first row is ``row``."""
+    cdef Py_ssize_t i, n = vector.length
+    cdef int64_t tick_ns = vector.tick_ns, ms
+    cdef bint done = False, is_float = False
+    if vector.meaning == Meaning.TIMESTAMP or vector.meaning == Meaning.DATE:
+        guard = False
+    elif vector.meaning == Meaning.PLAIN and Kind.INT8 <= vector.kind <= Kind.UINT64:
+        tick_ns = unit_ns(unit, 1_000_000)
+    elif vector.meaning == Meaning.PLAIN and Kind.FLOAT16 <= vector.kind <= Kind.FLOAT64:
+        tick_ns = unit_ns(unit, 1_000_000_000)
+        is_float = True
+    elif vector.kind != Kind.NULLS:
+        raise TimestampError("expected a column of times, or of numbers", field=field)
+    if vector.kind == Kind.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL:
+        with nogil:
+            done = pack_dense(<const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)
+    if done:
+        return 0
+    i = 0
+    try:
+        while i < n:
+            if not is_valid(vector, i):
+                raise TimestampError("expected a time, got null")
+            if is_float:
+                ms = float_to_ms(float_at(vector, i), tick_ns)
+            else:
+                if vector.kind == Kind.UINT64 and int_at(vector, i) < 0:
+                    raise OverflowError
+                ms = ticks_to_ms(int_at(vector, i), tick_ns)
+            if ms <= 0:
+                raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=int_or_float(vector, i))
+            if guard and not GUARD_FROM <= ms < GUARD_TO:
+                raise TimestampError(out_of_years(ms), value=int_or_float(vector, i))
+            out[i] = ms
+            i += 1
+    except OverflowError:
+        raise TimestampError(
+            "expected a time that fits into 64 bits of milliseconds", index=row + i, field=field,
+            value=int_or_float(vector, i),
+        ) from None
+    except TimestampError as error:
+        error.index = row + i
+        error.field = field
+        raise
+    return 0
+
+
+cdef object int_or_float(const Vector* vector, Py_ssize_t i):
+    """The value as an error shows it."""
+    if vector.kind >= Kind.FLOAT16:
+        return float_at(vector, i)
+    if vector.kind == Kind.UINT64:
+        return <uint64_t>int_at(vector, i)
+    if vector.meaning == Meaning.TIMESTAMP or vector.meaning == Meaning.DATE:
+        for name, ns in UNIT_NS.items():
+            if ns == vector.tick_ns:
+                return datetime64(int_at(vector, i), name)
+    return int_at(vector, i)
+
+
+cdef int64_t unit_ns(object unit, int64_t default) except -1:
+    """Nanoseconds of a unit's name, or the default for None."""
+    if unit is None:
+        return default
+    ns = UNIT_NS.get(unit)
+    if ns is None:
+        raise ValueError(f"unit: expected one of {', '.join(UNIT_NS)}, got {unit!r}")
+    return ns
+
+
+def pack_timestamp(value, unit=None, *, naive=None, guard=True):
+    """Turn one time into milliseconds since the epoch.
+
+    Parameters
+    ----------
+    value, unit, naive, guard
+        As for :func:`pack_timestamps`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TimestampError
+        As for :func:`pack_timestamps`.
+    """
+    return checked(value, unit_ns(unit, 1_000_000), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
+
+
+cdef object check_naive(object naive):
+    if naive is not None and naive not in NAIVE:
+        raise ValueError(f"naive: expected None, 'utc' or 'local', got {naive!r}")
+    return naive
+
+
+def pack_timestamps(values, unit=None, *, naive=None, guard=True, field=None):
+    """Turn times into int64 milliseconds since the epoch, as records carry them.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        datetime64 of any unit, Arrow timestamps and dates (with a zone or without: without one they count as UTC),
+        pandas and polars series, ints, floats, or a sequence of datetime, date, datetime64, pandas.Timestamp, int
+        or float. Borrowed during the call.
+    unit : {"s", "ms", "us", "ns", "m", "h", "D", "W"}, optional
+        Of plain numbers. Without it ints are milliseconds and floats are seconds, as ``time.time()`` gives them.
+    naive : {None, "utc", "local"}
+        What a datetime object without a time zone means. None refuses it.
+    guard : bool, default True
+        Refuse plain numbers that come out before 1990 or from 2100 on: they are most likely in another unit.
+    field : str, optional
+        Name of the column, for error messages.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Milliseconds, rounded towards minus infinity; always positive. Floats are first rounded to the microsecond.
+
+    Raises
+    ------
+    TimestampError
+        If a time is missing (None, null, NaT), naive, not after the epoch, too large for 64 bits, or caught by the
+        guard. It has the `index` and the `field`.
+    ValueError
+        If `unit` or `naive` is unknown.
+
+    Notes
+    -----
+    The GIL is released for arrays. Kafka knows CreateTime in milliseconds only; librdkafka takes 0 for "now", which is
+    why 0 is refused.
+    """
+    cdef Column column = as_column(values, field or "")
+    cdef int64_t* out
+    cdef Py_ssize_t part
+    check_naive(naive)
+    unit_ns(unit, 1)
+    if column is None:
+        try:
+            column = as_column(list(values), field or "")
+        except TypeError:
+            raise TimestampError("expected an array or a sequence of times", field=field, value=values) from None
+    packed = np.empty(column.length, dtype=np.int64)
+    out = <int64_t*><uintptr_t>packed.__array_interface__["data"][0]
+    if column.objects is not None:
+        pack_objects(
+            column.objects, out, unit_ns(unit, 1_000_000), unit_ns(unit, 1_000_000_000), naive, guard,
+            field or column.name or None,
+        )
+        return packed
+    for part in range(column.n_parts):
+        pack_vector(
+            &column.parts[part], out + column.starts[part], column.starts[part], unit, guard, field or column.name or None
+        )
+    return packed
+
+
+def timestamp_column(values, n, unit=None, *, naive=None, guard=True, field=None):
+    """Turn the ``timestamps=`` argument of a batch of ``n`` records into one int64 per record.
+
+    Parameters
+    ----------
+    values : array_like of shape (n,), or one time for all
+        As for :func:`pack_timestamps`; also a Column.
+    n : int
+        Number of records.
+    unit, naive, guard, field
+        As for :func:`pack_timestamps`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Raises
+    ------
+    TimestampError
+        As for :func:`pack_timestamps`, and if the length differs from `n`.
+    """
+    if isinstance(values, (int, float, date, INTEGER, FLOATING, datetime64)):
+        try:
+            return np.full(n, pack_timestamp(values, unit, naive=naive, guard=guard), dtype=np.int64)
+        except TimestampError as error:
+            error.field = field
+            raise
+    packed = pack_timestamps(values, unit, naive=naive, guard=guard, field=field)
+    if len(packed) != n:
+        raise TimestampError(f"expected {n} timestamps, one per record, got {len(packed)}", field=field)
+    return packed

@@ -1,0 +1,247 @@
+"""The throughput lane's ``send()``: one record from Python arguments into librdkafka, with as little between as can be.
+
+This module stands on both wings (times from ``encoding``, the rest from ``client``), as the lanes do. The GIL is held:
+one record is enqueued faster than the GIL is let go and taken again.
+"""
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.time cimport time as wall_clock
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from twolane.client.atomic cimport add, load
+from twolane.client.delivery cimport Delivery, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
+from twolane.client.enqueue cimport Window
+from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane.client.handle cimport Handle, Topic, forks
+from twolane.client.library cimport rd
+from twolane.encoding.timestamps cimport pack_one
+from twolane.librdkafka cimport *
+
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.calls import refusal
+from twolane.client.partition import assign
+from twolane.encoding.byte_columns import bytes_source
+from twolane.errors import SerializationError
+from twolane.headers import shared_headers
+
+cdef enum:
+    FIXED = 7
+    HEADERS_ON_STACK = 25
+    DRAIN_EVERY = 1024          # records between two looks at the delivery reports
+
+cdef bytes as_bytes(object value, str field):
+    """bytes of a value or key that is no plain ``bytes``."""
+    try:
+        return bytes_source((value,), field=field).slice(0, 1)[0]
+    except SerializationError as error:
+        error.index = None
+        raise
+
+
+cdef class RecordSender:
+    """Base of ThroughputProducer: holds what ``send()`` needs at hand and nothing else."""
+
+    cdef Handle _c_handle
+    cdef Delivery _c_delivery
+    cdef Window _window
+    cdef dict _c_topics             # name -> Topic with known partitions
+    cdef object _last_name          # the str object of the last call: the same object needs no look-up
+    cdef Topic _last_topic
+    cdef int64_t _max_size
+    cdef int64_t _sent              # records since the last look at the reports
+    cdef int64_t _sequence          # of records with a callback
+    cdef readonly dict _callbacks   # sequence -> (on_delivery, topic, timestamp)
+    cdef str _how                   # the partitioner
+    cdef bint _murmur
+    cdef int64_t _stick
+
+    def _open_sender(self, Handle handle not None, Delivery delivery not None, Window window not None,
+                     int64_t max_size, str partitioner, int64_t sticky_bytes):
+        self._c_handle = handle
+        self._c_delivery = delivery
+        self._window = window
+        self._c_topics = {}
+        self._max_size = max_size
+        self._callbacks = {}
+        self._how = partitioner
+        self._murmur = partitioner == "murmur2_random"
+        self._stick = sticky_bytes
+
+    def _forget_topics(self):
+        """Make the next ``send()`` of each topic ask for its partitions again."""
+        self._c_topics.clear()
+        self._last_name = None
+
+    cdef Topic _find(self, object name, object timeout):
+        cdef Topic topic
+        if not isinstance(name, str):
+            raise SerializationError("a topic is named by a string", field="topic", value=name)
+        topic = self._c_topics.get(name)
+        if topic is None:
+            topic = self._topic(name, self._deadline(timeout))
+            self._c_topics[name] = topic
+        self._last_name = name
+        self._last_topic = topic
+        return topic
+
+    cdef int32_t _place(self, Topic topic, bytes value, bytes key) except -1:
+        cdef int32_t count = topic.partition_count
+        cdef int64_t size
+        if count == 1:
+            return 0
+        if self._murmur and key is not None:
+            return rd.partitioner_murmur2(topic.rkt, PyBytes_AS_STRING(key), <size_t>PyBytes_GET_SIZE(key), count,
+                                          NULL, NULL)
+        if self._murmur:
+            size = (PyBytes_GET_SIZE(value) if value is not None else 0) + 1
+            if 0 <= topic.sticky_partition < count and topic.sticky_bytes + size < self._stick:
+                topic.sticky_bytes += size
+                return topic.sticky_partition
+        return int(assign(topic, self._how, EncodedBatch.constant(value),
+                          None if key is None else EncodedBatch.constant(key), 1, self._stick)[0])
+
+    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timeout=None,
+             on_delivery=None):
+        """Enqueue one record and return at once.
+
+        Parameters
+        ----------
+        topic : str
+        value, key : bytes, str (UTF-8), bytearray, memoryview or None
+            Copied before the call returns. None as a value is a tombstone, as a key no key.
+        headers : mapping or sequence of (str, bytes or str or None), optional
+        partition : int, optional
+            Without it: by the key (murmur2, as the Java client), else sticky.
+        timestamp : int (ms), aware datetime or datetime64, optional
+            CreateTime; now by default.
+        timeout : float, optional
+            Seconds to wait for room in the window, and for the topic's partitions at its first use.
+        on_delivery : callable(err, metadata), optional
+            Called from the producer's service thread: ``(None, RecordMetadata)`` or ``(DeliveryError, None)``. An
+            exception it raises is logged and raised by the next ``flush()`` or ``close()``.
+
+        Raises
+        ------
+        SerializationError, TimestampError, DeliveryError
+            Refused; nothing was enqueued.
+        QueueFullError
+            The window is full (``on_full="raise"``, or the timeout passed).
+        ClosedProducerError, ForkedProducerError
+
+        Notes
+        -----
+        GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
+        Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
+        """
+        cdef Topic known
+        cdef bytes data, key_data
+        cdef bytes header_name, header_value
+        cdef int64_t time_ms, size, slot = SLOT_COUNTED, index = 0, payload = 0
+        cdef int32_t place
+        cdef int n_vu = 5, code
+        cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
+        cdef rd_kafka_error_t* error
+        cdef tuple pairs = ()
+        if self._c_handle is None or self._c_handle.rk == NULL or self._c_handle._generation != forks():
+            self._refuse_if_closed()
+        try:
+            if type(value) is bytes or value is None:
+                data = value
+            else:
+                data = as_bytes(value, "value")
+            if type(key) is bytes or key is None:
+                key_data = key
+            else:
+                key_data = as_bytes(key, "key")
+            time_ms = <int64_t>(wall_clock() * 1000) if timestamp is None else pack_one(timestamp)
+            if headers is not None:
+                pairs = shared_headers(headers)
+        except SerializationError as refused:
+            refused.topic = topic if isinstance(topic, str) else None
+            raise
+        known = self._last_topic if topic is self._last_name else self._find(topic, timeout)
+        size = RECORD_OVERHEAD
+        vu[0].vtype = RD_KAFKA_VTYPE_RKT
+        vu[0].u.ptr = known.rkt
+        vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+        vu[2].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+        vu[2].u.i64 = time_ms
+        vu[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+        vu[3].u.i = RD_KAFKA_MSG_F_COPY
+        vu[4].vtype = RD_KAFKA_VTYPE_OPAQUE
+        if data is not None:
+            vu[n_vu].vtype = RD_KAFKA_VTYPE_VALUE
+            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(data)
+            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(data)
+            payload += PyBytes_GET_SIZE(data)
+            n_vu += 1
+        if key_data is not None:
+            vu[n_vu].vtype = RD_KAFKA_VTYPE_KEY
+            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(key_data)
+            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(key_data)
+            payload += PyBytes_GET_SIZE(key_data)
+            n_vu += 1
+        size += payload
+        if pairs:
+            if len(pairs) > HEADERS_ON_STACK:
+                raise SerializationError(f"more than {HEADERS_ON_STACK} headers: use send_batch()", field="headers",
+                                         topic=topic)
+            for header_name, header_value in pairs:
+                vu[n_vu].vtype = RD_KAFKA_VTYPE_HEADER
+                vu[n_vu].u.header.name = PyBytes_AS_STRING(header_name)
+                vu[n_vu].u.header.val = NULL if header_value is None else PyBytes_AS_STRING(header_value)
+                vu[n_vu].u.header.size = 0 if header_value is None else PyBytes_GET_SIZE(header_value)
+                size += PyBytes_GET_SIZE(header_name) + vu[n_vu].u.header.size + HEADER_OVERHEAD
+                n_vu += 1
+        if size > self._max_size:
+            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
+                          f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
+        if partition is None:
+            place = self._place(known, data, key_data)
+        else:
+            place = self._given_place(known, partition)
+        vu[1].u.i32 = place
+        if not self._window.has_room():
+            self._make_room(timeout)
+        if on_delivery is not None:
+            if not callable(on_delivery):
+                raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
+            slot = SLOT_CALLBACK
+            self._sequence += 1
+            index = self._sequence
+            self._callbacks[index] = (on_delivery, known.name, time_ms)
+        vu[4].u.ptr = <void*>opaque_of(slot, index)
+        # Counted before it goes: its report may come back before this thread gets any further.
+        add(&self._c_delivery.counters.accepted, 1)
+        add(&self._c_delivery.counters.accepted_bytes, payload)
+        error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
+        if error != NULL:
+            code = rd.error_code(error)
+            rd.error_destroy(error)
+            add(&self._c_delivery.counters.accepted, -1)
+            add(&self._c_delivery.counters.accepted_bytes, -payload)
+            self._callbacks.pop(index, None)
+            self._raise_if_fatal(known.name)
+            raise refusal(known.name, code, "refused by librdkafka", partition=place)
+        self._sent += 1
+        if self._sent >= DRAIN_EVERY:
+            self._sent = 0
+            # Reports taken here free memory in the thread that allocated it; the service thread takes the rest.
+            with nogil:
+                self._c_delivery.serve(0)
+
+    def _given_place(self, Topic topic, partition):
+        if isinstance(partition, bool) or not hasattr(partition, "__index__"):
+            raise SerializationError("a partition is an int", field="partition", value=partition, topic=topic.name)
+        place = partition.__index__()
+        if not 0 <= place < topic.partition_count:
+            raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
+                          f"partition {place} does not exist, the topic has {topic.partition_count}", partition=place)
+        return place
+
+    def _refuse_if_closed(self):
+        if self._c_handle is None:
+            raise RuntimeError("the producer was not initialised")
+        self._c_handle.ensure_open()

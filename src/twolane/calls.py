@@ -1,0 +1,224 @@
+"""What the arguments of one call mean: checked, encoded where that is the way to check them, and cut into Feeds.
+
+Everything that can be refused is refused here, before the first record of the call is handed to librdkafka.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.client.feed import Feed
+from twolane.client.handle import kafka_error
+from twolane.client.partition import assign
+from twolane.encoding.byte_columns import bytes_source, int32_column
+from twolane.encoding.columns import as_table
+from twolane.encoding.timestamps import timestamp_column
+from twolane.errors import DeliveryError, SerializationError, Verdict
+from twolane.headers import Header, batch_headers, wire_size
+from twolane.serializers import Bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from twolane.client.handle import Topic
+    from twolane.serializers import Serializer, Source
+
+# Bytes a record may add to its key and value in a MessageSet, and each header to its name and value
+# (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; header lengths are varints).
+RECORD_OVERHEAD = 36
+HEADER_OVERHEAD = 20
+SIZE_CHECK_SLICE = 65_536
+
+
+def now_ms() -> int:
+    """Return the time as a record's CreateTime."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Call:
+    """One call's records, every one of them checked.
+
+    Attributes
+    ----------
+    topic : Topic
+    n : int
+    values, keys : Source
+        Bytes by slice; keys may be None.
+    timestamps : int or ndarray of int64
+    partitions : int, ndarray of int32, or None
+        None: chosen slice by slice.
+    headers : tuple, or list with one entry per record
+    """
+
+    topic: Topic
+    n: int
+    values: Source
+    keys: Source | None
+    timestamps: int | NDArray[np.int64]
+    partitions: int | NDArray[np.int32] | None
+    headers: tuple[Header, ...] | list[tuple[Header, ...]]
+    partitioner: str
+    sticky_bytes: int
+
+    def feed(self, start: int, stop: int) -> tuple[Feed, int | NDArray[np.int32]]:
+        """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
+        values = self.values.slice(start, stop)
+        keys = self.keys.slice(start, stop) if self.keys is not None else None
+        if self.partitions is None:
+            partitions = assign(self.topic, self.partitioner, values, keys, stop - start, self.sticky_bytes)
+        else:
+            partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
+        timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
+        headers = self.headers[start:stop] if isinstance(self.headers, list) else self.headers
+        return Feed(values, keys, timestamps, partitions, headers, stop - start), partitions
+
+
+def refusal(
+    topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None
+) -> DeliveryError:
+    """Return the error of a record that was refused before it was handed over."""
+    return DeliveryError(
+        kafka_error(code, detail),
+        verdict=Verdict.NOT_WRITTEN,
+        topic=topic,
+        partition=partition,
+        index=index,
+        detail=detail,
+    )
+
+
+def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
+    """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if table is not None:
+        return table.column(value)
+    try:
+        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in rows]
+    except (KeyError, AttributeError, TypeError):
+        raise SerializationError(f"{what}={value!r} names no column of these values", field=value) from None
+
+
+def _in_range(topic: Topic, partitions: Any) -> None:
+    count = topic.partition_count
+    if isinstance(partitions, int):
+        bad, value = (0, partitions) if not 0 <= partitions < count else (None, 0)
+    else:
+        wrong = np.flatnonzero((partitions < 0) | (partitions >= count))
+        bad, value = (int(wrong[0]), int(partitions[wrong[0]])) if wrong.size else (None, 0)
+    if bad is not None:
+        raise refusal(
+            topic.name,
+            KafkaError._UNKNOWN_PARTITION,
+            f"partition {value} does not exist, the topic has {count}",
+            index=bad,
+            partition=value,
+        )
+
+
+def _check_sizes(call: Call, max_bytes: int) -> None:
+    """Refuse the call if one of its records is larger than ``message.max.bytes``."""
+    each = isinstance(call.headers, list)
+    shared = 0 if each else wire_size(call.headers, HEADER_OVERHEAD)  # type: ignore[arg-type]
+    largest = max((wire_size(entry, HEADER_OVERHEAD) for entry in call.headers), default=0) if each else shared
+    limit = max_bytes - RECORD_OVERHEAD
+    # The ordinary case, without looking at records: nothing comes near the limit.
+    if (
+        largest <= limit // 4
+        and call.values.first_over(limit // 2) is None
+        and (call.keys is None or call.keys.first_over(limit // 4) is None)
+    ):
+        return
+    for start in range(0, call.n, SIZE_CHECK_SLICE):
+        stop = min(call.n, start + SIZE_CHECK_SLICE)
+        sizes = _sizes(call.values.slice(start, stop), stop - start) + RECORD_OVERHEAD + shared
+        if call.keys is not None:
+            sizes += _sizes(call.keys.slice(start, stop), stop - start)
+        if each:
+            sizes += [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers[start:stop]]
+        over = np.flatnonzero(sizes > max_bytes)
+        if over.size:
+            raise refusal(
+                call.topic.name,
+                KafkaError.MSG_SIZE_TOO_LARGE,
+                f"{int(sizes[over[0]])} bytes with its overhead, message.max.bytes is {max_bytes}",
+                index=start + int(over[0]),
+            )
+
+
+def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
+    sizes = np.diff(batch.offsets)
+    return np.full(n, sizes[0]) if batch.is_constant else sizes
+
+
+def prepare(
+    resolve: Callable[[str], Topic],
+    topic: str,
+    values: Any,
+    *,
+    keys: Any,
+    headers: Any,
+    partitions: Any,
+    timestamps: Any,
+    serializer: Serializer | None,
+    max_bytes: int,
+    partitioner: str,
+    sticky_bytes: int,
+) -> Call:
+    """Check every argument of a batch call.
+
+    Parameters
+    ----------
+    resolve : callable
+        Returns the Topic of a name with its partitions known, or raises.
+    max_bytes : int
+        ``message.max.bytes``.
+
+    Raises
+    ------
+    SerializationError, TimestampError
+        With topic, record index, field and value.
+    DeliveryError
+        Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
+    """
+    if not isinstance(topic, str):
+        raise SerializationError("a topic is named by a string", field="topic", value=topic)
+    try:
+        table = as_table(values)
+        if table is None and not isinstance(values, (list, tuple)) and not hasattr(values, "dtype"):
+            if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
+                raise SerializationError("expected a sequence of records or columns", value=values)
+            values = list(values)
+        bound = (serializer or Bytes()).bind(values if table is None else table)
+        n = len(bound)
+        bound_keys = None
+        if keys is not None:
+            bound_keys = bytes_source(_column_or(keys, table, values, "keys"), n, field="keys")
+        times: Any = now_ms()
+        if timestamps is not None:
+            times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")
+        places: Any = None
+        if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, bool):
+            places = int(partitions)
+        elif partitions is not None:
+            # Whatever does not exist in the topic is refused below, with the topic's own count.
+            places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
+        ready_headers = batch_headers(headers, n)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    known = resolve(topic)
+    if places is not None:
+        _in_range(known, places)
+    call = Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
+    _check_sizes(call, max_bytes)
+    return call

@@ -1,0 +1,159 @@
+"""BatchDelivery: what ``ThroughputProducer.send_batch()`` returns before the brokers have answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from twolane.errors import BatchError
+from twolane.failures import Failures
+from twolane.records import BatchMetadata, TimestampType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from twolane.client.outcome import Outcome
+
+logger = logging.getLogger("twolane")
+
+
+class BatchDelivery:
+    """The records of one call on their way.
+
+    A future of the whole batch: ask it (``done()``, ``result()``), await it, or give it a callback. Made by
+    ``ThroughputProducer.send_batch()`` only.
+    """
+
+    def __init__(self, topic: str, outcome: Outcome, partitions: NDArray[np.int32], started: float) -> None:
+        self.topic = topic
+        self._outcome = outcome
+        self._partitions = partitions
+        self._started = started
+        self._accepted = 0
+        self._done = threading.Event()
+        self._mutex = threading.Lock()
+        self._callbacks: list[Callable[[BatchDelivery], Any]] = []
+        self._metadata: BatchMetadata | None = None
+        self._seen = False
+
+    @property
+    def slot_id(self) -> int:
+        """Number of the slot its reports go to."""
+        return self._outcome.id
+
+    @property
+    def accepted(self) -> int:
+        """Records enqueued: all of the call, but after QueueFullError."""
+        return self._accepted
+
+    @property
+    def reported(self) -> int:
+        """Records whose report has come."""
+        return self._outcome.done
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def done(self) -> bool:
+        """Tell whether every record was reported."""
+        return self._done.is_set()
+
+    def result(self, timeout: float | None = None) -> BatchMetadata:
+        """Wait for the brokers.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; without end by default (every record has its ``message.timeout.ms``). Ctrl-C interrupts.
+
+        Raises
+        ------
+        BatchError
+            Some records were not acknowledged.
+        TimeoutError
+            The reports are not all in yet; ask again.
+        """
+        if not self._done.wait(timeout):
+            raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
+        assert self._metadata is not None  # noqa: S101 - set before the event
+        self._seen = True
+        if self._metadata.failed:
+            raise self._error(self._metadata)
+        return self._metadata
+
+    def add_done_callback(self, function: Callable[[BatchDelivery], Any]) -> None:
+        """Call ``function(self)`` from the producer's service thread when all reports are in; at once if they are."""
+        with self._mutex:
+            if not self._done.is_set():
+                self._callbacks.append(function)
+                return
+        function(self)
+
+    def __await__(self) -> Generator[Any, None, BatchMetadata]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.add_done_callback(lambda _: loop.call_soon_threadsafe(wake))
+        yield from future
+        return self.result(0)
+
+    def _finish(self) -> None:
+        """Take the reports over from the compiled side. Called once, by the service thread."""
+        outcome = self._outcome
+        outcome.detach()
+        n = self._accepted
+        failures = Failures(self.topic, outcome.failures(), []) if outcome.written < n else ()
+        kind = TimestampType(outcome.timestamp_type)
+        self._metadata = BatchMetadata(
+            topic=self.topic,
+            partitions=self._partitions[:n],
+            offsets=outcome.offsets[:n],
+            written=outcome.written,
+            failures=failures,
+            latency=time.monotonic() - self._started,
+            timestamp_type=kind,
+            log_append_times=outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None,
+        )
+        with self._mutex:
+            self._done.set()
+            callbacks, self._callbacks = self._callbacks, []
+        problems = []
+        for function in callbacks:
+            try:
+                function(self)
+            except BaseException as error:  # noqa: BLE001 - the others must be called too
+                problems.append(error)
+        if problems:
+            raise problems[0]
+
+    def _error(self, metadata: BatchMetadata) -> BatchError:
+        first = metadata.failures[0]
+        return BatchError(
+            first.error,
+            metadata=metadata,
+            verdict=first.verdict,
+            topic=self.topic,
+            partition=first.partition,
+            index=first.index,
+            possible_offset=first.possible_offset,
+            detail=first.detail,
+        )
+
+    def __del__(self) -> None:
+        metadata = getattr(self, "_metadata", None)
+        if metadata is not None and metadata.failed and not self._seen:
+            logger.error("nobody looked at a batch with failures: %s", self._error(metadata))
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else f"{self.reported} reported"
+        return f"<BatchDelivery of {self._accepted} records to {self.topic!r}, {state}>"

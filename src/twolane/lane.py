@@ -1,0 +1,206 @@
+"""What both lanes share: the client, topics and their partitions, logs, the end of a producer's life."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import time
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any, Self
+
+from confluent_kafka import KafkaError
+
+from twolane.calls import refusal
+from twolane.client.delivery import Delivery
+from twolane.client.handle import Handle, Topic, kafka_error
+from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
+from twolane.errors import DeliveryError, FatalProducerError, Verdict
+from twolane.settings import SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+logger = logging.getLogger("twolane")
+logger.addHandler(logging.NullHandler())
+
+# syslog's levels, as librdkafka uses them, to Python's.
+_LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
+_LOG, _ERROR = 0x4, 0x8
+
+# How long a topic may be unknown before it is an error: a topic just created takes a moment to reach every broker.
+PROPAGATION = 3.0
+# Seconds after which the number of partitions is asked for again (librdkafka's topic.metadata.refresh.interval.ms).
+RECOUNT = 300.0
+# Bound of the drain at interpreter exit.
+EXIT_TIMEOUT = 30.0
+
+_NO_BROKER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+_NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+_open: weakref.WeakSet[Producer] = weakref.WeakSet()
+
+
+class Producer:
+    """Base of both lanes; not for use by itself."""
+
+    _lane: Lane
+
+    def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
+        self._closed = False
+        self._last_error = ""
+        self._settings: Settings = settings_for(self._lane, config, keywords)
+        native = self._settings.native
+        self._max_bytes = self._settings.number("message.max.bytes")
+        self._timeout = self._settings.number("message.timeout.ms") / 1000
+        if self._timeout <= 0:
+            self._timeout = float(2**31)
+        self._partitioner = native["partitioner"]
+        self._handle = Handle(self._for_librdkafka(native), self._settings.shown, SECRET)
+        self._delivery = Delivery(
+            self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
+        )
+        _open.add(self)
+
+    def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
+        """Return what librdkafka is given; lanes override what they take over from it."""
+        return dict(native)
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The settings in force, by librdkafka's names; secrets are masked. A copy."""
+        return dict(self._settings.shown)
+
+    # ---- topics --------------------------------------------------------------------------------------------------
+
+    def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:
+        """Return the partitions of a topic, asked of the brokers now.
+
+        Parameters
+        ----------
+        topic : str
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        DeliveryError
+            Unknown topic, or no broker answered in time. Nothing was sent.
+        """
+        return set(range(self._count(self._handle.open_topic(topic), self._deadline(timeout))))
+
+    def _topic(self, name: str, deadline: float) -> Topic:
+        """Return the topic with its partitions known, so that every record gets an explicit partition."""
+        topic = self._handle.open_topic(name)
+        if not topic.partition_count or time.monotonic() - topic.counted_at > RECOUNT:
+            self._count(topic, deadline)
+        return topic
+
+    def _count(self, topic: Topic, deadline: float) -> int:
+        started = time.monotonic()
+        while True:
+            error, partitions = self._handle.fetch_partitions(topic, max(0.001, deadline - time.monotonic()))
+            self._serve_notes()
+            if not error and partitions:
+                topic.partition_count = len(partitions)
+                topic.counted_at = time.monotonic()
+                return len(partitions)
+            now = time.monotonic()
+            patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
+            if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET and error):
+                raise self._no_topic(topic.name, error or KafkaError.UNKNOWN_TOPIC_OR_PART)
+            time.sleep(min(0.1, max(0.0, patience - now)))
+
+    def _no_topic(self, name: str, error: int) -> DeliveryError:
+        if error in _NO_BROKER:
+            seen = f"; last error: {self._last_error}" if self._last_error else ""
+            detail = f"no broker answered in time, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}{seen}"
+        else:
+            detail = f"{kafka_error(error).str()} ({BOOTSTRAP}={self._settings.shown[BOOTSTRAP]})"
+        return refusal(name, error, detail)
+
+    def _deadline(self, timeout: float | None) -> float:
+        return time.monotonic() + (self._timeout if timeout is None else max(0.0, float(timeout)))
+
+    # ---- logs and errors -----------------------------------------------------------------------------------------
+
+    def _serve_notes(self) -> None:
+        """Hand librdkafka's log lines and errors to Python's logging; remember the last error for messages."""
+        self._delivery.poll(0)
+        self._pass_notes_on()
+
+    def _pass_notes_on(self) -> None:
+        for kind, level, facility, text in self._delivery.take_notes():
+            if kind == _LOG:
+                if level <= 3:
+                    self._last_error = text
+                logger.log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+            elif kind == _ERROR:
+                self._last_error = text
+                logger.warning("%s: %s", kafka_error(level).name(), text)
+            else:
+                self._take_statistics(text)
+
+    def _take_statistics(self, text: str) -> None:
+        """Receive librdkafka's statistics JSON; only the throughput lane keeps it."""
+
+    def _raise_if_fatal(self, topic: str | None = None) -> None:
+        fatal = self._handle.fatal_error()
+        if fatal is not None:
+            code, reason = fatal
+            raise FatalProducerError(
+                kafka_error(code, reason, fatal=True), verdict=Verdict.NOT_WRITTEN, topic=topic, detail=reason
+            )
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until nothing is in flight."""
+        raise NotImplementedError
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the producer."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "forked" if self._handle.is_forked else "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {state}, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: make one in each process")
+
+    def __del__(self) -> None:
+        # Attributes may be missing where __init__ raised.
+        if getattr(self, "_closed", True) or getattr(self, "_handle", None) is None or self._handle.is_forked:
+            return
+        warnings.warn(f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2)
+        with contextlib.suppress(Exception):
+            self.close(EXIT_TIMEOUT)
+
+
+def _close_all() -> None:
+    """Drain what is still open when the interpreter ends; say so."""
+    for producer in list(_open):
+        if not producer._closed and not producer._handle.is_forked:
+            warnings.warn(
+                f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s",
+                ResourceWarning,
+                stacklevel=1,
+            )
+            try:
+                producer.close(EXIT_TIMEOUT)
+            except Exception:
+                logger.exception("closing %r at interpreter exit", producer)
+
+
+atexit.register(_close_all)

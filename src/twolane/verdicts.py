@@ -1,0 +1,99 @@
+"""Which error proves that a record is not in the log, and which leaves it open.
+
+The table of research is kept here as data: ``ext/twolane/client/delivery.pyx`` loads it at import, and the tests go
+through it code by code. librdkafka's own NOT_PERSISTED is not proof: a broker may answer NOT_LEADER_OR_FOLLOWER after
+it appended (KAFKA-13574), and librdkafka calls that NOT_PERSISTED.
+"""
+
+from __future__ import annotations
+
+from twolane.errors import Verdict
+
+# Refused by a check that the broker makes before it appends anything.
+REFUSED_BEFORE_APPEND = frozenset(
+    {
+        2,  # CORRUPT_MESSAGE
+        3,  # UNKNOWN_TOPIC_OR_PARTITION
+        5,  # LEADER_NOT_AVAILABLE
+        10,  # MESSAGE_TOO_LARGE
+        17,  # INVALID_TOPIC_EXCEPTION
+        18,  # RECORD_LIST_TOO_LARGE
+        19,  # NOT_ENOUGH_REPLICAS
+        21,  # INVALID_REQUIRED_ACKS
+        29,  # TOPIC_AUTHORIZATION_FAILED
+        31,  # CLUSTER_AUTHORIZATION_FAILED
+        32,  # INVALID_TIMESTAMP
+        35,  # UNSUPPORTED_VERSION
+        42,  # INVALID_REQUEST
+        43,  # UNSUPPORTED_FOR_MESSAGE_FORMAT
+        44,  # POLICY_VIOLATION
+        47,  # INVALID_PRODUCER_EPOCH
+        53,  # TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        74,  # FENCED_LEADER_EPOCH
+        75,  # UNKNOWN_LEADER_EPOCH
+        76,  # UNSUPPORTED_COMPRESSION_TYPE
+        82,  # FENCED_INSTANCE_ID
+        87,  # INVALID_RECORD
+        89,  # THROTTLING_QUOTA_EXCEEDED
+        90,  # PRODUCER_FENCED
+    }
+)
+
+# librdkafka gave the record up while it held it itself: proof only if no ProduceRequest ever left with it.
+GIVEN_UP_LOCALLY = frozenset(
+    {
+        -192,  # _MSG_TIMED_OUT
+        -190,  # _UNKNOWN_PARTITION
+        -188,  # _UNKNOWN_TOPIC
+        -187,  # _ALL_BROKERS_DOWN
+        -184,  # _QUEUE_FULL
+        -166,  # _TIMED_OUT_QUEUE
+        -152,  # _PURGE_QUEUE
+        -150,  # _FATAL
+    }
+)
+
+# Numbers shared with the compiled side.
+WRITTEN, NOT_WRITTEN, UNKNOWN = 0, 1, 2
+BY_NUMBER = {WRITTEN: Verdict.WRITTEN, NOT_WRITTEN: Verdict.NOT_WRITTEN, UNKNOWN: Verdict.UNKNOWN}
+
+
+def verdict(
+    code: int, *, possibly_persisted: bool, attempts: int, retries: int, one_broker: bool, offset: int, acks_none: bool
+) -> Verdict:
+    """Return what a delivery report proves.
+
+    Parameters
+    ----------
+    code : int
+        ``rd_kafka_resp_err_t`` of the report, 0 for success.
+    possibly_persisted : bool
+        librdkafka's status is POSSIBLY_PERSISTED (sticky over its retries).
+    attempts : int
+        An upper bound of the ProduceRequests that carried the record.
+    retries : int
+        The setting: counted retries end after ``1 + retries`` attempts.
+    one_broker : bool
+        All of those attempts went to one broker.
+    offset : int
+        Of the report.
+    acks_none : bool
+        ``acks=0``: no offset is ever told.
+
+    Notes
+    -----
+    A refusal after several attempts proves something only if no earlier attempt may have appended. librdkafka retries
+    NOT_LEADER_OR_FOLLOWER and its like without counting, so more than ``1 + retries`` attempts show such an answer;
+    KAFKA_STORAGE_ERROR takes the broker's log directory off line, so a later refusal comes from another broker.
+    """
+    if code == 0:
+        # A success without an offset may be librdkafka's implicit acknowledgement of a record never written
+        # (confluent-kafka-go #921).
+        return Verdict.WRITTEN if offset >= 0 or acks_none else Verdict.UNKNOWN
+    if possibly_persisted:
+        return Verdict.UNKNOWN
+    if code in GIVEN_UP_LOCALLY:
+        return Verdict.NOT_WRITTEN if attempts == 0 else Verdict.UNKNOWN
+    if code in REFUSED_BEFORE_APPEND and (attempts <= 1 or (attempts <= 1 + retries and one_broker)):
+        return Verdict.NOT_WRITTEN
+    return Verdict.UNKNOWN
