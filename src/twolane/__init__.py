@@ -20,7 +20,7 @@ from twolane.errors import (
 )
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe import SafeProducer
-from twolane.serializers import Avro, Bytes, Struct
+from twolane.serializers import Bytes
 from twolane.throughput import ThroughputProducer
 
 try:
@@ -29,7 +29,6 @@ except PackageNotFoundError:  # run from a source tree that was built in place
     __version__ = "0+unknown"
 
 __all__ = [
-    "Avro",
     "BatchDelivery",
     "BatchError",
     "BatchMetadata",
@@ -44,7 +43,6 @@ __all__ = [
     "RecordMetadata",
     "SafeProducer",
     "SerializationError",
-    "Struct",
     "ThroughputProducer",
     "TimestampError",
     "TimestampType",

@@ -67,7 +67,7 @@ class Service:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._delivery.poll(WAIT)
+                self._delivery.attend(WAIT)
                 self._work()
         except TwolaneError:
             logger.exception("the service thread ends")

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from tests.support.processes import alive, assert_gone
 from tests.support.readers import read_all, read_values
 from twolane.testing import ApiKey, ClusterError, EmbeddedCluster
 from twolane.testing.codes import error_code
@@ -215,20 +216,6 @@ def run_parent(ending):
     return subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)}, stdout=subprocess.PIPE, text=True
     )
-
-
-def alive(pid):
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-
-
-def assert_gone(pid, seconds=5):
-    deadline = time.monotonic() + seconds
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} outlived its parent"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

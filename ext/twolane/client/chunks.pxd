@@ -13,6 +13,7 @@ cdef struct Run:
     int64_t next            # position in `order` of the first record not enqueued yet
     int64_t stop            # position behind the partition's last record
     int64_t chunk_stop      # position behind the chunk being enqueued now
+    bint warm               # its leader's connection was in use a moment ago
 
 
 cdef class ChunkSender:
@@ -22,6 +23,7 @@ cdef class ChunkSender:
     cdef readonly int64_t chunk_bytes
     cdef bint _failed                       # a record of the running call was not acknowledged
     cdef bint _purged
+    cdef dict _last_used                    # (topic, partition) -> time.monotonic() of its last acknowledgement
 
     cdef int64_t _chunk_end(self, Feed feed, const int64_t* order, int64_t start, int64_t stop) noexcept nogil
     cdef int _start_chunks(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs,

@@ -8,6 +8,10 @@ while one before it in its partition is unacknowledged, except in the same Messa
 How a chunk becomes exactly one MessageSet (F6): its partition is paused, the records are enqueued, the partition is
 resumed, and ``rd_kafka_flush(0)`` wakes the broker threads, which would otherwise look up to a second later. A chunk of
 one record needs none of that.
+
+The first chunk of a partition that was idle is one record. Nothing but an ordinary enqueue makes librdkafka connect to a
+leader at once (flush wakes connected brokers only), and with idempotence a first request that is acknowledged alone is
+what keeps librdkafka from inferring acknowledgements that never were (F4).
 """
 import time
 
@@ -27,6 +31,7 @@ from twolane.client.outcome cimport Outcome, take_reports
 from twolane.librdkafka cimport *
 
 cdef enum:
+    IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
     SLICE_MS = 100              # how long a wait may keep Ctrl-C waiting
     MESSAGESET_OVERHEAD = 128   # header of a MessageSet (61 bytes), rounded up
 
@@ -49,6 +54,7 @@ cdef class ChunkSender:
         self._delivery = delivery
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
+        self._last_used = {}
 
     def send(self, Topic topic not None, Feed feed not None, Outcome outcome not None, int64_t first_index,
              double deadline):
@@ -101,7 +107,9 @@ cdef class ChunkSender:
         self._purged = False
         try:
             runs = group(feed, &order, &n_runs)
+            now = time.monotonic()
             for i in range(n_runs):
+                runs[i].warm = now - self._last_used.get((topic.name, runs[i].partition), -1e9) < IDLE_SECONDS
                 runs[i].slot.rows = &outcome.rows
                 self._delivery.attach(&runs[i].slot)
             while True:
@@ -127,7 +135,12 @@ cdef class ChunkSender:
                 except BaseException as raised:  # noqa: BLE001 - re-raised below, after the verdicts are in
                     interruption = raised if interruption is None else interruption
             ends = collect(self._delivery, runs, n_runs, order, first_index)
+            now = time.monotonic()
             for i in range(n_runs):
+                if runs[i].slot.n_reports:
+                    self._last_used.pop((topic.name, runs[i].partition), None)
+                elif runs[i].slot.written:
+                    self._last_used[(topic.name, runs[i].partition)] = now
                 outcome.slot.written += runs[i].slot.written
                 outcome.slot.done += runs[i].slot.done
                 outcome.slot.expected += runs[i].slot.expected
@@ -175,8 +188,11 @@ cdef class ChunkSender:
         for i in range(n_runs):
             runs[i].chunk_stop = runs[i].next
             if runs[i].next < runs[i].stop and runs[i].slot.done >= runs[i].slot.expected:
-                with nogil:
-                    runs[i].chunk_stop = self._chunk_end(feed, order, runs[i].next, runs[i].stop)
+                if runs[i].warm or runs[i].slot.done:
+                    with nogil:
+                        runs[i].chunk_stop = self._chunk_end(feed, order, runs[i].next, runs[i].stop)
+                else:
+                    runs[i].chunk_stop = runs[i].next + 1
                 n_idle += 1
                 n_several += runs[i].chunk_stop > runs[i].next + 1
         if n_idle == 0:

@@ -65,6 +65,7 @@ cdef struct Counters:
 cdef class Delivery:
     cdef Handle handle          # keeps queue and wire alive
     cdef void* _lock            # PyThread lock: guards the slots, the counters' done side and the lists below
+    cdef void* _never           # PyThread lock that is never free: waiting for it is a sleep
     cdef Slot** _slots
     cdef int64_t _n_slots
     cdef Slot _counted

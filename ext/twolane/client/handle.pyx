@@ -179,7 +179,8 @@ cdef class Handle:
             Number, leader (broker, -1 without one) and error of each partition.
         """
         cdef const rd_kafka_metadata_t* answer = NULL
-        cdef int error, step_ms, i
+        cdef int error = 0, step_ms
+        cdef int i = 0
         cdef double deadline = time.monotonic() + timeout
         self.ensure_open()
         while True:

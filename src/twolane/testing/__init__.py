@@ -5,8 +5,18 @@ replication. `KafkaCluster` is Apache Kafka itself: three brokers of plain Java 
 see `twolane.testing.plugin`.
 """
 
+from twolane.testing.cluster import KafkaCluster
 from twolane.testing.codes import ApiKey
 from twolane.testing.embedded import EmbeddedCluster, Request
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
+from twolane.testing.running import ExternalCluster
 
-__all__ = ["ApiKey", "ClusterError", "ClusterUnavailableError", "EmbeddedCluster", "Request"]
+__all__ = [
+    "ApiKey",
+    "ClusterError",
+    "ClusterUnavailableError",
+    "EmbeddedCluster",
+    "ExternalCluster",
+    "KafkaCluster",
+    "Request",
+]

@@ -43,8 +43,10 @@ class Request(NamedTuple):
     timestamp: float
 
 
-def _end_child(process: subprocess.Popen[bytes]) -> None:
+def _end_child(process: subprocess.Popen[bytes], owner: int) -> None:
     """End the child: politely by closing its input, then by its id."""
+    if os.getpid() != owner:  # A forked process runs exit handlers too; the child is not its own.
+        return
     with contextlib.suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
@@ -117,7 +119,7 @@ class EmbeddedCluster:
             # Where this process found confluent-kafka, the child finds it too.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        self._end = weakref.finalize(self, _end_child, self._process)
+        self._end = weakref.finalize(self, _end_child, self._process, os.getpid())
         try:
             self._bootstrap_servers: str = self._answer()
         except BaseException:

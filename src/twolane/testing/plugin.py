@@ -1,23 +1,29 @@
 """pytest fixtures: the embedded cluster, the real brokers, topics of a test's own.
 
-Loaded by itself where twolane is installed (entry point ``pytest11``). Nothing of Kafka is imported before a fixture
-asks for it, so test runs that do not use twolane pay next to nothing.
+Loaded by itself where twolane is installed (entry point ``pytest11``). Nothing is started before a fixture asks for it.
+A suite that wants to say what it tests returns `describe_build` from ``pytest_report_header``.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from twolane.testing import ClusterUnavailableError, EmbeddedCluster, ExternalCluster, KafkaCluster
+from twolane.testing.java import KAFKA_VERSION, find_program, kafka_jars_folder
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
-    from twolane.testing import EmbeddedCluster
-
+BOOTSTRAP_VARIABLE = "TWOLANE_TEST_BOOTSTRAP"
 TOPIC_NAME_LENGTH = 60
+
+cluster_key: pytest.StashKey[KafkaCluster | ExternalCluster] = pytest.StashKey()
 
 
 class TopicFactory(Protocol):
@@ -30,8 +36,6 @@ class TopicFactory(Protocol):
 @pytest.fixture(scope="session")
 def embedded_cluster_process() -> Iterator[EmbeddedCluster]:
     """One child process for the whole run; ask for `embedded_cluster` instead."""
-    from twolane.testing import EmbeddedCluster
-
     with EmbeddedCluster() as cluster:
         yield cluster
 
@@ -45,6 +49,24 @@ def embedded_cluster(embedded_cluster_process: EmbeddedCluster) -> EmbeddedClust
     embedded_cluster_process.reset()
     embedded_cluster_process.start_tracking()
     return embedded_cluster_process
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster | ExternalCluster]:
+    """Three real brokers, started once a run; before each test that uses them all are made to run again.
+
+    With ``TWOLANE_TEST_BOOTSTRAP=host:port`` it is the cluster that runs there; tests that need to stop brokers are
+    then skipped. Without Java and Maven all its tests are skipped. They carry the mark ``cluster``.
+    """
+    bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
+    try:
+        cluster = ExternalCluster(bootstrap) if bootstrap else KafkaCluster()
+    except ClusterUnavailableError as error:
+        pytest.skip(str(error))
+    pytestconfig.stash[cluster_key] = cluster
+    yield cluster
+    del pytestconfig.stash[cluster_key]
+    cluster.close()
 
 
 @pytest.fixture
@@ -67,3 +89,88 @@ def topic(request: pytest.FixtureRequest) -> Iterator[TopicFactory]:
     for cluster, name in made:
         if hasattr(cluster, "delete_topic"):
             cluster.delete_topic(name, wait=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark that the real brokers' tests get."""
+    config.addinivalue_line("markers", "cluster: needs real Kafka brokers")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that use the real brokers, so that ``-m "not cluster"`` leaves them out."""
+    if "kafka_cluster" in getattr(item, "fixturenames", ()):
+        item.add_marker("cluster")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Make every broker run again, whatever the test before did to them."""
+    if cluster_key in item.config.stash and "kafka_cluster" in getattr(item, "fixturenames", ()):
+        item.config.stash[cluster_key].heal()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Skip a test that asked a cluster for what it cannot do."""
+    try:
+        return (yield)
+    except ClusterUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the ends of the brokers' logs under a failed test."""
+    report = yield
+    if report.failed and cluster_key in item.config.stash and "kafka_cluster" in getattr(item, "fixturenames", ()):
+        report.sections.append(("Kafka brokers", item.config.stash[cluster_key].logs()))
+    return report
+
+
+def describe_build() -> str:
+    """Return one line on what is being tested: twolane, librdkafka and where it lies, Python, the GIL, which Kafka."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        own = version("twolane")
+    except PackageNotFoundError:
+        own = "(not installed)"
+    # Since 3.13 a build without the GIL may still have switched it on.
+    gil = "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"
+    python = f"Python {sys.version.split()[0]}, GIL {gil}"
+    return f"twolane {own}; {_describe_librdkafka()}; {python}; {_describe_kafka()}"
+
+
+def _describe_librdkafka() -> str:
+    try:
+        import confluent_kafka
+        from confluent_kafka import cimpl
+
+        number = confluent_kafka.libversion()[0]
+    except Exception as error:
+        return f"librdkafka not loadable ({error})"
+    path = os.environ.get("TWOLANE_LIBRDKAFKA") or _mapped_file("librdkafka") or cimpl.__file__
+    return f"librdkafka {number} ({path})"
+
+
+def _mapped_file(word: str) -> str | None:
+    """Return the path of a file in this process's memory whose name contains `word` (Linux only)."""
+    try:
+        with open("/proc/self/maps") as maps:  # noqa: PTH123 - not a file of anybody's
+            paths = (line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6)
+            return next((path for path in paths if word in os.path.basename(path)), None)  # noqa: PTH119
+    except OSError:
+        return None
+
+
+def _describe_kafka() -> str:
+    bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
+    if bootstrap:
+        return f"Kafka at {bootstrap}"
+    try:
+        find_program("java")
+        if not kafka_jars_folder().is_dir():
+            find_program("mvn")
+    except ClusterUnavailableError as error:
+        return f"no Kafka: {error}"
+    return f"Kafka {KAFKA_VERSION} of Java processes"

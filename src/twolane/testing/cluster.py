@@ -1,0 +1,277 @@
+"""Three real brokers on this machine, without Docker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twolane.testing import readers
+from twolane.testing.broker import HOST, Address, BrokerProcess, free_ports, random_id
+from twolane.testing.errors import ClusterError
+from twolane.testing.java import KAFKA_VERSION, kafka_jars
+from twolane.testing.running import RunningKafka
+from twolane.testing.wire import ClusterView, ask_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+WATCHDOG = Path(__file__).with_name("_watchdog.py")
+POLL_SECONDS = 0.05
+START_SECONDS = 120.0
+# First-tier compilation: three brokers start on two cores in two thirds of the time. A benchmark wants it off.
+FAST_START = ("-XX:TieredStopAtLevel=1", "-Xshare:auto")
+HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+
+
+def _end_all(brokers: list[BrokerProcess], watchdog: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+    """Kill every broker by its id, end the watchdog, remove the files."""
+    if os.getpid() != owner:  # A forked child runs exit handlers too; the brokers are not its own.
+        return
+    for broker in brokers:
+        with contextlib.suppress(ClusterError):
+            broker.kill()
+    if watchdog.stdin is not None:
+        with contextlib.suppress(OSError):
+            watchdog.stdin.close()
+    watchdog.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class KafkaCluster(RunningKafka):
+    """Apache Kafka: brokers of plain Java processes on free ports, each a broker and a controller (KRaft).
+
+    Parameters
+    ----------
+    brokers : int, default 3
+        Their ids are ``1`` to `brokers`.
+    version : str, optional
+        Of Apache Kafka.
+    config : mapping, optional
+        Broker settings on top of `twolane.testing.broker.SETTINGS`.
+    jvm_options : sequence of str, optional
+        Default: compile quickly rather than well, which halves the start; give ``()`` where throughput matters.
+
+    Raises
+    ------
+    ClusterUnavailableError
+        Java or Maven is not installed.
+    ClusterError
+        The brokers did not start; the message holds the ends of their logs.
+
+    Notes
+    -----
+    Kafka comes from Maven on the first use and stays in ``$XDG_CACHE_HOME/twolane``. Data lives in a temporary folder.
+    The brokers end with `close`, with this object, at interpreter exit, and, by a watchdog process, with a parent that
+    was killed. Unless `config` says otherwise: no automatic topics, replication 3, ``min.insync.replicas`` 2, a silent
+    broker is given up after 3 s.
+
+    Every broker has a second listener that sends clients to a port on which nobody listens yet, see `proxied`: a fault
+    proxy put there sees the whole traffic.
+    """
+
+    def __init__(
+        self,
+        brokers: int = 3,
+        *,
+        version: str = KAFKA_VERSION,
+        config: Mapping[str, object] | None = None,
+        jvm_options: Sequence[str] = FAST_START,
+    ) -> None:
+        if brokers < 1:
+            raise ValueError(f"a cluster has at least one broker, got {brokers}")
+        self.version = version
+        self._jars = kafka_jars(version)
+        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
+        ports = iter(free_ports(4 * brokers))
+        self._addresses = [
+            Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
+        ]
+        super().__init__(",".join(f"{HOST}:{one.client}" for one in self._addresses))
+        settings = {**_smaller_replication(brokers), **(config or {})}
+        cluster_id = random_id()
+        self._brokers = {
+            one.node: BrokerProcess(
+                one, self._addresses, cluster_id, self._folder, self._jars, [*HEAP, *jvm_options], settings
+            )
+            for one in self._addresses
+        }
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-P", str(WATCHDOG), str(os.getpid()), str(self._folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._finish = weakref.finalize(
+            self, _end_all, list(self._brokers.values()), self._watchdog, self._folder, os.getpid()
+        )
+        self._is_disturbed = False
+        try:
+            for node in self._brokers:
+                self._start(node)
+            self.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, node: int) -> None:
+        self._tell_watchdog("+", self._brokers[node].start())
+
+    def _tell_watchdog(self, sign: str, pid: int | None) -> None:
+        if pid is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.write(f"{sign}{pid}\n".encode())
+            self._watchdog.stdin.flush()
+
+    def _broker(self, node: int) -> BrokerProcess:
+        if not self._finish.alive:
+            raise ClusterError("the cluster is closed")
+        if node not in self._brokers:
+            raise ClusterError(f"there is no broker {node}, only {sorted(self._brokers)}")
+        return self._brokers[node]
+
+    @property
+    def broker_ids(self) -> list[int]:
+        """Ids of the brokers, running or not."""
+        return sorted(self._brokers)
+
+    @property
+    def proxied(self) -> dict[int, tuple[int, int]]:
+        """Where a fault proxy belongs: broker id -> (port to listen on, port of the broker to connect to)."""
+        return {one.node: (one.proxy, one.behind_proxy) for one in self._addresses}
+
+    def pid(self, broker: int) -> int | None:
+        """Return the process id of a running broker, else None."""
+        return self._broker(broker).pid
+
+    def wait_ready(self, timeout: float = START_SECONDS) -> None:
+        """Wait until every broker that should answer does, and knows all of those.
+
+        Raises
+        ------
+        ClusterError
+            One ended instead, or the time is over; the message holds the ends of the logs.
+        """
+        deadline = time.monotonic() + timeout
+        expected = {node for node, broker in self._brokers.items() if broker.answers}
+        while True:
+            views = self._views(None)
+            if len(views) == len(expected) and all(expected <= set(view.brokers) for view in views):
+                return
+            gone = [node for node in expected if self._brokers[node].pid is None]
+            if gone:
+                raise ClusterError(f"brokers {gone} ended instead of starting:\n{self.logs()}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"brokers {sorted(expected)} are not ready after {timeout} s:\n{self.logs()}")
+            time.sleep(POLL_SECONDS)
+
+    def _views(self, topic: str | None) -> list[ClusterView]:
+        views = []
+        for broker in self._brokers.values():
+            if broker.answers:
+                with contextlib.suppress(OSError):
+                    views.append(ask_metadata(broker.address.client, topic))
+        return views
+
+    def stop_broker(self, broker: int) -> None:
+        """Shut a broker down in order (SIGTERM): its partitions get other leaders first."""
+        self._end(broker, BrokerProcess.stop)
+
+    def kill_broker(self, broker: int) -> None:
+        """End a broker at once (SIGKILL); others lead its partitions after about 3 s."""
+        self._end(broker, BrokerProcess.kill)
+
+    def _end(self, node: int, how: object) -> None:
+        broker = self._broker(node)
+        pid = broker.pid
+        self._is_disturbed = True
+        how(broker)  # type: ignore[operator]
+        self._tell_watchdog("-", pid)
+
+    def pause_broker(self, broker: int) -> None:
+        """Stop a broker in its tracks (SIGSTOP); what clients send waits in its sockets."""
+        self._is_disturbed = True
+        self._broker(broker).pause()
+
+    def resume_broker(self, broker: int) -> None:
+        """Let a paused broker go on (SIGCONT)."""
+        self._broker(broker).resume()
+
+    def start_broker(self, broker: int, *, wait: bool = True) -> None:
+        """Start a stopped or killed broker with the data it left; with `wait` until it is ready."""
+        if self._broker(broker).pid is not None:
+            raise ClusterError(f"broker {broker} is running")
+        self._start(broker)
+        if wait:
+            self.wait_ready()
+
+    def heal(self) -> None:
+        """Make every broker run again; costs nothing where nothing was done to them."""
+        for node, broker in self._brokers.items():
+            if broker.pid is None:
+                self._is_disturbed = True
+                self._start(node)
+            elif broker.is_paused:
+                broker.resume()
+        if self._is_disturbed:
+            self.wait_ready()
+            self._is_disturbed = False
+
+    def logs(self, lines: int = 40) -> str:
+        """Return the last lines of every broker's log."""
+        return "\n".join(
+            f"--- broker {node} ({self._brokers[node].log}) ---\n{self._brokers[node].tail(lines)}"
+            for node in self.broker_ids
+        )
+
+    def dump_log(self, topic: str, partition: int = 0, broker: int | None = None) -> list[readers.DumpedRecord]:
+        """Read a partition's files with Kafka's own DumpLogSegments, past brokers and clients. Takes about 2 s.
+
+        Parameters
+        ----------
+        topic : str
+        partition : int, default 0
+        broker : int, optional
+            Whose copy; the leader's by default.
+        """
+        node = self.leader(topic, partition) if broker is None else broker
+        return readers.dump_log(self._jars, self._broker(node).data / f"{topic}-{partition}")
+
+    def console_consume(self, topic: str, count: int, timeout: float = 30.0) -> list[readers.ConsumedRecord]:
+        """Read `count` records from the beginning with Kafka's own console consumer. Takes about 3 s."""
+        return readers.console_consume(self._jars, self.bootstrap_servers, topic, count, timeout)
+
+    def close(self) -> None:
+        """Kill the brokers and remove their data. Harmless when done twice."""
+        self._admin = None
+        self._finish()
+
+    def __enter__(self) -> KafkaCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = self.bootstrap_servers if self._finish.alive else "closed"
+        return f"<KafkaCluster {self.version}, {len(self._brokers)} brokers: {state}>"
+
+
+def _smaller_replication(brokers: int) -> dict[str, object]:
+    """Return settings that let a cluster of one or two brokers work at all."""
+    if brokers >= 3:
+        return {}
+    factors = ("default", "offsets.topic", "transaction.state.log")
+    return {
+        **{f"{name}.replication.factor": brokers for name in factors},
+        "min.insync.replicas": 1,
+        "transaction.state.log.min.isr": 1,
+    }
