@@ -15,7 +15,7 @@ import pytest
 from tests.packaging.sources import ROOT, sources, tracked
 
 MOST_LINES = 600
-GENERATED = (".c", ".so", ".pyd", ".o", ".html", ".jar", ".whl", ".class", ".pyc")
+GENERATED = (".so", ".pyd", ".o", ".jar", ".whl", ".class", ".pyc")
 # Somebody's machine: home and work folders.
 MACHINE_PATH = re.compile(r"(?<![\w.}$~-])/(?:root|home|Users|work)/[\w.-]")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
@@ -32,6 +32,7 @@ def test_a_source_can_be_read_in_one_sitting(path: Path) -> None:
 
 def test_nothing_generated_is_tracked() -> None:
     assert not [path for path in tracked() if path.suffix in GENERATED or {"build", "dist", ".venv"} & set(path.parts)]
+    assert not sources(".c", ".cpp", ".html", below="ext/"), "Cython's output"
 
 
 @pytest.mark.parametrize("path", tracked(), ids=str)
