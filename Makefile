@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --timeout 60
@@ -92,11 +92,11 @@ help:  ## this list
 
 # .venv with a pip that knows dependency groups (25.1 and later).
 $(VENV)/.python:
-	@found=; for python in "$(PYTHON)" python3.14 python3.13 python3.12 python3.11; do \
+	@found=; for python in $(PYTHONS); do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	    echo "twolane needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	    echo "twolane needs Python 3.11 or later, found none as $(PYTHONS). Say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
 	    exit 1; \
 	fi; \
 	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
