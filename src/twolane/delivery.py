@@ -81,7 +81,7 @@ class BatchDelivery:
         """
         if not self._done.wait(timeout):
             raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
-        assert self._metadata is not None  # noqa: S101 - set before the event
+        assert self._metadata is not None
         self._seen = True
         if self._metadata.failed:
             raise self._error(self._metadata)

@@ -37,7 +37,9 @@ RECOUNT = 300.0
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
-_NO_BROKER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+_NO_BROKER = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+)
 _NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 _open: weakref.WeakSet[Producer] = weakref.WeakSet()
@@ -106,12 +108,16 @@ class Producer:
             if not error and partitions:
                 topic.partition_count = len(partitions)
                 topic.counted_at = time.monotonic()
+                self._counted(topic, min(replicas for *_, replicas in partitions))
                 return len(partitions)
             now = time.monotonic()
             patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
             if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET and error):
                 raise self._no_topic(topic.name, error or KafkaError.UNKNOWN_TOPIC_OR_PART)
             time.sleep(min(0.1, max(0.0, patience - now)))
+
+    def _counted(self, topic: Topic, replicas: int) -> None:
+        """Take notice of a fresh count of partitions; `replicas` is that of the least replicated one."""
 
     def _no_topic(self, name: str, error: int) -> DeliveryError:
         if error in _NO_BROKER:
@@ -183,7 +189,9 @@ class Producer:
         # Attributes may be missing where __init__ raised.
         if getattr(self, "_closed", True) or getattr(self, "_handle", None) is None or self._handle.is_forked:
             return
-        warnings.warn(f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2)
+        warnings.warn(
+            f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2
+        )
         with contextlib.suppress(Exception):
             self.close(EXIT_TIMEOUT)
 

@@ -111,7 +111,9 @@ def test_a_caller_with_a_short_timeout_does_not_cut_its_neighbours_short(embedde
             results[label] = error
         results[label + " took"] = time.monotonic() - started
 
-    threads = [threading.Thread(target=work, args=arguments) for arguments in (("first", 20), ("short", 0.2), ("long", 20))]
+    threads = [
+        threading.Thread(target=work, args=arguments) for arguments in (("first", 20), ("short", 0.2), ("long", 20))
+    ]
     for thread in threads:
         thread.start()
         time.sleep(0.05)

@@ -13,14 +13,21 @@ from tests.support.readers import read_values
 from twolane import BatchError, DeliveryError, SafeProducer, Verdict
 
 PRODUCE = 0
-RETRIABLE = [KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_LEADER_FOR_PARTITION,
-             KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, KafkaError.KAFKA_STORAGE_ERROR]
+RETRIABLE = [
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.KAFKA_STORAGE_ERROR,
+]
 QUICK = {"retry.backoff.ms": 50, "retry.backoff.max.ms": 100}
 
 
 @pytest.fixture(params=[True, False], ids=["idempotent", "plain"])
 def producer(request, embedded_cluster):
-    with SafeProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=request.param) as made:
+    with SafeProducer(
+        QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=request.param
+    ) as made:
         yield made
 
 
