@@ -2,8 +2,9 @@
 #
 # Everything lives in .venv and build/. A word makes what it needs: from a clean clone `make demo` and `make test` do it all.
 #   PYTHON=python3.13    which interpreter makes .venv (default: python3, else the newest python3.x that is 3.11 or later)
-#   BOOTSTRAP=host:port  demo against a running cluster instead of the embedded one
+#   BOOTSTRAP=host:port  demo and bench-cluster against a running cluster
 #   RECORDS=20000        demo with fewer records
+#   JSON=FILE            demo and benchmarks: write the figures there, with machine, date and versions
 #   ARGS="-k order -x"   more arguments for pytest
 
 SHELL := /bin/sh
@@ -59,11 +60,12 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tes
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	    $(BIN)/python -m pytest -m "not cluster" $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the benchmarks that need no real Kafka
-	$(BIN)/python -m bench $(ARGS)
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the lanes beside a bare C loop, on the embedded cluster
+	$(BIN)/python -m bench.floor $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the benchmarks on real brokers
-	$(BIN)/python -m bench --cluster $(ARGS)
+bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the same on real brokers: BOOTSTRAP=localhost:9092
+	@test -n "$(BOOTSTRAP)" || { echo "Which cluster? make bench-cluster BOOTSTRAP=localhost:9092" >&2; exit 1; }
+	$(BIN)/python -m bench.floor --bootstrap-servers $(BOOTSTRAP) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 	docker compose up --wait
