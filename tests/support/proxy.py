@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
 GHOST_ANSWER_SECONDS = 10.0
+LAST_TURNS = 5
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class FaultProxy:
         self.failures: list[BaseException] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._ready = threading.Event()
         self._stop: asyncio.Event
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
@@ -172,24 +173,35 @@ class FaultProxy:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with contextlib.AsyncExitStack() as servers:
-            for broker in self._routes:
-                await servers.enter_async_context(await self._listen(broker))
-            self._ready.set()
-            await self._stop.wait()
-            # Since Python 3.12 a server waits for its connections, and these end when they are told to.
-            rest = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
-            for writer in self.writers:
-                writer.transport.abort()
-            # A transport lets go of its socket in the next turn of the loop.
+        servers = [await self._listen(broker) for broker in self._routes]
+        self._ready.set()
+        await self._stop.wait()
+        for server in servers:
+            server.close()
+        # A connection that is being accepted right now becomes one of ours in the next turns of the loop.
+        for _ in range(LAST_TURNS):
+            await asyncio.sleep(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        # And a transport lets go of its socket in the next turn.
+        for _ in range(LAST_TURNS):
             await asyncio.sleep(0)
 
     async def _listen(self, broker: int) -> asyncio.Server:
         listen, port = self._routes[broker]
-        return await asyncio.start_server(lambda r, w: Connection(self, broker, port, r, w).serve(), HOST, listen)
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.own(writer)
+            self.spawn(Connection(self, broker, port, reader, writer).serve())
+
+        return await asyncio.start_server(accept, HOST, listen)
+
+    def own(self, writer: asyncio.StreamWriter) -> None:
+        """Close this at the end, if nobody did before."""
+        self._writers.add(writer)
 
     def decide(self, broker: int, request: ProduceRequest) -> Action:
         seen = Seen(len(self.seen) + 1, broker, time.monotonic(), request, forward())
@@ -219,7 +231,7 @@ class FaultProxy:
         await asyncio.sleep(seconds)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
             reader, writer = await asyncio.open_connection(HOST, port)
-            self.writers.add(writer)
+            self.own(writer)
             try:
                 writer.write(framed(request.frame))
                 body = await asyncio.wait_for(read_frame(reader), GHOST_ANSWER_SECONDS)
@@ -258,13 +270,12 @@ class Connection:
         self._expected: dict[int, tuple[asyncio.Future[bytes], ProduceRequest | None, Action]] = {}
 
     async def serve(self) -> None:
-        self._proxy.writers.add(self._writer)
         try:
             from_broker, to_broker = await asyncio.open_connection(HOST, self._port)
         except OSError:
             self._writer.close()
             return
-        self._proxy.writers.add(to_broker)
+        self._proxy.own(to_broker)
         works = [
             asyncio.ensure_future(work)
             for work in (self._requests(to_broker), self._answers(from_broker), self._write_answers())
