@@ -6,6 +6,7 @@ Values must be unique within the test, or nobody could tell a duplicate from a s
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,7 +74,7 @@ def disorder(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
         seen = list(dict.fromkeys(record.value for record in logs[partition] if record.value in order))
         problems += [
             f"partition {partition}: {later!r} stands before {earlier!r}"
-            for later, earlier in zip(seen, seen[1:], strict=False)
+            for later, earlier in itertools.pairwise(seen)
             if order[later] > order[earlier]
         ]
     return problems
