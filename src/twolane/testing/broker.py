@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import random
 import signal
@@ -63,16 +62,45 @@ SETTINGS: dict[str, object] = {
 }
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on now."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise ClusterError(f"fewer than {count} free ports in {PORTS}")
+class Ports:
+    """Ports of the loopback interface, kept from every other cluster on this machine until `release`.
+
+    Nobody may listen on them when they are chosen. That alone would not do: a broker takes seconds to listen, and a
+    proxy listens only when a test wants it. So each port is also guarded by a name in Linux's abstract socket
+    namespace, which the kernel takes back however the process ends.
+
+    Parameters
+    ----------
+    count : int
+
+    Attributes
+    ----------
+    numbers : list of int
+    """
+
+    def __init__(self, count: int) -> None:
+        self.numbers: list[int] = []
+        self._guards: list[socket.socket] = []
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(self.numbers) == count:
+                return
+            guard = socket.socket(socket.AF_UNIX)
+            try:
+                guard.bind(f"\0twolane-testing-port-{port}")
+                with socket.socket() as probe:
+                    probe.bind((HOST, port))
+            except OSError:
+                guard.close()
+            else:
+                self.numbers.append(port)
+                self._guards.append(guard)
+        self.release()
+        raise ClusterError(f"fewer than {count} free ports in {PORTS}")
+
+    def release(self) -> None:
+        """Let others have them."""
+        while self._guards:
+            self._guards.pop().close()
 
 
 def random_id() -> str:
