@@ -80,9 +80,14 @@ cdef int64_t offset_micros(object zone, object value) except? -1:
     return micros
 
 
+cdef int64_t days_of_date(object value) noexcept:
+    """Days since 1970-01-01 of a date (or a datetime's own day)."""
+    return days_before(datetime_year(value), datetime_month(value), datetime_day(value))
+
+
 cdef int64_t wall_micros(object value) noexcept:
     """A datetime's own fields as microseconds since 1970-01-01 00:00 on the same clock."""
-    cdef int64_t days = days_before(datetime_year(value), datetime_month(value), datetime_day(value))
+    cdef int64_t days = days_of_date(value)
     cdef int64_t seconds = (datetime_hour(value) * 60 + datetime_minute(value)) * 60 + datetime_second(value)
     return days * MICROS_PER_DAY + seconds * 1_000_000 + datetime_microsecond(value)
 
@@ -150,7 +155,7 @@ cdef int64_t convert(object value, int64_t int_ns, int64_t float_ns, object naiv
             return ticks_to_ms(int(value.astype("datetime64[ms]").astype(np.int64)), 1_000_000)
         return ticks_to_ms(int(value.astype(np.int64)), UNIT_NS[unit] * count)
     if isinstance(value, date):
-        return days_before(value.year, value.month, value.day) * 86_400_000
+        return days_of_date(value) * 86_400_000
     raise TimestampError("expected a datetime, a datetime64 or milliseconds as an int", value=value)
 
 
