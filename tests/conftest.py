@@ -1,13 +1,18 @@
-"""Loads twolane's pytest plugin from the tree when it is not installed as one, and says what is being tested."""
+"""Loads twolane's pytest plugin from the tree when it is not installed as one; the fixtures of more than one folder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+
+    from twolane.testing import KafkaCluster
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,3 +23,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return plugin.describe_build()
+
+
+@pytest.fixture
+def fault_proxy(kafka_cluster: KafkaCluster) -> Iterator[FaultProxy]:
+    """A proxy in front of the real brokers; clients that should meet it use its `bootstrap_servers`."""
+    with FaultProxy(kafka_cluster.proxied) as proxy:
+        yield proxy

@@ -26,6 +26,7 @@ cdef extern from * nogil:
     typedef struct rd_kafka_op_s rd_kafka_event_t;
     typedef struct rd_kafka_error_s rd_kafka_error_t;
     typedef struct rd_kafka_headers_s rd_kafka_headers_t;
+    typedef struct rd_kafka_consumer_group_metadata_s rd_kafka_consumer_group_metadata_t;
     typedef struct {
         int err;
         rd_kafka_topic_t *rkt;
@@ -106,6 +107,8 @@ cdef extern from * nogil:
     ctypedef struct rd_kafka_error_t:
         pass
     ctypedef struct rd_kafka_headers_t:
+        pass
+    ctypedef struct rd_kafka_consumer_group_metadata_t:
         pass
 
     ctypedef struct rd_kafka_message_t:
@@ -247,10 +250,17 @@ ctypedef int32_t (*rd_kafka_msg_partitioner_t)(const rd_kafka_topic_t*, const vo
 
 ctypedef rd_kafka_error_t* (*rd_kafka_produceva_t)(rd_kafka_t*, const rd_kafka_vu_t*, size_t) noexcept nogil
 ctypedef int (*rd_kafka_error_code_t)(const rd_kafka_error_t*) noexcept nogil
+ctypedef const char* (*rd_kafka_error_string_t)(const rd_kafka_error_t*) noexcept nogil
+ctypedef int (*rd_kafka_error_is_t)(const rd_kafka_error_t*) noexcept nogil
 ctypedef void (*rd_kafka_error_destroy_t)(rd_kafka_error_t*) noexcept nogil
 ctypedef rd_kafka_headers_t* (*rd_kafka_headers_new_t)(size_t) noexcept nogil
 ctypedef void (*rd_kafka_headers_destroy_t)(rd_kafka_headers_t*) noexcept nogil
 ctypedef int (*rd_kafka_header_add_t)(rd_kafka_headers_t*, const char*, ssize_t, const void*, ssize_t) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_transactions_t)(rd_kafka_t*, int) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_begin_transaction_t)(rd_kafka_t*) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_send_offsets_to_transaction_t)(rd_kafka_t*, const rd_kafka_topic_partition_list_t*, const rd_kafka_consumer_group_metadata_t*, int) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_consumer_group_metadata_read_t)(rd_kafka_consumer_group_metadata_t**, const void*, size_t) noexcept nogil
+ctypedef void (*rd_kafka_consumer_group_metadata_destroy_t)(rd_kafka_consumer_group_metadata_t*) noexcept nogil
 ctypedef int (*rd_kafka_flush_t)(rd_kafka_t*, int) noexcept nogil
 ctypedef int (*rd_kafka_purge_t)(rd_kafka_t*, int) noexcept nogil
 ctypedef int (*rd_kafka_outq_len_t)(rd_kafka_t*) noexcept nogil

@@ -15,6 +15,7 @@ from twolane.errors import (
     QueueFullError,
     SerializationError,
     TimestampError,
+    TransactionError,
     TwolaneError,
     Verdict,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "ThroughputProducer",
     "TimestampError",
     "TimestampType",
+    "TransactionError",
     "TwolaneError",
     "Verdict",
     "pack_timestamps",

@@ -272,7 +272,9 @@ def settings_for(lane: Lane, config: Mapping[str, Any] | None, keywords: Mapping
         given[BOOTSTRAP] = environment
     partitioner = given.get("partitioner")
     if partitioner is not None and partitioner not in PARTITIONERS:
-        raise ConfigError(f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner")
+        raise ConfigError(
+            f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner"
+        )
     native = {**lane.defaults, **given}
     return Settings(
         native=native,

@@ -240,3 +240,32 @@ class BatchError(DeliveryError):
 
 class FatalProducerError(DeliveryError):
     """librdkafka declared the producer unusable (an idempotence or transaction error): close it, make a new one."""
+
+
+class TransactionError(TwolaneError, KafkaException):
+    """A transaction call failed.
+
+    Attributes
+    ----------
+    error : confluent_kafka.KafkaError
+        Also ``args[0]``.
+    what : str
+        The call: ``"commit_transaction"`` and so on.
+    retriable : bool
+        The same call may succeed later; it was tried until the timeout.
+    must_abort : bool
+        The transaction cannot be committed any more; ``transaction()`` aborted it.
+    """
+
+    def __init__(self, error: KafkaError, *, what: str, retriable: bool, must_abort: bool) -> None:
+        super().__init__(error)
+        self.error = error
+        self.what = what
+        self.retriable = retriable
+        self.must_abort = must_abort
+
+    def __str__(self) -> str:
+        way = (
+            "the transaction must be aborted" if self.must_abort else "retriable" if self.retriable else "not retriable"
+        )
+        return f"{self.what}: {self.error.str()} ({self.error.name()}; {way})"

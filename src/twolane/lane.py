@@ -36,7 +36,6 @@ PROPAGATION = 3.0
 RECOUNT = 300.0
 # A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
 RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
-
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
@@ -126,12 +125,16 @@ class Producer:
             if not error and partitions:
                 topic.partition_count = len(partitions)
                 topic.counted_at = time.monotonic()
+                self._counted(topic, min(replicas for *_, replicas in partitions))
                 return len(partitions)
             now = time.monotonic()
             patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
             if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET and error):
                 raise self._no_topic(topic.name, error or KafkaError.UNKNOWN_TOPIC_OR_PART)
             time.sleep(min(0.1, max(0.0, patience - now)))
+
+    def _counted(self, topic: Topic, replicas: int) -> None:
+        """Take notice of a fresh count of partitions; `replicas` is that of the least replicated one."""
 
     def _no_topic(self, name: str, error: int) -> DeliveryError:
         if error in _NO_BROKER:

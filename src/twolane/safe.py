@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -18,29 +18,26 @@ from confluent_kafka import KafkaError
 from twolane.batch import EncodedBatch
 from twolane.calls import HEADER_OVERHEAD, RECORD_OVERHEAD, Call, now_ms, prepare, refusal
 from twolane.client.chunks import ChunkSender
-from twolane.client.feed import Feed
 from twolane.client.outcome import Outcome
 from twolane.client.partition import assign
 from twolane.config import SAFE
+from twolane.doubt import Doubts
 from twolane.encoding.timestamps import pack_timestamp
-from twolane.errors import (
-    BatchError,
-    ClosedProducerError,
-    DeliveryError,
-    SerializationError,
-    TwolaneError,
-    Verdict,
-)
+from twolane.errors import BatchError, ClosedProducerError, ConfigError, SerializationError, TwolaneError
 from twolane.failures import Failures, Report, delivery_error
-from twolane.headers import Header, shared_headers, wire_size
+from twolane.group import GroupSender, Single
+from twolane.headers import shared_headers, wire_size
 from twolane.lane import Producer
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.serializers import Bytes
+from twolane.transactions import Transactions
 from twolane.turns import Turn, Turns
+from twolane.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from confluent_kafka import TopicPartition
     from numpy.typing import NDArray
 
     from twolane.client.handle import Topic
@@ -48,31 +45,7 @@ if TYPE_CHECKING:
 
 # Records of a batch that are grouped by partition at a time; bounds the memory of encoded bytes.
 SLICE = 65_536
-# Callers that share requests at most, and how far apart their deadlines may lie.
-GROUP, GROUP_SPREAD = 1_000, 1.0
-# Refusals that concern a record, not the partition: the neighbours in its MessageSet are sent again without it.
-_RECORD_AT_FAULT = frozenset(
-    {
-        KafkaError.INVALID_MSG,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_TIMESTAMP,
-        KafkaError.INVALID_RECORD,
-    }
-)
 _BYTES = Bytes()
-
-
-class Single(NamedTuple):
-    """One checked record of ``send()``."""
-
-    topic: Topic
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[Header, ...]
-    partition: int
-    timestamp: int
-    size: int
 
 
 class SafeProducer(Producer):
@@ -86,6 +59,12 @@ class SafeProducer(Producer):
         ``message.timeout.ms=30000``.
     **keywords
         The same names with underscores: ``bootstrap_servers="localhost:9092"``.
+    check_topics : bool, default True
+        At a topic's first use look whether it can keep what it is given: fewer than 3 replicas,
+        ``min.insync.replicas`` below 2 and unclean elections are one notice each.
+    on_partition_change : {"notice", "error"}
+        What a changed number of partitions does to records placed by key: a notice, or an error until
+        ``accept_partitions(topic)``.
 
     Raises
     ------
@@ -110,18 +89,34 @@ class SafeProducer(Producer):
 
     _lane = SAFE
 
-    def __init__(self, config: Mapping[str, Any] | None = None, /, **keywords: Any) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        check_topics: bool = True,
+        on_partition_change: Literal["notice", "error"] = "notice",
+        **keywords: Any,
+    ) -> None:
+        if on_partition_change not in ("notice", "error"):
+            raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
         super().__init__(config, keywords)
-        chunk_bytes = min(self._max_bytes, self._settings.number("batch.size"))
+        self._chunk_bytes = min(self._max_bytes, self._settings.number("batch.size"))
         self._chunks = ChunkSender(
-            self._handle, self._delivery, self._settings.number("batch.num.messages"), chunk_bytes
+            self._handle, self._delivery, self._settings.number("batch.num.messages"), self._chunk_bytes
         )
-        self._chunk_bytes = chunk_bytes
         self._turns = Turns()
         self._ending = threading.Lock()
-        self._idempotent = self._settings.flag("enable.idempotence")
-        # Partitions with a record whose fate is unknown, without idempotence to fence a late write.
-        self._in_doubt: dict[tuple[str, int], DeliveryError] = {}
+        self._doubts = Doubts(fenced=self._settings.flag("enable.idempotence"))
+        self._watch = Watch(
+            self._settings.native, check_topics=check_topics, strict_partitions=on_partition_change == "error"
+        )
+        self._transactions = Transactions(
+            self._handle, self._settings.native.get("transactional.id"), self._serve_notes
+        )
+        self._group = GroupSender(
+            self._turns, self._chunks, self._delivery, self._doubts, self._watch, self._fatal_reason, self._after
+        )
 
     # ---- one record ----------------------------------------------------------------------------------------------
 
@@ -168,7 +163,7 @@ class SafeProducer(Producer):
         self._take(turn, topic)
         if not turn.done:
             try:
-                self._lead(turn)
+                self._group.lead(turn)
             finally:
                 self._turns.give()
         if isinstance(turn.outcome, BaseException):
@@ -199,6 +194,9 @@ class SafeProducer(Producer):
                 f"{size} bytes with its overhead, message.max.bytes is {self._max_bytes}",
             )
         if partition is None:
+            moved = self._watch.refusal(name) if key_data is not None else None
+            if moved is not None:
+                raise moved
             values = EncodedBatch.constant(data)
             keys = None if key_data is None else EncodedBatch.constant(key_data)
             chosen = assign(topic, self._partitioner, values, keys, 1, self._chunk_bytes)
@@ -214,7 +212,7 @@ class SafeProducer(Producer):
                     f"partition {place} does not exist, the topic has {topic.partition_count}",
                     partition=place,
                 )
-        return Single(topic, data, key_data, pairs, place, time_ms, size)
+        return Single(topic, data, key_data, pairs, place, time_ms)
 
     def _take(self, turn: Turn, topic: str) -> None:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
@@ -225,89 +223,6 @@ class SafeProducer(Producer):
         if turn.mine and self._closed:
             self._turns.give()
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
-
-    def _lead(self, turn: Turn) -> None:
-        """Send the caller's record, and those of the callers waiting right behind it, in as few requests as it takes."""
-        others = self._turns.neighbours(turn, GROUP - 1, GROUP_SPREAD)
-        group = [turn, *others]
-        try:
-            if not others:
-                self._send_together([turn], turn.deadline)
-            else:
-                deadline = max(member.deadline for member in group)
-                for members in _by_topic(group):
-                    self._send_together(members, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of the group must hear of it
-            for member in group:
-                if member.outcome is None:
-                    member.outcome = error
-        finally:
-            for member in others:
-                if member.outcome is None:
-                    member.outcome = refusal(member.job.topic.name, KafkaError._FAIL, "the call that sent it was interrupted")
-                member.done = True
-                member.wake()
-
-    def _send_together(self, members: list[Turn], deadline: float) -> None:
-        """Send records of one topic in order; each member's outcome is set, whatever happens."""
-        one_by_one = False
-        while members:
-            batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
-            batch = self._refuse_in_doubt(batch)
-            if batch:
-                behind, at_fault = self._attempt(batch, deadline)
-                if at_fault and len(batch) > 1:
-                    # Somebody's record was refused for what it is: without its neighbours it fails alone.
-                    one_by_one = True
-                    behind = [member for member in batch if member in at_fault or member in behind]
-                    for member in at_fault:
-                        member.outcome = None
-                rest = behind + rest
-                if rest and time.monotonic() >= deadline:
-                    for member in rest:
-                        member.outcome = refusal(member.job.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out in the queue")
-                    return
-            members = rest
-
-    def _attempt(self, batch: list[Turn], deadline: float) -> tuple[list[Turn], list[Turn]]:
-        """Send once. Returns the members never sent, and those refused for what their records are."""
-        jobs: list[Single] = [member.job for member in batch]
-        topic = jobs[0].topic
-        outcome = Outcome(self._delivery, len(jobs))
-        interruption: BaseException | None = None
-        try:
-            failures, not_sent, refused = self._chunks.send(topic, _feed_of(jobs), outcome, 0, deadline)
-        except BaseException as error:
-            ends = getattr(error, "twolane_ends", None)
-            if ends is None:
-                raise
-            interruption = error
-            failures, not_sent, refused = ends
-        self._after(topic.name, failures)
-        failed: dict[int, Report] = {report[0]: report for report in failures}
-        unsent = set(not_sent)
-        kind = TimestampType(outcome.timestamp_type)
-        append_times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
-        offsets = outcome.offsets
-        fatal = self._fatal_reason() if failed or refused else None
-        for index, (member, job) in enumerate(zip(batch, jobs, strict=True)):
-            if index in failed:
-                error = delivery_error(topic.name, (0, *failed[index][1:]), fatal=fatal)
-                member.outcome = error
-            elif index not in unsent:
-                stamp = job.timestamp if append_times is None else int(append_times[index])
-                member.outcome = RecordMetadata(topic.name, job.partition, int(offsets[index]), stamp, kind)
-        if interruption is not None:
-            outcome_text = batch[0].outcome if batch[0].outcome is not None else "not written: it was not sent yet"
-            interruption.add_note(f"twolane: the record being sent when this came: {outcome_text}")
-            raise interruption
-        if refused:
-            for index in unsent:
-                self._raise_if_fatal(topic.name)
-                batch[index].outcome = refusal(topic.name, refused, "refused by librdkafka")
-            return [], []
-        at_fault = [batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == 1]
-        return [batch[index] for index in not_sent], at_fault
 
     # ---- many records --------------------------------------------------------------------------------------------
 
@@ -366,6 +281,9 @@ class SafeProducer(Producer):
             partitioner=self._partitioner,
             sticky_bytes=self._chunk_bytes,
         )
+        moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
+        if moved is not None:
+            raise moved
         deadline = math.inf if timeout is None else setup
         turn = Turn(setup if timeout is not None else started + 1e9)
         self._take(turn, topic)
@@ -386,7 +304,7 @@ class SafeProducer(Producer):
         while reached < call.n and not (reports or behind):
             start, reached = reached, min(call.n, reached + SLICE)
             feed, partitions[start:reached] = call.feed(start, reached)
-            doubtful = self._doubtful(topic.name, partitions[start:reached])
+            doubtful = self._doubts.first_refusal(topic.name, partitions[start:reached])
             if doubtful is not None:
                 behind = list(range(start, reached))
                 reason = str(doubtful.detail)
@@ -404,7 +322,9 @@ class SafeProducer(Producer):
                 reason = f"refused by librdkafka: {refusal(topic.name, refused, '').error.name()}"
             elif behind and not reports:
                 reason = "timed out before it was sent"
-        self._after(topic.name, reports)
+        if reports:
+            self._after(topic.name, reports)
+        self._watch_offsets(topic.name, partitions, outcome.offsets)
         if interruption is None and not (reports or behind):
             return self._metadata(call, outcome, partitions, (), started)
         behind += range(reached, call.n)
@@ -460,59 +380,105 @@ class SafeProducer(Producer):
 
         Does nothing where nothing is in doubt.
         """
-        self._in_doubt.pop((topic, partition), None)
+        self._doubts.resolve(topic, partition)
 
     @property
     def in_doubt(self) -> set[tuple[str, int]]:
         """Partitions, as (topic, partition), that wait for ``resume()``. A copy."""
-        return set(self._in_doubt)
+        return self._doubts.partitions()
 
     def _after(self, topic: str, reports: list[Report]) -> None:
-        """Note what the failures of a call mean for the next: doubtful partitions, changed partition counts."""
-        if not reports:
-            return
+        """Note what failures mean for the next call: doubtful partitions, and that a look at the topic is due."""
         self._pass_notes_on()
         self._handle.open_topic(topic).counted_at = 0.0
-        if self._idempotent:
-            return
-        for report in reports:
-            error = delivery_error(topic, report)
-            if error.verdict is Verdict.UNKNOWN and error.partition is not None:
-                self._in_doubt.setdefault((topic, error.partition), error)
+        self._doubts.note(topic, reports)
 
-    def _doubt(self, topic: str, partition: int) -> DeliveryError | None:
-        cause = self._in_doubt.get((topic, partition))
-        if cause is None:
-            return None
-        return refusal(
-            topic,
-            KafkaError._STATE,
-            f"the fate of an earlier record is unknown ({cause.error.name()}): call resume({topic!r}, {partition}) first",
-            partition=partition,
-        )
+    # ---- what was noticed of topics ------------------------------------------------------------------------------
 
-    def _doubtful(self, topic: str, partitions: NDArray[np.int32]) -> DeliveryError | None:
-        """Return the error of the first partition in doubt among these, or None."""
-        for name, partition in self._in_doubt:
-            if name == topic and (partitions == partition).any():
-                return self._doubt(topic, partition)
-        return None
+    @property
+    def notices(self) -> list[str]:
+        """What was noticed of topics: weak settings, changed partition counts, offsets that went back. A copy."""
+        return list(self._watch.notices)
 
-    def _refuse_in_doubt(self, members: list[Turn]) -> list[Turn]:
-        if not self._in_doubt:
-            return members
-        allowed = []
-        for member in members:
-            error = self._doubt(member.job.topic.name, member.job.partition)
-            if error is None:
-                allowed.append(member)
-            else:
-                member.outcome = error
-        return allowed
+    def accept_partitions(self, topic: str) -> None:
+        """Take records by key again after the number of partitions changed (``on_partition_change="error"``)."""
+        self._watch.accept(topic)
+
+    def _counted(self, topic: Topic, replicas: int) -> None:
+        self._watch.counted(topic.name, topic.partition_count, replicas)
+
+    def _watch_offsets(self, topic: str, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> None:
+        written = offsets >= 0
+        for partition in np.unique(partitions[written]):
+            own = offsets[written & (partitions == partition)]
+            self._watch.acknowledged(topic, int(partition), int(own[0]), int(own[-1]))
 
     def _fatal_reason(self) -> str | None:
         fatal = self._handle.fatal_error()
         return None if fatal is None else fatal[1]
+
+    # ---- transactions --------------------------------------------------------------------------------------------
+
+    def init_transactions(self, timeout: float | None = None) -> None:
+        """Register the ``transactional.id``; once, before the first ``transaction()``.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        ConfigError
+            No ``transactional.id`` is set.
+        TransactionError
+            ``.retriable`` ones were retried until the timeout.
+        FatalProducerError
+            Another producer has taken the id over.
+        """
+        with self._alone("init_transactions", timeout) as deadline:
+            self._transactions.init(deadline)
+
+    @contextlib.contextmanager
+    def transaction(self, timeout: float | None = None) -> Iterator[None]:
+        """Make everything sent in a ``with`` block visible together, or not at all.
+
+        Commits when the block ends, aborts when it raises. A commit that fails for good aborts and raises
+        TransactionError; one whose answer was lost is retried until `timeout` (seconds).
+
+        Examples
+        --------
+        >>> with producer.transaction():                                       # doctest: +SKIP
+        ...     producer.send_batch("ledger", entries)
+        ...     producer.send_offsets_to_transaction(consumer.position(assigned), consumer.consumer_group_metadata())
+        """
+        with self._transactions.run(lambda: self._deadline(timeout)):
+            yield
+
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
+    ) -> None:
+        """Commit consumed offsets with the transaction: read, process, write exactly once.
+
+        Parameters
+        ----------
+        offsets : list of confluent_kafka.TopicPartition
+            Of the next records to read, as ``consumer.position()`` gives them.
+        group_metadata : object
+            ``consumer.consumer_group_metadata()`` of a confluent-kafka consumer.
+        """
+        with self._alone("send_offsets_to_transaction", timeout) as deadline:
+            self._transactions.send_offsets(offsets, group_metadata, deadline)
+
+    @contextlib.contextmanager
+    def _alone(self, what: str, timeout: float | None) -> Iterator[float]:
+        """Wait for the turn and keep it for the block."""
+        deadline = self._deadline(timeout)
+        self._take(Turn(deadline), what)
+        try:
+            yield deadline
+        finally:
+            self._turns.give()
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
@@ -560,29 +526,3 @@ class SafeProducer(Producer):
             with contextlib.suppress(TwolaneError):
                 self._serve_notes()
             self._handle.close()
-
-
-def _by_topic(group: list[Turn]) -> list[list[Turn]]:
-    """Split a group by topic, keeping the order within each."""
-    topics: dict[str, list[Turn]] = {}
-    for member in group:
-        topics.setdefault(member.job.topic.name, []).append(member)
-    return list(topics.values())
-
-
-def _feed_of(jobs: list[Single]) -> Feed:
-    """Return the Feed of single records, of one topic."""
-    if len(jobs) == 1:
-        job = jobs[0]
-        keys = None if job.key is None else EncodedBatch.constant(job.key)
-        return Feed(EncodedBatch.constant(job.value), keys, job.timestamp, job.partition, job.headers, 1)
-    keys = None if all(job.key is None for job in jobs) else EncodedBatch.borrowed([job.key for job in jobs])
-    headers = [job.headers for job in jobs] if any(job.headers for job in jobs) else ()
-    return Feed(
-        EncodedBatch.borrowed([job.value for job in jobs]),
-        keys,
-        np.array([job.timestamp for job in jobs], dtype=np.int64),
-        np.array([job.partition for job in jobs], dtype=np.int32),
-        headers,
-        len(jobs),
-    )

@@ -113,6 +113,8 @@ cdef class ChunkSender:
                 runs[i].slot.rows = &outcome.rows
                 self._delivery.attach(&runs[i].slot)
             while True:
+                # First what came of the chunks before: nothing may follow a failure.
+                left = self._in_flight(runs, n_runs)
                 if interruption is None and not self._failed and time.monotonic() < deadline:
                     refusal = self._start_chunks(topic, feed, order, runs, n_runs, first_index)
                 left = self._in_flight(runs, n_runs)

@@ -176,8 +176,8 @@ cdef class Handle:
         -------
         error : int
             0, or the error of the request or of the topic (``rd_kafka_resp_err_t``).
-        partitions : list of (int, int, int)
-            Number, leader (broker, -1 without one) and error of each partition.
+        partitions : list of (int, int, int, int)
+            Number, leader (broker, -1 without one), error and number of replicas of each partition.
         """
         cdef const rd_kafka_metadata_t* answer = NULL
         cdef int error = 0, step_ms
@@ -199,7 +199,7 @@ cdef class Handle:
                 return RD_KAFKA_RESP_ERR__TIMED_OUT, []
             found = [
                 (answer.topics[0].partitions[i].id, answer.topics[0].partitions[i].leader,
-                 answer.topics[0].partitions[i].err)
+                 answer.topics[0].partitions[i].err, answer.topics[0].partitions[i].replica_cnt)
                 for i in range(answer.topics[0].partition_cnt)
             ]
             return answer.topics[0].err, found

@@ -28,7 +28,18 @@ cdef struct Library:
     rd_kafka_msg_partitioner_t partitioner_fnv1a
     rd_kafka_produceva_t produceva
     rd_kafka_error_code_t error_code
+    rd_kafka_error_string_t error_string
+    rd_kafka_error_is_t error_is_fatal
+    rd_kafka_error_is_t error_is_retriable
+    rd_kafka_error_is_t error_txn_requires_abort
     rd_kafka_error_destroy_t error_destroy
+    rd_kafka_transactions_t init_transactions
+    rd_kafka_begin_transaction_t begin_transaction
+    rd_kafka_transactions_t commit_transaction
+    rd_kafka_transactions_t abort_transaction
+    rd_kafka_send_offsets_to_transaction_t send_offsets_to_transaction
+    rd_kafka_consumer_group_metadata_read_t consumer_group_metadata_read
+    rd_kafka_consumer_group_metadata_destroy_t consumer_group_metadata_destroy
     rd_kafka_headers_new_t headers_new
     rd_kafka_headers_destroy_t headers_destroy
     rd_kafka_header_add_t header_add

@@ -25,15 +25,18 @@ HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 STOP_SECONDS = 30.0
 
+# Warnings, and what a broker says about being up: the rest drowns both under a failed test.
 LOGGING = """\
-rootLogger.level=INFO
+rootLogger.level=WARN
 rootLogger.appenderRef.console.ref=Console
 appender.console.type=Console
 appender.console.name=Console
 appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1}: %m%n
-logger.settings.name=org.apache.kafka.common.config.AbstractConfig
-logger.settings.level=WARN
+logger.server.name=kafka.server.BrokerServer
+logger.server.level=INFO
+logger.lifecycle.name=kafka.server.BrokerLifecycleManager
+logger.lifecycle.level=INFO
 """
 
 # Faults are the point of this cluster: a dead or stopped broker is noticed after 3 s instead of 9, a follower that lags

@@ -6,6 +6,7 @@ A suite that wants to say what it tests returns `describe_build` from ``pytest_r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_VARIABLE = "TWOLANE_TEST_BOOTSTRAP"
 TOPIC_NAME_LENGTH = 60
+LOG_LINES = 12
 
 cluster_key: pytest.StashKey[KafkaCluster | ExternalCluster] = pytest.StashKey()
 
@@ -98,32 +100,44 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the tests that use the real brokers, so that ``-m "not cluster"`` leaves them out."""
-    if "kafka_cluster" in getattr(item, "fixturenames", ()):
+    if _uses_brokers(item):
         item.add_marker("cluster")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Make every broker run again, whatever the test before did to them."""
-    if cluster_key in item.config.stash and "kafka_cluster" in getattr(item, "fixturenames", ()):
+def _uses_brokers(item: pytest.Item) -> bool:
+    return "kafka_cluster" in getattr(item, "fixturenames", ())
+
+
+@contextlib.contextmanager
+def _unavailable_is_a_skip() -> Iterator[None]:
+    try:
+        yield
+    except ClusterUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Make every broker run again, whatever the test before did; skip where a fixture asks for what cannot be done."""
+    if cluster_key in item.config.stash and _uses_brokers(item):
         item.config.stash[cluster_key].heal()
+    with _unavailable_is_a_skip():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Skip a test that asked a cluster for what it cannot do."""
-    try:
+    """Skip a test that asks a cluster for what it cannot do."""
+    with _unavailable_is_a_skip():
         return (yield)
-    except ClusterUnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the ends of the brokers' logs under a failed test."""
     report = yield
-    if report.failed and cluster_key in item.config.stash and "kafka_cluster" in getattr(item, "fixturenames", ()):
-        report.sections.append(("Kafka brokers", item.config.stash[cluster_key].logs()))
+    if report.failed and cluster_key in item.config.stash and _uses_brokers(item):
+        report.sections.append(("Kafka brokers", item.config.stash[cluster_key].logs(LOG_LINES)))
     return report
 
 

@@ -1,0 +1,78 @@
+"""One run of a lane in a process of its own: the same records and the same JSON line as ``floor.c``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from twolane import SafeProducer, ThroughputProducer
+
+KEY = b"key-0000"
+
+
+def batch(producer: Any, topic: str, columns: dict[str, Any]) -> int:
+    delivery = producer.send_batch(topic, **columns)
+    metadata = delivery.result(timeout=120) if hasattr(delivery, "result") else delivery
+    return int(metadata.written)
+
+
+def one_by_one(producer: ThroughputProducer, topic: str, columns: dict[str, Any]) -> int:
+    send = producer.send
+    before = producer.stats()["written"]
+    for value, partition, timestamp in zip(
+        columns["values"], columns["partitions"].tolist(), columns["timestamps"].tolist(), strict=True
+    ):
+        send(topic, value, key=KEY, partition=partition, timestamp=timestamp)
+    producer.flush(120)
+    return producer.stats()["written"] - before
+
+
+def waiting(producer: SafeProducer, topic: str, columns: dict[str, Any], latencies: list[float]) -> int:
+    send = producer.send
+    for value, partition, timestamp in zip(
+        columns["values"], columns["partitions"].tolist(), columns["timestamps"].tolist(), strict=True
+    ):
+        started = time.perf_counter()
+        send(topic, value, key=KEY, partition=partition, timestamp=timestamp)
+        latencies.append(time.perf_counter() - started)
+    return len(latencies)
+
+
+def main() -> None:
+    how, bootstrap, topic, partitions, records, size, *settings = sys.argv[1:]
+    n = int(records)
+    value = bytes((i * 31 + 7) & 255 for i in range(int(size)))
+    columns = {
+        "values": [value] * n,
+        "keys": KEY,
+        "partitions": (np.arange(n) % int(partitions)).astype(np.int32),
+        "timestamps": np.arange(n, dtype=np.int64) + int(time.time() * 1000),
+    }
+    latencies: list[float] = []
+    lane = SafeProducer if how.startswith("Safe") else ThroughputProducer
+    config = {"bootstrap.servers": bootstrap, **dict(setting.split("=", 1) for setting in settings)}
+    with lane(config) as producer:
+        # One record per partition first: connecting is not what is measured.
+        batch(producer, topic, {"values": [value] * int(partitions), "partitions": list(range(int(partitions)))})
+        wall, cpu = time.perf_counter(), time.process_time()
+        if how == "ThroughputProducer.send":
+            acknowledged = one_by_one(producer, topic, columns)
+        elif how == "SafeProducer.send":
+            acknowledged = waiting(producer, topic, columns, latencies)
+        else:
+            acknowledged = batch(producer, topic, columns)
+        cpu = time.process_time() - cpu
+        wall = time.perf_counter() - wall
+    line = {"records": acknowledged, "failed": n - acknowledged, "wall": wall, "cpu": cpu}
+    if latencies:
+        line["p50"] = statistics.median(latencies)
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()

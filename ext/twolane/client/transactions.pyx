@@ -1,0 +1,90 @@
+"""librdkafka's transaction calls, one Python function each. What an error means for the program is decided above."""
+from libc.stdint cimport int32_t, int64_t
+
+from twolane.client.handle cimport Handle
+from twolane.client.library cimport rd
+from twolane.librdkafka cimport *
+
+
+cdef object taken(rd_kafka_error_t* error):
+    """An rd_kafka_error_t as ``(code, text, fatal, retriable, must_abort)``, or None. Steals the error."""
+    if error == NULL:
+        return None
+    told = (rd.error_code(error), rd.error_string(error).decode("utf-8", "replace"), bool(rd.error_is_fatal(error)),
+            bool(rd.error_is_retriable(error)), bool(rd.error_txn_requires_abort(error)))
+    rd.error_destroy(error)
+    return told
+
+
+def init_transactions(Handle handle not None, int timeout_ms):
+    """Get the producer id of the ``transactional.id``, fencing whoever had it before.
+
+    Returns
+    -------
+    tuple or None
+        None on success, else ``(code, text, fatal, retriable, must_abort)``; after a time-out the same call goes on
+        where it was. As for the functions below. GIL: released.
+    """
+    cdef rd_kafka_error_t* error
+    handle.ensure_open()
+    with nogil:
+        error = rd.init_transactions(handle.rk, timeout_ms)
+    return taken(error)
+
+
+def begin_transaction(Handle handle not None):
+    """Begin a transaction; nothing is sent yet."""
+    handle.ensure_open()
+    return taken(rd.begin_transaction(handle.rk))
+
+
+def commit_transaction(Handle handle not None, int timeout_ms):
+    """Commit. Everything sent has been acknowledged before, so that nothing is flushed here."""
+    cdef rd_kafka_error_t* error
+    handle.ensure_open()
+    with nogil:
+        error = rd.commit_transaction(handle.rk, timeout_ms)
+    return taken(error)
+
+
+def abort_transaction(Handle handle not None, int timeout_ms):
+    """Abort: consumers that read committed records skip what was sent."""
+    cdef rd_kafka_error_t* error
+    handle.ensure_open()
+    with nogil:
+        error = rd.abort_transaction(handle.rk, timeout_ms)
+    return taken(error)
+
+
+def send_offsets(Handle handle not None, list offsets not None, bytes group_metadata not None, int timeout_ms):
+    """Add a consumer group's offsets to the transaction.
+
+    Parameters
+    ----------
+    offsets : list of (str, int, int)
+        Topic, partition, offset of the next record to read.
+    group_metadata : bytes
+        What ``confluent_kafka.Consumer.consumer_group_metadata()`` returns.
+    """
+    cdef rd_kafka_error_t* error
+    cdef rd_kafka_consumer_group_metadata_t* group = NULL
+    cdef rd_kafka_topic_partition_list_t* listed
+    cdef rd_kafka_topic_partition_t* entry
+    cdef str topic
+    cdef bytes name
+    handle.ensure_open()
+    error = rd.consumer_group_metadata_read(&group, <const char*>group_metadata, <size_t>len(group_metadata))
+    if error != NULL:
+        return taken(error)
+    listed = rd.topic_partition_list_new(<int>len(offsets))
+    try:
+        for topic, partition, offset in offsets:
+            name = topic.encode()
+            entry = rd.topic_partition_list_add(listed, name, partition)
+            entry.offset = offset
+        with nogil:
+            error = rd.send_offsets_to_transaction(handle.rk, listed, group, timeout_ms)
+        return taken(error)
+    finally:
+        rd.topic_partition_list_destroy(listed)
+        rd.consumer_group_metadata_destroy(group)

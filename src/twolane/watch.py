@@ -1,0 +1,130 @@
+"""What the safe lane notices about topics: settings that lose records, partitions that appear, offsets that go back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
+
+from twolane.calls import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twolane.errors import DeliveryError
+
+logger = logging.getLogger("twolane")
+
+# Below these one broken broker can lose an acknowledged record, whatever the producer does.
+REPLICATION, MIN_INSYNC = 3, 2
+CHECK_TIMEOUT = 10.0
+
+
+class Watch:
+    """Keeps one producer's knowledge of its topics.
+
+    Parameters
+    ----------
+    check_topics : bool
+        Ask for the topics' settings at their first use (DescribeConfigs, where it is permitted).
+    strict_partitions : bool
+        A changed number of partitions refuses records placed by key until ``accept()``.
+
+    Attributes
+    ----------
+    notices : list of str
+        Everything noticed, in order; each is also a warning of the logger ``twolane``.
+    """
+
+    def __init__(self, settings: Mapping[str, str], *, check_topics: bool, strict_partitions: bool) -> None:
+        self._settings = settings
+        self._check_topics = check_topics
+        self._strict = strict_partitions
+        self._counts: dict[str, int] = {}
+        self._moved: dict[str, tuple[int, int]] = {}
+        self._offsets: dict[tuple[str, int], int] = {}
+        self.notices: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Record a notice and log it."""
+        self.notices.append(text)
+        logger.warning("%s", text)
+
+    # ---- partitions ----------------------------------------------------------------------------------------------
+
+    def counted(self, topic: str, count: int, replicas: int) -> None:
+        """Take a fresh count of a topic's partitions, and how many replicas the least replicated one has."""
+        before = self._counts.get(topic)
+        self._counts[topic] = count
+        if before is None:
+            if self._check_topics:
+                self._check(topic, replicas)
+        elif before != count:
+            self.say(f"topic {topic!r} has {count} partitions now, {before} before: keys move to other partitions")
+            if self._strict:
+                self._moved.setdefault(topic, (before, count))
+
+    def accept(self, topic: str) -> None:
+        """Place records by key over the partitions there are now."""
+        self._moved.pop(topic, None)
+
+    def refusal(self, topic: str) -> DeliveryError | None:
+        """Return the error of a record placed by its key, after the number of partitions changed; else None."""
+        if topic not in self._moved:
+            return None
+        before, count = self._moved[topic]
+        return refusal(
+            topic,
+            KafkaError._STATE,
+            f"the topic went from {before} to {count} partitions and keys would move: "
+            f"call accept_partitions({topic!r}), or give the partition",
+        )
+
+    # ---- offsets -------------------------------------------------------------------------------------------------
+
+    def acknowledged(self, topic: str, partition: int, first: int, last: int) -> None:
+        """Take the offsets of acknowledged records; offsets that do not rise mean another topic of the same name."""
+        known = self._offsets.get((topic, partition), -1)
+        if first <= known:
+            self.say(
+                f"offset regression in topic {topic!r} partition {partition}: {first} was acknowledged after {known}. "
+                "The topic was deleted and created again, or its log was cut: records acknowledged before may be gone"
+            )
+        self._offsets[topic, partition] = last
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _check(self, topic: str, replicas: int) -> None:
+        if replicas < REPLICATION:
+            self.say(
+                f"topic {topic!r} has {replicas} replicas: with fewer than {REPLICATION}, losing brokers loses records"
+            )
+        # Another client for one question: beside the caller, so that no record waits for it.
+        threading.Thread(target=self._ask, args=(topic,), name="twolane-topic-check", daemon=True).start()
+
+    def _ask(self, topic: str) -> None:
+        # Imported here: the module is large, and a throughput service never needs it.
+        from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+        try:
+            admin = AdminClient({**_connection(self._settings), "log_level": 0})
+            resource = ConfigResource(ResourceType.TOPIC, topic)
+            answer = admin.describe_configs([resource], request_timeout=CHECK_TIMEOUT)[resource]
+            found = {name: entry.value for name, entry in answer.result(CHECK_TIMEOUT + 1).items()}
+        except (KafkaException, TimeoutError, ValueError) as error:
+            # Not permitted, or not supported: the check is an extra, the records are not.
+            logger.info("the settings of topic %r could not be read: %s", topic, error)
+            return
+        in_sync = int(found.get("min.insync.replicas") or 1)
+        if in_sync < MIN_INSYNC:
+            self.say(f"topic {topic!r} has min.insync.replicas={in_sync}: one broker may acknowledge alone")
+        if (found.get("unclean.leader.election.enable") or "false").lower() == "true":
+            self.say(f"topic {topic!r} has unclean.leader.election.enable=true: acknowledged records may be dropped")
+
+
+def _connection(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that say where the brokers are and who we are, without those of a producer."""
+    prefixes = ("bootstrap.", "sasl.", "ssl.", "security.", "client.", "broker.address", "socket.", "https.")
+    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

@@ -1,0 +1,230 @@
+"""How a safe producer's life and its calls end: timeouts, Ctrl-C, fork, interpreter exit, close, fatal errors."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from tests.support.readers import read_values
+from twolane import (
+    BatchError,
+    ClosedProducerError,
+    DeliveryError,
+    ForkedProducerError,
+    SafeProducer,
+    Verdict,
+)
+
+PRODUCE = 0
+
+
+@pytest.fixture(params=[True, False], ids=["idempotent", "plain"])
+def producer(request, embedded_cluster):
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=request.param) as made:
+        yield made
+
+
+def test_a_call_does_not_outlive_its_timeout(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(60_000)
+    started = time.monotonic()
+    with pytest.raises(DeliveryError) as caught:
+        producer.send(name, b"x", timeout=0.5)
+    assert 0.4 < time.monotonic() - started < 2.0
+    assert caught.value.verdict is Verdict.UNKNOWN
+    embedded_cluster.set_rtt(0)
+
+
+def test_a_batch_does_not_outlive_its_timeout_and_says_what_was_not_sent(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(60_000)
+    started = time.monotonic()
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, [b"x" * 1000] * 3000, timeout=0.5)
+    assert 0.4 < time.monotonic() - started < 2.0
+    verdicts = [verdict for _, verdict in caught.value.metadata.failures.verdicts()]
+    assert len(verdicts) == 3000
+    assert verdicts[0] is Verdict.UNKNOWN
+    assert verdicts[-1] is Verdict.NOT_WRITTEN
+    embedded_cluster.set_rtt(0)
+
+
+def test_message_timeout_is_the_default_timeout(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, delivery_timeout_ms=1500) as producer:
+        producer.send(name, b"warm")
+        embedded_cluster.set_rtt(60_000)
+        started = time.monotonic()
+        with pytest.raises(DeliveryError):
+            producer.send(name, b"x")
+        assert time.monotonic() - started < 3.0
+        embedded_cluster.set_rtt(0)
+
+
+def test_the_producer_works_on_after_a_timeout(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(3_000)
+    with pytest.raises(DeliveryError):
+        producer.send(name, b"x", timeout=0.3)
+    embedded_cluster.set_rtt(0)
+    producer.resume(name, 0)
+    producer.send(name, b"y", timeout=20)
+    assert read_values(embedded_cluster.bootstrap_servers, name)[-1] == b"y"
+
+
+@pytest.mark.parametrize("call", ["send", "send_batch"])
+def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluster, producer, topic, call):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(60_000)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        producer.send(name, b"x") if call == "send" else producer.send_batch(name, [b"x"] * 10)
+    assert time.monotonic() - started < 1.6
+    assert any("twolane" in note for note in caught.value.__notes__)
+    if call == "send_batch":
+        assert caught.value.twolane_metadata.failed == 10
+    counted = producer.stats()
+    assert counted["in_queue"] == 0
+    assert counted["unknown"] == (1 if call == "send" else 10)
+    embedded_cluster.set_rtt(0)
+
+
+def test_ctrl_c_while_waiting_in_line_sends_nothing(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        producer.send(name, b"warm")
+        embedded_cluster.set_rtt(1500)
+        other = threading.Thread(target=producer.send_batch, args=(name, [b"other"]))
+        other.start()
+        time.sleep(0.1)
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            producer.send_batch(name, [b"mine"])
+        other.join()
+        embedded_cluster.set_rtt(0)
+        producer.send(name, b"after")
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"other", b"after"]
+
+
+def test_close_that_cannot_drain_purges_and_the_caller_gets_its_verdict(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(60_000)
+    caught: list[DeliveryError] = []
+
+    def work() -> None:
+        try:
+            producer.send(name, b"x")
+        except DeliveryError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    producer.close(0.5)
+    assert time.monotonic() - started < 3.0
+    thread.join(5)
+    assert caught[0].verdict is Verdict.UNKNOWN
+    embedded_cluster.set_rtt(0)
+
+
+def test_a_closed_producer_says_so(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.close()
+    producer.close()
+    for call in (
+        lambda: producer.send(name, b"x"),
+        lambda: producer.send_batch(name, [b"x"]),
+        lambda: producer.partitions_for(name),
+    ):
+        with pytest.raises(ClosedProducerError):
+            call()
+    assert "closed" in repr(producer)
+
+
+def test_an_exception_inside_with_closes_the_producer(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with (
+        pytest.raises(ZeroDivisionError),
+        SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer,
+    ):
+        producer.send(name, b"x")
+        raise ZeroDivisionError
+    with pytest.raises(ClosedProducerError):
+        producer.send(name, b"y")
+
+
+def test_a_producer_that_is_dropped_open_warns(embedded_cluster):
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del producer
+        gc.collect()
+
+
+def test_f11_the_child_of_a_fork_gets_an_error_and_the_parent_goes_on(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"before")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            outcomes = []
+            for call in (lambda: producer.send(name, b"child"), lambda: producer.send_batch(name, [b"child"])):
+                try:
+                    call()
+                    outcomes.append("sent")
+                except ForkedProducerError:
+                    outcomes.append("refused")
+            producer.close()
+            os.write(writer, ",".join(outcomes).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    deadline = time.monotonic() + 10
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("the child hangs")
+        time.sleep(0.02)
+    with os.fdopen(reader) as pipe:
+        assert pipe.read() == "refused,refused"
+    producer.send(name, b"after")
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"before", b"after"]
+
+
+def test_a_producer_open_at_interpreter_exit_is_closed_with_a_warning(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    program = f"""
+        from twolane import SafeProducer
+        producer = SafeProducer(bootstrap_servers={embedded_cluster.bootstrap_servers!r})
+        producer.send({name!r}, b"x")
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    assert done.returncode == 0
+    assert "ResourceWarning" in done.stderr
+    assert "open at interpreter exit" in done.stderr
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"x"]

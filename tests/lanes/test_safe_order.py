@@ -1,0 +1,221 @@
+"""The safe lane's order, prefix and verdict on the embedded cluster, with the errors that break plain librdkafka."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.support.readers import read_values
+from twolane import BatchError, DeliveryError, SafeProducer, Verdict
+
+PRODUCE = 0
+RETRIABLE = [
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.KAFKA_STORAGE_ERROR,
+]
+QUICK = {"retry.backoff.ms": 50, "retry.backoff.max.ms": 100}
+
+
+@pytest.fixture(params=[True, False], ids=["idempotent", "plain"])
+def producer(request, embedded_cluster):
+    with SafeProducer(
+        QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=request.param
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("code", RETRIABLE)
+def test_f1_a_retried_request_is_not_overtaken_by_concurrent_senders(embedded_cluster, producer, topic, code):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(30)
+    embedded_cluster.push_errors(PRODUCE, [code])
+    threads = []
+    for value in (b"A", b"B", b"C", b"D"):
+        threads.append(threading.Thread(target=producer.send, args=(name, value)))
+        threads[-1].start()
+        time.sleep(0.005)
+    for thread in threads:
+        thread.join()
+    embedded_cluster.set_rtt(0)
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"A", b"B", b"C", b"D"]
+
+
+@pytest.mark.parametrize("code", RETRIABLE)
+def test_f1_a_batch_of_many_chunks_keeps_its_order_over_retries(embedded_cluster, producer, topic, code):
+    name = topic(embedded_cluster)
+    values = [b"%07d" % i + b"x" * 93 for i in range(30_000)]
+    producer.send(name, b"warm")
+    embedded_cluster.push_errors(PRODUCE, [0, code, 0, code])
+    metadata = producer.send_batch(name, values)
+    assert metadata.written == len(values)
+    assert metadata.offsets.tolist() == list(range(1, 1 + len(values)))
+    assert read_values(embedded_cluster.bootstrap_servers, name)[1:] == values
+
+
+def test_f6_a_chunk_is_one_request(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    for _ in range(20):
+        embedded_cluster.clear_requests()
+        producer.send_batch(name, [b"x" * 100] * 1000)
+        assert len(embedded_cluster.requests(PRODUCE)) == 1
+
+
+def test_a_large_batch_is_cut_by_bytes_into_as_few_requests_as_it_takes(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
+    producer.send_batch(name, [b"x" * 1000] * 3000)
+    # 1 036 bytes a record at worst, 1 000 000 a MessageSet.
+    assert len(embedded_cluster.requests(PRODUCE)) == 4
+
+
+def test_records_of_a_chunk_stay_together_over_a_retry(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
+    embedded_cluster.push_errors(PRODUCE, [KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.REQUEST_TIMED_OUT])
+    producer.send_batch(name, [b"%d" % i for i in range(500)])
+    assert len(embedded_cluster.requests(PRODUCE)) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        (KafkaError.INVALID_RECORD, Verdict.NOT_WRITTEN),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Verdict.NOT_WRITTEN),
+        (KafkaError.UNKNOWN, Verdict.UNKNOWN),
+        (KafkaError.NETWORK_EXCEPTION, Verdict.UNKNOWN),
+    ],
+)
+def test_a_permanent_error_stops_the_batch_at_a_prefix(embedded_cluster, producer, topic, code, verdict):
+    name = topic(embedded_cluster)
+    values = [b"%07d" % i + b"x" * 93 for i in range(20_000)]
+    producer.send(name, b"warm")
+    embedded_cluster.push_errors(PRODUCE, [0, code])
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, values)
+    error = caught.value
+    assert isinstance(error, KafkaException)
+    assert error.error.code() == code
+    assert error.verdict is verdict
+    log = read_values(embedded_cluster.bootstrap_servers, name)[1:]
+    assert log == values[: len(log)]
+    assert 0 < len(log) == error.written == error.index < len(values)
+    assert (error.metadata.offsets[: len(log)] == np.arange(1, 1 + len(log))).all()
+    assert (error.metadata.offsets[len(log) :] == -1).all()
+    verdicts = error.metadata.failures.verdicts()
+    assert [index for index, _ in verdicts] == list(range(len(log), len(values)))
+    # The chunk that was refused has the broker's verdict, what is behind it was never sent.
+    assert verdicts[0][1] is verdict
+    assert verdicts[-1][1] is Verdict.NOT_WRITTEN
+
+
+def test_a_failure_in_one_partition_leaves_a_prefix_in_every_partition(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster, 4)
+    n = 40_000
+    values = [b"%07d" % i + b"x" * 93 for i in range(n)]
+    partitions = np.arange(n, dtype=np.int32) % 4
+    producer.send_batch(name, [b"warm"] * 4, partitions=[0, 1, 2, 3])
+    embedded_cluster.push_errors(PRODUCE, [0, 0, 0, 0, 0, KafkaError.INVALID_RECORD])
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, values, partitions=partitions)
+    metadata = caught.value.metadata
+    total = 0
+    for partition in range(4):
+        log = read_values(embedded_cluster.bootstrap_servers, name, partition)[1:]
+        sent = [value for value, place in zip(values, partitions, strict=True) if place == partition]
+        assert log == sent[: len(log)]
+        written = metadata.offsets[partitions == partition] >= 0
+        assert written.sum() == len(log)
+        total += len(log)
+    assert total == metadata.written
+    assert metadata.failed == n - total == len(metadata.failures)
+
+
+def test_exhausted_retries_leave_nothing_behind_the_failure(embedded_cluster, topic):
+    """reliability.md, section 2, number 4: plain librdkafka writes the records behind a failed one."""
+    name = topic(embedded_cluster)
+    with SafeProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, retries=1) as producer:
+        producer.send(name, b"warm")
+        embedded_cluster.push_errors(PRODUCE, [KafkaError.REQUEST_TIMED_OUT] * 2)
+        with pytest.raises(BatchError) as caught:
+            producer.send_batch(name, [b"%07d" % i + b"x" * 93 for i in range(20_000)])
+        assert caught.value.verdict is Verdict.UNKNOWN
+        assert caught.value.written == 0
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]
+
+
+def test_the_prefix_can_be_completed_from_the_error(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    values = [b"%d" % i for i in range(1000)]
+    producer.send(name, b"warm")
+    embedded_cluster.push_errors(PRODUCE, [KafkaError.INVALID_RECORD])
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, values)
+    rest = [index for index, verdict in caught.value.metadata.failures.verdicts() if verdict is Verdict.NOT_WRITTEN]
+    producer.send_batch(name, [values[index] for index in rest])
+    assert read_values(embedded_cluster.bootstrap_servers, name)[1:] == values
+
+
+def test_without_idempotence_a_partition_in_doubt_takes_nothing_until_resume(embedded_cluster, topic):
+    name = topic(embedded_cluster, 2)
+    settings = QUICK | {"retries": 0, "enable.idempotence": False}
+    with SafeProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        embedded_cluster.push_errors(PRODUCE, [KafkaError.REQUEST_TIMED_OUT])
+        with pytest.raises(DeliveryError) as caught:
+            producer.send(name, b"lost?", partition=0)
+        assert caught.value.verdict is Verdict.UNKNOWN
+        assert producer.in_doubt == {(name, 0)}
+        for refused in (
+            lambda: producer.send(name, b"later", partition=0),
+            lambda: producer.send_batch(name, [b"later"] * 3, partitions=[1, 1, 0]),
+        ):
+            with pytest.raises(DeliveryError, match=r"resume\(") as caught:
+                refused()
+            assert caught.value.verdict is Verdict.NOT_WRITTEN
+        producer.send(name, b"other", partition=1)
+        producer.resume(name, 0)
+        producer.send(name, b"again", partition=0)
+    assert read_values(embedded_cluster.bootstrap_servers, name, 0) == [b"warm", b"again"]
+    assert read_values(embedded_cluster.bootstrap_servers, name, 1) == [b"warm", b"other"]
+
+
+def test_with_idempotence_nothing_is_in_doubt(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with SafeProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, retries=1) as producer:
+        producer.send(name, b"warm")
+        embedded_cluster.push_errors(PRODUCE, [KafkaError.REQUEST_TIMED_OUT] * 2)
+        with pytest.raises(DeliveryError) as caught:
+            producer.send(name, b"lost?")
+        assert caught.value.verdict is Verdict.UNKNOWN
+        assert producer.in_doubt == set()
+        producer.send(name, b"next")
+
+
+def test_refusals_are_unwritten_and_lost_answers_unknown(embedded_cluster, topic):
+    """The verdict table where librdkafka's own status would mislead (F3)."""
+    name = topic(embedded_cluster)
+    settings = QUICK | {"message.timeout.ms": 2000}
+    for code, verdict in [
+        (KafkaError.NOT_ENOUGH_REPLICAS, Verdict.NOT_WRITTEN),
+        (KafkaError.KAFKA_STORAGE_ERROR, Verdict.UNKNOWN),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, Verdict.UNKNOWN),
+        (KafkaError.REQUEST_TIMED_OUT, Verdict.UNKNOWN),
+    ]:
+        with SafeProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+            producer.send(name, b"warm")
+            embedded_cluster.push_errors(PRODUCE, [code] * 200)
+            with pytest.raises(DeliveryError) as caught:
+                producer.send(name, b"x")
+            embedded_cluster.clear_errors(PRODUCE)
+            assert caught.value.verdict is verdict, KafkaError(code).name()

@@ -1,0 +1,135 @@
+"""What may lie in the project's tree, and what its documents have to speak of."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.packaging.sources import ROOT, sources, tracked
+
+MOST_LINES = 600
+GENERATED = (".so", ".pyd", ".o", ".jar", ".whl", ".class", ".pyc")
+# Somebody's machine: home and work folders.
+MACHINE_PATH = re.compile(r"(?<![\w.}$~-])/(?:root|home|Users|work)/[\w.-]")
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+
+
+def read(path: Path | str) -> str:
+    return (ROOT / path).read_text()
+
+
+@pytest.mark.parametrize("path", sources(".py", ".pyi", ".pyx", ".pxd"), ids=str)
+def test_a_source_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(read(path).splitlines()) <= MOST_LINES
+
+
+def test_nothing_generated_is_tracked() -> None:
+    assert not [path for path in tracked() if path.suffix in GENERATED or {"build", "dist", ".venv"} & set(path.parts)]
+    assert not sources(".c", ".cpp", ".html", below="ext/"), "Cython's output"
+
+
+@pytest.mark.parametrize("path", tracked(), ids=str)
+def test_a_file_names_no_machine(path: Path) -> None:
+    assert not MACHINE_PATH.findall((ROOT / path).read_bytes().decode(errors="replace"))
+
+
+@pytest.mark.parametrize("path", sources(".pyx", below="ext/"), ids=str)
+def test_a_compiled_module_has_a_stub(path: Path) -> None:
+    stub = "src" / path.with_suffix(".pyi").relative_to("ext")
+    assert stub in set(sources(".pyi"))
+
+
+# ---- documents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sources(".md"), ids=str)
+def test_links_lead_somewhere(path: Path) -> None:
+    targets = [target for target in LINK.findall(read(path)) if "://" not in target]
+    assert not [target for target in targets if not (ROOT / path.parent / target).exists()]
+
+
+@pytest.mark.parametrize("path", sources(".pyx", ".py", below="ext/") + sources(".py", below="src/"), ids=str)
+def test_the_file_map_names_every_module(path: Path) -> None:
+    name = path.with_suffix("").name
+    if name != "__init__":
+        assert re.search(rf"`(?:[\w/]+/)?{re.escape(name)}(?:\.\w+)?`", read("docs/architecture.md"))
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads(read("pyproject.toml"))
+    groups = [entry for group in project["dependency-groups"].values() for entry in group if isinstance(entry, str)]
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"], *groups]
+    names = {re.split(r"[\s<>=!~;\[]", entry)[0].lower() for entry in wanted}
+    reasons = read("docs/dependencies.md").lower()
+    assert not {name for name in names if f"`{name}`" not in reasons}
+
+
+def test_every_setting_with_a_rule_is_explained() -> None:
+    from twolane.config import SAFE, THROUGHPUT
+
+    page = read("docs/configuration.md")
+    parts = [part for lane in (SAFE, THROUGHPUT) for part in (lane.defaults, lane.rules, lane.refused)]
+    settings = {key for part in parts for key in part}
+    assert not {key for key in settings if f"`{key}`" not in page}
+
+
+def test_every_word_of_the_makefile_is_explained() -> None:
+    makefile = read("Makefile")
+    listed = re.search(r"^\.PHONY:((?:.*\\\n)*.*)", makefile, re.M)
+    assert listed
+    for word in listed.group(1).replace("\\\n", " ").split():
+        assert re.search(rf"^{word}:.*  ## .", makefile, re.M), word
+
+
+def test_the_readme_shows_the_newest_demo() -> None:
+    newest = max(path for path in tracked() if path.match("bench/results/*/demo.json"))
+    readme = read("README.md")
+    assert newest.as_posix() in readme
+    for run in json.loads(read(newest))["runs"]:
+        figures = (f"{run[key]:,}".replace(",", " ") for key in ("records", "records_per_second", "cpu_ns_per_record"))
+        row = " *\\| *".join([run["lane"], f"`?{run['call']}`?", *figures])
+        assert re.search(row, readme), row
+
+
+# ---- the public surface ----------------------------------------------------------------------------------------------
+
+
+def public() -> list[tuple[str, Any]]:
+    """Return every public name of the package, and the public methods of its classes."""
+    found: list[tuple[str, Any]] = []
+    for module in ("twolane", "twolane.testing"):
+        package = importlib.import_module(module)
+        for name in package.__all__:
+            value = getattr(package, name)
+            if not (inspect.isclass(value) or callable(value)):
+                continue
+            found.append((f"{module}.{name}", value))
+            if inspect.isclass(value):
+                found += [
+                    (f"{module}.{name}.{member}", part)
+                    for member, part in inspect.getmembers(value)
+                    if not member.startswith("_") and inspect.isroutine(part) and _is_ours(part)
+                ]
+    return found
+
+
+def _is_ours(part: Any) -> bool:
+    return (getattr(part, "__module__", None) or "").startswith("twolane")
+
+
+@pytest.mark.parametrize(("name", "value"), public(), ids=lambda part: part if isinstance(part, str) else "")
+def test_a_public_name_is_documented(name: str, value: Any) -> None:
+    text = re.sub(r"^\w+\(.*\)\n+", "", inspect.getdoc(value) or "")  # Cython puts the signature first
+    assert text.partition("\n")[0].endswith("."), "the first line is one sentence"
+    # Exceptions and what calls return are not made by users.
+    is_made_by_users = not inspect.isclass(value) or _is_ours(getattr(value, "__init__", None))
+    if is_made_by_users and "Made by" not in text and not (inspect.isclass(value) and issubclass(value, Exception)):
+        arguments = [name for name in inspect.signature(value).parameters if name != "self"]
+        assert len(arguments) <= 2 or not [name for name in arguments if name not in text]
