@@ -5,7 +5,8 @@ one record is enqueued faster than the GIL is let go and taken again.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.time cimport time as wall_clock
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.client.atomic cimport add, load
@@ -23,13 +24,29 @@ from twolane.batch import EncodedBatch
 from twolane.calls import refusal
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import bytes_source
-from twolane.errors import SerializationError
+from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
 
 cdef enum:
     FIXED = 7
     HEADERS_ON_STACK = 25
     DRAIN_EVERY = 1024          # records between two looks at the delivery reports
+
+# 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
+cdef int64_t GUARD_FROM = 631_152_000_000
+cdef int64_t GUARD_TO = 4_102_444_800_000
+
+
+cdef int64_t plain_ms(object timestamp) except -1:
+    """``pack_one()``, with a short way for what most loops give: an int of milliseconds."""
+    cdef long long ms
+    cdef int overflow = 0
+    if type(timestamp) is int:
+        ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow)
+        if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
+            return ms
+    return pack_one(timestamp)
+
 
 cdef bytes as_bytes(object value, str field):
     """bytes of a value or key that is no plain ``bytes``."""
@@ -51,14 +68,16 @@ cdef class RecordSender:
     cdef Topic _last_topic
     cdef int64_t _max_size
     cdef int64_t _sent              # records since the last look at the reports
+    cdef int64_t _inside            # calls that may be using the native client: close() waits for them
     cdef int64_t _sequence          # of records with a callback
     cdef readonly dict _callbacks   # sequence -> (on_delivery, topic, timestamp)
     cdef str _how                   # the partitioner
     cdef bint _murmur
     cdef int64_t _stick
+    cdef double _recount            # seconds after which a topic's partitions are counted again
 
     def _open_sender(self, Handle handle not None, Delivery delivery not None, Window window not None,
-                     int64_t max_size, str partitioner, int64_t sticky_bytes):
+                     int64_t max_size, str partitioner, int64_t sticky_bytes, double recount):
         self._c_handle = handle
         self._c_delivery = delivery
         self._window = window
@@ -68,11 +87,35 @@ cdef class RecordSender:
         self._how = partitioner
         self._murmur = partitioner == "murmur2_random"
         self._stick = sticky_bytes
+        self._recount = recount
 
-    def _forget_topics(self):
-        """Make the next ``send()`` of each topic ask for its partitions again."""
-        self._c_topics.clear()
+    def _enter(self):
+        """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
+        self._refuse_if_closed()
+        self._inside += 1
+
+    def _leave(self):
+        """End a call begun with ``_enter()``."""
+        self._inside -= 1
+
+    @property
+    def _calls_inside(self):
+        return self._inside
+
+    def _forget_topic(self, str name):
+        """Make the next ``send()`` to a topic look at the number of its partitions again."""
+        self._c_topics.pop(name, None)
+        self._last_topic = None
         self._last_name = None
+
+    cdef int _after_stretch(self, Topic topic) except -1:
+        """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
+        self._sent = 0
+        if monotonic() - topic.counted_at > self._recount:
+            self._forget_topic(topic.name)
+        with nogil:
+            self._c_delivery.serve(0)
+        return 0
 
     cdef Topic _find(self, object name, object timeout):
         cdef Topic topic
@@ -135,6 +178,15 @@ cdef class RecordSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
+        # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
+        self._inside += 1
+        try:
+            self._send(topic, value, key, headers, partition, timestamp, timeout, on_delivery)
+        finally:
+            self._inside -= 1
+
+    cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
+                   object timeout, object on_delivery) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
@@ -144,7 +196,7 @@ cdef class RecordSender:
         cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
         cdef rd_kafka_error_t* error
         cdef tuple pairs = ()
-        if self._c_handle is None or self._c_handle.rk == NULL or self._c_handle._generation != forks():
+        if self._window is None or self._window.is_shut or self._c_handle._generation != forks():
             self._refuse_if_closed()
         try:
             if type(value) is bytes or value is None:
@@ -155,14 +207,18 @@ cdef class RecordSender:
                 key_data = key
             else:
                 key_data = as_bytes(key, "key")
-            time_ms = <int64_t>(wall_clock() * 1000) if timestamp is None else pack_one(timestamp)
+            if timestamp is None:
+                time_ms = <int64_t>(wall_clock() * 1000)
+            else:
+                time_ms = plain_ms(timestamp)
             if headers is not None:
                 pairs = shared_headers(headers)
         except SerializationError as refused:
             refused.topic = topic if isinstance(topic, str) else None
             raise
-        known = self._last_topic if topic is self._last_name else self._find(topic, timeout)
-        size = RECORD_OVERHEAD
+        known = self._last_topic if topic is self._last_name else None
+        if known is None:
+            known = self._find(topic, timeout)
         vu[0].vtype = RD_KAFKA_VTYPE_RKT
         vu[0].u.ptr = known.rkt
         vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
@@ -183,7 +239,7 @@ cdef class RecordSender:
             vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(key_data)
             payload += PyBytes_GET_SIZE(key_data)
             n_vu += 1
-        size += payload
+        size = RECORD_OVERHEAD + payload
         if pairs:
             if len(pairs) > HEADERS_ON_STACK:
                 raise SerializationError(f"more than {HEADERS_ON_STACK} headers: use send_batch()", field="headers",
@@ -201,13 +257,15 @@ cdef class RecordSender:
         if partition is None:
             place = self._place(known, data, key_data)
         else:
-            place = self._given_place(known, partition)
+            place = self._given_place(known, partition, timeout)
         vu[1].u.i32 = place
+        if on_delivery is not None and not callable(on_delivery):
+            raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
         if not self._window.has_room():
-            self._make_room(timeout)
+            self._make_room(self._deadline(timeout))
+        if self._window.is_shut:
+            self._refuse_if_closed()
         if on_delivery is not None:
-            if not callable(on_delivery):
-                raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
             slot = SLOT_CALLBACK
             self._sequence += 1
             index = self._sequence
@@ -227,15 +285,15 @@ cdef class RecordSender:
             raise refusal(known.name, code, "refused by librdkafka", partition=place)
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
-            self._sent = 0
-            # Reports taken here free memory in the thread that allocated it; the service thread takes the rest.
-            with nogil:
-                self._c_delivery.serve(0)
+            self._after_stretch(known)
+        return 0
 
-    def _given_place(self, Topic topic, partition):
+    def _given_place(self, Topic topic, partition, timeout):
         if isinstance(partition, bool) or not hasattr(partition, "__index__"):
             raise SerializationError("a partition is an int", field="partition", value=partition, topic=topic.name)
         place = partition.__index__()
+        if place >= topic.partition_count:
+            self._look_again(topic, self._deadline(timeout))
         if not 0 <= place < topic.partition_count:
             raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
                           f"partition {place} does not exist, the topic has {topic.partition_count}", partition=place)
@@ -245,3 +303,5 @@ cdef class RecordSender:
         if self._c_handle is None:
             raise RuntimeError("the producer was not initialised")
         self._c_handle.ensure_open()
+        if self._window.is_shut:
+            raise ClosedProducerError("the producer is closed")

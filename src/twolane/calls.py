@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RECORD_OVERHEAD = 36
 HEADER_OVERHEAD = 20
 SIZE_CHECK_SLICE = 65_536
+# Seconds: a partition beyond an older count is looked for before it is refused.
+RECOUNT_BEYOND = 1.0
 
 
 def now_ms() -> int:
@@ -82,9 +84,7 @@ class Call:
         return Feed(values, keys, timestamps, partitions, headers, stop - start), partitions
 
 
-def refusal(
-    topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None
-) -> DeliveryError:
+def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
     """Return the error of a record that was refused before it was handed over."""
     return DeliveryError(
         kafka_error(code, detail),
@@ -218,6 +218,11 @@ def prepare(
         raise
     known = resolve(topic)
     if places is not None:
+        highest = places if isinstance(places, int) else int(places.max(initial=0))
+        if highest >= known.partition_count and time.monotonic() - known.counted_at > RECOUNT_BEYOND:
+            # The topic may have got more partitions since they were counted.
+            known.counted_at = 0.0
+            known = resolve(topic)
         _in_range(known, places)
     call = Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
     _check_sizes(call, max_bytes)

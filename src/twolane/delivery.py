@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from twolane.errors import BatchError
-from twolane.failures import Failures
+import numpy as np
+
+from twolane.errors import BatchError, ForkedProducerError
+from twolane.failures import Failures, Report
 from twolane.records import BatchMetadata, TimestampType
+from twolane.verdicts import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from twolane.client.outcome import Outcome
+    from twolane.service import Service
 
 logger = logging.getLogger("twolane")
+
+# librdkafka's _DESTROY: what is said of a record whose report never came because the client was ended.
+_DESTROYED = -197
 
 
 class BatchDelivery:
@@ -30,11 +37,14 @@ class BatchDelivery:
     ``ThroughputProducer.send_batch()`` only.
     """
 
-    def __init__(self, topic: str, outcome: Outcome, partitions: NDArray[np.int32], started: float) -> None:
+    def __init__(
+        self, topic: str, outcome: Outcome, partitions: NDArray[np.int32], started: float, service: Service
+    ) -> None:
         self.topic = topic
         self._outcome = outcome
         self._partitions = partitions
         self._started = started
+        self._service = service
         self._accepted = 0
         self._done = threading.Event()
         self._mutex = threading.Lock()
@@ -78,9 +88,18 @@ class BatchDelivery:
             Some records were not acknowledged.
         TimeoutError
             The reports are not all in yet; ask again.
+        RuntimeError
+            Asked for in a delivery callback before it is done: the callback keeps the report from coming.
+        ForkedProducerError
+            In a child process: the reports go to the parent.
         """
-        if not self._done.wait(timeout):
-            raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
+        if not self._done.is_set():
+            if self._service.is_service_thread:
+                raise RuntimeError("result() in a delivery callback would wait for itself: use add_done_callback()")
+            if self._outcome.is_forked:
+                raise ForkedProducerError("the reports of this batch go to the process that sent it")
+            if not self._done.wait(timeout):
+                raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
         assert self._metadata is not None
         self._seen = True
         if self._metadata.failed:
@@ -103,16 +122,24 @@ class BatchDelivery:
             if not future.done():
                 future.set_result(None)
 
-        self.add_done_callback(lambda _: loop.call_soon_threadsafe(wake))
+        def reported(_: BatchDelivery) -> None:
+            # Whoever awaited may have closed its loop: then nobody waits any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(wake)
+
+        self.add_done_callback(reported)
         yield from future
         return self.result(0)
 
     def _finish(self) -> None:
-        """Take the reports over from the compiled side. Called once, by the service thread."""
+        """Take the reports over from the compiled side, then call back. Called once, by the Service."""
         outcome = self._outcome
         outcome.detach()
         n = self._accepted
-        failures = Failures(self.topic, outcome.failures(), []) if outcome.written < n else ()
+        reports = outcome.failures() if outcome.written < n else []
+        if outcome.done < n:
+            reports += self._lost(reports)
+        failures = Failures(self.topic, reports, []) if reports else ()
         kind = TimestampType(outcome.timestamp_type)
         self._metadata = BatchMetadata(
             topic=self.topic,
@@ -131,10 +158,16 @@ class BatchDelivery:
         for function in callbacks:
             try:
                 function(self)
-            except BaseException as error:  # noqa: BLE001 - the others must be called too
+            except BaseException as error:
                 problems.append(error)
         if problems:
             raise problems[0]
+
+    def _lost(self, reports: list[Report]) -> list[Report]:
+        """Return a report for each record whose own never came: the client was ended, nothing is known."""
+        silent = self._outcome.offsets[: self._accepted] == -1
+        silent[[report[0] for report in reports]] = False
+        return [(int(i), _DESTROYED, UNKNOWN, int(self._partitions[i]), -1, -1, 0) for i in np.flatnonzero(silent)]
 
     def _error(self, metadata: BatchMetadata) -> BatchError:
         first = metadata.failures[0]
@@ -152,7 +185,10 @@ class BatchDelivery:
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)
         if metadata is not None and metadata.failed and not self._seen:
-            logger.error("nobody looked at a batch with failures: %s", self._error(metadata))
+            error = self._error(metadata)
+            logger.error("nobody looked at a batch with failures: %s", error)
+            # flush() and close() raise it: failures are not lost in silence.
+            self._service.keep(error)
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"

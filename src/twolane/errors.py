@@ -148,7 +148,20 @@ class QueueFullError(TwolaneError, BufferError):
 
 
 class ClosedProducerError(TwolaneError, RuntimeError):
-    """The producer is closed, or was closed while the call waited."""
+    """The producer is closed, or was closed while the call waited.
+
+    Attributes
+    ----------
+    index : int
+        The first record of the call that was not accepted.
+    delivery : BatchDelivery or None
+        Of the records before it, where a batch was being enqueued on the throughput lane.
+    """
+
+    def __init__(self, message: str, *, index: int = 0, delivery: Any = None) -> None:
+        super().__init__(message)
+        self.index = index
+        self.delivery = delivery
 
 
 class ForkedProducerError(TwolaneError, RuntimeError):

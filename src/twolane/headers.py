@@ -15,7 +15,8 @@ def _one(name: Any, value: Any, index: int | None) -> Header:
         raise SerializationError("header names are strings", index=index, field="headers", value=name)
     encoded = name.encode()
     if not encoded or b"\0" in encoded:
-        raise SerializationError("a header name is not empty and holds no NUL", index=index, field="headers", value=name)
+        reason = "a header name is not empty and holds no NUL"
+        raise SerializationError(reason, index=index, field="headers", value=name)
     if isinstance(value, str):
         return encoded, value.encode()
     if value is None or isinstance(value, bytes):

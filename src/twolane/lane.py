@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import refusal
+from twolane.calls import RECOUNT_BEYOND, refusal
 from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
-from twolane.errors import DeliveryError, FatalProducerError, Verdict
+from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
 from twolane.settings import SECRET
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _LOG, _ERROR = 0x4, 0x8
 PROPAGATION = 3.0
 # Seconds after which the number of partitions is asked for again (librdkafka's topic.metadata.refresh.interval.ms).
 RECOUNT = 300.0
+# A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
+RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
@@ -96,13 +98,28 @@ class Producer:
     def _topic(self, name: str, deadline: float) -> Topic:
         """Return the topic with its partitions known, so that every record gets an explicit partition."""
         topic = self._handle.open_topic(name)
-        if not topic.partition_count or time.monotonic() - topic.counted_at > RECOUNT:
+        if not topic.partition_count:
             self._count(topic, deadline)
+        elif topic.counted_at <= 0.0 or time.monotonic() - topic.counted_at > RECOUNT:
+            try:
+                self._count(topic, min(deadline, time.monotonic() + RECOUNT_TIMEOUT))
+            except DeliveryError as error:
+                if error.error.code() not in _NO_BROKER:
+                    raise
+                topic.counted_at = time.monotonic() - RECOUNT + RECOUNT_AGAIN
         return topic
+
+    def _look_again(self, topic: Topic, deadline: float) -> None:
+        """Count the partitions again because one beyond them is asked for: they may have become more."""
+        if time.monotonic() - topic.counted_at > RECOUNT_BEYOND:
+            topic.counted_at = 0.0
+            self._topic(topic.name, deadline)
 
     def _count(self, topic: Topic, deadline: float) -> int:
         started = time.monotonic()
         while True:
+            if self._closed:
+                raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
             error, partitions = self._handle.fetch_partitions(topic, max(0.001, deadline - time.monotonic()))
             self._serve_notes()
             if not error and partitions:
@@ -189,26 +206,37 @@ class Producer:
         # Attributes may be missing where __init__ raised.
         if getattr(self, "_closed", True) or getattr(self, "_handle", None) is None or self._handle.is_forked:
             return
-        warnings.warn(
-            f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2
-        )
-        with contextlib.suppress(Exception):
-            self.close(EXIT_TIMEOUT)
+        try:
+            warnings.warn(
+                f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2
+            )
+        finally:
+            # Also where warnings are errors: the records matter more.
+            with contextlib.suppress(Exception):
+                self._end_unclosed()
+
+    def _end_unclosed(self) -> None:
+        """Do what can be done for a producer that nobody closed; called while it is collected, in any thread."""
+        self.close(EXIT_TIMEOUT)
 
 
 def _close_all() -> None:
     """Drain what is still open when the interpreter ends; say so."""
     for producer in list(_open):
-        if not producer._closed and not producer._handle.is_forked:
+        if producer._closed or producer._handle.is_forked:
+            continue
+        try:
             warnings.warn(
                 f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s",
                 ResourceWarning,
                 stacklevel=1,
             )
-            try:
-                producer.close(EXIT_TIMEOUT)
-            except Exception:
-                logger.exception("closing %r at interpreter exit", producer)
+        except ResourceWarning as warning:
+            logger.error("%s", warning)
+        try:
+            producer.close(EXIT_TIMEOUT)
+        except Exception:
+            logger.exception("closing %r at interpreter exit", producer)
 
 
 atexit.register(_close_all)

@@ -1,11 +1,14 @@
 """The throughput lane's service thread: takes reports while nobody sends, and runs what needs Python.
 
-One daemon thread per producer, named ``twolane-<client>``. Callbacks (``on_delivery``, ``add_done_callback``) run in it
-and in no other. It holds no reference to the producer, so a producer that is dropped unclosed can be collected.
+One daemon thread per producer, named ``twolane-service``. Callbacks (``on_delivery``, ``add_done_callback``) run in it
+and in no other. It holds no reference to the producer, so a producer that is dropped unclosed can be collected; the
+thread then drains what is left and ends the client itself.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import threading
 import time
@@ -19,12 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twolane.client.delivery import Delivery
+    from twolane.client.handle import Handle
     from twolane.delivery import BatchDelivery
 
 logger = logging.getLogger("twolane")
 
 # Seconds that the thread waits for an event before it looks around: bounds the age of a log line, not of a report.
 WAIT = 0.1
+# Seconds that purged records get to be reported; librdkafka answers at once.
+PURGE_WAIT = 5.0
+# Failures and exceptions of callbacks that are kept for flush() and close(); the rest is counted.
+KEPT = 10_000
+
+# Services whose producers were collected unclosed, until they have drained.
+_abandoned: set[Service] = set()
 
 
 class Service:
@@ -32,31 +43,42 @@ class Service:
 
     Parameters
     ----------
+    handle : Handle
     delivery : Delivery
     callbacks : dict of int to tuple
         ``(on_delivery, topic, timestamp)`` by the record's sequence number; entries are taken out as they are called.
     pass_notes_on : callable
-        Receives the list of notes: log lines, errors, statistics.
+        Hands log lines, errors and statistics on.
     """
 
     def __init__(
-        self, delivery: Delivery, callbacks: dict[int, tuple[Any, str, int]], pass_notes_on: Callable[[], None]
+        self,
+        handle: Handle,
+        delivery: Delivery,
+        callbacks: dict[int, tuple[Any, str, int]],
+        pass_notes_on: Callable[[], None],
     ) -> None:
+        self._handle = handle
         self._delivery = delivery
         self._callbacks = callbacks
         self._pass_notes_on = pass_notes_on
-        self._batches: dict[int, BatchDelivery] = {}
+        self._batches: dict[int, BatchDelivery] = {}  # by slot; a slot's number is used again once it is let go
+        self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
         self._stopping = False
+        self._abandoned_until: float | None = None
+        # Exceptions of callbacks, and of batches with failures that nobody looked at.
         self.errors: list[BaseException] = []
         # Reports of records without a callback or a batch that failed, until flush() tells of them.
-        self.failures: list[Report] = []
+        self.failures: list[tuple[str, Report]] = []
         self.failures_dropped = 0
+        self._collecting = threading.Lock()
         self._settled = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
         self._thread.start()
 
     def watch(self, batch: BatchDelivery) -> None:
         """Keep a batch until its slot finishes."""
+        self._unfinished.add(batch)
         self._batches[batch.slot_id] = batch
 
     @property
@@ -64,50 +86,83 @@ class Service:
         """Whether the caller is the service thread itself, that is: a callback."""
         return threading.current_thread() is self._thread
 
+    # ---- the thread ----------------------------------------------------------------------------------------------
+
     def _run(self) -> None:
-        try:
-            while not self._stopping:
+        while not self._stopping:
+            try:
                 self._delivery.attend(WAIT)
                 self._work()
-        except TwolaneError:
-            logger.exception("the service thread ends")
+                if self._abandoned_until is not None:
+                    self._end_abandoned(self._abandoned_until)
+                    return
+            except TwolaneError:
+                if not self._stopping:
+                    logger.exception("the service thread ends")
+                return
+            except Exception:
+                # A logging filter that raises, for instance: reports must be taken all the same.
+                logger.exception("in the service thread")
 
     def _work(self) -> None:
         """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
-        finished = self._delivery.take_finished()
-        for slot_id in finished:
-            batch = self._batches.pop(slot_id, None)
-            if batch is not None:
-                self._guard(batch._finish)
+        for slot_id in self._delivery.take_finished():
+            self._finish(self._batches.pop(slot_id, None))
         for report in self._delivery.take_callbacks():
             self._call_back(report)
-        failures, dropped = self._delivery.take_failures()
-        self.failures += failures
-        self.failures_dropped += dropped
+        self.collect_failures()
         self._pass_notes_on()
         with self._settled:
             self._settled.notify_all()
 
+    def _finish(self, batch: BatchDelivery | None) -> None:
+        if batch is not None:
+            self._guard(batch._finish)
+            self._unfinished.discard(batch)
+
+    def collect_failures(self) -> None:
+        """Take over the failures of records that nobody waits for."""
+        with self._collecting:
+            failures, dropped = self._delivery.take_failures()
+            room = max(0, KEPT - len(self.failures))
+            self.failures += failures[:room]
+            self.failures_dropped += dropped + max(0, len(failures) - room)
+
     def _call_back(self, report: Report) -> None:
-        entry = self._callbacks.pop(report[0], None)
+        entry = self._callbacks.get(report[0])
         if entry is None:
             return
         on_delivery, topic, sent_timestamp = entry
-        if report[2] == 0:
-            kind = TimestampType(report[6])
-            timestamp = report[5] if kind is TimestampType.LOG_APPEND_TIME else sent_timestamp
-            metadata = RecordMetadata(topic, report[3], report[4] if report[4] >= 0 else None, timestamp, kind)
-            self._guard(on_delivery, None, metadata)
-        else:
-            self._guard(on_delivery, delivery_error(topic, (0, *report[1:])), None)
+        try:
+            if report[2] == 0:
+                kind = TimestampType(report[6])
+                timestamp = report[5] if kind is TimestampType.LOG_APPEND_TIME else sent_timestamp
+                metadata = RecordMetadata(topic, report[3], report[4] if report[4] >= 0 else None, timestamp, kind)
+                self._guard(on_delivery, None, metadata)
+            else:
+                self._guard(on_delivery, delivery_error(topic, (0, *report[1:])), None)
+        finally:
+            # Only now: flush() promises that the callbacks have run.
+            del self._callbacks[report[0]]
 
     def _guard(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call user code; what it raises is logged, and raised by the next flush() or close()."""
         try:
             function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - user code must not end the thread
+        except BaseException as error:
             logger.exception("a delivery callback raised")
+            self.keep(error)
+
+    def keep(self, error: BaseException) -> None:
+        """Remember an error for the next flush() or close()."""
+        if len(self.errors) < KEPT:
             self.errors.append(error)
+
+    # ---- for the other threads -----------------------------------------------------------------------------------
+
+    @property
+    def _is_settled(self) -> bool:
+        return not self._delivery.count()["in_queue"] and not self._callbacks and not self._unfinished
 
     def settle(self, deadline: float) -> bool:
         """Wait until every accepted record was reported and every callback for it has run.
@@ -117,19 +172,70 @@ class Service:
         bool
             False if `deadline` (``time.monotonic()``) passed first. Signals interrupt the wait.
         """
-        while True:
-            if not self._delivery.count()["in_queue"] and not self._callbacks and not self._batches:
-                return True
+        while not self._is_settled:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             with self._settled:
                 self._settled.wait(min(left, 0.02))
+        self.collect_failures()
+        return True
 
     def stop(self) -> None:
-        """End the thread (from another one), then run what it left."""
+        """End the thread (from another one), then run what it left. Batches without all reports end as unknown."""
         self._stopping = True
-        if not self.is_service_thread:
-            self._delivery.wake()
-            self._thread.join()
+        self._delivery.wake()
+        self._thread.join()
+        self._work()
+        self._end_lost()
+
+    def _end_lost(self) -> None:
+        for slot_id in list(self._batches):
+            self._finish(self._batches.pop(slot_id))
+
+    # ---- producers that were dropped -----------------------------------------------------------------------------
+
+    def abandon(self, timeout: float) -> None:
+        """Leave the rest to the thread: it drains for up to `timeout` seconds and ends the client. Does not wait."""
+        _abandoned.add(self)
+        self._abandoned_until = time.monotonic() + timeout
+        self._delivery.wake()
+
+    def join(self) -> None:
+        """Wait for the thread's end, which an abandoned service has a bound for."""
+        self._thread.join()
+
+    def _end_abandoned(self, deadline: float) -> None:
+        try:
+            if not self._drain(deadline):
+                self._handle.purge()
+                self._drain(time.monotonic() + PURGE_WAIT)
+            self._end_lost()
+            for topic, report in self.failures[:1]:
+                first = delivery_error(topic, report)
+                logger.error(
+                    "%d records of an unclosed producer were not acknowledged; the first: %s",
+                    len(self.failures) + self.failures_dropped,
+                    first,
+                )
+        finally:
+            with contextlib.suppress(TwolaneError):
+                self._handle.close()
+            _abandoned.discard(self)
+
+    def _drain(self, deadline: float) -> bool:
+        while not self._is_settled:
+            if time.monotonic() >= deadline:
+                return False
+            self._delivery.attend(min(WAIT, max(0.001, deadline - time.monotonic())))
             self._work()
+        return True
+
+
+def _join_abandoned() -> None:
+    for service in list(_abandoned):
+        if not service._handle.is_forked:
+            service.join()
+
+
+atexit.register(_join_abandoned)

@@ -16,8 +16,8 @@ from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
 from twolane.errors import ClosedProducerError, ConfigError, QueueFullError
 from twolane.failures import Failures, delivery_error
-from twolane.lane import Producer
-from twolane.service import Service
+from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
+from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class ThroughputProducer(RecordSender, Producer):
         Producer.__init__(self, config, keywords)
         given = self._settings.given
         self._on_full = on_full
+        self._calling_on_full: set[int] = set()  # threads
+        self._closing = threading.Lock()
         window = Window(
             self._handle,
             self._delivery,
@@ -82,9 +84,10 @@ class ThroughputProducer(RecordSender, Producer):
             int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
         )
         self._room = window
-        self._open_sender(self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES)
-        self._service = Service(self._delivery, self._callbacks, _notes_of(self))
-        self._closing = threading.Lock()
+        self._open_sender(
+            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT
+        )
+        self._service = Service(self._handle, self._delivery, self._callbacks, _notes_of(self))
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         # The window stands before librdkafka's own limits, which must never be reached.
@@ -134,35 +137,38 @@ class ThroughputProducer(RecordSender, Producer):
         GIL: released while columns are encoded, while records are enqueued and while waiting.
         """
         started = time.monotonic()
-        if self._closed:
-            self._handle.ensure_open()
-            raise ClosedProducerError("the producer is closed")
         deadline = self._deadline(timeout)
-        call = prepare(
-            lambda name: self._topic(name, deadline),
-            topic,
-            values,
-            keys=keys,
-            headers=headers,
-            partitions=partitions,
-            timestamps=timestamps,
-            serializer=serializer,
-            max_bytes=self._max_bytes,
-            partitioner=self._partitioner,
-            sticky_bytes=STICKY_BYTES,
-        )
-        outcome = Outcome(self._delivery, call.n)
-        batch = BatchDelivery(topic, outcome, np.full(call.n, -1, dtype=np.int32), started)
-        outcome.open()
-        self._service.watch(batch)
+        self._enter()
         try:
-            self._enqueue(call, batch, outcome, timeout)
+            call = prepare(
+                lambda name: self._topic(name, deadline),
+                topic,
+                values,
+                keys=keys,
+                headers=headers,
+                partitions=partitions,
+                timestamps=timestamps,
+                serializer=serializer,
+                max_bytes=self._max_bytes,
+                partitioner=self._partitioner,
+                sticky_bytes=STICKY_BYTES,
+            )
+            outcome = Outcome(self._delivery, call.n)
+            batch = BatchDelivery(topic, outcome, np.full(call.n, -1, dtype=np.int32), started, self._service)
+            outcome.open()
+            self._service.watch(batch)
+            try:
+                self._enqueue(call, batch, outcome, deadline)
+            except BaseException as error:
+                error.add_note(f"twolane: {batch.accepted} of {call.n} records had been accepted when this came")
+                raise
+            finally:
+                outcome.seal()
+            return batch
         finally:
-            outcome.seal()
-            self._delivery.wake()
-        return batch
+            self._leave()
 
-    def _enqueue(self, call: Call, batch: BatchDelivery, outcome: Outcome, timeout: float | None) -> None:
+    def _enqueue(self, call: Call, batch: BatchDelivery, outcome: Outcome, deadline: float) -> None:
         for start in range(0, call.n, SLICE):
             stop = min(call.n, start + SLICE)
             feed, partitions = call.feed(start, stop)
@@ -175,22 +181,45 @@ class ThroughputProducer(RecordSender, Producer):
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
                 if at < stop - start:
-                    self._make_room(timeout, batch)
+                    self._make_room(deadline, batch)
 
-    def _make_room(self, timeout: float | None, batch: BatchDelivery | None = None) -> None:
+    def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
         """Do what ``on_full`` says; return when there is room."""
         index = batch.accepted if batch is not None else 0
-        if self._on_full == "raise" or self._service.is_service_thread:
-            raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
-        deadline = self._deadline(timeout)
-        if callable(self._on_full):
-            while not self._room.room:
+        if not self._room.is_shut:
+            if self._on_full == "raise" or self._service.is_service_thread:
+                raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
+            if callable(self._on_full):
+                self._call_on_full(deadline, index, batch)
+            elif not self._room.wait_for_room(deadline - time.monotonic()):
+                raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
+        if self._room.is_shut:
+            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
+
+    def _call_on_full(self, deadline: float, index: int, batch: BatchDelivery | None) -> None:
+        thread = threading.get_ident()
+        if thread in self._calling_on_full:
+            raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
+        self._calling_on_full.add(thread)
+        try:
+            while not self._room.room and not self._room.is_shut:
                 if time.monotonic() >= deadline:
-                    raise QueueFullError(f"no room within {timeout} s", index=index, delivery=batch)
+                    raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
                 self._on_full(self)
                 self._delivery.poll(0.001)
-        elif not self._room.wait_for_room(deadline - time.monotonic()):
-            raise QueueFullError(f"no room within {timeout} s", index=index, delivery=batch)
+        except QueueFullError as error:
+            # The callable may raise it itself, and cannot know how far the call came.
+            error.index, error.delivery = index, batch
+            raise
+        finally:
+            self._calling_on_full.discard(thread)
+
+    def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in Producer
+        self._enter()
+        try:
+            return super().partitions_for(topic, timeout)
+        finally:
+            self._leave()
 
     def stats(self) -> dict[str, int]:
         """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
@@ -216,24 +245,35 @@ class ThroughputProducer(RecordSender, Producer):
         Exception
             What a callback raised since the last ``flush()``.
         """
-        if self._closed:
-            self._handle.ensure_open()
+        self._refuse_if_closed()
+        if self._service.is_service_thread:
+            raise RuntimeError("flush() in a delivery callback would wait for itself")
         self._service.settle(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
         self._raise_what_happened()
         return int(self._delivery.count()["in_queue"])
 
     def _raise_what_happened(self) -> None:
-        errors, self._service.errors = self._service.errors, []
-        failures, self._service.failures = self._service.failures, []
-        dropped, self._service.failures_dropped = self._service.failures_dropped, 0
+        service = self._service
+        errors, service.errors = service.errors, []
+        failures, service.failures = service.failures, []
+        dropped, service.failures_dropped = service.failures_dropped, 0
+        problem: BaseException | None = None
         if failures:
+            topic, report = failures[0]
             total = len(failures) + dropped
-            error = delivery_error("(see failures)", failures[0])
-            error.detail = f"{total} records sent without on_delivery were not acknowledged; the first: {error.error.str()}"
-            error.failures = Failures("(sent one by one)", failures, [])  # type: ignore[attr-defined]
-            raise error
-        if errors:
-            raise errors[0]
+            first = delivery_error(topic, report)
+            text = first.error.str()
+            first.detail = f"{total} records sent without on_delivery were not acknowledged; the first: {text}"
+            first.failures = Failures(topic, [report for _, report in failures], [])  # type: ignore[attr-defined]
+            problem = first
+        elif errors:
+            problem = errors.pop(0)
+        if problem is not None:
+            for error in errors[:5]:
+                problem.add_note(f"twolane: also {type(error).__name__}: {error}")
+            if len(errors) > 5:
+                problem.add_note(f"twolane: and {len(errors) - 5} more, see the log of 'twolane'")
+            raise problem
 
     def close(self, timeout: float | None = None) -> None:
         """Drain, report, and destroy the client. Idempotent, from any thread but the service thread.
@@ -251,20 +291,45 @@ class ThroughputProducer(RecordSender, Producer):
             self._closed = True
             return
         if self._service.is_service_thread:
-            raise RuntimeError("close() from a delivery callback would wait for itself")
+            raise RuntimeError("close() in a delivery callback would wait for itself")
+        if threading.get_ident() in self._calling_on_full:
+            raise RuntimeError("close() in on_full would wait for the call that it was called from")
+        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         with self._closing:
             if self._handle.is_closed:
                 return
+            # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
             self._closed = True
+            self._room.shut()
             try:
-                drained = self._service.settle(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
-                if not drained:
-                    self._handle.purge()
-                    self._service.settle(time.monotonic() + 5.0)
-            finally:
-                self._service.stop()
-                self._handle.close()
+                self._end(deadline)
+            except BaseException:
+                # Ctrl-C: leave, but leave verdicts behind.
+                self._end(time.monotonic())
+                raise
         self._raise_what_happened()
+
+    def _end(self, deadline: float) -> None:
+        if self._handle.is_closed:
+            return
+        patience = max(deadline, time.monotonic() + PURGE_WAIT)
+        while self._calls_inside and time.monotonic() < patience:
+            time.sleep(0.001)
+        if not self._service.settle(deadline):
+            self._handle.purge()
+            self._service.settle(time.monotonic() + PURGE_WAIT)
+        self._service.stop()
+        if self._calls_inside:
+            # Destroying the client under a call would crash the process; it is destroyed with the producer object.
+            logger.error("%r: a call did not return while the producer was closed", self)
+            return
+        self._handle.close()
+
+    def _end_unclosed(self) -> None:
+        # The service thread drains and ends the client: this may run in any thread, also in that one.
+        self._closed = True
+        self._room.shut()
+        self._service.abandon(EXIT_TIMEOUT)
 
 
 def _notes_of(producer: ThroughputProducer) -> Callable[[], None]:

@@ -18,6 +18,7 @@ cdef struct Report:
     # One record's end, kept where somebody will ask for it: failures, and every record with a callback.
     int64_t index
     int64_t offset
+    const void* topic           # rd_kafka_topic_t of the record: only compared, never followed
     int64_t timestamp
     int32_t partition
     int32_t error
@@ -68,13 +69,20 @@ cdef class Delivery:
     cdef void* _never           # PyThread lock that is never free: waiting for it is a sleep
     cdef Slot** _slots
     cdef int64_t _n_slots
+    cdef int64_t _next_slot     # where the search for a free slot goes on
+    cdef int64_t _n_attached
     cdef Slot _counted
     cdef Slot _callback
+    cdef Slot _lost             # stands where a slot went away before its reports came
     cdef Counters counters
     cdef int64_t* _finished     # ids of slots whose last record was reported and that somebody waits for
     cdef int64_t _n_finished
     cdef int64_t _finished_room
     cdef int64_t python_work    # more than 0: callbacks, finished slots or notes wait for a thread with the GIL
+    cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
+    cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
+    cdef int64_t _seen          # accepted, when attend() last looked
+    cdef int64_t _violations    # of the accounting, counted by debug builds
     cdef readonly object notes  # deque of (kind, level, facility, text): logs, errors, statistics
     cdef bint acks_none         # acks=0: success has no offset and that is all right
     cdef int _retries
@@ -82,13 +90,15 @@ cdef class Delivery:
     cdef int attach(self, Slot* slot) except -1
     cdef void detach(self, Slot* slot) noexcept nogil
     cdef int serve(self, int timeout_ms) noexcept nogil
+    cdef int _drain(self, rd_kafka_event_t* event) noexcept nogil
+    cdef void _wake_sleeper(self) noexcept nogil
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef void lock(self) noexcept nogil
     cdef void unlock(self) noexcept nogil
-    cdef list _take(self, Slot* slot)
+    cdef list _take(self, Slot* slot, bint with_topic)
     cdef void _announce(self, Slot* slot) noexcept nogil
-    cdef void _announce_all(self) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
+    cdef void _check(self) noexcept nogil
     cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message) noexcept nogil
     cdef void _take_note(self, rd_kafka_event_t* event, int kind) noexcept nogil
     cdef void _keep_note(self, int kind, int level, const char* facility, const char* text) noexcept

@@ -4,7 +4,8 @@ Any thread may call ``serve()``: it takes events off librdkafka's queue and writ
 without the GIL. What needs Python (callbacks, futures, log lines) is put aside and ``python_work`` rises; whoever holds
 the GIL next and is in charge of it (the throughput lane's service thread, the safe lane's caller) takes it from there.
 
-Lock: ``_lock`` is held only while memory of this class is touched, never across a call into Python or a wait.
+Lock: ``_lock`` is held only while memory of this class is touched, never across a wait and never while a Python object
+is made: making one may run the garbage collector, which may drop an Outcome, whose end takes the lock.
 """
 import collections
 
@@ -12,16 +13,26 @@ cimport cython
 from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, WAIT_LOCK,
 )
-from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.handle cimport Handle
+from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
 from twolane import verdicts as _verdicts
+
+cdef extern from * nogil:
+    """
+    #ifdef TWOLANE_DEBUG
+    #define TWOLANE_CHECKED 1
+    #else
+    #define TWOLANE_CHECKED 0
+    #endif
+    """
+    bint CHECKED "TWOLANE_CHECKED"
 
 cdef extern from "pythread.h" nogil:
     int PyThread_acquire_lock_timed(void*, long long, int)
@@ -128,8 +139,11 @@ cdef class Delivery:
         memset(&self.counters, 0, sizeof(Counters))
         memset(&self._counted, 0, sizeof(Slot))
         memset(&self._callback, 0, sizeof(Slot))
+        memset(&self._lost, 0, sizeof(Slot))
+        self._lost.id = -1
         self._callback.id = SLOT_CALLBACK
         self._callback.keep_all = True
+        self._next_slot = FIRST_FREE_SLOT
 
     def __init__(self, Handle handle not None, int retries=3, bint acks_none=False):
         if self._lock != NULL:
@@ -167,33 +181,50 @@ cdef class Delivery:
 
     cdef int attach(self, Slot* slot) except -1:
         """Give a slot its number. It must stay where it is until ``detach()``."""
-        cdef int64_t i
+        cdef int64_t i = 0
         cdef Slot** grown
+        cdef bint failed = False
         self.lock()
-        try:
-            for i in range(FIRST_FREE_SLOT, self._n_slots):
+        if self._n_attached >= self._n_slots - FIRST_FREE_SLOT:
+            grown = <Slot**>realloc(self._slots, <size_t>(2 * self._n_slots) * sizeof(Slot*))
+            if grown == NULL:
+                failed = True
+            else:
+                memset(grown + self._n_slots, 0, <size_t>self._n_slots * sizeof(Slot*))
+                self._slots = grown
+                self._next_slot = self._n_slots
+                self._n_slots = 2 * self._n_slots
+        if not failed:
+            # Round and round: with thousands of batches in flight a search from the start would look at them all.
+            i = self._next_slot
+            for _ in range(self._n_slots):
+                if i >= self._n_slots:
+                    i = FIRST_FREE_SLOT
                 if self._slots[i] == NULL:
                     break
-            else:
-                i = self._n_slots
-                grown = <Slot**>realloc(self._slots, <size_t>(2 * i) * sizeof(Slot*))
-                if grown == NULL:
-                    raise MemoryError()
-                memset(grown + i, 0, <size_t>i * sizeof(Slot*))
-                self._slots = grown
-                self._n_slots = 2 * i
+                i += 1
+            self._next_slot = i + 1
             slot.id = i
             slot.requests_before = load(&self.handle.wire.produce_requests)
             slot.changes_before = load(&self.handle.wire.broker_changes)
             self._slots[i] = slot
-        finally:
-            self.unlock()
+            self._n_attached += 1
+        self.unlock()
+        if failed:
+            raise MemoryError()
         return 0
 
     cdef void detach(self, Slot* slot) noexcept nogil:
         """Forget a slot; a report that still comes for it is only counted."""
+        if self.handle._generation != forks():
+            return      # a child's copy: the lock may have been held when the process was forked
         self.lock()
-        self._slots[slot.id] = NULL
+        if slot.done < slot.expected:
+            # Its number stands in records on their way: a new slot under it would get their reports.
+            self._slots[slot.id] = &self._lost
+        else:
+            self._slots[slot.id] = NULL
+            self._n_attached -= 1
         self.unlock()
 
     cdef void seal(self, Slot* slot) noexcept nogil:
@@ -202,6 +233,7 @@ cdef class Delivery:
         slot.sealed = True
         self._announce(slot)
         self.unlock()
+        self._wake_sleeper()
 
     cdef void _announce(self, Slot* slot) noexcept nogil:
         cdef int64_t* grown
@@ -222,8 +254,13 @@ cdef class Delivery:
 
     cdef int serve(self, int timeout_ms) noexcept nogil:
         """Wait up to ``timeout_ms`` for an event, then take all there are. Returns how many. GIL: not needed."""
+        cdef int n = self._drain(rd.queue_poll(self.handle.queue, timeout_ms))
+        if n:
+            self._wake_sleeper()
+        return n
+
+    cdef int _drain(self, rd_kafka_event_t* event) noexcept nogil:
         cdef int n = 0, kind
-        cdef rd_kafka_event_t* event = rd.queue_poll(self.handle.queue, timeout_ms)
         while event != NULL:
             n += 1
             kind = rd.event_type(event)
@@ -235,16 +272,22 @@ cdef class Delivery:
             event = rd.queue_poll(self.handle.queue, 0)
         return n
 
+    cdef void _wake_sleeper(self) noexcept nogil:
+        """Tell the service thread of work that another thread found, where it waits for events of its own."""
+        if load(&self.python_work) > 0 and load(&self.sleeping) > 0:
+            rd.queue_yield(self.handle.queue)
+
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil:
         """Write one event's reports into their slots. All its records have one topic, nearly always one partition."""
         cdef const rd_kafka_message_t* messages[CHUNK]
         cdef const rd_kafka_message_t* message
         cdef size_t n, i
-        cdef int64_t bytes_done, id, index, timestamp = -1
+        cdef int64_t bytes_done, written, id, last_id = -1, index, timestamp = -1
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
         cdef bint timed = False
-        cdef Slot* slot
+        cdef Slot* slot = NULL
+        cdef Rows* rows = NULL
         cdef Report report
         cdef uint64_t opaque
         n = rd.event_message_array(event, messages, CHUNK)
@@ -252,28 +295,35 @@ cdef class Delivery:
         self.counters.requests += 1
         while n > 0:
             bytes_done = 0
+            written = 0
             for i in range(n):
                 message = messages[i]
                 bytes_done += <int64_t>(message.len + message.key_len)
                 opaque = <uint64_t>message._private
                 id = <int64_t>(opaque >> INDEX_BITS)
                 index = <int64_t>(opaque & ((<uint64_t>1 << INDEX_BITS) - 1))
-                slot = self._slots[id] if id < self._n_slots else NULL
+                if id != last_id:
+                    # A slot's end is announced here, but nobody hears of it before the lock is free.
+                    if slot != NULL:
+                        self._announce(slot)
+                    last_id = id
+                    slot = self._slots[id] if id < self._n_slots else NULL
+                    rows = slot.rows if slot != NULL else NULL
                 if message.err == 0 and (message.offset >= 0 or self.acks_none):
                     if not timed:
                         # One answer, one timestamp type; for LogAppendTime one time for all its records.
                         timestamp = rd.message_timestamp(message, &timestamp_type)
                         timed = True
-                    self.counters.written += 1
+                    written += 1
                     if slot == NULL:
                         continue
                     slot.done += 1
                     slot.written += 1
-                    if slot.rows != NULL:
-                        slot.rows.offsets[index] = message.offset if message.offset >= 0 else -1
-                        slot.rows.timestamp_type = timestamp_type
+                    if rows != NULL:
+                        rows.offsets[index] = message.offset if message.offset >= 0 else -1
                         if timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
-                            _note_append_time(slot.rows, index, timestamp)
+                            _note_append_time(rows, index, timestamp)
+                        rows.timestamp_type = timestamp_type
                     if not slot.keep_all:
                         continue
                     verdict = VERDICT_WRITTEN
@@ -287,6 +337,7 @@ cdef class Delivery:
                         continue
                     slot.done += 1
                 report.index = index
+                report.topic = message.rkt
                 report.offset = message.offset if message.offset >= 0 else -1
                 report.partition = message.partition
                 report.error = message.err
@@ -294,22 +345,26 @@ cdef class Delivery:
                 report.verdict = verdict
                 report.retriable = 0
                 _keep(slot, &report)
-                if slot.keep_all:
+                if id < FIRST_FREE_SLOT:
                     add(&self.python_work, 1)
-            self.counters.done += <int64_t>n
+            self.counters.written += written
+            add(&self.counters.done, <int64_t>n)
             add(&self.counters.done_bytes, bytes_done)
+            if CHECKED:
+                self._check()
             n = rd.event_message_array(event, messages, CHUNK)
-            # Slots are looked at only now: a slot may end only once all of this event is in it.
-        self._announce_all()
+        if slot != NULL:
+            self._announce(slot)
         self.unlock()
 
-    cdef void _announce_all(self) noexcept nogil:
-        cdef int64_t i
-        cdef Slot* slot
-        for i in range(FIRST_FREE_SLOT, self._n_slots):
-            slot = self._slots[i]
-            if slot != NULL:
-                self._announce(slot)
+    cdef void _check(self) noexcept nogil:
+        """Debug builds: every record accepted is counted once. Under the lock."""
+        cdef Counters* now = &self.counters
+        cdef int64_t done = load(&now.done)
+        if now.written + now.not_written + now.unknown != done or load(&now.accepted) < done:
+            self._violations += 1
+        if load(&now.accepted_bytes) < load(&now.done_bytes):
+            self._violations += 1
 
     cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message) noexcept nogil:
         """The verdict of a record without an acknowledgement. Under the lock."""
@@ -354,15 +409,18 @@ cdef class Delivery:
         cdef int n
         self.handle.ensure_open()
         with nogil:
-            n = self.serve(<int>(timeout * 1000))
+            n = self.serve(<int>(max(0.0, timeout) * 1000))
         return n
 
     def count(self):
         """Return the counters as a dict; ``accepted == written + not_written + unknown + in_queue`` always holds."""
         cdef Counters now
+        if self.handle._generation != forks():
+            self.handle.ensure_open()
         with nogil:
             self.lock()
             now = self.counters
+            # After the done side, which only this lock's holders change: in_queue is never negative.
             now.accepted = load(&self.counters.accepted)
             now.accepted_bytes = load(&self.counters.accepted_bytes)
             self.unlock()
@@ -377,19 +435,47 @@ cdef class Delivery:
             "delivery_events": now.requests,
         }
 
-    def attend(self, double timeout=0.1):
-        """Do as `poll()`, but stand aside while another thread sends fast: it takes the reports itself.
+    @property
+    def violations(self):
+        """int: how often the accounting did not add up; counted in debug builds (``TWOLANE_DEBUG=1``) only."""
+        return self._violations
 
-        A record's memory is best freed by the thread that allocated it, and the queue has one lock. GIL: released.
+    @property
+    def attached(self):
+        """int: slots in use, for the tests that look for lost ones."""
+        return self._n_attached
+
+    def attend(self, double timeout=0.1):
+        """Serve the queue until there is work for Python, or for `timeout` seconds. For the service thread alone.
+
+        Returns
+        -------
+        int
+            Events taken.
+
+        Notes
+        -----
+        GIL: released. Stands aside while another thread sends fast or waits for room: that one takes the reports itself,
+        a record's memory is best freed by the thread that allocated it, and librdkafka's queue has one lock.
         """
-        cdef int64_t before
+        cdef int64_t before, rounds = <int64_t>(timeout * 1_000_000) // ASIDE_US
         cdef int n = 0
         self.handle.ensure_open()
         with nogil:
-            before = load(&self.counters.accepted)
-            PyThread_acquire_lock_timed(self._never, ASIDE_US, 0)
-            if load(&self.counters.accepted) - before < BUSY:
-                n = self.serve(<int>(timeout * 1000))
+            before = self._seen
+            while rounds > 0 and load(&self.python_work) == 0:
+                self._seen = load(&self.counters.accepted)
+                if self._seen - before < BUSY and load(&self.waiters) == 0:
+                    # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
+                    add(&self.sleeping, 1)
+                    n = self._drain(rd.queue_poll(self.handle.queue, 0 if load(&self.python_work) > 0
+                                                  else <int>(timeout * 1000)))
+                    add(&self.sleeping, -1)
+                    self._seen = load(&self.counters.accepted)
+                    break
+                before = self._seen
+                PyThread_acquire_lock_timed(self._never, ASIDE_US, 0)
+                rounds -= 1
         return n
 
     @property
@@ -399,32 +485,35 @@ cdef class Delivery:
 
     def take_finished(self):
         """Return the numbers of the slots that finished since the last call. Also resets `has_work`."""
-        cdef int64_t i
-        taken = []
+        cdef int64_t i, n
+        cdef int64_t* finished
         self.lock()
+        add(&self.python_work, -load(&self.python_work))
+        finished, n = self._finished, self._n_finished
+        self._finished = NULL
+        self._n_finished = 0
+        self._finished_room = 0
+        self.unlock()
         try:
-            self.python_work = 0
-            for i in range(self._n_finished):
-                taken.append(self._finished[i])
-            self._n_finished = 0
+            return [finished[i] for i in range(n)]
         finally:
-            self.unlock()
-        return taken
+            free(finished)
 
     def take_callbacks(self):
         """Return and forget the reports of records sent with a callback, as ``outcome.take_reports()`` does."""
-        return self._take(&self._callback)
+        return self._take(&self._callback, False)
 
     def take_failures(self):
-        """Return and forget the failures of records that nobody waits for: (reports, how many were not kept)."""
+        """Return and forget the failures of records nobody waits for: [(topic, report)], and how many were not kept."""
         dropped = self._counted.reports_dropped
         self._counted.reports_dropped = 0
-        return self._take(&self._counted), dropped
+        return self._take(&self._counted, True), dropped
 
-    cdef list _take(self, Slot* slot):
+    cdef list _take(self, Slot* slot, bint with_topic):
         cdef Report* reports
         cdef Report* report
         cdef int64_t i, n
+        cdef Topic topic
         self.lock()
         reports, n = slot.reports, slot.n_reports
         slot.reports = NULL
@@ -432,11 +521,16 @@ cdef class Delivery:
         slot.reports_room = 0
         self.unlock()
         taken = []
+        names = {}
         try:
+            if n and with_topic:
+                for topic in list(self.handle._topics.values()):
+                    names[<uintptr_t>topic.rkt] = topic.name
             for i in range(n):
                 report = &reports[i]
-                taken.append((report.index, report.error, report.verdict, report.partition, report.offset,
-                              report.timestamp, report.timestamp_type))
+                entry = (report.index, report.error, report.verdict, report.partition, report.offset,
+                         report.timestamp, report.timestamp_type)
+                taken.append((names.get(<uintptr_t>report.topic, ""), entry) if with_topic else entry)
         finally:
             free(reports)
         return taken

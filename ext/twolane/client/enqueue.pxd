@@ -24,6 +24,8 @@ cdef class Window:
     cdef readonly int64_t bytes
     cdef readonly int64_t low_records   # a full window has room again at these
     cdef readonly int64_t low_bytes
+    cdef readonly bint is_shut          # the producer is closing
 
     cdef bint has_room(self) noexcept nogil
     cdef bint is_low(self) noexcept nogil
+    cdef int64_t _claim(self, Feed feed, int64_t start, int64_t* size) noexcept nogil

@@ -7,13 +7,14 @@ limits are set out of the way.
 import time
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Delivery, SLOT_COUNTED, opaque_of
+from twolane.client.delivery cimport Counters, Delivery, SLOT_COUNTED, opaque_of
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
@@ -120,24 +121,55 @@ cdef class Window:
         self.bytes = bytes
         self.low_records = records // 2
         self.low_bytes = bytes // 2
+        self.is_shut = False
 
     cdef bint has_room(self) noexcept nogil:
         """A lone record always has room in an empty window, however large it is."""
-        return (load(&self._delivery.counters.accepted) - load(&self._delivery.counters.done) < self.records
-                and load(&self._delivery.counters.accepted_bytes) - load(&self._delivery.counters.done_bytes) < self.bytes)
+        cdef Counters* now = &self._delivery.counters
+        return (load(&now.accepted) - load(&now.done) < self.records
+                and load(&now.accepted_bytes) - load(&now.done_bytes) < self.bytes)
 
     cdef bint is_low(self) noexcept nogil:
-        return (load(&self._delivery.counters.accepted) - load(&self._delivery.counters.done) <= self.low_records
-                and (load(&self._delivery.counters.accepted_bytes) - load(&self._delivery.counters.done_bytes)
-                     <= self.low_bytes))
+        cdef Counters* now = &self._delivery.counters
+        return (load(&now.accepted) - load(&now.done) <= self.low_records
+                and load(&now.accepted_bytes) - load(&now.done_bytes) <= self.low_bytes)
+
+    cdef int64_t _claim(self, Feed feed, int64_t start, int64_t* size) noexcept nogil:
+        """How many records from ``start`` on may go now, and the bytes of their values and keys; counts them accepted.
+
+        Threads that claim at the same moment may pass the mark by a stretch each; the last record may pass that of bytes.
+        """
+        cdef Counters* now = &self._delivery.counters
+        cdef int64_t room = self.records - (load(&now.accepted) - load(&now.done))
+        cdef int64_t bytes_room = self.bytes - (load(&now.accepted_bytes) - load(&now.done_bytes))
+        cdef int64_t n = min(<int64_t>STRETCH, min(feed.n - start, room)), i = 0, total = 0
+        if n <= 0 or bytes_room <= 0:
+            return 0
+        for i in range(start, start + n):
+            total += span_at(feed.values, i).size
+            if feed.keys != NULL:
+                total += span_at(feed.keys, i).size
+            if total >= bytes_room:
+                n = i + 1 - start
+                break
+        size[0] = total
+        # Counted before they go: a report may come back before this thread gets any further.
+        add(&now.accepted, n)
+        add(&now.accepted_bytes, total)
+        return n
 
     @property
     def room(self):
-        """int: records that still fit."""
-        return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done))
+        """int: records that still fit; 0 also where the bytes are used up."""
+        return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
+                   if self.has_room() else 0)
+
+    def shut(self):
+        """Let nothing in any more, and let those who wait for room go."""
+        self.is_shut = True
 
     def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome=None, int64_t first_index=0):
-        """Enqueue the feed's records from `start` on until its end or until the window is full.
+        """Enqueue the feed's records from `start` on until its end or until the window is full or shut.
 
         Parameters
         ----------
@@ -158,7 +190,7 @@ cdef class Window:
         GIL: released. Delivery reports are taken in between, so the memory of finished records is freed by the thread
         that allocated it.
         """
-        cdef int64_t at = start, end, slot = SLOT_COUNTED
+        cdef int64_t at = start, n, size = 0, slot = SLOT_COUNTED
         cdef Enqueued part
         cdef Delivery delivery = self._delivery
         self._handle.ensure_open()
@@ -168,18 +200,18 @@ cdef class Window:
             slot = outcome.slot.id
         part.error = 0
         with nogil:
-            while at < feed.n and self.has_room():
-                end = min(feed.n, at + min(<int64_t>STRETCH, self.records))
-                # Counted before they go: a report may come back before this thread gets any further.
-                add(&delivery.counters.accepted, end - at)
+            while at < feed.n and not self.is_shut:
+                n = self._claim(feed, at, &size)
+                if n == 0:
+                    break
                 if outcome is not None:
-                    add(&outcome.slot.expected, end - at)
-                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, end, slot, first_index)
-                add(&delivery.counters.accepted_bytes, part.bytes)
-                if part.n < end - at:
-                    add(&delivery.counters.accepted, part.n - (end - at))
+                    add(&outcome.slot.expected, n)
+                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, slot, first_index)
+                if part.n < n:
+                    add(&delivery.counters.accepted, part.n - n)
+                    add(&delivery.counters.accepted_bytes, part.bytes - size)
                     if outcome is not None:
-                        add(&outcome.slot.expected, part.n - (end - at))
+                        add(&outcome.slot.expected, part.n - n)
                 at += part.n
                 if part.error:
                     break
@@ -187,7 +219,7 @@ cdef class Window:
         return at, part.error
 
     def wait_for_room(self, double timeout):
-        """Serve the queue until the window is down to its low-water marks.
+        """Serve the queue until the window is down to its low-water marks, or shut.
 
         Parameters
         ----------
@@ -199,11 +231,21 @@ cdef class Window:
         bool
             False if the time ran out first.
         """
-        cdef double deadline = time.monotonic() + timeout
-        while not self.is_low():
-            self._handle.ensure_open()
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return bool(self.has_room())
-            self._delivery.poll(min(left, 0.1))
+        cdef double deadline = time.monotonic() + timeout, left
+        cdef Delivery delivery = self._delivery
+        cdef int wait_ms
+        add(&delivery.waiters, 1)
+        try:
+            while not self.is_low() and not self.is_shut:
+                self._handle.ensure_open()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return bool(self.has_room())
+                wait_ms = <int>(min(left, 0.1) * 1000) + 1
+                with nogil:
+                    delivery.serve(wait_ms)
+                # Nothing else here gives Python a chance to run a signal's handler.
+                PyErr_CheckSignals()
+        finally:
+            add(&delivery.waiters, -1)
         return True

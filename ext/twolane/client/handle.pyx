@@ -8,6 +8,7 @@ import os
 import time
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t
 
 from twolane.client.atomic cimport add, load
@@ -189,6 +190,7 @@ cdef class Handle:
                 error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
             if error != RD_KAFKA_RESP_ERR__TIMED_OUT or time.monotonic() >= deadline:
                 break
+            PyErr_CheckSignals()
             self.ensure_open()
         if error:
             return error, []

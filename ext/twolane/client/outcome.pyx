@@ -12,7 +12,7 @@ import numpy as np
 cdef list take_reports(Slot* slot):
     """The kept reports of a slot as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``.
 
-    The caller holds the delivery's lock, or the slot is finished.
+    The slot is finished: nothing is added to it any more.
     """
     cdef int64_t i
     cdef Report* report
@@ -103,6 +103,11 @@ cdef class Outcome:
         return self.slot.written
 
     @property
+    def is_forked(self):
+        """bool: whether this is a child process's dead copy, to which no report will come."""
+        return self._delivery.handle.is_forked
+
+    @property
     def is_finished(self):
         """bool: whether everything enqueued was reported."""
         return self.slot.sealed and self.slot.done >= self.slot.expected
@@ -125,9 +130,8 @@ cdef class Outcome:
         return times
 
     def failures(self):
-        """Return the failures as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``."""
-        self._delivery.lock()
-        try:
-            return sorted(take_reports(&self.slot))
-        finally:
-            self._delivery.unlock()
+        """Return the failures as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``.
+
+        Once the outcome is finished: before, reports may still be written.
+        """
+        return sorted(take_reports(&self.slot))
