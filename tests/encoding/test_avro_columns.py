@@ -237,7 +237,7 @@ def test_defaults_for_columns_that_are_missing():
         ({"type": "long", LOGICAL: "timestamp-millis"}, np.array(["2026-01-01", "NaT"], "M8[s]"), 1, "datetime"),
         ({"type": "long", LOGICAL: "timestamp-micros"}, np.array([0, 2**62], "M8[s]"), 1, "microseconds|datetime"),
         ({"type": "int", LOGICAL: "time-millis"}, np.array([0, 86_400_000]), 1, "expected time"),
-        ({"type": "bytes", LOGICAL: "decimal", "precision": 3, "scale": 1}, pa.array([Decimal("1.25")]), 0, "1 digits behind"),
+        ({"type": "bytes", LOGICAL: "decimal", "precision": 3, "scale": 1}, pa.array([Decimal("1.25")]), 0, "1 digits"),
         ({"type": "array", "items": "int"}, pa.array([[1], [1, 2**40]]), 1, "from -2147483648"),
         ({"type": "array", "items": "int"}, pa.array([[1], [1, None]]), 1, "expected int"),
         ({"type": "map", "values": "int"}, pa.array([{}], pa.struct([])), None, None),
@@ -263,13 +263,12 @@ def test_garbage_beside_a_slice_does_not_count():
 
 
 def test_numpy_nested():
-    schema = {
-        "type": "record", "name": "R",
-        "fields": [
-            {"name": "in", "type": {"type": "record", "name": "In", "fields": [{"name": "a", "type": "int"}, {"name": "b", "type": "string"}]}},
-            {"name": "vector", "type": {"type": "array", "items": "float"}},
-        ],
-    }  # fmt: skip
+    inner = [{"name": "a", "type": "int"}, {"name": "b", "type": "string"}]
+    fields = [
+        {"name": "in", "type": {"type": "record", "name": "In", "fields": inner}},
+        {"name": "vector", "type": {"type": "array", "items": "float"}},
+    ]
+    schema = {"type": "record", "name": "R", "fields": fields}
     array = np.zeros(3, dtype=[("in", [("a", "<i2"), ("b", "S3")]), ("vector", "<f4", (4,))])
     array["in"]["a"] = [1, 2, 3]
     array["in"]["b"] = [b"x", b"yy", b""]
