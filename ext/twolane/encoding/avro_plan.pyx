@@ -65,15 +65,17 @@ cdef OpBlock plan_column(object type, Writer writer, Column column, str field, l
             keep.append(column)
             return block
     block = new_ops(1)
-    plan_objects(block.ops, writer, column, field, keep)
+    plan_objects(block.ops, type, writer, column, field, keep)
     keep.append(block)
     return block
 
 
-cdef int plan_objects(Op* op, Writer writer, Column column, str field, list keep) except -1:
+cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, list keep) except -1:
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
+    # numpy's and Arrow's plain bytes may stand for a string, Python's may not.
+    cdef bint text = "string" in [branch.kind for branch in type.branches or [type]]
     arena.start(column.length)
     if column.objects is not None:
         for row in range(column.length):
@@ -82,7 +84,10 @@ cdef int plan_objects(Op* op, Writer writer, Column column, str field, list keep
     else:
         for part in range(column.n_parts):
             for i in range(column.parts[part].length):
-                put_checked(writer, object_at(&column.parts[part], i), &arena.out, row, field)
+                value = object_at(&column.parts[part], i)
+                if text and isinstance(value, bytes):
+                    value = as_text(value)
+                put_checked(writer, value, &arena.out, row, field)
                 arena.offsets[row + 1] = arena.out.size
                 row += 1
     op.code = Code.PUT_RAW
@@ -92,6 +97,13 @@ cdef int plan_objects(Op* op, Writer writer, Column column, str field, list keep
     op.vector.offsets = arena.offsets
     keep.append(arena)
     return 0
+
+
+cdef object as_text(bytes value):
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value        # refused by the writer, which shows it
 
 
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
@@ -285,7 +297,7 @@ cdef bint plan_enum(Op* op, object type, const Vector* vector, list keep) except
     """Symbols are looked up now, once per row, or once per entry of a dictionary."""
     cdef const Vector* plain = vector
     cdef Py_ssize_t i, j, n_symbols = len(type.symbols)
-    cdef list symbols = [symbol.encode() for symbol in type.symbols]
+    cdef list symbols = [name.encode() for name in type.symbols]
     cdef int32_t* entries
     cdef int32_t* rows
     cdef Span span

@@ -1,12 +1,12 @@
 """One item of a vector as a Python object: for error messages and for types without a native path."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from twolane.batch cimport Span
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, put_ucs4,
-    span_of,
+    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
+    span_of, ucs4_units,
 )
 
 from datetime import date, datetime, timedelta
@@ -18,26 +18,39 @@ from twolane.errors import SerializationError
 
 cdef object EPOCH = datetime(1970, 1, 1)
 cdef object datetime64 = np.datetime64
+cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
 
 
 cdef object time_at(const Vector* vector, Py_ssize_t i):
-    """A date, datetime, time or timedelta; an int of ticks where Python's own types do not reach."""
-    ticks = int_at(vector, i)
-    micros = ticks * vector.tick_ns // 1000
+    """A date, datetime64, time or timedelta; for what Python's own types do not reach, datetime64 or an int of ticks."""
+    cdef object ticks = int_at(vector, i)       # an object: what follows may exceed 64 bits
+    cdef object tick_ns = vector.tick_ns
     try:
         if vector.meaning == Meaning.DATE:
-            return date.fromordinal(ZERO_DAY + ticks * vector.tick_ns // 86_400_000_000_000)
-        if vector.meaning == Meaning.TIMESTAMP:
-            # datetime64 keeps nanoseconds, and like the column it says nothing of a zone.
-            return datetime64(ticks * vector.tick_ns, "ns") if vector.tick_ns < 1000 else datetime64(micros, "us")
+            return date.fromordinal(ZERO_DAY + ticks * tick_ns // 86_400_000_000_000)
         if vector.meaning == Meaning.TIME:
-            return (EPOCH + timedelta(microseconds=micros)).time()
-        return timedelta(microseconds=micros)
-    except OverflowError:
-        return ticks
-    except ValueError:
-        return ticks
+            return (EPOCH + timedelta(microseconds=ticks * tick_ns // 1000)).time()
+        if vector.meaning == Meaning.DURATION:
+            return timedelta(microseconds=ticks * tick_ns // 1000)
+    except (OverflowError, ValueError):
+        if vector.meaning != Meaning.DATE:
+            return ticks
+    # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
+    for unit, ns in UNITS:
+        if tick_ns % ns == 0:
+            return datetime64(ticks, f"{tick_ns // ns}{unit}")
+    return ticks
+
+
+cdef object ucs4_object(const Vector* vector, Py_ssize_t i):
+    """A str; bytes if they are no code points. Lone surrogates stay, so that who encodes the str can refuse it."""
+    cdef const uint8_t* at = item_at(vector, i)
+    value = PyBytes_FromStringAndSize(<const char*>at, 4 * ucs4_units(vector, at))
+    try:
+        return value.decode("utf-32-be" if vector.swapped == np.little_endian else "utf-32-le", "surrogatepass")
+    except UnicodeDecodeError:
+        return value
 
 
 cdef object span_object(const Vector* vector, Py_ssize_t i):
@@ -76,9 +89,7 @@ cdef object object_at(const Vector* vector, Py_ssize_t i):
     if kind == Kind.BIT or kind == Kind.BYTE_BOOL:
         return bool(bool_at(vector, i))
     if kind == Kind.UCS4:
-        encoded = bytearray(vector.width)
-        first = put_ucs4(encoded, vector, i) - <unsigned char*>encoded
-        return encoded[:first].decode()
+        return ucs4_object(vector, i)
     if kind == Kind.STRUCT:
         result = {}
         for j in range(vector.n_children):
