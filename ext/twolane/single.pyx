@@ -57,6 +57,7 @@ cdef bytes as_bytes(object value, str field):
         raise
 
 
+@cython.auto_pickle(False)
 cdef class RecordSender:
     """Base of ThroughputProducer: holds what ``send()`` needs at hand and nothing else."""
 
