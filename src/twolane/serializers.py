@@ -6,6 +6,7 @@ value in the last row stops the call, not a half-sent batch; what it gives, a So
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twolane.encoding.avro_columns import AvroColumns
@@ -51,7 +52,11 @@ class Source(Protocol):
 
 @runtime_checkable
 class Serializer(Protocol):
-    """Values of one kind to bytes. Immutable after construction, so that several threads may share one."""
+    """Values of one kind to bytes. Immutable after construction, so that several threads may share one.
+
+    A serializer may have ``warm_up(topic, field)`` besides: it gives the serializer to use for that topic. The lanes
+    call it once per topic, before anything is bound.
+    """
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record."""
@@ -180,7 +185,7 @@ class Struct:
         SerializationError
             As for `encode_batch`.
         """
-        columns = bindable(values, single=len(self.dtype) == 1)
+        columns = bindable(values, single=len(self.dtype.names or ()) == 1)
         if columns is not None:
             return StructColumns(self._layout, columns)
         return BatchSource(self._layout.encode_rows(rows_of(values)))
@@ -208,14 +213,18 @@ class Avro:
     ----------
     schema : str, dict or list
         JSON text, or the values it stands for.
+    registry : Registry, SchemaRegistryClient or mapping, optional
+        Where `warm_up` gets the id from. See :class:`twolane.registry.Registry` for the settings.
     schema_id : int, optional
-        Id of the schema in a registry: each record starts with a zero byte and this number. Without it records
-        are bare.
+        Id of the schema in a registry: each record starts with a zero byte and this number. Without it, and without a
+        registry, records are bare.
 
     Raises
     ------
     SerializationError
         If the schema breaks Avro's specification, or a default is not of its field's type.
+    ValueError
+        If both `registry` and `schema_id` are given, or the id is out of range.
 
     Notes
     -----
@@ -234,12 +243,52 @@ class Avro:
     b'\x00\x00\x00\x00\x07\x01'
     """
 
-    def __init__(self, schema: Any, *, schema_id: int | None = None) -> None:
+    def __init__(self, schema: Any, registry: Any = None, schema_id: int | None = None) -> None:
+        if registry is not None and schema_id is not None:
+            raise ValueError("schema_id: a fixed id needs no registry")
         self.schema = load(schema)
+        self.registry = registry
+        if registry is not None and not hasattr(registry, "resolve"):
+            from twolane.registry import Registry
+
+            self.registry = Registry(registry)
         self.schema_id = schema_id
         self.type: AvroType = parse(schema)
         self._prefix = framing(schema_id)
         self._rows = RowEncoder(self.type, self._prefix)
+        self._warm: dict[tuple[str, str], Avro] = {}
+
+    def warm_up(self, topic: str, field: str = "value") -> Avro:
+        """Give the serializer for one topic: it knows its schema's id and never asks a registry.
+
+        Parameters
+        ----------
+        topic : str
+        field : {"value", "key"}
+            What of the record it encodes.
+
+        Returns
+        -------
+        Avro
+            This one, where there is no registry. Asked once per topic; later calls cost a dictionary look-up.
+
+        Raises
+        ------
+        SerializationError
+            If the registry cannot be reached or refuses the schema.
+        """
+        if self.registry is None:
+            return self
+        warm = self._warm.get((topic, field))
+        if warm is None:
+            text = json.dumps(self.schema)
+            schema_id, latest = self.registry.resolve(text, topic=topic, field=field, record_name=self.type.name)
+            warm = self._warm[topic, field] = Avro(latest, schema_id=schema_id)
+        return warm
+
+    def _check_warm(self) -> None:
+        if self.registry is not None:
+            raise SerializationError("the schema's id is not known yet: use what warm_up(topic) gives")
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record; None stays None.
@@ -249,6 +298,7 @@ class Avro:
         SerializationError
             With the path of the first value that is not of its field's type.
         """
+        self._check_warm()
         return self._rows.encode(record)
 
     def encode_batch(self, values: Any) -> EncodedBatch:
@@ -270,6 +320,7 @@ class Avro:
         SerializationError
             As for `encode_batch`.
         """
+        self._check_warm()
         columns = bindable(values, single=self.type.kind != "record")
         if columns is not None:
             return AvroColumns(self.type, self._rows, columns, self._prefix)
