@@ -96,6 +96,11 @@ def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: in
     )
 
 
+def _is_column(values: Any) -> bool:
+    """Whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
+    return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
+
+
 def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
     if not isinstance(value, str):
@@ -194,7 +199,7 @@ def prepare(
         raise SerializationError("a topic is named by a string", field="topic", value=topic)
     try:
         table = as_table(values)
-        if table is None and not isinstance(values, (list, tuple)) and not hasattr(values, "dtype"):
+        if table is None and not isinstance(values, (list, tuple)) and not _is_column(values):
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
