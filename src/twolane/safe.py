@@ -502,7 +502,7 @@ class SafeProducer(Producer):
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
-        """End the producer: callers in line are turned away, the call in progress may end, then the client is destroyed.
+        """End the producer: those in line are turned away, the call in progress may end, the client is destroyed.
 
         Idempotent, from any thread. When `timeout` (seconds, ``message.timeout.ms`` by default) runs out, the records
         in flight are purged; their callers get their verdicts.
