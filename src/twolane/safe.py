@@ -339,7 +339,7 @@ class SafeProducer(Producer):
     def _batch_error(
         self, topic: str, reports: list[Report], failures: Failures, metadata: BatchMetadata
     ) -> BatchError:
-        """Return the error of a batch: its cause is the first record that was tried, its index the first not written."""
+        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
         cause = delivery_error(topic, reports[0]) if reports else failures[0]
         fatal = self._fatal_reason()
         return BatchError(
