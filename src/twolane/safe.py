@@ -466,6 +466,15 @@ class SafeProducer(Producer):
             Of the next records to read, as ``consumer.position()`` gives them.
         group_metadata : object
             ``consumer.consumer_group_metadata()`` of a confluent-kafka consumer.
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        TransactionError
+            ``.retriable`` ones were retried until the timeout; ``.must_abort`` says that the transaction is lost.
+        FatalProducerError
+            Another producer has taken the ``transactional.id`` over.
         """
         with self._alone("send_offsets_to_transaction", timeout) as deadline:
             self._transactions.send_offsets(offsets, group_metadata, deadline)
