@@ -213,7 +213,7 @@ cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, co
     for i in range(n):
         value = <uint64_t>ticks[i]
         bad |= value | (value - per_ms)
-        out[i] = <int64_t>(value / per_ms)
+        out[i] = <int64_t>(value // per_ms)
     return (bad >> 63) == 0
 
 
