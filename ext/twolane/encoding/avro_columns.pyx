@@ -34,7 +34,7 @@ cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
 cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
     """Towards minus infinity; ``by`` is positive. GIL: not needed."""
     with cython.cdivision(True):
-        return value / by - (value % by < 0)
+        return value // by - (value % by < 0)
 
 
 cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
