@@ -119,7 +119,9 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.safe", description=__doc__)
-    parser.add_argument("--bootstrap-servers", metavar="B", help="a running cluster; three brokers are started without it")
+    parser.add_argument(
+        "--bootstrap-servers", metavar="B", help="a running cluster; three brokers are started without it"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=1.0, help="part of the ordinary number of records")
     parser.add_argument("--json", type=Path)

@@ -1,4 +1,4 @@
-"""One contender, one run, in a process of its own: ``python -m bench.safe.contender NAME BOOTSTRAP TOPIC RECORDS IDEMPOTENCE``.
+"""One contender, one run, in a process of its own: its name, brokers, topic, records, and idempotence ("on", "off").
 
 Prints one JSON line: records acknowledged, wall and CPU seconds, latencies where each record is waited for.
 """

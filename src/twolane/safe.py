@@ -339,7 +339,7 @@ class SafeProducer(Producer):
     def _batch_error(
         self, topic: str, reports: list[Report], failures: Failures, metadata: BatchMetadata
     ) -> BatchError:
-        """Return the error of a batch: its cause is the first record that was tried, its index the first not written."""
+        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
         cause = delivery_error(topic, reports[0]) if reports else failures[0]
         fatal = self._fatal_reason()
         return BatchError(
@@ -502,7 +502,7 @@ class SafeProducer(Producer):
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
-        """End the producer: callers in line are turned away, the call in progress may end, then the client is destroyed.
+        """End the producer: those in line are turned away, the call in progress may end, the client is destroyed.
 
         Idempotent, from any thread. When `timeout` (seconds, ``message.timeout.ms`` by default) runs out, the records
         in flight are purged; their callers get their verdicts.

@@ -1,4 +1,4 @@
-"""The hazards F1 to F12 and the safe lane: what breaks plain librdkafka in `test_negative_controls.py` must not break it.
+"""The hazards F1 to F12 and the safe lane: what breaks librdkafka in `test_negative_controls.py` must not break it.
 
 F1, F5, F6 and F11 stand in tests/lanes (test_safe_order.py, test_safe_end.py) as well, where the embedded cluster shows
 them; here are those that only real brokers show, and the rest of the list.
@@ -112,9 +112,7 @@ def test_f2_without_idempotence_nothing_follows_a_record_in_doubt(fault_proxy, k
 
 @pytest.mark.parametrize("code", [6, 56, -1])
 @pytest.mark.parametrize("idempotence", [True, False])
-def test_f3_an_error_after_the_append_is_never_called_not_written(
-    fault_proxy, kafka_cluster, topic, code, idempotence
-):
+def test_f3_an_error_after_the_append_is_never_called_not_written(fault_proxy, kafka_cluster, topic, code, idempotence):
     name = topic(kafka_cluster)
     with safe(fault_proxy.bootstrap_servers, message_timeout_ms=1500, enable_idempotence=idempotence) as producer:
         producer.send(name, b"warm")

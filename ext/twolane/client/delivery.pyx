@@ -66,7 +66,7 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
         return VERDICT_UNKNOWN
     if _given_up[CODE_BASE + code]:
         return VERDICT_NOT_WRITTEN if attempts == 0 else VERDICT_UNKNOWN
-    if _refused[CODE_BASE + code] and (attempts <= 1 or (attempts <= 1 + retries and one_broker)):
+    if _refused[CODE_BASE + code] and (attempts <= 1 or (attempts <= 1 + <int64_t>retries and one_broker)):
         return VERDICT_NOT_WRITTEN
     return VERDICT_UNKNOWN
 

@@ -1,0 +1,84 @@
+"""The verdict table: research/reliability.md section 3, code by code, and the compiled side beside the readable one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from confluent_kafka import KafkaError
+from twolane.client.delivery import verdict_number
+
+from twolane import Verdict
+from twolane.verdicts import BY_NUMBER, GIVEN_UP_LOCALLY, REFUSED_BEFORE_APPEND, verdict
+
+CODES = range(-256, 768)
+ONE_ATTEMPT = {
+    "possibly_persisted": False,
+    "attempts": 1,
+    "retries": 3,
+    "one_broker": True,
+    "offset": -1,
+    "acks_none": False,
+}
+
+
+def test_the_compiled_table_is_the_readable_one():
+    for code in [*CODES, -(2**31), 2**31 - 1, -257, 768, 5_000]:
+        for possibly, attempts, retries, one_broker, offset, acks_none in itertools.product(
+            (False, True), (0, 1, 2, 4, 5, 10**12), (0, 3, 2**31 - 1), (False, True), (-1001, -1, 0, 7), (False, True)
+        ):
+            expected = verdict(
+                code,
+                possibly_persisted=possibly,
+                attempts=attempts,
+                retries=retries,
+                one_broker=one_broker,
+                offset=offset,
+                acks_none=acks_none,
+            )
+            number = verdict_number(code, possibly, attempts, retries, one_broker, offset, acks_none)
+            assert BY_NUMBER[number] is expected, (code, possibly, attempts, retries, one_broker, offset, acks_none)
+
+
+def test_what_may_have_been_appended_is_never_called_not_written():
+    in_doubt = {
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.UNKNOWN,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.DUPLICATE_SEQUENCE_NUMBER,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._PURGE_INFLIGHT,
+    }
+    assert not in_doubt & (REFUSED_BEFORE_APPEND | GIVEN_UP_LOCALLY)
+    for code in in_doubt:
+        assert verdict(code, **ONE_ATTEMPT) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("code", sorted(REFUSED_BEFORE_APPEND))
+def test_a_refusal_before_append_proves_it(code):
+    assert verdict(code, **ONE_ATTEMPT) is Verdict.NOT_WRITTEN
+    assert verdict(code, **{**ONE_ATTEMPT, "attempts": 4}) is Verdict.NOT_WRITTEN
+    # Uncounted retries: one of them may have been answered after an append.
+    assert verdict(code, **{**ONE_ATTEMPT, "attempts": 5}) is Verdict.UNKNOWN
+    assert verdict(code, **{**ONE_ATTEMPT, "attempts": 2, "one_broker": False}) is Verdict.UNKNOWN
+    assert verdict(code, **{**ONE_ATTEMPT, "possibly_persisted": True}) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("code", sorted(GIVEN_UP_LOCALLY))
+def test_what_librdkafka_gave_up_itself_is_proof_only_if_nothing_ever_left(code):
+    assert verdict(code, **{**ONE_ATTEMPT, "attempts": 0}) is Verdict.NOT_WRITTEN
+    assert verdict(code, **ONE_ATTEMPT) is Verdict.UNKNOWN
+
+
+def test_a_success_without_an_offset_is_not_one():
+    for offset in (-1, -1001, -1000):
+        assert verdict(0, **{**ONE_ATTEMPT, "offset": offset}) is Verdict.UNKNOWN
+        assert verdict(0, **{**ONE_ATTEMPT, "offset": offset, "acks_none": True}) is Verdict.WRITTEN
+    assert verdict(0, **{**ONE_ATTEMPT, "offset": 0}) is Verdict.WRITTEN

@@ -1,0 +1,411 @@
+"""What the throughput lane tells of its records: BatchDelivery, on_delivery, flush(), and the accounting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.support.readers import read_all, read_values
+from twolane import (
+    BatchError,
+    DeliveryError,
+    QueueFullError,
+    RecordMetadata,
+    ThroughputProducer,
+    Verdict,
+)
+
+PRODUCE = 0
+# Refused by the broker for good, and a refusal that proves nothing.
+REFUSED, DOUBTFUL = KafkaError.INVALID_RECORD, KafkaError.UNKNOWN
+QUICK = {"message.timeout.ms": 5_000, "retry.backoff.ms": 20, "retry.backoff.max.ms": 50}
+
+
+@pytest.fixture
+def producer(embedded_cluster):
+    producer = ThroughputProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers)
+    yield producer
+    try:
+        producer.close(10)
+    except Exception:
+        logging.getLogger(__name__).info("left by the test", exc_info=True)
+    counts = producer.stats()
+    assert counts["accepted"] == counts["written"] + counts["not_written"] + counts["unknown"]
+    assert counts["in_queue"] == counts["in_queue_bytes"] == 0
+    assert producer._delivery.violations == 0
+    assert producer._delivery.attached == 0
+
+
+@pytest.fixture
+def name(embedded_cluster, topic, producer):
+    name = topic(embedded_cluster)
+    producer.send_batch(name, [b"warm"]).result(10)
+    return name
+
+
+# ---- BatchDelivery -------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_not_done_before_the_brokers_answered(embedded_cluster, producer, name):
+    embedded_cluster.set_rtt(500)
+    started = time.monotonic()
+    delivery = producer.send_batch(name, [b"v"] * 100)
+    assert time.monotonic() - started < 0.4
+    assert not delivery.done()
+    assert delivery.accepted == len(delivery) == 100
+    assert "reported" in repr(delivery)
+    with pytest.raises(TimeoutError):
+        delivery.result(0.05)
+    metadata = delivery.result(10)
+    assert delivery.done()
+    assert delivery.reported == 100
+    assert delivery.result() is metadata
+    assert metadata.offsets.tolist() == list(range(1, 101))
+    assert metadata.latency >= 0.5
+
+
+def test_a_failed_batch_says_which_records_failed(embedded_cluster, producer, name):
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    delivery = producer.send_batch(name, [b"a", b"b", b"c"])
+    with pytest.raises(BatchError) as caught:
+        delivery.result(10)
+    error = caught.value
+    assert isinstance(error, KafkaException)
+    assert error.written == 0
+    assert error.index == 0
+    assert error.error.code() == REFUSED
+    assert error.metadata.failed == 3
+    assert error.metadata.offsets.tolist() == [-1, -1, -1]
+    assert [failure.index for failure in error.metadata.failures] == [0, 1, 2]
+    assert {failure.verdict for failure in error.metadata.failures} == {Verdict.NOT_WRITTEN}
+    assert {failure.topic for failure in error.metadata.failures} == {name}
+    assert {failure.partition for failure in error.metadata.failures} == {0}
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]
+    with pytest.raises(BatchError):
+        delivery.result()
+
+
+def test_part_of_a_batch_fails(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster, 3)
+    producer.send_batch(name, [b"warm"] * 3, partitions=[0, 1, 2]).result(10)
+    # The mock's partition p is led by a broker of its own: one request of three is refused.
+    embedded_cluster.push_errors(PRODUCE, [DOUBTFUL])
+    partitions = np.arange(300) % 3
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, [b"%d" % i for i in range(300)], partitions=partitions).result(10)
+    metadata = caught.value.metadata
+    assert 0 < metadata.failed < 300
+    assert metadata.written + metadata.failed == 300
+    failed = metadata.failures.indices
+    assert failed == np.flatnonzero(metadata.offsets == -1).tolist()
+    assert caught.value.index == failed[0]
+    assert {failure.verdict for failure in metadata.failures} == {Verdict.UNKNOWN}
+    log = {
+        (record.partition, record.offset): record.value for record in read_all(embedded_cluster.bootstrap_servers, name)
+    }
+    for i in range(300):
+        if metadata.offsets[i] >= 0:
+            assert log[int(partitions[i]), int(metadata.offsets[i])] == b"%d" % i
+
+
+def test_callbacks_of_a_batch_run_once_in_the_service_thread(producer, name):
+    calls = []
+    delivery = producer.send_batch(name, [b"v"] * 10)
+    for _ in range(3):
+        delivery.add_done_callback(lambda batch: calls.append((batch, threading.current_thread().name)))
+    delivery.result(10)
+    producer.flush(10)
+    delivery.add_done_callback(lambda batch: calls.append((batch, threading.current_thread().name)))
+    assert [batch for batch, _ in calls] == [delivery] * 4
+    assert calls[-1][1] == threading.current_thread().name
+    assert {thread for _, thread in calls[:-1]} <= {"twolane-service", threading.current_thread().name}
+
+
+def test_a_batch_is_awaitable(embedded_cluster, producer, name):
+    async def send():
+        embedded_cluster.set_rtt(50)
+        slow = producer.send_batch(name, [b"v"] * 10)
+        results = await asyncio.gather(*(producer.send_batch(name, [b"w"] * 5) for _ in range(20)))
+        return [await slow, *results, await slow]
+
+    results = asyncio.run(send())
+    assert [len(metadata) for metadata in results] == [10] + [5] * 20 + [10]
+
+
+def test_a_failed_batch_raises_where_it_is_awaited(embedded_cluster, producer, name):
+    async def send():
+        embedded_cluster.push_errors(PRODUCE, [REFUSED])
+        await producer.send_batch(name, [b"v"])
+
+    with pytest.raises(BatchError):
+        asyncio.run(send())
+
+
+def test_a_batch_outlives_the_loop_that_awaited_it(embedded_cluster, producer, name):
+    async def send():
+        embedded_cluster.set_rtt(300)
+        with pytest.raises(asyncio.TimeoutError):
+            async with asyncio.timeout(0.05):
+                await producer.send_batch(name, [b"v"])
+
+    asyncio.run(send())
+    assert producer.flush(10) == 0
+
+
+def test_result_in_a_callback_raises_instead_of_waiting_for_itself(embedded_cluster, producer, name):
+    later = []
+    embedded_cluster.set_rtt(100)
+
+    def on_delivery(err, metadata):
+        later.append(producer.send_batch(name, [b"later"]))
+        later[0].result()
+
+    producer.send(name, b"v", on_delivery=on_delivery)
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        producer.flush(10)
+    assert later[0].result(10).written == 1
+
+
+def test_a_dropped_batch_with_failures_is_raised_by_flush(embedded_cluster, producer, name, caplog):
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    producer.send_batch(name, [b"v"] * 7)
+    with pytest.raises(BatchError) as caught:
+        for _ in range(20):
+            producer.flush(10)
+            time.sleep(0.01)
+    assert caught.value.metadata.failed == 7
+    assert "nobody looked at" in caplog.text
+    assert producer.flush(10) == 0
+
+
+def test_thousands_of_batches_in_flight(embedded_cluster, producer, name):
+    embedded_cluster.set_rtt(200)
+    deliveries = [producer.send_batch(name, [b"%d" % i]) for i in range(3_000)]
+    embedded_cluster.set_rtt(0)
+    offsets = [int(delivery.result(20).offsets[0]) for delivery in deliveries]
+    assert offsets == list(range(1, 3_001))
+
+
+# ---- on_delivery ---------------------------------------------------------------------------------------------------
+
+
+def test_on_delivery_of_a_written_record(producer, name):
+    calls = []
+    producer.send(name, b"v", timestamp=1_700_000_000_000, on_delivery=lambda *args: calls.append(args))
+    producer.flush(10)
+    ((err, metadata),) = calls
+    assert err is None
+    assert isinstance(metadata, RecordMetadata)
+    assert (metadata.topic, metadata.partition, metadata.offset) == (name, 0, 1)
+
+
+def test_on_delivery_runs_in_the_service_thread_while_nobody_waits(producer, name):
+    event, where = threading.Event(), []
+
+    def on_delivery(err, metadata):
+        where.append(threading.current_thread().name)
+        event.set()
+
+    producer.send(name, b"v", on_delivery=on_delivery)
+    assert event.wait(5)
+    assert where == ["twolane-service"]
+
+
+def test_on_delivery_of_a_refused_record(embedded_cluster, producer, name):
+    calls = []
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    producer.send(name, b"v", on_delivery=lambda *args: calls.append(args))
+    assert producer.flush(10) == 0
+    ((err, metadata),) = calls
+    assert metadata is None
+    assert isinstance(err, DeliveryError)
+    assert err.error.code() == REFUSED
+    assert (err.topic, err.partition) == (name, 0)
+
+
+def test_on_delivery_is_called_once_for_each_record_in_order(producer, name):
+    calls = []
+    for i in range(20_000):
+        producer.send(name, b"v", on_delivery=lambda err, meta, i=i: calls.append((i, meta.offset)))
+    producer.flush(20)
+    assert calls == [(i, i + 1) for i in range(20_000)]
+
+
+def test_what_on_delivery_raises_is_raised_by_flush(producer, name, caplog):
+    def on_delivery(err, metadata):
+        raise LookupError("from the callback")
+
+    for _ in range(3):
+        producer.send(name, b"v", on_delivery=on_delivery)
+    calls = []
+    producer.send(name, b"v", on_delivery=lambda *args: calls.append(args))
+    with pytest.raises(LookupError, match="from the callback") as caught:
+        producer.flush(10)
+    assert len(calls) == 1
+    assert len(caught.value.__notes__) == 2
+    assert "a delivery callback raised" in caplog.text
+    assert producer.flush(10) == 0
+
+
+def test_what_on_delivery_raises_is_raised_by_close(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    producer = ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.send(name, b"v", on_delivery=lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        producer.close(10)
+    producer.close()
+
+
+def test_on_delivery_may_send(producer, name, embedded_cluster):
+    left = [5]
+
+    def again(err, metadata):
+        if left[0]:
+            left[0] -= 1
+            producer.send(name, b"again %d" % left[0], on_delivery=again)
+
+    producer.send(name, b"first", on_delivery=again)
+    assert producer.flush(10) == 0
+    assert read_values(embedded_cluster.bootstrap_servers, name)[1:] == [b"first"] + [
+        b"again %d" % i for i in (4, 3, 2, 1, 0)
+    ]
+
+
+@pytest.mark.parametrize("call", ["flush", "close"])
+def test_waiting_in_a_callback_raises_instead_of_waiting_for_itself(producer, name, call):
+    seen = []
+
+    def on_delivery(err, metadata):
+        with pytest.raises(RuntimeError, match="wait for itself"):
+            getattr(producer, call)()
+        seen.append(True)
+
+    producer.send(name, b"v", on_delivery=on_delivery)
+    producer.flush(10)
+    assert seen == [True]
+
+
+def test_on_delivery_is_a_callable(producer, name):
+    with pytest.raises(TypeError, match="on_delivery"):
+        producer.send(name, b"v", on_delivery=7)
+    assert producer.stats()["accepted"] == 1
+
+
+def test_a_refused_send_leaves_no_callback_behind(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    settings = {"queue.buffering.max.messages": 1}
+    with ThroughputProducer(
+        settings, bootstrap_servers=embedded_cluster.bootstrap_servers, on_full="raise"
+    ) as producer:
+        embedded_cluster.set_rtt(200)
+        producer.send(name, b"in", on_delivery=lambda *_: None)
+        with pytest.raises(QueueFullError):
+            producer.send(name, b"out", on_delivery=lambda *_: None)
+        assert len(producer._callbacks) == 1
+        producer.flush(10)
+        assert not producer._callbacks
+
+
+# ---- flush and failures that nobody watches ------------------------------------------------------------------------
+
+
+def test_flush_raises_the_failures_of_records_nobody_watched(embedded_cluster, producer, name):
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    for _ in range(10):
+        producer.send(name, b"v")
+    with pytest.raises(DeliveryError, match="10 records sent without on_delivery") as caught:
+        producer.flush(10)
+    assert caught.value.topic == name
+    assert caught.value.error.code() == REFUSED
+    assert len(caught.value.failures) == 10
+    assert producer.flush(10) == 0
+
+
+def test_close_raises_the_failures_of_records_nobody_watched(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    producer = ThroughputProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.send_batch(name, [b"warm"]).result(10)
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    producer.send(name, b"v")
+    with pytest.raises(DeliveryError):
+        producer.close(10)
+    assert repr(producer).startswith("<ThroughputProducer closed")
+    producer.close()
+
+
+def test_failures_nobody_asks_for_are_kept_within_bounds(embedded_cluster, producer, name):
+    embedded_cluster.push_errors(PRODUCE, [REFUSED] * 1_000)
+    for _ in range(25_000):
+        producer.send(name, b"v")
+    with pytest.raises(DeliveryError, match="25000 records") as caught:
+        producer.flush(20)
+    embedded_cluster.clear_errors(PRODUCE)
+    assert len(caught.value.failures) <= 10_000
+
+
+def test_flush_says_how_many_are_left(embedded_cluster, producer, name):
+    embedded_cluster.set_rtt(1_000)
+    for _ in range(5):
+        producer.send(name, b"v")
+    started = time.monotonic()
+    assert producer.flush(0.1) == 5
+    assert time.monotonic() - started < 0.6
+    embedded_cluster.set_rtt(0)
+    assert producer.flush(10) == 0
+
+
+def test_records_nobody_can_deliver_end_with_their_timeout(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with ThroughputProducer(
+        {"message.timeout.ms": 500}, bootstrap_servers=embedded_cluster.bootstrap_servers
+    ) as producer:
+        producer.partitions_for(name)
+        for broker in embedded_cluster.broker_ids:
+            embedded_cluster.stop_broker(broker)
+        started = time.monotonic()
+        delivery = producer.send_batch(name, [b"v"] * 10)
+        with pytest.raises(BatchError) as caught:
+            delivery.result(10)
+        assert time.monotonic() - started < 0.5 + 1.5 + 0.5
+        assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.NOT_WRITTEN}
+        assert {failure.error.code() for failure in caught.value.metadata.failures} == {KafkaError._MSG_TIMED_OUT}
+
+
+# ---- accounting ----------------------------------------------------------------------------------------------------
+
+
+def test_the_counters_add_up_while_everything_goes_on(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster, 4)
+    embedded_cluster.push_errors(PRODUCE, [0, REFUSED, 0, DOUBTFUL, 0, 0, REFUSED] * 3)
+    stop, bad = threading.Event(), []
+
+    def watch():
+        while not stop.is_set():
+            counts = producer.stats()
+            total = counts["written"] + counts["not_written"] + counts["unknown"] + counts["in_queue"]
+            if counts["accepted"] != total or min(counts.values()) < 0:
+                bad.append(counts)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        deliveries = [
+            producer.send_batch(name, [b"x" * 100] * 3_000, keys=[b"%d" % i for i in range(3_000)]) for _ in range(30)
+        ]
+        for _ in range(3_000):
+            producer.send(name, b"one")
+        for delivery in deliveries:
+            try:
+                delivery.result(20)
+            except BatchError as error:
+                assert error.metadata.written + error.metadata.failed == 3_000
+    finally:
+        stop.set()
+        watcher.join()
+    assert not bad

@@ -1,0 +1,263 @@
+"""The throughput lane's window: bounded in records and bytes, and what a full one does."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.support.readers import read_values
+from twolane import ClosedProducerError, ConfigError, QueueFullError, ThroughputProducer
+
+
+@pytest.fixture
+def make(embedded_cluster):
+    made = []
+
+    def make(on_full="block", **settings):
+        settings.setdefault("queue_buffering_max_messages", 100)
+        producer = ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, on_full=on_full, **settings)
+        made.append(producer)
+        return producer
+
+    yield make
+    embedded_cluster.set_rtt(0)
+    for producer in made:
+        producer.close(10)
+        assert producer._delivery.violations == 0
+
+
+@pytest.fixture
+def name(embedded_cluster, topic):
+    return topic(embedded_cluster)
+
+
+def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster, make, name):
+    producer = make("raise")
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    values = [b"%d" % i for i in range(250)]
+    with pytest.raises(BufferError) as caught:
+        producer.send_batch(name, values)
+    assert isinstance(caught.value, QueueFullError)
+    assert caught.value.index == 100
+    assert caught.value.delivery.accepted == 100
+    assert values == [b"%d" % i for i in range(250)]
+    assert producer.stats()["in_queue"] == 100
+    with pytest.raises(QueueFullError):
+        producer.send(name, b"more")
+    embedded_cluster.set_rtt(0)
+    metadata = caught.value.delivery.result(10)
+    assert len(metadata) == metadata.written == 100
+    # The rest, from the index on: nothing lost, nothing twice.
+    assert producer.send_batch(name, values[caught.value.index : 200]).result(10).written == 100
+    assert read_values(embedded_cluster.bootstrap_servers, name) == values[:200]
+
+
+def test_a_full_window_blocks_and_then_everything_arrives_in_order(embedded_cluster, make, name):
+    producer = make()
+    values = [b"%d" % i for i in range(5_000)]
+    seen = []
+    stop = threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            seen.append(producer.stats()["in_queue"])
+            time.sleep(0.0005)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for value in values[:1_000]:
+            producer.send(name, value)
+        assert producer.send_batch(name, values[1_000:]).result(20).written == 4_000
+    finally:
+        stop.set()
+        watcher.join()
+    assert max(seen) <= 100
+    assert read_values(embedded_cluster.bootstrap_servers, name) == values
+
+
+@pytest.mark.parametrize("call", ["send", "send_batch"])
+def test_a_blocked_call_ends_with_its_timeout(embedded_cluster, make, name, call):
+    producer = make()
+    producer.send_batch(name, [b"v"] * 50).result(10)
+    embedded_cluster.set_rtt(5_000)
+    producer.send_batch(name, [b"v"] * 100)
+    started = time.monotonic()
+    with pytest.raises(QueueFullError) as caught:
+        if call == "send":
+            producer.send(name, b"v", timeout=0.3)
+        else:
+            producer.send_batch(name, [b"v"] * 10, timeout=0.3)
+    assert 0.25 < time.monotonic() - started < 0.3 + 1.5
+    assert caught.value.index == 0
+    embedded_cluster.set_rtt(0)
+
+
+def test_a_blocked_call_lets_other_threads_run(embedded_cluster, make, name):
+    producer = make()
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(500)
+    producer.send_batch(name, [b"v"] * 100)
+    blocked = threading.Thread(target=producer.send, args=(name, b"v"))
+    blocked.start()
+    started, turns = time.monotonic(), 0
+    while time.monotonic() - started < 0.2:
+        turns += 1
+    assert blocked.is_alive()
+    assert turns > 10_000
+    blocked.join(10)
+    assert not blocked.is_alive()
+
+
+def test_a_callable_decides(embedded_cluster, make, name):
+    calls = []
+
+    def on_full(producer):
+        calls.append(producer)
+        time.sleep(0.005)
+
+    producer = make(on_full)
+    embedded_cluster.set_rtt(20)
+    delivery = producer.send_batch(name, [b"%d" % i for i in range(1_000)])
+    assert delivery.result(20).written == 1_000
+    assert calls
+    assert set(calls) == {producer}
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"%d" % i for i in range(1_000)]
+
+
+def test_what_a_callable_raises_goes_to_the_caller(embedded_cluster, make, name):
+    class Enough(Exception):
+        pass
+
+    def on_full(producer):
+        raise Enough
+
+    producer = make(on_full)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    with pytest.raises(Enough) as caught:
+        producer.send_batch(name, [b"v"] * 150)
+    assert "100 of 150 records had been accepted" in caught.value.__notes__[0]
+    assert producer.stats()["accepted"] == 100
+
+
+def test_a_callable_may_raise_queue_full_itself_and_cannot_wait_for_itself(embedded_cluster, make, name):
+    told = []
+
+    def on_full(producer):
+        for call in (lambda: producer.send(name, b"x"), producer.close):
+            with pytest.raises((QueueFullError, RuntimeError)) as caught:
+                call()
+            told.append(caught.value)
+        raise QueueFullError("mine")
+
+    producer = make(on_full)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    with pytest.raises(QueueFullError, match="mine") as caught:
+        producer.send_batch(name, [b"v"] * 150)
+    assert caught.value.index == 100
+    assert caught.value.delivery.accepted == 100
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("bad", ["wait", None, 7])
+def test_on_full_is_checked(embedded_cluster, bad):
+    with pytest.raises(ConfigError, match="on_full"):
+        ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, on_full=bad)
+
+
+def test_the_window_counts_bytes(embedded_cluster, make, name):
+    producer = make("raise", queue_buffering_max_messages=1_000_000, queue_buffering_max_kbytes=100)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    with pytest.raises(QueueFullError) as caught:
+        producer.send_batch(name, [b"x" * 990] * 1_000, keys=b"k" * 10)
+    # The record that passes the mark is the last one let in.
+    assert caught.value.index == -(-100 * 1024 // 1_000)
+    assert producer.stats()["in_queue_bytes"] == caught.value.index * 1_000
+    with pytest.raises(QueueFullError):
+        producer.send(name, b"x")
+
+
+def test_a_record_larger_than_the_window_goes_alone(embedded_cluster, make, name):
+    producer = make(queue_buffering_max_kbytes=1)
+    delivery = producer.send_batch(name, [b"x" * 50_000] * 5)
+    producer.send(name, b"y" * 50_000)
+    assert delivery.result(10).written == 5
+    producer.flush(10)
+    assert [len(value) for value in read_values(embedded_cluster.bootstrap_servers, name)] == [50_000] * 6
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1_023, 1_025])
+def test_windows_of_odd_sizes(embedded_cluster, make, name, size):
+    producer = make(queue_buffering_max_messages=size, linger_ms=0)
+    n = 50 if size < 10 else 5_000
+    assert producer.send_batch(name, [b"%d" % i for i in range(n)]).result(30).written == n
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"%d" % i for i in range(n)]
+
+
+def test_a_callback_that_sends_into_a_full_window_is_told_so(embedded_cluster, make, name):
+    producer = make(queue_buffering_max_messages=1)
+    told = []
+
+    def on_delivery(err, metadata):
+        producer.send(name, b"second")
+        try:
+            producer.send(name, b"third")
+        except QueueFullError as error:
+            told.append(error)
+
+    producer.send(name, b"first", on_delivery=on_delivery)
+    producer.flush(10)
+    assert len(told) == 1
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("call", ["send", "send_batch"])
+def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
+    producer = make()
+    producer.send_batch(name, [b"v"] * 10).result(10)
+    embedded_cluster.set_rtt(1_000)
+    first = producer.send_batch(name, [b"v"] * 100)
+    ends = []
+
+    def blocked():
+        try:
+            producer.send(name, b"v") if call == "send" else producer.send_batch(name, [b"v"] * 10)
+        except BaseException as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=blocked)
+    thread.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    producer.close(10)
+    thread.join(5)
+    assert time.monotonic() - started < 3
+    assert [type(error) for error in ends] == [ClosedProducerError]
+    assert first.result(0).written == 100
+    assert producer.stats()["accepted"] == 110
+
+
+def test_partitions_that_are_added_are_found(embedded_cluster, make):
+    """librdkafka's mock cannot add partitions to a topic, so it is a topic counted wrongly that gets them."""
+    embedded_cluster.create_topic("grows", 4)
+    producer = make()
+    producer.send("grows", b"v", partition=0)
+    handle = producer._handle.open_topic("grows")
+    handle.partition_count, handle.counted_at = 2, 1.0
+    producer.send("grows", b"v", partition=3)
+    assert handle.partition_count == 4
+    handle.partition_count, handle.counted_at = 2, 1.0
+    producer.send_batch("grows", [b"v"] * 2, partitions=np.array([0, 3]))
+    assert handle.partition_count == 4
+    handle.partition_count, handle.counted_at = 2, -1e9
+    for i in range(2_100):
+        producer.send("grows", b"v", key=b"%d" % i)
+    assert handle.partition_count == 4
+    producer.flush(10)
