@@ -7,10 +7,10 @@ from twolane.client.handle import Handle, Topic
 from twolane.errors import DeliveryError
 from twolane.records import RecordMetadata
 
-OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
+_OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 
 class RecordSender:
-    _callbacks: dict[int, tuple[OnDelivery, str, int]]
+    _callbacks: dict[int, tuple[_OnDelivery, str, int]]
     @property
     def _calls_inside(self) -> int: ...
     def _open_sender(
@@ -38,5 +38,5 @@ class RecordSender:
         partition: int | None = None,
         timestamp: Any = None,
         timeout: float | None = None,
-        on_delivery: OnDelivery | None = None,
+        on_delivery: _OnDelivery | None = None,
     ) -> None: ...

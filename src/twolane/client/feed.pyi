@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from twolane.batch import EncodedBatch
 
-Header = tuple[bytes, bytes | None]
+_Header = tuple[bytes, bytes | None]
 
 @final
 class Feed:
@@ -16,7 +16,7 @@ class Feed:
         keys: EncodedBatch | None,
         timestamps: int | NDArray[np.int64],
         partitions: int | NDArray[np.int32],
-        headers: tuple[Header, ...] | list[tuple[Header, ...]] | None = None,
+        headers: tuple[_Header, ...] | list[tuple[_Header, ...]] | None = None,
         n: int | None = None,
     ) -> None: ...
     def __len__(self) -> int: ...
