@@ -20,7 +20,14 @@ from twolane.client import library
 
 SOURCE = Path(__file__).with_name("floor.c")
 FLOOR = "C loop over rd_kafka_produceva"
-PIPELINE = (FLOOR, "ThroughputProducer.send_batch", "ThroughputProducer.send")
+PIPELINE = (
+    FLOOR,
+    "ThroughputProducer.send_batch",
+    "ThroughputProducer.send",
+    "confluent produce",
+    "ThroughputProducer.send, callback",
+    "confluent produce, callback",
+)
 WAIT = (FLOOR, "SafeProducer.send")
 # What the throughput lane sets by itself; the floor gets the same.
 SETTINGS = {

@@ -8,9 +8,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport free
 
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Delivery, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
+from twolane.client.delivery cimport Delivery, Report, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.client.handle cimport Handle, Topic, forks
@@ -26,6 +27,7 @@ from twolane.client.partition import assign
 from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
+from twolane.records import RecordMetadata, TimestampType
 
 cdef enum:
     FIXED = 7
@@ -55,6 +57,61 @@ cdef bytes as_bytes(object value, str field):
     except SerializationError as error:
         error.index = None
         raise
+
+
+# RecordMetadata is a NamedTuple: made by tuple.__new__, as its own _make() does, without a Python call.
+cdef object new_tuple = tuple.__new__
+cdef tuple TIMESTAMP_TYPES = tuple(TimestampType(number) for number in range(3))
+
+
+def call_back(Delivery delivery not None, dict callbacks not None, failed not None, raised not None):
+    """Run ``on_delivery`` of every record that was reported since the last call. In the service thread only.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    callbacks : dict of int to tuple
+        ``(on_delivery, topic, timestamp)`` by sequence number. An entry goes after its callback has run.
+    failed : callable
+        Makes the DeliveryError of (topic, report).
+    raised : callable
+        Called while an exception of a callback is being handled, with it.
+    """
+    cdef Report* reports = NULL
+    cdef Report* report
+    cdef int64_t i, n
+    cdef tuple entry
+    cdef object key, timestamp, kind, offset
+    delivery.lock()
+    reports, n = delivery._callback.reports, delivery._callback.n_reports
+    delivery._callback.reports = NULL
+    delivery._callback.n_reports = 0
+    delivery._callback.reports_room = 0
+    delivery.unlock()
+    try:
+        for i in range(n):
+            report = &reports[i]
+            key = report.index
+            entry = callbacks.get(key)
+            if entry is None:
+                continue
+            try:
+                if report.verdict == 0:
+                    kind = TIMESTAMP_TYPES[report.timestamp_type]
+                    timestamp = (report.timestamp if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
+                                 else entry[2])
+                    offset = report.offset if report.offset >= 0 else None
+                    entry[0](None, new_tuple(RecordMetadata, (entry[1], report.partition, offset, timestamp, kind)))
+                else:
+                    entry[0](failed(entry[1], (0, report.error, report.verdict, report.partition, report.offset,
+                                               report.timestamp, report.timestamp_type)), None)
+            except BaseException as error:
+                raised(error)
+            finally:
+                # Only now: flush() promises that the callbacks have run.
+                del callbacks[key]
+    finally:
+        free(reports)
 
 
 @cython.auto_pickle(False)
@@ -112,8 +169,10 @@ cdef class RecordSender:
     cdef int _after_stretch(self, Topic topic) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
         self._sent = 0
-        if monotonic() - topic.counted_at > self._recount:
+        cdef double now = monotonic()
+        if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
+        self._c_delivery.last_drain = now
         with nogil:
             self._c_delivery.serve(0)
         return 0
@@ -193,7 +252,8 @@ cdef class RecordSender:
         cdef bytes header_name, header_value
         cdef int64_t time_ms, size, slot = SLOT_COUNTED, index = 0, payload = 0
         cdef int32_t place
-        cdef int n_vu = 5, code
+        cdef int n_vu = 5, code, overflow = 0
+        cdef long long given
         cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
         cdef rd_kafka_error_t* error
         cdef tuple pairs = ()
@@ -258,7 +318,13 @@ cdef class RecordSender:
         if partition is None:
             place = self._place(known, data, key_data)
         else:
-            place = self._given_place(known, partition, timeout)
+            place = known.partition_count
+            if type(partition) is int:
+                given = PyLong_AsLongLongAndOverflow(partition, &overflow)
+                if overflow == 0 and 0 <= given < place:
+                    place = <int32_t>given
+            if place == known.partition_count:
+                place = self._given_place(known, partition, timeout)
         vu[1].u.i32 = place
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")

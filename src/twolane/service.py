@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from twolane.errors import TwolaneError
 from twolane.failures import Report, delivery_error
-from twolane.records import RecordMetadata, TimestampType
+from twolane.single import call_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,7 @@ class Service:
         """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
         for slot_id in self._delivery.take_finished():
             self._finish(self._batches.pop(slot_id, None))
-        for report in self._delivery.take_callbacks():
-            self._call_back(report)
+        call_back(self._delivery, self._callbacks, delivery_error, self._raised)
         self.collect_failures()
         self._pass_notes_on()
         with self._settled:
@@ -128,30 +127,16 @@ class Service:
             self.failures += failures[:room]
             self.failures_dropped += dropped + max(0, len(failures) - room)
 
-    def _call_back(self, report: Report) -> None:
-        entry = self._callbacks.get(report[0])
-        if entry is None:
-            return
-        on_delivery, topic, sent_timestamp = entry
-        try:
-            if report[2] == 0:
-                kind = TimestampType(report[6])
-                timestamp = report[5] if kind is TimestampType.LOG_APPEND_TIME else sent_timestamp
-                metadata = RecordMetadata(topic, report[3], report[4] if report[4] >= 0 else None, timestamp, kind)
-                self._guard(on_delivery, None, metadata)
-            else:
-                self._guard(on_delivery, delivery_error(topic, (0, *report[1:])), None)
-        finally:
-            # Only now: flush() promises that the callbacks have run.
-            del self._callbacks[report[0]]
-
     def _guard(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call user code; what it raises is logged, and raised by the next flush() or close()."""
         try:
             function(*arguments)
         except BaseException as error:
-            logger.exception("a delivery callback raised")
-            self.keep(error)
+            self._raised(error)
+
+    def _raised(self, error: BaseException) -> None:
+        logger.exception("a delivery callback raised")
+        self.keep(error)
 
     def keep(self, error: BaseException) -> None:
         """Remember an error for the next flush() or close()."""
@@ -176,6 +161,7 @@ class Service:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
+            self._delivery.take_over()
             with self._settled:
                 self._settled.wait(min(left, 0.02))
         self.collect_failures()

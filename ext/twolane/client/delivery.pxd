@@ -81,7 +81,7 @@ cdef class Delivery:
     cdef int64_t python_work    # more than 0: callbacks, finished slots or notes wait for a thread with the GIL
     cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
     cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
-    cdef int64_t _seen          # accepted, when attend() last looked
+    cdef double last_drain      # monotonic(), when a sender last took the reports itself; 0 once it has ended
     cdef int64_t _violations    # of the accounting, counted by debug builds
     cdef readonly object notes  # deque of (kind, level, facility, text): logs, errors, statistics
     cdef bint acks_none         # acks=0: success has no offset and that is all right
@@ -95,7 +95,7 @@ cdef class Delivery:
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef void lock(self) noexcept nogil
     cdef void unlock(self) noexcept nogil
-    cdef list _take(self, Slot* slot, bint with_topic)
+    cdef list _take(self, Slot* slot)
     cdef void _announce(self, Slot* slot) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
     cdef void _check(self) noexcept nogil

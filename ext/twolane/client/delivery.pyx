@@ -10,6 +10,7 @@ is made: making one may run the garbage collector, which may drop an Outcome, wh
 import collections
 
 cimport cython
+from cpython.time cimport monotonic
 from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, WAIT_LOCK,
 )
@@ -39,13 +40,16 @@ cdef extern from "pythread.h" nogil:
 
 cdef enum:
     ASIDE_US = 1000                 # how long attend() stands aside before it looks again
-    BUSY = 256                      # records accepted in that time by a sender that takes its reports itself
     CHUNK = 256                     # message pointers read from an event at once
     COUNTED_REPORTS_KEPT = 10_000   # failures of records nobody waits for: the rest is only counted
     VERDICT_WRITTEN = 0
     VERDICT_NOT_WRITTEN = 1
     VERDICT_UNKNOWN = 2
     CODE_BASE = 256                 # librdkafka's own codes go down to -256
+
+# Seconds after its last look at the reports in which a sender is expected to look again. Long enough for a sender that
+# waits for its turn on a busy machine: two threads at one queue, and memory freed by the wrong one, cost a third more.
+cdef double SENDER_IS_GONE = 0.01
 
 cdef int8_t _refused[1024]
 cdef int8_t _given_up[1024]
@@ -233,6 +237,7 @@ cdef class Delivery:
         slot.sealed = True
         self._announce(slot)
         self.unlock()
+        self.last_drain = 0.0       # this sender has ended, see attend()
         self._wake_sleeper()
 
     cdef void _announce(self, Slot* slot) noexcept nogil:
@@ -458,25 +463,25 @@ cdef class Delivery:
         GIL: released. Stands aside while another thread sends fast or waits for room: that one takes the reports itself,
         a record's memory is best freed by the thread that allocated it, and librdkafka's queue has one lock.
         """
-        cdef int64_t before, rounds = <int64_t>(timeout * 1_000_000) // ASIDE_US
+        cdef int64_t rounds = <int64_t>(timeout * 1_000_000) // ASIDE_US
         cdef int n = 0
         self.handle.ensure_open()
         with nogil:
-            before = self._seen
             while rounds > 0 and load(&self.python_work) == 0:
-                self._seen = load(&self.counters.accepted)
-                if self._seen - before < BUSY and load(&self.waiters) == 0:
+                if load(&self.waiters) == 0 and monotonic() - self.last_drain > SENDER_IS_GONE:
                     # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
                     add(&self.sleeping, 1)
                     n = self._drain(rd.queue_poll(self.handle.queue, 0 if load(&self.python_work) > 0
                                                   else <int>(timeout * 1000)))
                     add(&self.sleeping, -1)
-                    self._seen = load(&self.counters.accepted)
                     break
-                before = self._seen
                 PyThread_acquire_lock_timed(self._never, ASIDE_US, 0)
                 rounds -= 1
         return n
+
+    def take_over(self):
+        """Let `attend()` take the reports at once: the senders have stopped, as far as the caller knows."""
+        self.last_drain = 0.0
 
     @property
     def has_work(self):
@@ -499,17 +504,13 @@ cdef class Delivery:
         finally:
             free(finished)
 
-    def take_callbacks(self):
-        """Return and forget the reports of records sent with a callback, as ``outcome.take_reports()`` does."""
-        return self._take(&self._callback, False)
-
     def take_failures(self):
         """Return and forget the failures of records nobody waits for: [(topic, report)], and how many were not kept."""
         dropped = self._counted.reports_dropped
         self._counted.reports_dropped = 0
-        return self._take(&self._counted, True), dropped
+        return self._take(&self._counted), dropped
 
-    cdef list _take(self, Slot* slot, bint with_topic):
+    cdef list _take(self, Slot* slot):
         cdef Report* reports
         cdef Report* report
         cdef int64_t i, n
@@ -523,14 +524,14 @@ cdef class Delivery:
         taken = []
         names = {}
         try:
-            if n and with_topic:
+            if n:
                 for topic in list(self.handle._topics.values()):
                     names[<uintptr_t>topic.rkt] = topic.name
             for i in range(n):
                 report = &reports[i]
-                entry = (report.index, report.error, report.verdict, report.partition, report.offset,
-                         report.timestamp, report.timestamp_type)
-                taken.append((names.get(<uintptr_t>report.topic, ""), entry) if with_topic else entry)
+                taken.append((names.get(<uintptr_t>report.topic, ""),
+                              (report.index, report.error, report.verdict, report.partition, report.offset,
+                               report.timestamp, report.timestamp_type)))
         finally:
             free(reports)
         return taken

@@ -8,6 +8,7 @@ import time
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.time cimport monotonic
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -215,6 +216,7 @@ cdef class Window:
                 at += part.n
                 if part.error:
                     break
+                delivery.last_drain = monotonic()
                 delivery.serve(0)
         return at, part.error
 
