@@ -95,8 +95,8 @@ class KafkaCluster(RunningKafka):
         find_program("java")
         self.version = version
         self._jars = kafka_jars(version)
-        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
         reserved = Ports(4 * brokers)
+        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
         ports = iter(reserved.numbers)
         self._addresses = [
             Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
