@@ -91,6 +91,7 @@ def test_refusals_are_errors(kafka_cluster, topic):
         kafka_cluster.delete_topic(name)
 
 
+@pytest.mark.slow
 def test_leader_moves_when_its_broker_is_killed(kafka_cluster, topic):
     name = topic(kafka_cluster)
     leader = kafka_cluster.leader(name)

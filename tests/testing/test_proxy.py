@@ -195,9 +195,7 @@ def test_ghost_is_delivered_later(fault_proxy, kafka_cluster, through):
     assert reports[0] in ("_TIMED_OUT", "_MSG_TIMED_OUT", "_TRANSPORT")
     assert log == [b"b"]
     (name,) = fault_proxy.seen[0].request.topics
-    while not fault_proxy.ghosts:
-        time.sleep(0.05)
-    assert fault_proxy.ghosts[0].errors == [0]
+    assert fault_proxy.wait_for_ghosts()[0].errors == [0]
     assert read_values(kafka_cluster.bootstrap_servers, name.decode()) == [b"b", b"a"]
 
 

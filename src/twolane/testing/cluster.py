@@ -95,8 +95,8 @@ class KafkaCluster(RunningKafka):
         find_program("java")
         self.version = version
         self._jars = kafka_jars(version)
-        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
         reserved = Ports(4 * brokers)
+        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
         ports = iter(reserved.numbers)
         self._addresses = [
             Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
@@ -250,7 +250,16 @@ class KafkaCluster(RunningKafka):
         return readers.dump_log(self._jars, self._broker(node).data / f"{topic}-{partition}")
 
     def console_consume(self, topic: str, count: int, timeout: float = 30.0) -> list[readers.ConsumedRecord]:
-        """Read `count` records from the beginning with Kafka's own console consumer. Takes about 3 s."""
+        """Read a topic from the beginning with Kafka's own console consumer. Takes about 3 s.
+
+        Parameters
+        ----------
+        topic : str
+        count : int
+            Records to wait for.
+        timeout : float, default 30
+            Seconds; fewer records than `count` are then returned.
+        """
         return readers.console_consume(self._jars, self.bootstrap_servers, topic, count, timeout)
 
     def close(self) -> None:
