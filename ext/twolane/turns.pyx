@@ -1,15 +1,24 @@
-"""Callers one by one, in the order they came, and neighbours who want the same thing in one go (group commit)."""
+"""Callers one by one, in the order they came, and neighbours who want the same thing in one go (group commit).
 
-from __future__ import annotations
+Compiled for one reason: a signal handler runs between any two steps of Python code, and a Ctrl-C there would lose a
+turn for good. In compiled code it can only come out of ``wait()``, where it is expected. The GIL keeps other threads out of a critical
+section; without one (free-threaded Python) the critical sections do.
+"""
+cimport cython
 
 import threading
 import time
 from collections import deque
-from typing import Any
 
 
-class Turn:
+@cython.final
+cdef class Turn:
     """One caller's place in the queue.
+
+    Parameters
+    ----------
+    deadline : float
+    job : object, optional
 
     Attributes
     ----------
@@ -17,48 +26,63 @@ class Turn:
         What a neighbour may do for this caller; None where it can only be done in its own turn.
     deadline : float
         ``time.monotonic()``.
+    mine : bool
+        The turn is the caller's, who must ``leave()``.
+    done : bool
+        A neighbour did the job.
+    sent : bool
+        The job's record was handed to librdkafka: its fate is open until `outcome` is set.
     outcome : object
         Set by whoever did the job: a result or an exception.
     """
 
-    __slots__ = ("_signal", "deadline", "done", "job", "mine", "outcome")
+    cdef readonly double deadline
+    cdef readonly object job
+    cdef public bint mine, done, sent
+    cdef public object outcome
+    cdef object _signal
 
-    def __init__(self, deadline: float, job: Any = None) -> None:
+    def __init__(self, double deadline, job=None):
         self.deadline = deadline
         self.job = job
-        self.mine = False
-        self.done = False
-        self.outcome: Any = None
         self._signal = threading.Lock()
         self._signal.acquire()
 
-    def wake(self) -> None:
+    def wake(self):
         """Let the waiting caller look at `mine` and `done`."""
         self._signal.release()
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, double timeout):
         """Wait to be woken; Ctrl-C interrupts. False if the time ran out."""
         return self._signal.acquire(timeout=max(0.0, timeout))
 
 
-class Turns:
-    """A fair lock whose holder may do the jobs of those who wait right behind it."""
+@cython.final
+cdef class Turns:
+    """A fair lock whose holder may do the jobs of those who wait right behind it.
 
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._waiting: deque[Turn] = deque()
+    Notes
+    -----
+    ``take()`` stands inside a ``try`` whose ``finally`` calls ``leave()``: whatever comes between, the turn goes on.
+    """
+
+    cdef object _waiting
+    cdef bint _busy
+
+    def __init__(self):
+        self._waiting = deque()
         self._busy = False
 
-    def take(self, turn: Turn) -> bool:
+    def take(self, Turn turn not None):
         """Wait for the turn, or for somebody to do the job meanwhile.
 
         Returns
         -------
         bool
-            True: either ``turn.done`` (the job was done), or the turn is the caller's, who must ``give()`` it on.
+            True: either ``turn.done`` (the job was done), or the turn is the caller's.
             False: the deadline passed, nothing was done, and the caller is out of the queue.
         """
-        with self._mutex:
+        with cython.critical_section(self):
             if not self._busy and not self._waiting:
                 self._busy = True
                 turn.mine = True
@@ -66,7 +90,7 @@ class Turns:
             self._waiting.append(turn)
         try:
             while not turn.wait(turn.deadline - time.monotonic()):
-                with self._mutex:
+                with cython.critical_section(self):
                     if turn in self._waiting:
                         self._waiting.remove(turn)
                         return False
@@ -75,16 +99,13 @@ class Turns:
                     pass
                 break
         except BaseException:
-            with self._mutex:
+            with cython.critical_section(self):
                 if turn in self._waiting:
                     self._waiting.remove(turn)
-                    raise
-            if turn.mine:
-                self.give()
             raise
         return True
 
-    def neighbours(self, turn: Turn, most: int, within: float) -> list[Turn]:
+    def neighbours(self, Turn turn not None, Py_ssize_t most, double within):
         """Take the callers right behind the holder whose jobs can go with its own.
 
         Parameters
@@ -97,8 +118,8 @@ class Turns:
             Seconds that their deadlines may lie apart, so that nobody is kept much longer, or cut off earlier, than
             asked for.
         """
-        taken: list[Turn] = []
-        with self._mutex:
+        taken = []
+        with cython.critical_section(self):
             while self._waiting and len(taken) < most:
                 other = self._waiting[0]
                 if other.job is None or abs(other.deadline - turn.deadline) > within:
@@ -106,20 +127,24 @@ class Turns:
                 taken.append(self._waiting.popleft())
         return taken
 
-    def give(self) -> None:
-        """Hand the turn to the caller who has waited longest."""
-        with self._mutex:
+    def leave(self, Turn turn not None):
+        """Hand the turn to the caller who has waited longest, if `turn` is the holder's. Does nothing otherwise."""
+        cdef Turn following = None
+        with cython.critical_section(self):
+            if not turn.mine:
+                return
+            turn.mine = False
             if self._waiting:
                 following = self._waiting.popleft()
                 following.mine = True
             else:
                 self._busy = False
-                return
-        following.wake()
+        if following is not None:
+            following.wake()
 
-    def dismiss(self) -> list[Turn]:
+    def dismiss(self):
         """Empty the queue, for close(): the caller settles those who waited."""
-        with self._mutex:
+        with cython.critical_section(self):
             taken = list(self._waiting)
             self._waiting.clear()
         return taken
