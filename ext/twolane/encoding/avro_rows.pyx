@@ -378,6 +378,7 @@ cdef class RecordWriter(Writer):
     cdef tuple _writers
     cdef list _defaults         # encoded bytes, or None where a value is needed
     cdef str _class_name
+    cdef object _object_type    # the last class found to be read by attributes: asking ABCs costs more than a field
 
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i = 0
@@ -397,25 +398,21 @@ cdef class RecordWriter(Writer):
                     raise Mismatch(f"{self.label}, a tuple of {len(self._writers)} fields", value)
                 for i in range(len(self._writers)):
                     (<Writer>self._writers[i]).put((<tuple>value)[i], out)
-            else:
+            elif type(value) is not self._object_type and isinstance(value, Mapping):
                 i = -1
-                if value is None or isinstance(value, (str, bytes, int, float, list, set)):
-                    raise Mismatch(f"record {self.label}", value)
-                if isinstance(value, Mapping):
-                    value = dict(value)
-                    for i in range(len(self._writers)):
-                        found = PyDict_GetItemWithError(value, self._names[i])
-                        if found != NULL:
-                            (<Writer>self._writers[i]).put(<object>found, out)
-                        else:
-                            self.put_default(i, out)
-                else:
-                    for i in range(len(self._writers)):
-                        item = getattr(value, self._names[i], MISSING)
-                        if item is not MISSING:
-                            (<Writer>self._writers[i]).put(item, out)
-                        else:
-                            self.put_default(i, out)
+                self.put(dict(value), out)
+            else:
+                if type(value) is not self._object_type:
+                    i = -1
+                    if value is None or isinstance(value, (str, bytes, int, float, list, set)):
+                        raise Mismatch(f"record {self.label}", value)
+                    self._object_type = type(value)
+                for i in range(len(self._writers)):
+                    item = getattr(value, self._names[i], MISSING)
+                    if item is not MISSING:
+                        (<Writer>self._writers[i]).put(item, out)
+                    else:
+                        self.put_default(i, out)
         except Mismatch as error:
             if i >= 0:
                 error.path.append(self._names[i])
