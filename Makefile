@@ -52,7 +52,8 @@ debug:  ## -O0 with C assertions and accounting checks, then the embedded tests
 
 trace: $(VENV)/.group-trace  ## line tracing, then the embedded tests with coverage of ext/ and src/
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=trace
-	$(BIN)/coverage run -m pytest -m "not cluster" $(ARGS)
+	# A Ctrl-C that lands in the tracer would end the tracing.
+	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" $(ARGS)
 	$(BIN)/coverage report
 
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tests

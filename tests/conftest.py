@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.description import describe_build
 from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
@@ -22,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    return plugin.describe_build()
+    return describe_build()
 
 
 @pytest.fixture

@@ -57,7 +57,10 @@ def schema(flights: pd.DataFrame) -> dict[str, Any]:
 
 
 def columns(flights: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the flights as numpy arrays, one for each field; masked where the table has no value."""
+    """Return the flights as numpy arrays, one for each field; masked where the table has no value.
+
+    Carriers, airports and tail numbers are codes of a few ASCII letters: columns of fixed width.
+    """
     table: dict[str, np.ndarray[Any, Any]] = {}
     for name, series in flights.items():
         missing = series.isna().to_numpy()
@@ -67,8 +70,10 @@ def columns(flights: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
             table[name] = np.ma.masked_array(series.fillna(0).to_numpy().astype(np.int32), missing)
         elif name in NULLABLE_DOUBLES:
             table[name] = np.ma.masked_array(series.to_numpy(), missing)
-        elif name in STRINGS or name in NULLABLE_STRINGS:
-            table[name] = series.where(~missing, None).to_numpy()
+        elif name in STRINGS:
+            table[name] = series.to_numpy().astype("S")
+        elif name in NULLABLE_STRINGS:
+            table[name] = np.ma.masked_array(series.fillna("").to_numpy().astype("S"), missing)
         else:
             table[name] = series.to_numpy().astype(np.int32)
     return table

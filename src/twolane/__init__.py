@@ -21,7 +21,7 @@ from twolane.errors import (
 )
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe import SafeProducer
-from twolane.serializers import Bytes
+from twolane.serializers import Avro, Bytes
 from twolane.throughput import ThroughputProducer
 
 try:
@@ -30,6 +30,7 @@ except PackageNotFoundError:  # run from a source tree that was built in place
     __version__ = "0+unknown"
 
 __all__ = [
+    "Avro",
     "BatchDelivery",
     "BatchError",
     "BatchMetadata",

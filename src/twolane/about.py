@@ -6,7 +6,6 @@ import platform
 import sys
 from importlib.metadata import version
 
-import confluent_kafka
 import numpy as np
 
 from twolane.client import library
@@ -21,7 +20,7 @@ def about() -> dict[str, str]:
     return {
         "twolane": version("twolane"),
         "librdkafka": f"{library.VERSION_TEXT} ({library.PATH})",
-        "confluent-kafka": confluent_kafka.__version__,
+        "confluent-kafka": version("confluent-kafka"),
         "numpy": np.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}, {gil} GIL",
         "system": platform.platform(),

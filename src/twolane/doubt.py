@@ -61,7 +61,8 @@ class Doubts:
         return refusal(
             topic,
             KafkaError._STATE,
-            f"the fate of an earlier record is unknown ({cause.error.name()}): call resume({topic!r}, {partition}) first",
+            f"the fate of an earlier record is unknown ({cause.error.name()}): "
+            f"call resume({topic!r}, {partition}) first",
             partition=partition,
         )
 

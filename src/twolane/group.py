@@ -142,6 +142,14 @@ class GroupSender:
                 member.outcome = error
         return allowed
 
+    def _written(self, job: Single, outcome: Outcome, index: int) -> RecordMetadata:
+        """Return the metadata of an acknowledged record."""
+        name, offset = job.topic.name, outcome.offset_of(index)
+        self._watch.acknowledged(name, job.partition, offset, offset)
+        append_time = outcome.append_time_of(index)
+        stamp = job.timestamp if append_time is None else append_time
+        return RecordMetadata(name, job.partition, offset, stamp, _TYPES[outcome.timestamp_type])
+
     def _attempt(self, batch: list[Turn], deadline: float) -> tuple[list[Turn], list[Turn]]:
         """Send once. Returns the members that were never sent, and those refused for what their records are."""
         jobs: list[Single] = [member.job for member in batch]
@@ -158,19 +166,18 @@ class GroupSender:
             reports, not_sent, refused = ends
         if reports:
             self._after(topic.name, reports)
+        elif len(batch) == 1 and interruption is None and not not_sent:
+            # The ordinary send(): nobody waited behind it and it is written.
+            batch[0].outcome = self._written(jobs[0], outcome, 0)
+            return [], []
         failed: dict[int, Report] = {report[0]: report for report in reports}
         unsent = set(not_sent)
         fatal = self._fatal_reason() if failed or refused else None
-        kind = TimestampType(outcome.timestamp_type)
-        append_times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
         for index, (member, job) in enumerate(zip(batch, jobs, strict=True)):
             if index in failed:
                 member.outcome = delivery_error(topic.name, (0, *failed[index][1:]), fatal=fatal)
             elif index not in unsent:
-                stamp = job.timestamp if append_times is None else int(append_times[index])
-                offset = int(outcome.offsets[index])
-                self._watch.acknowledged(topic.name, job.partition, offset, offset)
-                member.outcome = RecordMetadata(topic.name, job.partition, offset, stamp, kind)
+                member.outcome = self._written(job, outcome, index)
         if interruption is not None:
             mine = batch[0].outcome
             interruption.add_note(
@@ -187,6 +194,9 @@ class GroupSender:
             batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == NOT_WRITTEN
         ]
         return [batch[index] for index in not_sent], at_fault
+
+
+_TYPES = {kind.value: kind for kind in TimestampType}
 
 
 def _by_topic(group: list[Turn]) -> list[list[Turn]]:

@@ -339,7 +339,7 @@ class SafeProducer(Producer):
     def _batch_error(
         self, topic: str, reports: list[Report], failures: Failures, metadata: BatchMetadata
     ) -> BatchError:
-        """Return the error of a batch: its cause is the first record that was tried, its index the first not written."""
+        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
         cause = delivery_error(topic, reports[0]) if reports else failures[0]
         fatal = self._fatal_reason()
         return BatchError(
@@ -466,6 +466,15 @@ class SafeProducer(Producer):
             Of the next records to read, as ``consumer.position()`` gives them.
         group_metadata : object
             ``consumer.consumer_group_metadata()`` of a confluent-kafka consumer.
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        TransactionError
+            ``.retriable`` ones were retried until the timeout; ``.must_abort`` says that the transaction is lost.
+        FatalProducerError
+            Another producer has taken the ``transactional.id`` over.
         """
         with self._alone("send_offsets_to_transaction", timeout) as deadline:
             self._transactions.send_offsets(offsets, group_metadata, deadline)
@@ -502,7 +511,7 @@ class SafeProducer(Producer):
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
-        """End the producer: callers in line are turned away, the call in progress may end, then the client is destroyed.
+        """End the producer: those in line are turned away, the call in progress may end, the client is destroyed.
 
         Idempotent, from any thread. When `timeout` (seconds, ``message.timeout.ms`` by default) runs out, the records
         in flight are purged; their callers get their verdicts.

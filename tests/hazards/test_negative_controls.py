@@ -10,8 +10,6 @@ number of rounds is at least five times what was ever needed.
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from confluent_kafka import Producer
 
@@ -95,7 +93,7 @@ def test_f2_ghost_write_comes_after_later_records(fault_proxy, kafka_cluster, to
     plain.send(b"warm")
     fault_proxy.then(hold(2.5))
     assert [plain.send(value) for value in of(b"ABC")] == [1, 2, 3]
-    wait_for_ghost(fault_proxy)
+    fault_proxy.wait_for_ghosts()
     assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *of(b"ABCA")]
 
 
@@ -107,7 +105,7 @@ def test_f2_record_reported_as_failed_is_written_later(fault_proxy, kafka_cluste
     fault_proxy.then(hold(3))
     assert isinstance(plain.send(b"A"), str)
     assert [plain.send(value) for value in of(b"BC")] == [1, 2]
-    wait_for_ghost(fault_proxy)
+    fault_proxy.wait_for_ghosts()
     assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *of(b"BCA")]
 
 
@@ -119,15 +117,8 @@ def test_f2_is_cured_by_idempotence(fault_proxy, kafka_cluster, topic):
     plain.send(b"warm")
     fault_proxy.then(hold(2.5))
     assert [plain.send(value) for value in of(b"ABC")] == [1, 2, 3]
-    wait_for_ghost(fault_proxy)
+    fault_proxy.wait_for_ghosts()
     assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *of(b"ABC")]
-
-
-def wait_for_ghost(proxy):
-    deadline = time.monotonic() + 15
-    while not proxy.ghosts:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_f3_failed_record_is_in_the_log_many_times(fault_proxy, kafka_cluster, topic):

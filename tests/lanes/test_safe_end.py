@@ -103,6 +103,30 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
     embedded_cluster.set_rtt(0)
 
 
+def test_a_sigterm_handler_that_raises_ends_the_call_with_a_verdict(embedded_cluster, producer, topic):
+    """Without a handler SIGTERM ends the process on the spot, as it does any: nothing of Python runs any more."""
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(60_000)
+
+    def terminate(number, frame):
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(SystemExit) as caught:
+            producer.send_batch(name, [b"x"] * 5)
+        assert time.monotonic() - started < 1.4
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    verdicts = [verdict for _, verdict in caught.value.twolane_metadata.failures.verdicts()]
+    assert verdicts == [Verdict.UNKNOWN] * 5
+    embedded_cluster.set_rtt(0)
+
+
 def test_ctrl_c_while_waiting_in_line_sends_nothing(embedded_cluster, topic):
     name = topic(embedded_cluster)
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:

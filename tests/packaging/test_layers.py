@@ -35,7 +35,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     *((f"src/{word.replace('.', '/')}.py", ("confluent_kafka", "numpy", *WORDS)) for word in WORDS),
     ("src/twolane/config.py", WORDS),
     # Test clusters know Kafka, not the lanes.
-    ("src/twolane/testing/plugin.py", ("pytest", "twolane.testing")),
+    ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     ("src/twolane/testing/*", ("confluent_kafka", "numpy", "twolane.errors", "twolane.testing")),
     # The roof.
     ("src/twolane/*", ("numpy", "confluent_kafka", "twolane")),

@@ -148,6 +148,15 @@ class FaultProxy:
         self.seen.clear()
         self.ghosts.clear()
 
+    def wait_for_ghosts(self, count: int = 1, timeout: float = 15.0) -> list[Ghost]:
+        """Wait until so many held requests were delivered, and return them."""
+        deadline = time.monotonic() + timeout
+        while len(self.ghosts) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.ghosts)} of {count} held requests were delivered within {timeout} s")
+            time.sleep(0.02)
+        return self.ghosts
+
     def __enter__(self) -> FaultProxy:
         self._thread.start()
         if not self._ready.wait(START_SECONDS) or self.failures:

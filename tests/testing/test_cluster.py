@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from tests.support.processes import alive, assert_gone
 from tests.support.readers import read_all
-from twolane.testing import ClusterError, ClusterUnavailableError, ExternalCluster, KafkaCluster
+from twolane.testing import ClusterError, ClusterUnavailableError, ExternalCluster, KafkaCluster, broker
 from twolane.testing.wire import ask_metadata
 
 SRC = Path(__file__).parents[2] / "src"
@@ -49,8 +49,8 @@ def test_three_readers_agree(kafka_cluster, topic):
     ]
     texts = [(i, "CreateTime", TIME + i, f"k{i}", value) for i, value in enumerate(["a b", "c", None])]
     # Every replica holds them: acks=all has waited for all that are in sync.
-    for broker in kafka_cluster.broker_ids:
-        dumped = kafka_cluster.dump_log(name, broker=broker)
+    for node in kafka_cluster.broker_ids:
+        dumped = kafka_cluster.dump_log(name, broker=node)
         assert [(r.offset, r.timestamp_type, r.timestamp, r.key, r.value) for r in dumped] == texts
         assert {tuple(r.header_keys) for r in dumped} == {("h",)}
     consumed = kafka_cluster.console_consume(name, 3)
@@ -91,6 +91,7 @@ def test_refusals_are_errors(kafka_cluster, topic):
         kafka_cluster.delete_topic(name)
 
 
+@pytest.mark.slow
 def test_leader_moves_when_its_broker_is_killed(kafka_cluster, topic):
     name = topic(kafka_cluster)
     leader = kafka_cluster.leader(name)
@@ -142,6 +143,19 @@ def test_proxied_listeners_send_clients_to_the_proxies(kafka_cluster):
 def test_unknown_brokers_are_refused(kafka_cluster):
     with pytest.raises(ClusterError, match="no broker 9"):
         kafka_cluster.kill_broker(9)
+
+
+def test_ports_are_kept_from_other_clusters(monkeypatch):
+    monkeypatch.setattr(broker, "PORTS", range(21_000, 21_008))
+    first = broker.Ports(3)
+    second = broker.Ports(2)
+    assert not set(first.numbers) & set(second.numbers)
+    with pytest.raises(ClusterError, match="fewer than 6 free ports"):
+        broker.Ports(6)
+    first.release()
+    third = broker.Ports(3)
+    second.release()
+    third.release()
 
 
 PARENT = """

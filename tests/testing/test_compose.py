@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from twolane.testing import ExternalCluster
-from twolane.testing.broker import free_ports, random_id
+from twolane.testing.broker import Ports, random_id
 from twolane.testing.java import KAFKA_VERSION, java_command, kafka_jars
 from twolane.testing.wire import ask_metadata
 
@@ -117,7 +117,8 @@ def test_kafka_accepts_the_settings(services, tmp_path, kafka_cluster):
     if isinstance(kafka_cluster, ExternalCluster):
         pytest.skip("needs Java processes of its own")
     wanted = sorted({*map(str, PORTS.values()), "19092", "29092"})
-    ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
+    reserved = Ports(len(wanted))
+    ports = dict(zip(wanted, reserved.numbers, strict=True))
     brokers = []
     try:
         for name, service in services.items():
@@ -146,3 +147,4 @@ def test_kafka_accepts_the_settings(services, tmp_path, kafka_cluster):
         for broker in brokers:
             broker.kill()
             broker.wait()
+        reserved.release()

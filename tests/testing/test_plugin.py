@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.description import describe_build
 from twolane.testing import ClusterError, ClusterUnavailableError, java
-from twolane.testing.plugin import describe_build
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 
@@ -22,7 +23,6 @@ from tests.support.proxy import (
     refuse,
 )
 from tests.support.readers import read_values
-from twolane.testing.broker import free_ports
 
 VERSIONS = range(3, wire.NEWEST + 1)
 
@@ -103,13 +103,10 @@ def test_same_seed_same_faults():
 
 
 def test_port_in_use_is_an_error():
-    (port,) = free_ports(1)
-    with (
-        FaultProxy({1: (port, port)}),
-        pytest.raises(RuntimeError, match="did not start"),
-        FaultProxy({1: (port, port)}),
-    ):
-        pass
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(RuntimeError, match="did not start"), FaultProxy({1: (port, port)}):
+            pass
 
 
 @pytest.fixture
@@ -198,9 +195,7 @@ def test_ghost_is_delivered_later(fault_proxy, kafka_cluster, through):
     assert reports[0] in ("_TIMED_OUT", "_MSG_TIMED_OUT", "_TRANSPORT")
     assert log == [b"b"]
     (name,) = fault_proxy.seen[0].request.topics
-    while not fault_proxy.ghosts:
-        time.sleep(0.05)
-    assert fault_proxy.ghosts[0].errors == [0]
+    assert fault_proxy.wait_for_ghosts()[0].errors == [0]
     assert read_values(kafka_cluster.bootstrap_servers, name.decode()) == [b"b", b"a"]
 
 

@@ -1,4 +1,6 @@
 """Outcome: the Python owner of one call's slot and of the arrays its reports are written into."""
+from libc.stdint cimport int64_t
+
 from twolane.client.delivery cimport Delivery, Report, Rows, Slot
 
 
@@ -7,7 +9,8 @@ cdef class Outcome:
     cdef Slot slot
     cdef Rows rows
     cdef bint _attached
-    cdef readonly object offsets            # int64, shape (n,): -1 until the record is acknowledged
+    cdef object _offsets                    # int64, shape (n,): -1 until the record is acknowledged
+    cdef int64_t _one                       # the same of a lone record, which needs no array
 
     cdef int attach(self) except -1
 

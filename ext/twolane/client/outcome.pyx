@@ -48,11 +48,14 @@ cdef class Outcome:
         if self._delivery is not None:
             raise RuntimeError("an Outcome is opened once")
         self._delivery = delivery
-        self.offsets = np.full(n, -1, dtype=np.int64)
         self.rows.n = n
-        if n:
-            view = self.offsets
-            self.rows.offsets = &view[0]
+        if n == 1:
+            self._one = -1
+            self.rows.offsets = &self._one
+        else:
+            self._offsets = np.full(n, -1, dtype=np.int64)
+            view = self._offsets
+            self.rows.offsets = &view[0] if n else NULL
         self.slot.rows = &self.rows
 
     def __dealloc__(self):
@@ -88,6 +91,19 @@ cdef class Outcome:
         return self.slot.id
 
     @property
+    def offsets(self):
+        """ndarray of int64, shape (n,): offset of each record, -1 until it is acknowledged."""
+        if self._offsets is None:
+            return np.array([self._one], dtype=np.int64)
+        return self._offsets
+
+    def offset_of(self, Py_ssize_t i):
+        """Return the offset of one record as an int, -1 while it is not acknowledged."""
+        if not 0 <= i < self.rows.n:
+            raise IndexError(f"record {i} of {self.rows.n}")
+        return self.rows.offsets[i]
+
+    @property
     def expected(self):
         """int: records enqueued."""
         return self.slot.expected
@@ -116,6 +132,12 @@ cdef class Outcome:
     def timestamp_type(self):
         """int: librdkafka's number of the type that the brokers reported last."""
         return self.rows.timestamp_type
+
+    def append_time_of(self, Py_ssize_t i):
+        """Return the broker's LogAppendTime of one record, or None where it told none."""
+        if self.rows.append_times == NULL or not 0 <= i < self.rows.n:
+            return None
+        return self.rows.append_times[i]
 
     def append_times(self):
         """Return the brokers' LogAppendTimes as a new int64 array, or None where there are none."""

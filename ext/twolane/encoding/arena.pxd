@@ -56,6 +56,28 @@ cdef inline uint8_t* put_zigzag(uint8_t* at, int64_t value) noexcept nogil:
     return put_varint(at, (<uint64_t>value << 1) ^ <uint64_t>(value >> 63))
 
 
+cdef inline uint8_t* put_bytes(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    """Copy; short strings by two moves that overlap, which a call of memcpy would cost more than. GIL: not needed."""
+    cdef uint64_t head = 0, tail = 0
+    if size > 16:
+        memcpy(at, data, size)
+    elif size >= 8:
+        memcpy(&head, data, 8)
+        memcpy(&tail, data + size - 8, 8)
+        memcpy(at, &head, 8)
+        memcpy(at + size - 8, &tail, 8)
+    elif size >= 4:
+        memcpy(&head, data, 4)
+        memcpy(&tail, data + size - 4, 4)
+        memcpy(at, &head, 4)
+        memcpy(at + size - 4, &tail, 4)
+    elif size:
+        at[0] = data[0]
+        at[size >> 1] = data[size >> 1]
+        at[size - 1] = data[size - 1]
+    return at + size
+
+
 cdef inline int append(Buffer* out, const void* data, size_t size) except -1:
     """Append bytes, growing the buffer."""
     make_room(out, size)

@@ -28,4 +28,6 @@ cdef class Table:
 
 cpdef Table as_table(object values)
 cpdef Column as_column(object values, str name=*)
+cdef Column column_of_times(object values, str name)
 cdef str kind_name(const Vector* vector)
+cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1

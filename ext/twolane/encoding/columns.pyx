@@ -290,7 +290,7 @@ cdef object coarser(object array, str name):
     return array
 
 
-cdef Column column_of_array(str name, object array):
+cdef Column column_of_array(str name, object array, bint nat_is_null=True):
     """A column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
     cdef Column column
     cdef VectorBlock block
@@ -312,9 +312,10 @@ cdef Column column_of_array(str name, object array):
     if dtype.kind in "mM":
         array = coarser(array, name)
         dtype = array.dtype
-        missing = np.isnat(array)
-        if missing.any():
-            mask = missing if mask is None else mask | missing
+        if nat_is_null:
+            missing = np.isnat(array)
+            if missing.any():
+                mask = missing if mask is None else mask | missing
     keep = column._lenders
     column.make_parts(1)
     vector = column.parts
@@ -337,6 +338,13 @@ cdef Column column_of_array(str name, object array):
     keep += (array, block)
     column.starts[1] = column.length
     return column
+
+
+cdef Column column_of_times(object values, str name):
+    """As as_column(), but NaT stays the lowest int64: for who looks at every value anyway."""
+    if isinstance(values, ndarray) and values.ndim and not isinstance(values, np.ma.MaskedArray):
+        return column_of_array(name, values, False)
+    return as_column(values, name)
 
 
 cdef Column column_of_arrow(str name, ArrowData data):

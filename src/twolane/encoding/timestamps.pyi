@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 Unit = Literal["s", "ms", "us", "ns", "m", "h", "D", "W"]
 Naive = Literal["utc", "local"]
 
-def pack_timestamp(
-    value: Any, unit: Unit | None = None, *, naive: Naive | None = None, guard: bool = True
-) -> int: ...
+def pack_timestamp(value: Any, unit: Unit | None = None, *, naive: Naive | None = None, guard: bool = True) -> int: ...
 def pack_timestamps(
     values: Any,
     unit: Unit | None = None,

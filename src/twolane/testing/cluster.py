@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twolane.testing import readers
-from twolane.testing.broker import HOST, Address, BrokerProcess, free_ports, random_id
+from twolane.testing.broker import HOST, Address, BrokerProcess, Ports, random_id
 from twolane.testing.errors import ClusterError
-from twolane.testing.java import KAFKA_VERSION, kafka_jars
+from twolane.testing.java import KAFKA_VERSION, find_program, kafka_jars
 from twolane.testing.running import RunningKafka
 from twolane.testing.wire import ClusterView, ask_metadata
 
@@ -32,7 +32,9 @@ FAST_START = ("-XX:TieredStopAtLevel=1", "-Xshare:auto")
 HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 
 
-def _end_all(brokers: list[BrokerProcess], watchdog: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+def _end_all(
+    brokers: list[BrokerProcess], watchdog: subprocess.Popen[bytes], folder: Path, ports: Ports, owner: int
+) -> None:
     """Kill every broker by its id, end the watchdog, remove the files."""
     if os.getpid() != owner:  # A forked child runs exit handlers too; the brokers are not its own.
         return
@@ -44,6 +46,7 @@ def _end_all(brokers: list[BrokerProcess], watchdog: subprocess.Popen[bytes], fo
             watchdog.stdin.close()
     watchdog.wait()
     shutil.rmtree(folder, ignore_errors=True)
+    ports.release()
 
 
 class KafkaCluster(RunningKafka):
@@ -88,10 +91,13 @@ class KafkaCluster(RunningKafka):
     ) -> None:
         if brokers < 1:
             raise ValueError(f"a cluster has at least one broker, got {brokers}")
+        # Before anything is made that would have to be unmade.
+        find_program("java")
         self.version = version
         self._jars = kafka_jars(version)
+        reserved = Ports(4 * brokers)
         self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
-        ports = iter(free_ports(4 * brokers))
+        ports = iter(reserved.numbers)
         self._addresses = [
             Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
         ]
@@ -110,7 +116,7 @@ class KafkaCluster(RunningKafka):
             start_new_session=True,
         )
         self._finish = weakref.finalize(
-            self, _end_all, list(self._brokers.values()), self._watchdog, self._folder, os.getpid()
+            self, _end_all, list(self._brokers.values()), self._watchdog, self._folder, reserved, os.getpid()
         )
         self._is_disturbed = False
         try:
@@ -244,7 +250,16 @@ class KafkaCluster(RunningKafka):
         return readers.dump_log(self._jars, self._broker(node).data / f"{topic}-{partition}")
 
     def console_consume(self, topic: str, count: int, timeout: float = 30.0) -> list[readers.ConsumedRecord]:
-        """Read `count` records from the beginning with Kafka's own console consumer. Takes about 3 s."""
+        """Read a topic from the beginning with Kafka's own console consumer. Takes about 3 s.
+
+        Parameters
+        ----------
+        topic : str
+        count : int
+            Records to wait for.
+        timeout : float, default 30
+            Seconds; fewer records than `count` are then returned.
+        """
         return readers.console_consume(self._jars, self.bootstrap_servers, topic, count, timeout)
 
     def close(self) -> None:

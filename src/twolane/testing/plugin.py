@@ -1,7 +1,6 @@
 """pytest fixtures: the embedded cluster, the real brokers, topics of a test's own.
 
 Loaded by itself where twolane is installed (entry point ``pytest11``). Nothing is started before a fixture asks for it.
-A suite that wants to say what it tests returns `describe_build` from ``pytest_report_header``.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from twolane.testing import ClusterUnavailableError, EmbeddedCluster, ExternalCluster, KafkaCluster
-from twolane.testing.java import KAFKA_VERSION, find_program, kafka_jars_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -139,52 +136,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and cluster_key in item.config.stash and _uses_brokers(item):
         report.sections.append(("Kafka brokers", item.config.stash[cluster_key].logs(LOG_LINES)))
     return report
-
-
-def describe_build() -> str:
-    """Return one line on what is being tested: twolane, librdkafka and where it lies, Python, the GIL, which Kafka."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        own = version("twolane")
-    except PackageNotFoundError:
-        own = "(not installed)"
-    # Since 3.13 a build without the GIL may still have switched it on.
-    gil = "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"
-    python = f"Python {sys.version.split()[0]}, GIL {gil}"
-    return f"twolane {own}; {_describe_librdkafka()}; {python}; {_describe_kafka()}"
-
-
-def _describe_librdkafka() -> str:
-    try:
-        import confluent_kafka
-        from confluent_kafka import cimpl
-
-        number = confluent_kafka.libversion()[0]
-    except Exception as error:
-        return f"librdkafka not loadable ({error})"
-    path = os.environ.get("TWOLANE_LIBRDKAFKA") or _mapped_file("librdkafka") or cimpl.__file__
-    return f"librdkafka {number} ({path})"
-
-
-def _mapped_file(word: str) -> str | None:
-    """Return the path of a file in this process's memory whose name contains `word` (Linux only)."""
-    try:
-        with open("/proc/self/maps") as maps:  # noqa: PTH123 - not a file of anybody's
-            paths = (line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6)
-            return next((path for path in paths if word in os.path.basename(path)), None)  # noqa: PTH119
-    except OSError:
-        return None
-
-
-def _describe_kafka() -> str:
-    bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
-    if bootstrap:
-        return f"Kafka at {bootstrap}"
-    try:
-        find_program("java")
-        if not kafka_jars_folder().is_dir():
-            find_program("mvn")
-    except ClusterUnavailableError as error:
-        return f"no Kafka: {error}"
-    return f"Kafka {KAFKA_VERSION} of Java processes"

@@ -1,0 +1,160 @@
+"""The price of the safe lane's promise, on three real brokers, acks=all, 100-byte records, one partition.
+
+Every contender runs in a process of its own, rounds in turn; its records are counted in the log before its figures
+count. Ratios are taken round by round, then their median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from bench.demo.table import machine, versions
+from bench.floor.__main__ import build
+from bench.safe.contender import CONTENDERS
+from twolane.client import library
+from twolane.testing import ExternalCluster, KafkaCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOP, BATCH = "SafeProducer.send, one by one", "SafeProducer.send_batch of 100 000"
+POLL, ASYNC = "confluent-kafka produce + poll, one by one", "confluent-kafka produce, asynchronous"
+FLOOR = "C loop, one by one"
+# Records of a run: about two seconds each.
+RECORDS = {
+    LOOP: 1_000,
+    POLL: 1_000,
+    FLOOR: 1_000,
+    "SafeProducer.send, 100 threads": 10_000,
+    "SafeProducer.send_batch of 100": 50_000,
+    BATCH: 500_000,
+    ASYNC: 500_000,
+}
+
+
+def run(name: str, program: Path, bootstrap: str, topic: str, idempotence: str, share: float) -> dict[str, Any]:
+    """Run one contender once and count its records in the log."""
+    records = max(100, int(RECORDS[name] * share) // 100 * 100)
+    if name == BATCH:
+        records = max(100_000, records // 100_000 * 100_000)
+    before = end_of(bootstrap, topic)
+    if name == FLOOR:
+        flag = "true" if idempotence == "on" else "false"
+        command = [str(program), library.PATH, bootstrap, topic, "1", str(records), "100", "wait", "acks=all"]
+        command += ["linger.ms=0", "max.in.flight=1", f"enable.idempotence={flag}", "socket.nagle.disable=true"]
+    else:
+        command = [sys.executable, "-m", "bench.safe.contender", name, bootstrap, topic, str(records), idempotence]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr or done.stdout}")
+    line: dict[str, Any] = json.loads(done.stdout)
+    added = end_of(bootstrap, topic) - before - 1
+    if line["records"] != records or added != records:
+        sys.exit(f"{name}: {line['records']} acknowledged and {added} in the log, of {records}: no figures")
+    return line
+
+
+def end_of(bootstrap: str, topic: str) -> int:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
+    try:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1])
+    finally:
+        consumer.close()
+
+
+@contextlib.contextmanager
+def brokers(bootstrap: str | None) -> Iterator[tuple[str, str]]:
+    """Give (bootstrap servers, a new topic) of a running cluster, or of one started for the run."""
+    topic = f"bench-safe-{uuid.uuid4().hex[:8]}"
+    with ExternalCluster(bootstrap) if bootstrap else KafkaCluster() as cluster:
+        cluster.create_topic(topic, 1)
+        try:
+            yield cluster.bootstrap_servers, topic
+        finally:
+            cluster.delete_topic(topic, wait=False)
+
+
+def rows_of(runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return a row of medians per contender and setting, with the ratios the promises are about."""
+    rows = []
+    for (idempotence, name), lines in runs.items():
+        rate = [line["records"] / line["wall"] for line in lines]
+        row = {
+            "idempotence": idempotence,
+            "contender": name,
+            "records_per_second": round(statistics.median(rate)),
+            "cpu_ns_per_record": round(statistics.median(line["cpu"] / line["records"] for line in lines) * 1e9),
+        }
+        for label, other in (("x_own_loop", LOOP), ("x_confluent_async", ASYNC)):
+            base = [line["records"] / line["wall"] for line in runs[idempotence, other]]
+            row[label] = round(statistics.median(a / b for a, b in zip(rate, base, strict=True)), 2)
+        if "p50" in lines[0]:
+            floor = runs[idempotence, FLOOR]
+            row["p50_us"] = round(statistics.median(line["p50"] for line in lines) * 1e6)
+            row["p99_us"] = round(statistics.median(line["p99"] for line in lines) * 1e6)
+            row["p50_to_c_loop"] = round(
+                statistics.median(a["p50"] / b["p50"] for a, b in zip(lines, floor, strict=True)), 3
+            )
+        rows.append(row)
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    print("| " + " | ".join(keys) + " |\n|" + " --- |" * len(keys))
+    for row in rows:
+        print("| " + " | ".join(str(row.get(key, "")) for key in keys) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.safe", description=__doc__)
+    parser.add_argument(
+        "--bootstrap-servers", metavar="B", help="a running cluster; three brokers are started without it"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=1.0, help="part of the ordinary number of records")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    program = build(Path("build/bench"))
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    with brokers(given.bootstrap_servers) as (bootstrap, topic):
+        for number in range(given.rounds):
+            for idempotence in ("on", "off"):
+                for name in (*CONTENDERS, FLOOR):
+                    line = run(name, program, bootstrap, topic, idempotence, given.share)
+                    runs.setdefault((idempotence, name), []).append(line)
+            print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
+    rows = rows_of(runs)
+    show(rows)
+    ratios = [
+        (on["records"] / on["wall"]) / (off["records"] / off["wall"])
+        for on, off in zip(runs["on", BATCH], runs["off", BATCH], strict=True)
+    ]
+    cost = round(1 - statistics.median(ratios), 3)
+    print(f"\nsend_batch of 100 000: idempotence costs {cost:.1%}")
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        report = {
+            "what": f"bench.safe: 100-byte values, acks=all, one partition, {given.rounds} rounds in turn, medians",
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
+            "versions": versions(),
+            "idempotence_costs": cost,
+            "runs": rows,
+        }
+        given.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

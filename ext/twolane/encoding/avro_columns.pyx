@@ -1,0 +1,410 @@
+"""Columns to Avro: the row loop that runs a plan (avro_plan.pyx) without the GIL.
+
+Every 64 rows the loop makes room for what those rows can take at most; between two looks nothing is checked, because
+binding has shown that nothing can fail.
+
+Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memcpy, memset
+cimport cython
+
+from twolane.batch cimport Span
+from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes, put_zigzag
+from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
+from twolane.encoding.avro_rows cimport RowEncoder, Writer
+from twolane.encoding.columns cimport Column, Table
+from twolane.encoding.vectors cimport (
+    Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at, put_ucs4, span_of,
+)
+
+from twolane.errors import SerializationError
+
+cdef enum:
+    BLOCK = 64
+cdef const uint8_t* HEX = <const uint8_t*>b"0123456789abcdef"
+
+
+cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
+    """Length and bytes. GIL: not needed."""
+    return put_bytes(put_zigzag(at, span.size), span.data, span.size)
+
+
+cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
+    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
+    with cython.cdivision(True):
+        return value // by - (value % by < 0)
+
+
+cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Numpy's four-byte strings: the length is known only once they are written, so they are written first."""
+    cdef uint8_t scratch[10]
+    # Most lengths take one byte; where it takes more, the string moves up.
+    cdef uint8_t* end = put_ucs4(at + 1, &op.vector, i)
+    cdef Py_ssize_t size = end - at - 1
+    cdef Py_ssize_t width = put_zigzag(scratch, size) - scratch
+    if width > 1:
+        move_bytes(at + width, at + 1, size)
+    memcpy(at, scratch, width)
+    return at + width + size
+
+
+cdef extern from "string.h" nogil:
+    void* move_bytes "memmove"(void* to, const void* source, size_t size)
+
+
+cdef uint8_t* put_decimal(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """A little-endian integer as big-endian two's complement, without its needless leading bytes for bytes."""
+    cdef const uint8_t* data = item_at(&op.vector, i)
+    cdef Py_ssize_t size = op.vector.width
+    cdef Py_ssize_t j
+    cdef uint8_t sign = 0xFF if data[size - 1] & 0x80 else 0
+    if op.code == Code.PUT_DECIMAL:
+        while size > 1 and data[size - 1] == sign and (data[size - 2] & 0x80) == (sign & 0x80):
+            size -= 1
+        at = put_zigzag(at, size)
+    else:
+        for j in range(op.size - size):
+            at[j] = sign
+        if op.size > size:
+            at += op.size - size
+        else:
+            size = op.size
+    for j in range(size):
+        at[j] = data[size - 1 - j]
+    return at + size
+
+
+cdef uint8_t* put_uuid(const uint8_t* data, uint8_t* at) noexcept nogil:
+    cdef int i
+    at[0] = 72      # 36, zigzag
+    at += 1
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            at[0] = c"-"
+            at += 1
+        at[0] = HEX[data[i] >> 4]
+        at[1] = HEX[data[i] & 15]
+        at += 2
+    return at
+
+
+cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Records, arrays and maps: what has items of its own."""
+    cdef Py_ssize_t j, first, n
+    cdef Op item
+    if op.code == Code.PUT_RECORD:
+        for j in range(op.n_items):
+            at = put(&op.items[j], op.vector.offset + i, at)
+        return at
+    n = list_size(&op.vector, i)
+    if n > 0:
+        at = put_zigzag(at, n)
+        if op.code == Code.PUT_SUBARRAY:
+            item = op.items[0]
+            item.vector.data = item_at(&op.vector, i)
+            for j in range(n):
+                at = put(&item, j, at)
+        else:
+            first = list_start(&op.vector, i)
+            for j in range(first, first + n):
+                at = put(&op.items[0], j, at)
+                if op.code == Code.PUT_MAP:
+                    at = put(&op.items[1], j, at)
+    at[0] = 0
+    return at + 1
+
+
+# The switch below is the hot path. Indices come from binding and need no checks; nothing here is a Python object.
+cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Write item ``i`` of one operation, give the place behind it. GIL: not needed."""
+    cdef const Vector* vector = &op.vector
+    cdef int64_t number = 0
+    cdef int32_t small = 0
+    cdef double wide
+    cdef float single
+    cdef Span span
+    cdef const int32_t* narrow_offsets
+    cdef const int64_t* wide_offsets
+    cdef Code code = op.code
+    if op.nullable:
+        if not is_valid(vector, i):
+            at[0] = op.null_byte
+            return at + 1
+        at[0] = op.value_byte
+        at += 1
+    if code == Code.PUT_INT64:
+        memcpy(&number, item_at(vector, i), 8)
+        return put_zigzag(at, number)
+    elif code == Code.PUT_TEXT32:
+        narrow_offsets = <const int32_t*>vector.offsets + vector.offset + i
+        small = narrow_offsets[1] - narrow_offsets[0]
+        return put_bytes(put_zigzag(at, small), vector.data + narrow_offsets[0], small)
+    elif code == Code.PUT_FLOAT64:
+        memcpy(at, item_at(vector, i), 8)
+        return at + 8
+    elif code == Code.PUT_BOOL:
+        at[0] = item_at(vector, i)[0] != 0
+        return at + 1
+    elif code == Code.PUT_BIT:
+        at[0] = bool_at(vector, i)
+        return at + 1
+    elif code == Code.PUT_INT32:
+        memcpy(&small, item_at(vector, i), 4)
+        return put_zigzag(at, small)
+    elif code == Code.PUT_INTEGER:
+        return put_zigzag(at, int_at(vector, i))
+    elif code == Code.PUT_TIMES:
+        # Unsigned: binding has shown that it fits, and an array that changes meanwhile may only make a wrong number.
+        return put_zigzag(at, <int64_t>(<unsigned long long>int_at(vector, i) * <unsigned long long>op.factor))
+    elif code == Code.PUT_PER_1000:
+        memcpy(&number, item_at(vector, i), 8)
+        return put_zigzag(at, floor_div(number, 1000))
+    elif code == Code.PUT_PER_1000000:
+        memcpy(&number, item_at(vector, i), 8)
+        return put_zigzag(at, floor_div(number, 1_000_000))
+    elif code == Code.PUT_PER:
+        return put_zigzag(at, floor_div(int_at(vector, i), op.factor))
+    elif code == Code.PUT_FLOAT32:
+        memcpy(at, item_at(vector, i), 4)
+        return at + 4
+    elif code == Code.PUT_DOUBLE:
+        wide = float_at(vector, i)
+        memcpy(at, &wide, 8)
+        return at + 8
+    elif code == Code.PUT_FLOAT:
+        single = <float>float_at(vector, i)
+        memcpy(at, &single, 4)
+        return at + 4
+    elif code == Code.PUT_TEXT64:
+        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
+        number = wide_offsets[1] - wide_offsets[0]
+        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
+    elif code == Code.PUT_SPAN:
+        return put_span(at, span_of(vector, i))
+    elif code == Code.PUT_UCS4:
+        return put_symbols(op, i, at)
+    elif code == Code.PUT_FIXED:
+        return put_bytes(at, item_at(vector, i), op.size)
+    elif code == Code.PUT_RAW:
+        span = plain_span_at(vector, i)
+        return put_bytes(at, span.data, span.size)
+    elif code == Code.PUT_SYMBOL:
+        return put_zigzag(at, op.table[vector.offset + i])
+    elif code == Code.PUT_UUID:
+        return put_uuid(item_at(vector, i), at)
+    elif code == Code.PUT_DECIMAL or code == Code.PUT_DECIMAL_FIXED:
+        return put_decimal(op, i, at)
+    elif code == Code.PUT_NOTHING:
+        return at
+    return put_items(op, i, at)
+
+
+cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    cdef size_t total = <size_t>(op.bound * (stop - start))
+    cdef const Vector* vector = &op.vector
+    cdef Py_ssize_t i, first, last
+    if start >= stop:
+        return 0
+    if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN):
+        if vector.kind == Kind.BINARY32:
+            total += (<const int32_t*>vector.offsets)[vector.offset + stop] - (
+                <const int32_t*>vector.offsets)[vector.offset + start]
+        elif vector.kind == Kind.BINARY64:
+            total += (<const int64_t*>vector.offsets)[vector.offset + stop] - (
+                <const int64_t*>vector.offsets)[vector.offset + start]
+        elif vector.kind == Kind.FIXED or vector.kind == Kind.PADDED:
+            total += <size_t>vector.width * (stop - start)
+        else:
+            for i in range(start, stop):
+                if is_valid(vector, i):
+                    total += span_of(vector, i).size
+    elif op.code == Code.PUT_UCS4:
+        total += <size_t>vector.width * (stop - start)
+    elif op.code == Code.PUT_RECORD:
+        for i in range(op.n_items):
+            total += room_for(&op.items[i], vector.offset + start, vector.offset + stop)
+    elif op.code == Code.PUT_ARRAY or op.code == Code.PUT_MAP:
+        first = list_start(vector, start)
+        last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
+        for i in range(op.n_items):
+            total += room_for(&op.items[i], first, last)
+    return total
+
+
+cdef struct Segment:
+    # Rows that lie in one part of every column.
+    Py_ssize_t start
+    Py_ssize_t stop
+    Op* ops
+
+
+@cython.final
+cdef class AvroColumns:
+    """The columns of one call, bound to an Avro type: a Source.
+
+    Parameters
+    ----------
+    schema : AvroType
+        A record; or any type, for a single column.
+    rows : RowEncoder
+        Of the same type: it encodes what has no native operation.
+    values : Table or Column
+        Borrowed and kept alive. Columns beside the record's fields are ignored.
+    prefix : bytes
+        Stands before each record.
+
+    Raises
+    ------
+    SerializationError
+        If a column is missing or a value is not of its field's type, with row and field.
+    """
+    cdef Arena _arena
+    cdef bytes _prefix
+    cdef list _keep
+    cdef list _blocks           # of OpBlock: the operations of each segment
+    cdef list _bounds           # first row of each segment, and the number of rows at the end
+    cdef Py_ssize_t _n
+
+    def __init__(self, schema, RowEncoder rows, values, bytes prefix=b""):
+        cdef Writer writer = rows.root
+        self._prefix = prefix
+        self._keep = [values]
+        self._n = len(values)
+        planned = []        # (column, OpBlock)
+        if isinstance(values, Column):
+            planned.append((values, plan_column(schema, writer, values, (<Column>values).name, self._keep)))
+        else:
+            if schema.kind != "record":
+                raise SerializationError(f"expected a record schema for a table, got {schema.label}")
+            self.plan_fields(schema, rows, values, planned)
+        self.cut(planned)
+
+    cdef int plan_fields(self, object type, RowEncoder rows, Table table, list planned) except -1:
+        """Find a column, or else the default, for each field of the record."""
+        cdef OpBlock block
+        for i, field in enumerate(type.fields):
+            column = table.get(field.name)
+            if column is not None:
+                block = plan_column(field.type, rows.field_writer(i), column, field.name, self._keep)
+            else:
+                default = rows.field_default(i)
+                if default is None:
+                    names = ", ".join(map(repr, table.names))
+                    raise SerializationError(
+                        f"no column of that name, and the field has no default; the columns are {names}", field=field.name
+                    )
+                block = new_ops(1)
+                plan_constant(block.ops, default, self._keep)
+            planned.append((column, block))
+        return 0
+
+    cdef int cut(self, list planned) except -1:
+        """Make segments: rows between two borders of parts of any column."""
+        cdef Column column
+        cdef OpBlock block, segment
+        cdef Py_ssize_t part, i, start, first
+        borders = {0, self._n}
+        for column, block in planned:
+            if column is not None and block.n == column.n_parts:
+                for part in range(column.n_parts):
+                    borders.add(column.starts[part])
+        self._bounds = sorted(borders)
+        self._blocks = []
+        for start in self._bounds[:-1]:
+            segment = new_ops(len(planned))
+            for i, (column, block) in enumerate(planned):
+                part = 0
+                first = 0
+                if column is not None and column.objects is None and block.n == column.n_parts:
+                    part = column.part_of(start)
+                    first = column.starts[part]
+                segment.ops[i] = block.ops[part]
+                segment.ops[i].vector.offset += start - first
+            self._blocks.append(segment)
+        return 0
+
+    def __len__(self):
+        return self._n
+
+    def first_over(self, Py_ssize_t limit):
+        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
+
+        Records are measured only in blocks whose bound exceeds the limit.
+        """
+        cdef OpBlock block
+        cdef Arena arena = None
+        cdef Py_ssize_t start, stop, i, j, rows
+        cdef size_t room
+        cdef size_t prefix = PyBytes_GET_SIZE(self._prefix)
+        for (start, stop), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
+            for i in range(0, stop - start, BLOCK):
+                rows = min(<Py_ssize_t>BLOCK, stop - start - i)
+                with nogil:
+                    room = prefix
+                    for j in range(block.n):
+                        room += room_for(&block.ops[j], i, i + rows)
+                if room <= <size_t>limit:
+                    continue
+                if arena is None:
+                    arena = Arena.__new__(Arena)
+                arena.start(rows)
+                self.run(block, i, i + rows, arena, 0)
+                for j in range(rows):
+                    if arena.offsets[j + 1] - arena.offsets[j] > limit:
+                        return start + i + j, arena.offsets[j + 1] - arena.offsets[j]
+        return None
+
+    def slice(self, Py_ssize_t start, Py_ssize_t stop):
+        """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
+        cdef OpBlock block
+        cdef Py_ssize_t first, last, begin, end, row = 0
+        if not 0 <= start <= stop <= self._n:
+            raise IndexError(f"records {start} to {stop} of {self._n}")
+        self._arena = fresh(self._arena)
+        self._arena.start(stop - start)
+        for (begin, end), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
+            first = max(begin, start)
+            last = min(end, stop)
+            if first < last:
+                self.run(block, first - begin, last - begin, self._arena, row)
+                row += last - first
+        return self._arena.batch(stop - start)
+
+    cdef int run(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t row) except -1:
+        """Encode rows of one segment behind what the arena holds; ``row`` counts its records."""
+        cdef const uint8_t* prefix = <const uint8_t*>PyBytes_AS_STRING(self._prefix)
+        cdef Py_ssize_t prefix_size = PyBytes_GET_SIZE(self._prefix)
+        cdef bint room
+        with nogil:
+            room = encode_rows(block.ops, block.n, start, stop, prefix, prefix_size, arena, row)
+        if not room:
+            raise MemoryError()
+        return 0
+
+
+cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,
+                      Py_ssize_t prefix_size, Arena arena, Py_ssize_t row) noexcept nogil:
+    """The row loop; False without memory. GIL: not needed."""
+    cdef Py_ssize_t i, j, block_stop
+    cdef size_t room
+    cdef uint8_t* at
+    cdef int64_t* offsets = arena.offsets + row + 1 - start
+    while start < stop:
+        block_stop = min(start + <Py_ssize_t>BLOCK, stop)
+        room = <size_t>(prefix_size * (block_stop - start))
+        for j in range(n_ops):
+            room += room_for(&ops[j], start, block_stop)
+        if not has_room(&arena.out, room):
+            return False
+        at = arena.out.data + arena.out.size
+        for i in range(start, block_stop):
+            at = put_bytes(at, prefix, prefix_size)
+            for j in range(n_ops):
+                at = put(&ops[j], i, at)
+            offsets[i] = at - arena.out.data
+        arena.out.size = at - arena.out.data
+        start = block_stop
+    return True

@@ -1,0 +1,165 @@
+"""Avro's logical types from Python objects: times, decimals, UUIDs.
+
+Source: https://avro.apache.org/docs/1.12.0/specification/#logical-types. Times are rounded down to their unit, decimals are
+not rounded at all: one with more digits than the schema's scale is an error.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.datetime cimport (
+    PyDate_Check, PyDateTime_Check, PyDelta_Check, PyTime_Check, import_datetime, time_hour, time_microsecond, time_minute,
+    time_second,
+)
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
+cimport cython
+
+from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
+from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
+
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+
+from twolane.encoding.mismatch import Mismatch
+from twolane.errors import TimestampError
+
+import_datetime()
+
+cdef object datetime64 = np.datetime64
+cdef object INTEGER = np.integer
+cdef dict TICK_NS = {
+    "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
+    "ms": 1_000_000, "us": 1_000, "ns": 1,
+}
+
+
+cdef str unit_name(Unit unit):
+    return "milliseconds" if unit == Unit.MILLIS else "microseconds" if unit == Unit.MICROS else "nanoseconds"
+
+
+cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except -1:
+    """An instant (aware datetime), or for local-timestamp a wall clock (naive datetime); ints are in the unit already."""
+    cdef int64_t micros
+    if PyDateTime_Check(value) and value == value:      # pandas.NaT is a datetime, and unequal to itself
+        if local:
+            if value.tzinfo is not None:
+                raise Mismatch("datetime without a time zone (the schema says local-timestamp)", value)
+            micros = wall_micros(value)
+        else:
+            try:
+                micros = datetime_micros(value, None)
+            except TimestampError:
+                raise Mismatch("datetime with a time zone (or an int, in the schema's unit)", value) from None
+        if unit == Unit.MILLIS:
+            return append_zigzag(out, micros // 1000)
+        if unit == Unit.MICROS:
+            return append_zigzag(out, micros)
+        nanos = int(micros) * 1000 + getattr(value, "nanosecond", 0)        # pandas.Timestamp has nanoseconds
+        if not INT64_MIN <= nanos <= INT64_MAX:
+            raise Mismatch("datetime between 1677 and 2262, which is what 64 bits of nanoseconds hold", value)
+        return append_zigzag(out, nanos)
+    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
+        return append_zigzag(out, int(value))
+    if isinstance(value, datetime64) and not np.isnat(value):
+        name, count = np.datetime_data(value.dtype)
+        if name in TICK_NS:
+            ticks = int(value.astype(np.int64)) * count * TICK_NS[name] // <int64_t>unit
+            if INT64_MIN <= ticks <= INT64_MAX:
+                return append_zigzag(out, ticks)
+    raise Mismatch("datetime, datetime64 or " + unit_name(unit) + " as an int", value)
+
+
+cdef int put_date(object value, Buffer* out) except -1:
+    """Days since the epoch, of a date, a datetime (its own day), a datetime64 or an int."""
+    if PyDate_Check(value) and value == value:
+        return append_zigzag(out, days_of_date(value))
+    if isinstance(value, datetime64) and not np.isnat(value):
+        value = int(value.astype("datetime64[D]").astype(np.int64))
+    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool) and INT32_MIN <= value <= INT32_MAX:
+        return append_zigzag(out, int(value))
+    raise Mismatch("date, or days since 1970-01-01 as an int", value)
+
+
+cdef int put_time(object value, Unit unit, Buffer* out) except -1:
+    """Milliseconds or microseconds since midnight, of a time without a zone or an int."""
+    cdef int64_t micros
+    if PyTime_Check(value) and value.tzinfo is None:
+        micros = time_hour(value) * 3600 + time_minute(value) * 60 + time_second(value)
+        micros = micros * 1_000_000 + time_microsecond(value)
+        return append_zigzag(out, micros // 1000 if unit == Unit.MILLIS else micros)
+    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+        if 0 <= value < 86_400_000_000_000 // <int64_t>unit:
+            return append_zigzag(out, int(value))
+    raise Mismatch(f"time without a zone, or {unit_name(unit)} since midnight as an int", value)
+
+
+cdef int put_decimal(object value, object type, Buffer* out) except -1:
+    """The unscaled number as two's complement, big-endian: shortest for bytes, filled up for fixed."""
+    cdef bytes encoded
+    cdef Py_ssize_t size
+    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+        unscaled = int(value) * 10**type.scale
+    elif isinstance(value, Decimal) and value.is_finite():
+        sign, digits, exponent = value.as_tuple()
+        unscaled = int("".join(map(str, digits)) or "0")
+        exponent += type.scale
+        if exponent > type.precision and unscaled:      # before 10 ** exponent becomes a very large number
+            raise Mismatch(f"Decimal of at most {type.precision} digits, {type.scale} behind the point", value)
+        if exponent >= 0:
+            unscaled *= 10 ** min(exponent, type.precision)
+        else:
+            unscaled, rest = divmod(unscaled, 10**-exponent) if -exponent <= len(digits) else (0, unscaled)
+            if rest:
+                raise Mismatch(f"Decimal with at most {type.scale} digits behind the point", value)
+        if sign:
+            unscaled = -unscaled
+    else:
+        raise Mismatch(f"Decimal of at most {type.precision} digits, {type.scale} behind the point", value)
+    if abs(unscaled) >= 10**type.precision:
+        raise Mismatch(f"Decimal of at most {type.precision} digits, {type.scale} behind the point", value)
+    if type.kind == "fixed":
+        encoded = unscaled.to_bytes(type.size, "big", signed=True)
+    else:
+        # One bit for the sign; -128 needs no second byte, 128 does.
+        size = ((unscaled if unscaled >= 0 else ~unscaled).bit_length() + 8) // 8
+        encoded = unscaled.to_bytes(size, "big", signed=True)
+        append_zigzag(out, PyBytes_GET_SIZE(encoded))
+    return append(out, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+
+
+cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
+    """The 36 characters of a UUID, or its 16 bytes for a fixed."""
+    if isinstance(value, str):
+        try:
+            value = UUID(value)
+        except ValueError:
+            raise Mismatch("UUID", value) from None
+    if as_bytes and isinstance(value, bytes) and len(value) == 16:
+        return append(out, PyBytes_AS_STRING(value), 16)
+    if not isinstance(value, UUID):
+        raise Mismatch("UUID", value)
+    cdef bytes encoded = value.bytes if as_bytes else str(value).encode()
+    if not as_bytes:
+        append_zigzag(out, 36)
+    return append(out, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+
+
+cdef int put_duration(object value, Buffer* out) except -1:
+    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes."""
+    cdef uint32_t number
+    cdef int i
+    if isinstance(value, bytes) and len(value) == 12:
+        return append(out, PyBytes_AS_STRING(value), 12)
+    if PyDelta_Check(value):
+        value = (0, value.days, value.seconds * 1000 + value.microseconds // 1000)
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise Mismatch("timedelta, or (months, days, milliseconds)", value)
+    for part in value:
+        if not isinstance(part, int) or not 0 <= part < 2**32:
+            raise Mismatch("months, days and milliseconds from 0 to 4294967295", value)
+    for part in value:
+        number = part
+        for i in range(4):
+            append_byte(out, <uint8_t>((number >> (8 * i)) & 0xFF))
+    return 0

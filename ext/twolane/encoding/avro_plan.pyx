@@ -1,0 +1,522 @@
+"""Binding: which operation writes which column as which Avro type, and that no value of it can fail.
+
+A pair of column and type is native if an operation of C code can write it and every value was found good. Anything else
+(a type without such an operation, a value out of range, a null where none may be) is encoded from Python objects right
+here: that is slower, gives the same bytes, and finds the row and the path of a bad value.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport fabs
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memcmp
+cimport cython
+
+from twolane.batch cimport Span
+from twolane.encoding.arena cimport Arena
+from twolane.encoding.avro_rows cimport Writer, put_checked
+from twolane.encoding.columns cimport Column
+from twolane.encoding.objects cimport object_at
+from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
+from twolane.encoding.vectors cimport (
+    Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at, span_of,
+)
+
+import numpy as np
+
+cdef enum:
+    VARINT = 10             # bytes at most
+    MAX_BRANCHES = 64       # so that a branch's number is one byte
+cdef dict UNIT_NS = {
+    "timestamp-millis": 1_000_000, "timestamp-micros": 1_000, "timestamp-nanos": 1, "local-timestamp-millis": 1_000_000,
+    "local-timestamp-micros": 1_000, "local-timestamp-nanos": 1, "date": 86_400_000_000_000, "time-millis": 1_000_000,
+    "time-micros": 1_000,
+}
+cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
+
+
+@cython.final
+cdef class OpBlock:
+    """Owner of a row of operations."""
+
+    def __dealloc__(self):
+        PyMem_Free(self.ops)
+
+
+cdef OpBlock new_ops(Py_ssize_t n):
+    cdef OpBlock block = OpBlock.__new__(OpBlock)
+    block.ops = <Op*>PyMem_Calloc(max(n, 1), sizeof(Op))
+    if block.ops == NULL:
+        raise MemoryError()
+    block.n = n
+    return block
+
+
+cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep):
+    """One operation per part of the column (one in all where it had to be encoded from Python objects)."""
+    cdef OpBlock block
+    cdef Py_ssize_t part
+    if column.objects is None:
+        block = new_ops(column.n_parts)
+        for part in range(column.n_parts):
+            if not plan_native(&block.ops[part], type, &column.parts[part], keep):
+                break
+        else:
+            keep.append(block)
+            keep.append(column)
+            return block
+    block = new_ops(1)
+    plan_objects(block.ops, type, writer, column, field, keep)
+    keep.append(block)
+    return block
+
+
+cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, list keep) except -1:
+    """Encode a whole column from Python objects; the operation then copies the bytes."""
+    cdef Arena arena = Arena.__new__(Arena)
+    cdef Py_ssize_t part, i, row = 0
+    # numpy's and Arrow's plain bytes may stand for a string, Python's may not.
+    cdef bint text = "string" in [branch.kind for branch in type.branches or [type]]
+    arena.start(column.length)
+    if column.objects is not None:
+        for row in range(column.length):
+            put_checked(writer, (<tuple>column.objects)[row], &arena.out, row, field)
+            arena.offsets[row + 1] = arena.out.size
+    else:
+        for part in range(column.n_parts):
+            for i in range(column.parts[part].length):
+                value = object_at(&column.parts[part], i)
+                if text and isinstance(value, bytes):
+                    value = as_text(value)
+                put_checked(writer, value, &arena.out, row, field)
+                arena.offsets[row + 1] = arena.out.size
+                row += 1
+    op.code = Code.PUT_RAW
+    op.vector.kind = Kind.BINARY64
+    op.vector.length = column.length
+    op.vector.data = arena.out.data
+    op.vector.offsets = arena.offsets
+    keep.append(arena)
+    return 0
+
+
+cdef object as_text(bytes value):
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value        # refused by the writer, which shows it
+
+
+cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
+    """The same bytes for every row: a default."""
+    op.code = Code.PUT_RAW
+    op.vector.kind = Kind.FIXED
+    op.vector.length = PY_SSIZE_T_MAX
+    op.vector.data = <const uint8_t*>PyBytes_AS_STRING(encoded)
+    op.vector.width = PyBytes_GET_SIZE(encoded)
+    keep.append(encoded)
+    return 0
+
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef Py_ssize_t first_null(const Vector* vector) noexcept nogil:
+    """The first null, or -1. GIL: not needed."""
+    cdef Py_ssize_t i
+    if vector.validity == NULL and vector.kind != Kind.NULLS:
+        return -1
+    for i in range(vector.length):
+        if not is_valid(vector, i):
+            return i
+    return -1
+
+
+cdef bint in_range(const Vector* vector, int64_t low, int64_t high) noexcept nogil:
+    """Whether every integer that is not null lies in low..high. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef int64_t value
+    for i in range(vector.length):
+        value = int_at(vector, i)
+        if value < low or value > high or (value < 0 and vector.kind == Kind.UINT64):
+            if is_valid(vector, i):
+                return False
+    return True
+
+
+cdef bint in_single_range(const Vector* vector) noexcept nogil:
+    """Whether no finite double becomes an infinite float. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef double value
+    for i in range(vector.length):
+        value = fabs(float_at(vector, i))
+        if value >= MAX_SINGLE and value <= 1.7976931348623157e+308 and is_valid(vector, i):
+            return False
+    return True
+
+
+cdef bint is_text(const Vector* vector) noexcept nogil:
+    """Whether every byte string that is not null is UTF-8. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef Span span
+    for i in range(vector.length):
+        if is_valid(vector, i):
+            span = plain_span_at(vector, i)
+            if not is_utf8(span.data, span.size):
+                return False
+    return True
+
+
+cdef bint plan_native(Op* op, object type, const Vector* vector, list keep) except -1:
+    """Fill the operation; False if there is none, or a value may fail."""
+    op.vector = vector[0]
+    op.bound = 0
+    if vector.kind == Kind.UNREADABLE:
+        return False
+    if type.kind == "union":
+        others = [i for i, branch in enumerate(type.branches) if branch.kind != "null"]
+        if len(others) > 1 or len(type.branches) > MAX_BRANCHES:
+            return False        # which branch takes a value is decided value by value
+        nulls = [i for i, branch in enumerate(type.branches) if branch.kind == "null"]
+        op.nullable = bool(nulls)
+        op.null_byte = 2 * nulls[0] if nulls else 0
+        op.value_byte = 2 * others[0] if others else 0
+        if vector.kind == Kind.NULLS:
+            op.code = Code.PUT_NOTHING
+            op.bound = 1
+            return bool(nulls)
+        if not nulls or not others:
+            return False
+        type = type.branches[others[0]]
+    elif type.kind == "null":
+        op.code = Code.PUT_NOTHING
+        return vector.kind == Kind.NULLS
+    if not op.nullable and first_null(vector) >= 0:
+        return False
+    if type.logical is not None:
+        if not plan_logical(op, type, vector, keep):
+            return False
+    elif vector.meaning == Meaning.PLAIN or vector.meaning == Meaning.TEXT:
+        if not plan_plain(op, type, vector, keep):
+            return False
+    else:
+        return False
+    op.bound += 1 if op.nullable else 0
+    return True
+
+
+cdef bint plan_plain(Op* op, object type, const Vector* vector, list keep) except -1:
+    cdef Kind kind = vector.kind
+    cdef bint is_integer = Kind.INT8 <= kind <= Kind.UINT64
+    wanted = type.kind
+    if wanted == "boolean":
+        op.code = Code.PUT_BIT if kind == Kind.BIT else Code.PUT_BOOL
+        op.bound = 1
+        return kind == Kind.BIT or kind == Kind.BYTE_BOOL
+    if wanted == "long":
+        return is_integer and plan_integer(op, vector, INT64_MIN, INT64_MAX)
+    if wanted == "int":
+        return is_integer and plan_integer(op, vector, INT32_MIN, INT32_MAX)
+    if wanted == "double":
+        op.code = Code.PUT_FLOAT64 if kind == Kind.FLOAT64 and not vector.swapped else Code.PUT_DOUBLE
+        op.bound = 8
+        return is_integer or Kind.FLOAT16 <= kind <= Kind.FLOAT64
+    if wanted == "float":
+        op.code = Code.PUT_FLOAT32 if kind == Kind.FLOAT32 and not vector.swapped else Code.PUT_FLOAT
+        op.bound = 4
+        return is_integer or kind == Kind.FLOAT16 or kind == Kind.FLOAT32 or (
+            kind == Kind.FLOAT64 and in_single_range(vector)
+        )
+    if wanted == "string" or wanted == "bytes":
+        return plan_bytes(op, vector, wanted == "string")
+    if wanted == "fixed":
+        op.code = Code.PUT_FIXED
+        op.size = type.size
+        op.bound = op.size
+        return (kind == Kind.FIXED or kind == Kind.PADDED) and vector.width == op.size
+    if wanted == "enum":
+        return plan_enum(op, type, vector, keep)
+    if wanted == "array":
+        return plan_array(op, type, vector, keep)
+    if wanted == "map":
+        return plan_map(op, type, vector, keep)
+    return wanted == "record" and kind == Kind.STRUCT and plan_record(op, type, vector, keep)
+
+
+cdef bint plan_integer(Op* op, const Vector* vector, int64_t low, int64_t high) noexcept:
+    """Integers as they are, if all lie in low..high; kinds that cannot leave it need no look."""
+    cdef Kind kind = vector.kind
+    cdef bint safe
+    op.code = Code.PUT_INTEGER
+    if kind == Kind.INT64 and not vector.swapped:
+        op.code = Code.PUT_INT64
+    elif kind == Kind.INT32 and not vector.swapped:
+        op.code = Code.PUT_INT32
+    op.bound = VARINT
+    if low == INT64_MIN:
+        safe = kind != Kind.UINT64
+    else:
+        safe = low == INT32_MIN and kind not in (Kind.INT64, Kind.UINT64, Kind.UINT32)
+    if not safe:
+        with nogil:
+            safe = in_range(vector, low, high)
+    return safe
+
+
+cdef bint plan_bytes(Op* op, const Vector* vector, bint text) noexcept:
+    """Byte strings; a string must be UTF-8, and bytes must not have been declared as text."""
+    cdef const Vector* plain = vector
+    cdef bint good
+    if vector.kind == Kind.DICTIONARY:
+        plain = vector.dictionary
+        if first_null(plain) >= 0:
+            return False
+    op.bound = VARINT
+    if plain.kind == Kind.UCS4:
+        op.code = Code.PUT_UCS4
+        if not text or plain != vector:
+            return False
+        with nogil:
+            good = ucs4_is_text(vector)
+        return good
+    if plain.kind not in (Kind.FIXED, Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):
+        return False
+    op.code = Code.PUT_SPAN
+    if vector.kind == Kind.BINARY32:
+        op.code = Code.PUT_TEXT32
+    elif vector.kind == Kind.BINARY64:
+        op.code = Code.PUT_TEXT64
+    if text and plain.meaning != Meaning.TEXT:
+        with nogil:
+            good = is_text(plain)
+        return good
+    return text or plain.meaning != Meaning.TEXT
+
+
+cdef bint plan_enum(Op* op, object type, const Vector* vector, list keep) except -1:
+    """Symbols are looked up now, once per row, or once per entry of a dictionary."""
+    cdef const Vector* plain = vector
+    cdef Py_ssize_t i, j, n_symbols = len(type.symbols)
+    cdef list symbols = [name.encode() for name in type.symbols]
+    cdef int32_t* entries
+    cdef int32_t* rows
+    cdef Span span
+    cdef bytes symbol
+    if vector.kind == Kind.DICTIONARY:
+        plain = vector.dictionary
+    if plain.kind not in (Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):
+        return False
+    table = np.zeros(plain.length, dtype=np.int32)
+    entries = <int32_t*><uintptr_t>table.__array_interface__["data"][0]
+    for i in range(plain.length):
+        if not is_valid(plain, i):
+            entries[i] = -1
+            continue
+        span = plain_span_at(plain, i)
+        # Neighbours are often alike; else the symbols one by one: enums are short.
+        j = entries[i - 1] if i else 0
+        for j in [j, *range(n_symbols)] if j >= 0 else range(n_symbols):
+            symbol = symbols[j]
+            if PyBytes_GET_SIZE(symbol) == span.size and memcmp(PyBytes_AS_STRING(symbol), span.data, span.size) == 0:
+                entries[i] = j
+                break
+        else:
+            entries[i] = -1
+    if plain != vector:
+        looked_up = np.zeros(vector.length, dtype=np.int32)
+        rows = <int32_t*><uintptr_t>looked_up.__array_interface__["data"][0]
+        for i in range(vector.length):
+            rows[i] = entries[index_at(vector, i)] if is_valid(vector, i) else 0
+        table = looked_up
+        entries = rows
+    for i in range(vector.length):
+        if entries[i] < 0 and is_valid(vector, i):
+            return False
+    op.code = Code.PUT_SYMBOL
+    op.bound = VARINT
+    # put() looks up by the item's absolute number, offset included, as for every other operation.
+    op.table = entries - vector.offset
+    keep.append(table)
+    return True
+
+
+cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) except -1:
+    cdef OpBlock block = new_ops(len(type.fields))
+    cdef Vector child
+    cdef Py_ssize_t i, j
+    cdef bint found
+    keep.append(block)
+    op.code = Code.PUT_RECORD
+    op.items = block.ops
+    op.n_items = block.n
+    op.bound = 0
+    for i, field in enumerate(type.fields):
+        found = False
+        for j in range(vector.n_children):
+            if vector.children[j].name != NULL and <bytes>vector.children[j].name == field.name.encode():
+                child = vector.children[j]
+                # Items of the struct are items of its children: both are counted from the struct's offset.
+                child.offset += vector.offset
+                child.length = vector.length
+                found = plan_native(&block.ops[i], field.type, &child, keep)
+                # put() hands over the struct's item number with its offset.
+                block.ops[i].vector.offset -= vector.offset
+                break
+        if not found:
+            return False
+        op.bound += block.ops[i].bound
+    return True
+
+
+cdef bint items_of(const Vector* vector, Vector* child) except -1:
+    """The part of a list's items that its rows refer to, as a vector of its own; False if they do not rise."""
+    cdef Py_ssize_t first, last
+    if vector.kind not in (Kind.LIST32, Kind.LIST64, Kind.FIXED_LIST, Kind.MAP):
+        return False
+    child[0] = vector.children[0]
+    if vector.length == 0:
+        child.length = 0
+        return True
+    first = list_start(vector, 0)
+    last = list_start(vector, vector.length - 1) + list_size(vector, vector.length - 1)
+    child.offset += first
+    child.length = last - first
+    return first >= 0 and last >= first
+
+
+cdef bint plan_item(Op* op, object type, const Vector* vector, Vector* child, list keep) except -1:
+    """Plan the items of a list; put() counts them from the child's own first item again."""
+    cdef Py_ssize_t shift = child.offset - vector.children[0].offset
+    if not plan_native(op, type, child, keep):
+        return False
+    op.vector.offset -= shift
+    return True
+
+
+cdef bint plan_array(Op* op, object type, const Vector* vector, list keep) except -1:
+    cdef OpBlock block = new_ops(1)
+    cdef Vector child
+    keep.append(block)
+    op.items = block.ops
+    op.n_items = 1
+    op.bound = VARINT + 1
+    if vector.kind == Kind.SUBARRAY:
+        return plan_subarray(op, type, vector, keep)
+    op.code = Code.PUT_ARRAY
+    return items_of(vector, &child) and plan_item(block.ops, type.items, vector, &child, keep)
+
+
+cdef bint plan_subarray(Op* op, object type, const Vector* vector, list keep) except -1:
+    """Rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
+    cdef Vector child = vector.children[0]
+    cdef Kind kind = child.kind
+    op.code = Code.PUT_SUBARRAY
+    child.data = vector.data
+    child.length = 0
+    if kind not in (Kind.BYTE_BOOL, Kind.INT8, Kind.INT16, Kind.INT32, Kind.INT64, Kind.UINT8, Kind.UINT16, Kind.UINT32,
+                    Kind.FLOAT16, Kind.FLOAT32, Kind.FLOAT64):
+        return False
+    if type.items.logical is not None or (type.items.kind == "int" and kind in (Kind.INT64, Kind.UINT32)):
+        return False
+    if type.items.kind == "float" and kind == Kind.FLOAT64:
+        return False
+    if not plan_native(op.items, type.items, &child, keep):
+        return False
+    op.bound += vector.width * op.items.bound
+    return True
+
+
+cdef bint plan_map(Op* op, object type, const Vector* vector, list keep) except -1:
+    """Arrow's maps: lists of a struct of key and value."""
+    cdef OpBlock block = new_ops(2)
+    cdef Vector entries
+    cdef Vector child
+    cdef Py_ssize_t i
+    keep.append(block)
+    if vector.kind != Kind.MAP or not items_of(vector, &entries) or entries.n_children != 2:
+        return False
+    if first_null(&entries) >= 0:
+        return False
+    op.code = Code.PUT_MAP
+    op.items = block.ops
+    op.n_items = 2
+    op.bound = VARINT + 1
+    for i in range(2):
+        child = entries.children[i]
+        child.offset += entries.offset
+        child.length = entries.length
+        if i == 0 and (first_null(&child) >= 0 or not plan_bytes(&block.ops[0], &child, True)):
+            return False
+        if i == 0:
+            block.ops[0].vector = child
+        elif not plan_native(&block.ops[1], type.items, &child, keep):
+            return False
+        # put() counts entries from the start of the map's own child.
+        block.ops[i].vector.offset -= entries.offset - vector.children[0].offset
+    return True
+
+
+cdef bint plan_logical(Op* op, object type, const Vector* vector, list keep) except -1:
+    cdef int64_t unit
+    cdef Kind kind = vector.kind
+    logical = type.logical
+    if logical == "decimal":
+        op.code = Code.PUT_DECIMAL_FIXED if type.kind == "fixed" else Code.PUT_DECIMAL
+        op.size = type.size
+        op.bound = VARINT + max(vector.width, op.size)
+        return vector.meaning == Meaning.DECIMAL and kind == Kind.FIXED and vector.scale == type.scale and (
+            vector.precision <= type.precision
+        )
+    if logical == "uuid":
+        op.code = Code.PUT_FIXED if type.kind == "fixed" else Code.PUT_UUID
+        op.size = 16
+        op.bound = 37
+        return kind == Kind.FIXED and vector.width == 16 and vector.meaning in (Meaning.PLAIN, Meaning.UUID)
+    if logical not in UNIT_NS:
+        return False
+    unit = UNIT_NS[logical]
+    if vector.meaning == Meaning.PLAIN and Kind.INT8 <= kind <= Kind.UINT64:
+        if logical.startswith("time-"):
+            return plan_integer(op, vector, 0, 86_400_000_000_000 // unit - 1)
+        return plan_integer(op, vector, INT32_MIN, INT32_MAX) if type.kind == "int" else (
+            plan_integer(op, vector, INT64_MIN, INT64_MAX)
+        )
+    if logical.startswith("time-"):
+        if vector.meaning != Meaning.TIME:
+            return False
+    elif vector.meaning != Meaning.TIMESTAMP and vector.meaning != Meaning.DATE:
+        return False
+    return plan_ticks(op, vector, unit, type.kind == "int")
+
+
+cdef bint plan_ticks(Op* op, const Vector* vector, int64_t unit, bint narrow) noexcept:
+    """Ticks of the column's unit to ticks of the schema's, if the results fit into a long (or an int)."""
+    cdef int64_t low = INT32_MIN if narrow else INT64_MIN
+    cdef int64_t high = INT32_MAX if narrow else INT64_MAX
+    cdef bint good = True
+    if vector.kind != Kind.INT64 and vector.kind != Kind.INT32:
+        return False
+    op.bound = VARINT
+    if vector.tick_ns == unit:
+        return plan_integer(op, vector, low, high)
+    if vector.tick_ns > unit:
+        if vector.tick_ns % unit:
+            return False
+        op.factor = vector.tick_ns // unit
+        op.code = Code.PUT_TIMES
+        with nogil:
+            good = in_range(vector, low // op.factor, high // op.factor)
+        return good
+    if unit % vector.tick_ns:
+        return False
+    op.factor = unit // vector.tick_ns
+    op.code = Code.PUT_PER
+    if vector.kind == Kind.INT64 and not vector.swapped:
+        if op.factor == 1000:
+            op.code = Code.PUT_PER_1000
+        elif op.factor == 1_000_000:
+            op.code = Code.PUT_PER_1000000
+    if narrow and op.factor < 4_294_967_296:
+        with nogil:
+            good = in_range(vector, low * op.factor, high * op.factor)
+    return good

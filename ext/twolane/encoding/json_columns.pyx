@@ -1,0 +1,450 @@
+# cython: cdivision=True
+"""Columns to JSON objects, one per row, without the GIL (RFC 8259, UTF-8, no blanks).
+
+``cdivision`` is on: all divisions here are of values that are not negative by constants that are not zero, but for those of
+ticks, which go through floor_div().
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+cimport cython
+
+from twolane.batch cimport Span
+from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes
+from twolane.encoding.columns cimport Column, Table, kind_name
+from twolane.encoding.json_text cimport (
+    put_base64, put_clock, put_day, put_scaled, put_signed, put_text, put_ucs4_text, put_unsigned,
+)
+from twolane.encoding.shortest cimport put_shortest, put_shortest_single
+from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
+from twolane.encoding.vectors cimport (
+    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at,
+)
+
+from twolane.encoding.mismatch import Mismatch
+from twolane.errors import SerializationError
+
+cdef enum:
+    BLOCK = 64
+    SLACK = 16              # put_text() writes eight bytes at a time
+    NUMBER = 36
+    INSTANT = 40
+cdef int64_t DAY_NS = 86_400_000_000_000
+
+
+cdef struct Field:
+    const uint8_t* key      # '{"name":' or ',"name":'
+    Py_ssize_t key_size
+    bint raw                # JSON already
+    Vector vector
+
+
+cdef inline int64_t floor_div(int64_t value, int64_t by) noexcept nogil:
+    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
+    return value // by - (value % by < 0)
+
+
+cdef uint8_t* put_time(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Dates, times and instants in quotes. GIL: not needed."""
+    cdef int64_t ticks = int_at(vector, i)
+    cdef int64_t per_day, days
+    at[0] = c'"'
+    at += 1
+    if vector.meaning == Meaning.TIME:
+        at = put_clock(at, ticks * vector.tick_ns)
+    else:
+        if vector.tick_ns >= DAY_NS:
+            days = ticks * (vector.tick_ns // DAY_NS)
+            ticks = 0
+        else:
+            per_day = DAY_NS // vector.tick_ns
+            days = floor_div(ticks, per_day)
+            ticks -= days * per_day
+        at = put_day(at, days)
+        if vector.meaning == Meaning.TIMESTAMP:
+            at[0] = c"T"
+            at = put_clock(at + 1, ticks * vector.tick_ns)
+            if vector.zoned:
+                memcpy(at, b"+00:00", 6)
+                at += 6
+    at[0] = c'"'
+    return at + 1
+
+
+cdef uint8_t* put_null(uint8_t* at) noexcept nogil:
+    memcpy(at, b"null", 4)
+    return at + 4
+
+
+cdef uint8_t* put_nested(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Lists, structs and maps. GIL: not needed."""
+    cdef Py_ssize_t j, first, n
+    cdef const Vector* child = vector.children
+    cdef const char* name
+    cdef Vector inside
+    cdef uint8_t opening = c"["
+    cdef uint8_t closing = c"]"
+    if vector.kind == Kind.STRUCT or vector.kind == Kind.MAP:
+        opening = c"{"
+        closing = c"}"
+    at[0] = opening
+    at += 1
+    if vector.kind == Kind.STRUCT:
+        n = vector.n_children
+        for j in range(n):
+            name = vector.children[j].name
+            at = put_text(at, <const uint8_t*>name, length(name))
+            at[0] = c":"
+            at = put_value(&vector.children[j], vector.offset + i, at + 1)
+            at[0] = c","
+            at += 1
+    else:
+        n = list_size(vector, i)
+        if vector.kind == Kind.SUBARRAY:
+            inside = vector.children[0]
+            inside.data = item_at(vector, i)
+            child = &inside
+            first = 0
+        else:
+            first = list_start(vector, i)
+        for j in range(first, first + n):
+            if vector.kind == Kind.MAP:
+                at = put_value(&child.children[0], child.offset + j, at)
+                at[0] = c":"
+                at = put_value(&child.children[1], child.offset + j, at + 1)
+            else:
+                at = put_value(child, j, at)
+            at[0] = c","
+            at += 1
+    if n > 0:
+        at -= 1
+    at[0] = closing
+    return at + 1
+
+
+cdef extern from "string.h" nogil:
+    size_t length "strlen"(const char* text)
+
+
+cdef uint8_t* put_value(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Write item ``i``, give the place behind it. GIL: not needed."""
+    cdef double wide
+    cdef Span span
+    cdef Kind kind = vector.kind
+    if not is_valid(vector, i):
+        return put_null(at)
+    if vector.meaning in (Meaning.TIMESTAMP, Meaning.DATE, Meaning.TIME):
+        return put_time(vector, i, at)
+    if kind == Kind.FLOAT64 or kind == Kind.FLOAT32 or kind == Kind.FLOAT16:
+        wide = float_at(vector, i)
+        if not isfinite(wide):
+            return put_null(at)
+        if kind == Kind.FLOAT64:
+            return <uint8_t*>put_shortest(<char*>at, wide)
+        return <uint8_t*>put_shortest_single(<char*>at, <float>wide)
+    if kind == Kind.BIT or kind == Kind.BYTE_BOOL:
+        if bool_at(vector, i):
+            memcpy(at, b"true", 4)
+            return at + 4
+        memcpy(at, b"false", 5)
+        return at + 5
+    if kind == Kind.UINT64:
+        return put_unsigned(at, <uint64_t>int_at(vector, i))
+    if kind < Kind.FLOAT16:
+        return put_signed(at, int_at(vector, i))
+    if kind == Kind.DICTIONARY:
+        return put_value(vector.dictionary, index_at(vector, i), at)
+    if kind == Kind.UCS4:
+        return put_ucs4_text(at, vector, i)
+    if kind >= Kind.LIST32:
+        return put_nested(vector, i, at)
+    if vector.meaning == Meaning.DECIMAL:
+        return put_scaled(at, item_at(vector, i), vector.width, vector.scale)
+    span = plain_span_at(vector, i)
+    if vector.meaning == Meaning.TEXT or kind == Kind.PADDED:
+        return put_text(at, span.data, span.size)
+    return put_base64(at, span.data, span.size)
+
+
+cdef size_t room_for(const Vector* vector, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    cdef size_t total = <size_t>((stop - start) * INSTANT)
+    cdef Kind kind = vector.kind
+    cdef Py_ssize_t i, first, last
+    if start >= stop:
+        return 0
+    if kind == Kind.DICTIONARY:
+        for i in range(start, stop):
+            if is_valid(vector, i):
+                first = index_at(vector, i)
+                total += room_for(vector.dictionary, first, first + 1)
+    elif kind == Kind.STRUCT:
+        for i in range(vector.n_children):
+            total += (stop - start) * (6 * length(vector.children[i].name) + 4)
+            total += room_for(&vector.children[i], vector.offset + start, vector.offset + stop)
+    elif kind == Kind.SUBARRAY:
+        total += <size_t>((stop - start) * vector.width * (INSTANT + 1))
+    elif kind == Kind.LIST_VIEW32 or kind == Kind.LIST_VIEW64:
+        for i in range(start, stop):
+            if is_valid(vector, i):
+                first = list_start(vector, i)
+                total += room_for(vector.children, first, first + list_size(vector, i)) + list_size(vector, i)
+    elif kind >= Kind.LIST32:
+        first = list_start(vector, start)
+        last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
+        total += 2 * (last - first) + room_for(vector.children, first, last)
+    elif kind == Kind.UCS4:
+        total += <size_t>((stop - start) * vector.width * 2)        # six bytes for a character of four
+    elif vector.meaning == Meaning.DECIMAL:
+        total += <size_t>((stop - start) * 90)
+    elif kind == Kind.FIXED or kind == Kind.PADDED:
+        total += <size_t>((stop - start) * vector.width * 6)
+    elif kind == Kind.BINARY32 or kind == Kind.BINARY64 or kind == Kind.VIEWED:
+        for i in range(start, stop):
+            if is_valid(vector, i):
+                total += 6 * plain_span_at(vector, i).size
+    return total
+
+
+cdef int check(const Vector* vector, object base64, object nan, str field, Py_ssize_t row) except -1:
+    """Refuse what JSON cannot hold; ``row`` is the vector's first, or -1 where rows are not known (inside lists)."""
+    cdef Py_ssize_t i, bad = -1
+    cdef Vector child
+    cdef int64_t low, high
+    if vector.kind == Kind.DICTIONARY:
+        return check(vector.dictionary, base64, nan, field, -1)
+    if vector.kind == Kind.UNREADABLE or vector.meaning in (Meaning.DURATION, Meaning.MONTHS):
+        raise SerializationError(f"expected a type that JSON can hold, got a column of {kind_name(vector)}", field=field)
+    if vector.meaning in (Meaning.TIMESTAMP, Meaning.DATE, Meaning.TIME):
+        if vector.meaning == Meaning.TIME:
+            low, high = 0, DAY_NS // vector.tick_ns - 1
+        else:
+            if vector.tick_ns % DAY_NS and DAY_NS % vector.tick_ns:
+                raise SerializationError("expected a unit of time that divides a day", field=field)
+            low, high = year_range(vector.tick_ns)
+        for i in range(vector.length):
+            if not low <= int_at(vector, i) <= high and is_valid(vector, i):
+                bad = i
+                break
+        if bad >= 0:
+            raise SerializationError(
+                "expected a time in the years 1 to 9999", index=row + bad if row >= 0 else None, field=field,
+                value=int_at(vector, bad),
+            )
+    elif vector.kind == Kind.UCS4:
+        if not ucs4_is_text(vector):
+            raise SerializationError("expected strings that UTF-8 can hold", field=field)
+    elif vector.kind == Kind.PADDED:
+        for i in range(vector.length):
+            if is_valid(vector, i) and not is_utf8(plain_span_at(vector, i).data, plain_span_at(vector, i).size):
+                raise SerializationError(
+                    "expected UTF-8", index=row + i if row >= 0 else None, field=field,
+                    value=<bytes>plain_span_at(vector, i).data[:plain_span_at(vector, i).size],
+                )
+    elif vector.kind in (Kind.FIXED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):
+        if vector.meaning not in (Meaning.TEXT, Meaning.DECIMAL) and not base64:
+            raise SerializationError("expected text, got a column of bytes (binary='base64' writes them)", field=field)
+        if vector.meaning == Meaning.DECIMAL and not 0 <= vector.scale <= 76:
+            raise SerializationError(f"expected a decimal with a scale from 0 to 76, got {vector.scale}", field=field)
+    elif Kind.FLOAT16 <= vector.kind <= Kind.FLOAT64 and nan:
+        for i in range(vector.length):
+            if not isfinite(float_at(vector, i)) and is_valid(vector, i):
+                raise SerializationError(
+                    "expected a finite number (nan='null' writes null)", index=row + i if row >= 0 else None, field=field,
+                    value=float_at(vector, i),
+                )
+    elif vector.kind == Kind.SUBARRAY and vector.children[0].kind >= Kind.FIXED:
+        raise SerializationError("expected arrays of numbers", field=field)
+    elif vector.kind == Kind.STRUCT:
+        for i in range(vector.n_children):
+            child = vector.children[i]
+            child.offset += vector.offset
+            child.length = vector.length
+            check(&child, base64, nan, f"{field}.{(<bytes>child.name).decode()}", row)
+    elif vector.kind == Kind.MAP:
+        child = vector.children[0].children[0]
+        if child.meaning != Meaning.TEXT:
+            raise SerializationError("expected a map with strings as keys", field=field)
+        check(&vector.children[0].children[1], base64, nan, field, -1)
+    elif vector.kind >= Kind.LIST32:
+        check(&vector.children[0], base64, nan, field, -1)
+    return 0
+
+
+cdef tuple year_range(object tick_ns):
+    """The first and the last tick of the years 1 to 9999, cut to 64 bits."""
+    first = -62_135_596_800_000_000_000 // tick_ns
+    last = (253_402_300_800_000_000_000 - 1) // tick_ns
+    return max(first, -(2**63)), min(last, 2**63 - 1)
+
+
+@cython.final
+cdef class JsonColumns:
+    """The columns of one call as JSON objects: a Source.
+
+    Parameters
+    ----------
+    values : Table
+        Borrowed and kept alive. All its columns are written, in order.
+    dump : callable
+        One Python object to JSON bytes, for columns of objects; raises Mismatch.
+    base64 : bool
+        Whether bytes are written as base64, or refused.
+    refuse_nan : bool
+        Whether NaN and infinities are refused, or written as null.
+
+    Raises
+    ------
+    SerializationError
+        If a column or a value has no JSON form.
+    """
+    cdef Table _table
+    cdef Arena _arena
+    cdef list _keep
+    cdef list _vectors          # per column: its JSON, encoded already, or None
+    cdef list _keys
+    cdef Py_ssize_t _n
+
+    def __init__(self, Table values, dump, base64, refuse_nan):
+        cdef Column column
+        cdef Py_ssize_t part
+        self._table = values
+        self._n = len(values)
+        self._keys = []
+        self._vectors = []
+        for name in values.names:
+            column = values.get(name)
+            opening = "," if self._keys else "{"
+            self._keys.append(opening.encode() + dump(name) + b":")
+            if column.objects is not None:
+                self._vectors.append(dump_all(column, dump))
+                continue
+            self._vectors.append(None)
+            for part in range(column.n_parts):
+                check(&column.parts[part], base64, refuse_nan, name, column.starts[part])
+
+    def __len__(self):
+        return self._n
+
+    def first_over(self, Py_ssize_t limit):
+        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
+
+        Records are measured only in blocks whose bound exceeds the limit.
+        """
+        cdef Py_ssize_t start, j, n
+        cdef Arena arena = Arena.__new__(Arena)
+        start = 0
+        while start < self._n:
+            n = min(<Py_ssize_t>BLOCK, self._n - start)
+            if self.run(start, start + n, arena, limit):
+                for j in range(n):
+                    if arena.offsets[j + 1] - arena.offsets[j] > limit:
+                        return start + j, arena.offsets[j + 1] - arena.offsets[j]
+            start += n
+        return None
+
+    def slice(self, Py_ssize_t start, Py_ssize_t stop):
+        """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
+        if not 0 <= start <= stop <= self._n:
+            raise IndexError(f"records {start} to {stop} of {self._n}")
+        self._arena = fresh(self._arena)
+        self.run(start, stop, self._arena, -1)
+        return self._arena.batch(stop - start)
+
+    cdef bint run(self, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t limit) except -1:
+        """Encode rows into the arena, part by part; False if a limit is given and their bound does not exceed it."""
+        cdef bytes fields = bytes(max(1, len(self._keys)) * sizeof(Field))
+        cdef Field* plan = <Field*>PyBytes_AS_STRING(fields)
+        cdef Column column
+        cdef Arena raw
+        cdef Py_ssize_t i, last, row = start
+        cdef Py_ssize_t n = len(self._keys)
+        cdef size_t room
+        arena.start(stop - start)
+        while row < stop:
+            last = stop
+            for i in range(n):
+                plan[i].key = <const uint8_t*>PyBytes_AS_STRING(self._keys[i])
+                plan[i].key_size = PyBytes_GET_SIZE(self._keys[i])
+                column = self._table.get(self._table.names[i])
+                plan[i].raw = self._vectors[i] is not None
+                if plan[i].raw:
+                    raw = self._vectors[i]
+                    plan[i].vector.kind = Kind.BINARY64
+                    plan[i].vector.data = raw.out.data
+                    plan[i].vector.offsets = raw.offsets + row
+                else:
+                    plan[i].vector = column.vector_from(row)
+                    last = min(last, row + plan[i].vector.length)
+            if limit >= 0 and last == stop and row == start:
+                room = bound(plan, n, 0, stop - start)
+                if room <= <size_t>limit:
+                    return False
+            with nogil:
+                if not put_rows(plan, n, last - row, arena, row - start):
+                    with gil:
+                        raise MemoryError()
+            row = last
+        return True
+
+
+cdef Arena dump_all(Column column, object dump):
+    """A column of Python objects, one by one."""
+    cdef Arena arena = Arena.__new__(Arena)
+    cdef Py_ssize_t i
+    cdef bytes text
+    arena.start(column.length)
+    for i in range(column.length):
+        try:
+            text = dump(column.objects[i])
+        except Mismatch as error:
+            raise error.as_error(i, column.name) from None
+        if not has_room(&arena.out, PyBytes_GET_SIZE(text) + 1):
+            raise MemoryError()
+        memcpy(arena.out.data + arena.out.size, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        arena.out.size += PyBytes_GET_SIZE(text)
+        arena.offsets[i + 1] = arena.out.size
+    return arena
+
+
+cdef size_t bound(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that rows ``start`` to ``stop`` take at most. GIL: not needed."""
+    cdef size_t room = SLACK + 2 * (stop - start)
+    cdef Py_ssize_t j
+    for j in range(n_fields):
+        room += fields[j].key_size * (stop - start)
+        if fields[j].raw:
+            room += (<const int64_t*>fields[j].vector.offsets)[stop] - (<const int64_t*>fields[j].vector.offsets)[start]
+        else:
+            room += room_for(&fields[j].vector, start, stop)
+    return room
+
+
+cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena arena, Py_ssize_t row) noexcept nogil:
+    """The row loop; False without memory. GIL: not needed."""
+    cdef Py_ssize_t i, j, start = 0, stop
+    cdef uint8_t* at
+    cdef Span span
+    while start < n:
+        stop = min(start + <Py_ssize_t>BLOCK, n)
+        if not has_room(&arena.out, bound(fields, n_fields, start, stop)):
+            return False
+        at = arena.out.data + arena.out.size
+        for i in range(start, stop):
+            if n_fields == 0:
+                at[0] = c"{"
+                at += 1
+            for j in range(n_fields):
+                at = put_bytes(at, fields[j].key, fields[j].key_size)
+                if fields[j].raw:
+                    span = plain_span_at(&fields[j].vector, i)
+                    at = put_bytes(at, span.data, span.size)
+                else:
+                    at = put_value(&fields[j].vector, i, at)
+            at[0] = c"}"
+            at += 1
+            arena.offsets[row + i + 1] = at - arena.out.data
+        arena.out.size = at - arena.out.data
+        start = stop
+    return True

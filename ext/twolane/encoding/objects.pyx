@@ -1,0 +1,120 @@
+"""One item of a vector as a Python object: for error messages and for types without a native path."""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from twolane.batch cimport Span
+from twolane.encoding.vectors cimport (
+    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
+    span_of, ucs4_units,
+)
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+
+from twolane.errors import SerializationError
+
+cdef object EPOCH = datetime(1970, 1, 1)
+cdef object datetime64 = np.datetime64
+cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
+cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
+
+
+cdef object time_at(const Vector* vector, Py_ssize_t i):
+    """A date, datetime64, time or timedelta; for what Python's own types do not reach, datetime64 or an int of ticks."""
+    cdef object ticks = int_at(vector, i)       # an object: what follows may exceed 64 bits
+    cdef object tick_ns = vector.tick_ns
+    try:
+        if vector.meaning == Meaning.DATE:
+            return date.fromordinal(ZERO_DAY + ticks * tick_ns // 86_400_000_000_000)
+        if vector.meaning == Meaning.TIME:
+            return (EPOCH + timedelta(microseconds=ticks * tick_ns // 1000)).time()
+        if vector.meaning == Meaning.DURATION:
+            return timedelta(microseconds=ticks * tick_ns // 1000)
+    except (OverflowError, ValueError):
+        if vector.meaning != Meaning.DATE:
+            return ticks
+    # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
+    for unit, ns in UNITS:
+        if tick_ns % ns == 0:
+            return datetime64(ticks, f"{tick_ns // ns}{unit}")
+    return ticks
+
+
+cdef object ucs4_object(const Vector* vector, Py_ssize_t i):
+    """A str; bytes if they are no code points. Lone surrogates stay, so that who encodes the str can refuse it."""
+    cdef const uint8_t* at = item_at(vector, i)
+    value = PyBytes_FromStringAndSize(<const char*>at, 4 * ucs4_units(vector, at))
+    try:
+        return value.decode("utf-32-be" if vector.swapped == np.little_endian else "utf-32-le", "surrogatepass")
+    except UnicodeDecodeError:
+        return value
+
+
+cdef object span_object(const Vector* vector, Py_ssize_t i):
+    cdef Span span = span_of(vector, i)
+    cdef int32_t parts[4]
+    cdef int64_t nanos = 0
+    value = PyBytes_FromStringAndSize(<const char*>span.data, span.size) if span.size else b""
+    if vector.meaning == Meaning.TEXT:
+        return value.decode("utf-8", "surrogateescape")
+    if vector.meaning == Meaning.DECIMAL:
+        number = int.from_bytes(value, "little", signed=True)
+        return Decimal((number < 0, tuple(map(int, str(abs(number)))), -vector.scale))
+    if vector.meaning == Meaning.MONTHS:
+        memcpy(parts, span.data, min(span.size, 16))
+        if span.size == 4:
+            return parts[0], 0, 0
+        if span.size == 8:
+            return 0, parts[0], parts[1]
+        memcpy(&nanos, <const char*>span.data + 8, 8)
+        return parts[0], parts[1], nanos // 1_000_000
+    return value
+
+
+cdef object object_at(const Vector* vector, Py_ssize_t i):
+    """Item ``i`` as a Python object; None for a null. Copies. The GIL is held."""
+    cdef Py_ssize_t j, first
+    cdef const Vector* child
+    cdef Vector inside
+    cdef Kind kind = vector.kind
+    if not is_valid(vector, i):
+        return None
+    if kind == Kind.DICTIONARY:
+        return object_at(vector.dictionary, index_at(vector, i))
+    if kind == Kind.UNREADABLE:
+        raise SerializationError("the column has a type that cannot be read")
+    if kind == Kind.BIT or kind == Kind.BYTE_BOOL:
+        return bool(bool_at(vector, i))
+    if kind == Kind.UCS4:
+        return ucs4_object(vector, i)
+    if kind == Kind.STRUCT:
+        result = {}
+        for j in range(vector.n_children):
+            child = &vector.children[j]
+            result[(<bytes>child.name).decode()] = object_at(child, vector.offset + i)
+        return result
+    if kind == Kind.SUBARRAY:
+        inside = vector.children[0]
+        inside.data = item_at(vector, i)
+        return [object_at(&inside, j) for j in range(vector.width)]
+    if kind >= Kind.LIST32:
+        first = list_start(vector, i)
+        child = vector.children
+        if kind != Kind.MAP:
+            return [object_at(child, first + j) for j in range(list_size(vector, i))]
+        return dict([
+            (object_at(child.children, child.offset + first + j), object_at(child.children + 1, child.offset + first + j))
+            for j in range(list_size(vector, i))
+        ])
+    if vector.meaning in (Meaning.TIMESTAMP, Meaning.DATE, Meaning.TIME, Meaning.DURATION):
+        return time_at(vector, i)
+    if Kind.FLOAT16 <= kind <= Kind.FLOAT64:
+        return float_at(vector, i)
+    if kind == Kind.UINT64:
+        return <uint64_t>int_at(vector, i)
+    if kind <= Kind.UINT64:
+        return int_at(vector, i)
+    return span_object(vector, i)

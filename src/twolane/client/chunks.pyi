@@ -1,0 +1,15 @@
+from typing import final
+
+from twolane.client.delivery import Delivery, _Report
+from twolane.client.feed import Feed
+from twolane.client.handle import Handle, Topic
+from twolane.client.outcome import Outcome
+
+@final
+class ChunkSender:
+    chunk_records: int
+    chunk_bytes: int
+    def __init__(self, handle: Handle, delivery: Delivery, chunk_records: int, chunk_bytes: int) -> None: ...
+    def send(
+        self, topic: Topic, feed: Feed, outcome: Outcome, first_index: int, deadline: float
+    ) -> tuple[list[_Report], list[int], int]: ...

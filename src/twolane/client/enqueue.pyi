@@ -1,0 +1,22 @@
+from typing import final
+
+from twolane.client.delivery import Delivery
+from twolane.client.feed import Feed
+from twolane.client.handle import Handle, Topic
+from twolane.client.outcome import Outcome
+
+@final
+class Window:
+    records: int
+    bytes: int
+    low_records: int
+    low_bytes: int
+    is_shut: bool
+    def __init__(self, handle: Handle, delivery: Delivery, records: int, bytes: int) -> None: ...  # noqa: A002
+    @property
+    def room(self) -> int: ...
+    def push(
+        self, topic: Topic, feed: Feed, start: int, outcome: Outcome | None = None, first_index: int = 0
+    ) -> tuple[int, int]: ...
+    def wait_for_room(self, timeout: float) -> bool: ...
+    def shut(self) -> None: ...

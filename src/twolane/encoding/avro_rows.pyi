@@ -1,0 +1,16 @@
+from collections.abc import Iterable
+from typing import Any
+
+from twolane.batch import EncodedBatch
+from twolane.encoding.avro_schema import AvroType
+
+class Writer:
+    @property
+    def label(self) -> str: ...
+
+class RowEncoder:
+    @property
+    def root(self) -> Writer: ...
+    def __init__(self, schema: AvroType, prefix: bytes = b"") -> None: ...
+    def encode(self, record: Any) -> bytes | None: ...
+    def encode_rows(self, rows: Iterable[Any]) -> EncodedBatch: ...

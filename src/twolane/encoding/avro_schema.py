@@ -1,0 +1,259 @@
+"""Avro schemas: JSON to a graph of types, with names resolved and defaults kept.
+
+Source: https://avro.apache.org/docs/1.12.0/specification/ (sections "Schema Declaration", "Names", "Logical Types").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from twolane.errors import SerializationError, shown
+
+PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+MAX_TEXT = 16 * 1024 * 1024
+MAX_DEPTH = 64
+MISSING: Any = object()
+
+# Which logical types stand on which types; elsewhere the specification says to ignore them.
+LOGICAL: dict[str, tuple[str, ...]] = {
+    "decimal": ("bytes", "fixed"),
+    "uuid": ("string", "fixed"),
+    "date": ("int",),
+    "time-millis": ("int",),
+    "time-micros": ("long",),
+    "timestamp-millis": ("long",),
+    "timestamp-micros": ("long",),
+    "timestamp-nanos": ("long",),
+    "local-timestamp-millis": ("long",),
+    "local-timestamp-micros": ("long",),
+    "local-timestamp-nanos": ("long",),
+    "duration": ("fixed",),
+}
+FIXED_SIZES = {"uuid": 16, "duration": 12}
+
+
+@dataclass(eq=False, slots=True)
+class AvroField:
+    """One field of a record; `default` is MISSING where there is none."""
+
+    name: str
+    type: AvroType
+    default: Any = MISSING
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True, repr=False)
+class AvroType:
+    """One node of the graph; recursion makes cycles, so compare by identity.
+
+    Attributes
+    ----------
+    kind : str
+        A primitive, or record, enum, array, map, union, fixed.
+    logical : str or None
+    name : str or None
+        Full name of record, enum and fixed.
+    """
+
+    kind: str
+    logical: str | None = None
+    name: str | None = None
+    aliases: tuple[str, ...] = ()
+    fields: list[AvroField] = field(default_factory=list)
+    symbols: tuple[str, ...] = ()
+    items: AvroType | None = None
+    branches: list[AvroType] = field(default_factory=list)
+    size: int = 0
+    precision: int = 0
+    scale: int = 0
+
+    @property
+    def label(self) -> str:
+        """What error messages call the type, and what names a branch of a union."""
+        return self.name or (f"{self.kind} ({self.logical})" if self.logical else self.kind)
+
+    def __repr__(self) -> str:
+        return f"AvroType({self.label})"
+
+
+def load(schema: Any) -> Any:
+    """Give a schema as JSON values: from JSON text, the name of a primitive, or values already.
+
+    Raises
+    ------
+    SerializationError
+        If the text is no JSON, longer than 16 MiB or nested too deep.
+    """
+    if isinstance(schema, bytes):
+        schema = schema.decode()
+    if not isinstance(schema, str) or schema in PRIMITIVES:
+        return schema
+    if len(schema) > MAX_TEXT:
+        raise refused(f"expected at most {MAX_TEXT} characters of JSON, got {len(schema)}")
+    try:
+        return json.loads(schema)
+    except RecursionError:
+        raise refused(f"nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:
+        raise refused(f"expected JSON: {error}; the text is {shown(schema)}") from None
+
+
+def parse(schema: Any) -> AvroType:
+    """Parse a schema: JSON text, or the dicts, lists and strings it stands for.
+
+    Raises
+    ------
+    SerializationError
+        If it breaks the specification; the message names the place.
+    """
+    return Parser().type(load(schema), "", "schema", 0)
+
+
+def refused(reason: str) -> SerializationError:
+    """Make the error for a schema that cannot be used."""
+    return SerializationError(f"Avro schema: {reason}")
+
+
+class Parser:
+    """Walks one schema; knows the names defined so far."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, AvroType] = {}
+
+    def type(self, node: Any, namespace: str, place: str, depth: int) -> AvroType:
+        """Parse one type; `namespace` is the enclosing one, `place` names it in errors."""
+        if depth > MAX_DEPTH:
+            raise refused(f"{place}: nested deeper than {MAX_DEPTH}")
+        if isinstance(node, str):
+            return self.by_name(node, namespace, place)
+        if isinstance(node, list):
+            return self.union(node, namespace, place, depth)
+        if not isinstance(node, dict) or "type" not in node:
+            raise refused(f"{place}: expected a type, got {shown(node)}")
+        kind = node["type"]
+        if isinstance(kind, (dict, list)):
+            return self.type(kind, namespace, place, depth + 1)
+        if kind in PRIMITIVES:
+            return with_logical(AvroType(kind), node)
+        if kind in ("record", "error", "enum", "fixed"):
+            return self.definition(kind, node, namespace, place, depth)
+        if kind in ("array", "map"):
+            what = "items" if kind == "array" else "values"
+            if what not in node:
+                raise refused(f"{place}: expected {what!r} in {shown(node)}")
+            return AvroType(kind, items=self.type(node[what], namespace, f"{place}.{what}", depth + 1))
+        if isinstance(kind, str):
+            return self.by_name(kind, namespace, place)
+        raise refused(f"{place}: expected the name of a type, got {shown(kind)}")
+
+    def by_name(self, name: str, namespace: str, place: str) -> AvroType:
+        """Find a primitive or a type defined before."""
+        if name in PRIMITIVES:
+            return AvroType(name)
+        full = name if "." in name or not namespace else f"{namespace}.{name}"
+        found = self.named.get(full) or self.named.get(name)
+        if found is None:
+            raise refused(f"{place}: unknown type {shown(name)}")
+        return found
+
+    def union(self, nodes: list[Any], namespace: str, place: str, depth: int) -> AvroType:
+        """Parse a union; the specification forbids unions in unions and two branches of one unnamed kind."""
+        if not nodes:
+            raise refused(f"{place}: expected at least one branch in a union")
+        branches = [self.type(node, namespace, f"{place}[{i}]", depth + 1) for i, node in enumerate(nodes)]
+        seen: set[str] = set()
+        for branch in branches:
+            key = branch.name or branch.kind
+            if branch.kind == "union":
+                raise refused(f"{place}: a union stands directly in a union")
+            if key in seen:
+                raise refused(f"{place}: the union has {key!r} twice")
+            seen.add(key)
+        return AvroType("union", branches=branches)
+
+    def definition(self, kind: str, node: dict[str, Any], namespace: str, place: str, depth: int) -> AvroType:
+        """Parse a record, an enum or a fixed, and remember its name before its fields (they may refer to it)."""
+        name, inner = full_name(node, namespace, place)
+        if name in self.named:
+            raise refused(f"{place}: {name!r} is defined twice")
+        if name in PRIMITIVES:
+            raise refused(f"{place}: {name!r} is the name of a primitive type")
+        made = AvroType("record" if kind == "error" else kind, name=name, aliases=aliases(node, inner, place))
+        self.named[name] = made
+        if kind == "fixed":
+            size = node.get("size")
+            if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
+                raise refused(f"{place}: expected a size in bytes for {name!r}, got {shown(size)}")
+            made.size = size
+            return with_logical(made, node)
+        if kind == "enum":
+            symbols = node.get("symbols")
+            if not isinstance(symbols, list) or not all(isinstance(s, str) and NAME.match(s) for s in symbols):
+                raise refused(f"{place}: expected a list of names as symbols of {name!r}, got {shown(symbols)}")
+            if len(set(symbols)) != len(symbols):
+                raise refused(f"{place}: a symbol of {name!r} stands twice")
+            made.symbols = tuple(symbols)
+            return made
+        fields = node.get("fields")
+        if not isinstance(fields, list):
+            raise refused(f"{place}: expected a list of fields for {name!r}, got {shown(fields)}")
+        seen: set[str] = set()
+        for entry in fields:
+            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "type" not in entry:
+                raise refused(f"{place}: expected a field with name and type in {name!r}, got {shown(entry)}")
+            field_name = entry["name"]
+            if not NAME.match(field_name):
+                raise refused(f"{place}: {shown(field_name)} cannot be the name of a field")
+            if field_name in seen:
+                raise refused(f"{place}: {name!r} has the field {field_name!r} twice")
+            seen.add(field_name)
+            field_type = self.type(entry["type"], inner, f"{name}.{field_name}", depth + 1)
+            if "logicalType" in entry and isinstance(entry["type"], str) and entry["type"] in PRIMITIVES:
+                # Not what the specification says, but what many schemas in use say; Java ignores it, and so do we.
+                pass
+            made.fields.append(AvroField(field_name, field_type, entry.get("default", MISSING)))
+        return made
+
+
+def full_name(node: dict[str, Any], namespace: str, place: str) -> tuple[str, str]:
+    """Give the full name of a definition and the namespace for what is inside it."""
+    name = node.get("name")
+    if not isinstance(name, str) or not all(NAME.match(part) for part in name.split(".")):
+        raise refused(f"{place}: expected a name of letters, digits and underscores, got {shown(name)}")
+    if "." in name:
+        return name, name.rpartition(".")[0]
+    inner = node.get("namespace", namespace)
+    if not isinstance(inner, str) or (inner and not all(NAME.match(part) for part in inner.split("."))):
+        raise refused(f"{place}: expected a namespace of names and dots, got {shown(inner)}")
+    return (f"{inner}.{name}" if inner else name), inner
+
+
+def aliases(node: dict[str, Any], namespace: str, place: str) -> tuple[str, ...]:
+    """Give a definition's aliases as full names; a writer encodes by its own names, so they only travel along."""
+    given = node.get("aliases", [])
+    if not isinstance(given, list) or not all(isinstance(alias, str) for alias in given):
+        raise refused(f"{place}: expected a list of names as aliases, got {shown(given)}")
+    return tuple(alias if "." in alias or not namespace else f"{namespace}.{alias}" for alias in given)
+
+
+def with_logical(made: AvroType, node: dict[str, Any]) -> AvroType:
+    """Set the logical type if the specification allows it there; it says to ignore any other."""
+    logical = node.get("logicalType")
+    if not isinstance(logical, str) or made.kind not in LOGICAL.get(logical, ()):
+        return made
+    if made.kind == "fixed" and logical in FIXED_SIZES and made.size != FIXED_SIZES[logical]:
+        return made
+    if logical == "decimal":
+        precision, scale = node.get("precision"), node.get("scale", 0)
+        if not isinstance(precision, int) or not isinstance(scale, int) or not 0 <= scale <= precision or precision < 1:
+            return made
+        # The largest precision that fits into a fixed of so many bytes (specification, "Decimal").
+        if made.kind == "fixed" and 10**precision - 1 > 2 ** (8 * made.size - 1) - 1:
+            return made
+        made.precision, made.scale = precision, scale
+    made.logical = logical
+    return made

@@ -1,0 +1,193 @@
+"""Python objects to JSON: through orjson if it is installed, else through the standard library.
+
+Both write UTF-8 without blanks, shortest round-trip doubles, datetimes as ISO 8601, and agree with the columns
+(json_columns).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from twolane.encoding.mismatch import Mismatch
+
+try:
+    import orjson
+except ImportError:  # an extra: pip install twolane[json]
+    orjson = None  # type: ignore[assignment]
+
+MAX_DEPTH = 200
+
+
+def times_are_wrong() -> bool:
+    """Tell whether orjson drops leading zeros of a time's microseconds, as 3.13.0 does: 10 ms come out as .10000."""
+    return orjson is not None and orjson.dumps(datetime.time(0, 0, 0, 10_000)) != b'"00:00:00.010000"'
+
+
+# Then times go through Fallback; there is no switch for them alone, so that dates and datetimes do too.
+TIME_OPTION = orjson.OPT_PASSTHROUGH_DATETIME if times_are_wrong() else 0
+
+
+def make_dump(*, binary: str, nan: str, use_orjson: bool | None = None) -> Callable[[Any], bytes]:
+    """Make the function that turns one object into JSON bytes.
+
+    Parameters
+    ----------
+    binary : {"error", "base64"}
+    nan : {"null", "error"}
+        "error" needs the standard library, because orjson writes null.
+    use_orjson : bool, optional
+        Whether to use it; by default, if it is there.
+
+    Returns
+    -------
+    callable
+        Raises Mismatch, with the path to the value that has no JSON form.
+    """
+    fallback = Fallback(binary == "base64")
+    fast = orjson is not None if use_orjson is None else use_orjson
+    if fast and nan == "null":
+        options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | TIME_OPTION
+
+        def dump(value: Any) -> bytes:
+            try:
+                return orjson.dumps(value, fallback, options)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise explained(value, fallback, nan, error) from None
+    else:
+        encoder = json.JSONEncoder(
+            ensure_ascii=False, check_circular=True, allow_nan=False, separators=(",", ":"), default=fallback
+        )
+
+        def dump(value: Any) -> bytes:
+            try:
+                return encoder.encode(plain(value, fallback, nan, 0)).encode()
+            except Mismatch:
+                raise
+            except (TypeError, ValueError, RecursionError) as error:
+                raise explained(value, fallback, nan, error) from None
+
+    return dump
+
+
+class Fallback:
+    """The form of what JSON does not know: called by the encoders, raises TypeError where there is none."""
+
+    def __init__(self, base64: bool) -> None:
+        self.base64 = base64
+
+    def __call__(self, value: Any) -> Any:
+        """Give something that JSON knows."""
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            if self.base64:
+                return base64.b64encode(value).decode()
+            raise TypeError("text (binary='base64' writes bytes)")
+        if isinstance(value, (datetime.date, datetime.time)):
+            return value.isoformat()
+        if isinstance(value, decimal.Decimal) and value.is_finite():
+            return format(value, "f")
+        if isinstance(value, np.datetime64) and not np.isnat(value):
+            return value.astype("M8[us]").item().isoformat()
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, (set, frozenset)):
+            return list(value)
+        if hasattr(value, "model_dump"):
+            return value.model_dump()
+        if hasattr(value, "__attrs_attrs__"):
+            return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
+        raise TypeError("a value that JSON can hold")
+
+
+def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
+    """Bring an object to what JSON knows, as orjson would write it; Mismatch with the path."""
+    if value is None or value is True or value is False or type(value) is int:
+        return value
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
+        return str(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        if nan == "error":
+            raise Mismatch("finite number (nan='null' writes null)", value)
+        return None
+    if depth > MAX_DEPTH:
+        raise Mismatch("a value that is not nested so deep", value)
+    if isinstance(value, enum.Enum):
+        return plain(value.value, fallback, nan, depth + 1)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        made = {}
+        for key, item in value.items():
+            name = key if type(key) is str else key_text(key)
+            made[name] = stepped(item, fallback, nan, depth, name)
+        return made
+    if isinstance(value, (list, tuple)):
+        return [stepped(item, fallback, nan, depth, i) for i, item in enumerate(value)]
+    try:
+        known = fallback(value)
+    except TypeError as error:
+        raise Mismatch(str(error), value) from None
+    return plain(known, fallback, nan, depth + 1)
+
+
+def stepped(value: Any, fallback: Fallback, nan: str, depth: int, step: str | int) -> Any:
+    """Convert an item; a mismatch in it learns where it stands."""
+    try:
+        return plain(value, fallback, nan, depth + 1)
+    except Mismatch as error:
+        error.path.append(step)
+        raise
+
+
+def key_text(key: Any) -> str:
+    """Give the text of a key that is no str, as orjson writes it."""
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, (int, float)):
+        return str(key)
+    if isinstance(key, (datetime.date, datetime.time)):
+        return key.isoformat()
+    if isinstance(key, uuid.UUID):
+        return str(key)
+    if isinstance(key, enum.Enum):
+        return key_text(key.value)
+    if isinstance(key, str):
+        return str(key)
+    raise Mismatch("a key that JSON can hold", key)
+
+
+def explained(value: Any, fallback: Fallback, nan: str, error: Exception) -> Mismatch:
+    """Say which value the fast encoder could not take: walk the object again, slowly."""
+    try:
+        plain(value, fallback, nan, 0)
+    except Mismatch as mismatch:
+        return mismatch
+    except RecursionError:
+        return Mismatch("a value that is not nested so deep", value)
+    return Mismatch(f"a value that JSON can hold ({error})", value)

@@ -1,0 +1,37 @@
+"""What an encoder raises inside itself: the value that does not fit, and the path back to the row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twolane.encoding.avro_schema import MISSING
+from twolane.errors import SerializationError
+
+
+class Mismatch(Exception):
+    """A value is not of the type its schema says; never leaves the encoders.
+
+    Attributes
+    ----------
+    expected : str
+    value : object
+    path : list
+        From the value outwards: str for a field, int for an item of an array, a tuple of one for a key of a map.
+    """
+
+    def __init__(self, expected: str, value: Any) -> None:
+        super().__init__(expected, value)
+        self.expected = expected
+        self.value = value
+        self.path: list[str | int | tuple[object]] = []
+
+    def as_error(self, index: int | None, field: str | None) -> SerializationError:
+        """Make the error that users see; `field` stands before the path."""
+        path = field or ""
+        for step in reversed(self.path):
+            if isinstance(step, str):
+                path = f"{path}.{step}" if path else step
+            else:
+                path += f"[{step[0] if isinstance(step, tuple) else step!r}]"
+        value = ... if self.value is MISSING else self.value
+        return SerializationError(f"expected {self.expected}", index=index, field=path or None, value=value)

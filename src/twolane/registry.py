@@ -1,0 +1,173 @@
+"""Schema ids from a Schema Registry: asked once per topic, never per record.
+
+Stands on confluent_kafka's client (``pip install confluent-kafka[schemaregistry]``), which brings TLS, basic auth,
+retries and, for tests, ``mock://`` registries. Nothing here is imported unless a registry is used.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from twolane.errors import ConfigError, SerializationError
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+
+__all__ = ["Registry", "record_subject", "topic_record_subject", "topic_subject"]
+
+SubjectName = Callable[[str, str, "str | None"], str]
+
+
+def topic_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject ``<topic>-key`` or ``<topic>-value``: Confluent's TopicNameStrategy, the default."""
+    return f"{topic}-{field}"
+
+
+def record_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject after the record: Confluent's RecordNameStrategy."""
+    if record_name is None:
+        raise SerializationError("the record name strategy needs a schema with a name")
+    return record_name
+
+
+def topic_record_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject ``<topic>-<record>``: Confluent's TopicRecordNameStrategy."""
+    return f"{topic}-{record_subject(topic, field, record_name)}"
+
+
+class Registry:
+    """A Schema Registry and how schemas are put into it or looked up.
+
+    Parameters
+    ----------
+    client : SchemaRegistryClient or mapping
+        The client, or its configuration: ``url``, ``basic.auth.user.info``, ``ssl.ca.location``, ...
+    auto_register : bool, default True
+        Register the schema under the topic's subject. False only looks it up (``auto.register.schemas``).
+    use_latest : bool, default False
+        Write with the subject's newest schema instead of the given one (``use.latest.version``); needs
+        ``auto_register=False``.
+    normalize : bool, default False
+        Let the registry bring schemas to their normal form before it compares them (``normalize.schemas``).
+    subject_name : callable, default :func:`topic_subject`
+        ``(topic, "key" or "value", record name) -> subject``.
+
+    Raises
+    ------
+    ConfigError
+        If the client is missing, or settings contradict each other.
+
+    Notes
+    -----
+    Calls go over the network and block with the GIL released; one lock keeps threads from asking twice.
+    """
+
+    def __init__(
+        self,
+        client: SchemaRegistryClient | Mapping[str, Any],
+        *,
+        auto_register: bool = True,
+        use_latest: bool = False,
+        normalize: bool = False,
+        subject_name: SubjectName = topic_subject,
+    ) -> None:
+        if auto_register and use_latest:
+            raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
+        self._client, self.url = open_client(client)
+        self._auto_register = auto_register
+        self._use_latest = use_latest
+        self._normalize = normalize
+        self._subject_name = subject_name
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str, str], tuple[int, str]] = {}
+
+    def resolve(
+        self, schema: str, *, topic: str, field: str = "value", record_name: str | None = None, kind: str = "AVRO"
+    ) -> tuple[int, str]:
+        """Give the id and the text of the schema to write with.
+
+        Parameters
+        ----------
+        schema : str
+            As given by the user.
+        topic : str
+        field : {"value", "key"}
+        record_name : str, optional
+            Full name of the schema's root.
+        kind : str
+            "AVRO", "JSON" or "PROTOBUF".
+
+        Raises
+        ------
+        SerializationError
+            If the registry cannot be reached or refuses; names subject and URL, without credentials.
+        """
+        subject = self._subject_name(topic, field, record_name)
+        with self._lock:
+            known = self._known.get((subject, schema, kind))
+            if known is None:
+                known = self._known[subject, schema, kind] = self._ask(subject, schema, kind)
+            return known
+
+    def _ask(self, subject: str, text: str, kind: str) -> tuple[int, str]:
+        from confluent_kafka.schema_registry import Schema
+
+        try:
+            if self._use_latest:
+                latest = self._client.get_latest_version(subject)
+                if latest.schema.references:
+                    raise SerializationError(f"subject {subject!r}: the latest schema refers to other subjects")
+                return int(latest.schema_id), str(latest.schema.schema_str)
+            schema = Schema(text, kind)
+            if self._auto_register:
+                return int(self._client.register_schema(subject, schema, self._normalize)), text
+            return int(self._client.lookup_schema(subject, schema, self._normalize).schema_id), text
+        except SerializationError:
+            raise
+        except Exception as error:
+            # The client lets through whatever its HTTP library raises.
+            doing = "latest version" if self._use_latest else "registration" if self._auto_register else "lookup"
+            raise SerializationError(
+                f"schema registry at {self.url}, subject {subject!r}: {doing} failed: {without_secrets(error)}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Registry({self.url})"
+
+
+def open_client(client: Any) -> tuple[Any, str]:
+    """Give a client and the URL to show for it."""
+    if not isinstance(client, Mapping):
+        if not hasattr(client, "register_schema"):
+            raise ConfigError(f"registry: expected a SchemaRegistryClient or its configuration, got {type(client)}")
+        configured = getattr(client, "_conf", None)
+        return client, shown_url(str(configured.get("url", "?")) if isinstance(configured, Mapping) else "?")
+    try:
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+    except ImportError as error:
+        raise ConfigError(
+            f"a registry needs `pip install confluent-kafka[schemaregistry]`: {error}", key="schema.registry"
+        ) from error
+    url = str(client.get("url", ""))
+    try:
+        return SchemaRegistryClient.new_client(dict(client)), shown_url(url)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"schema registry at {shown_url(url)}: {without_secrets(error)}", key="url") from None
+
+
+def shown_url(urls: str) -> str:
+    """Give the URLs without user names, passwords and queries."""
+    shown = []
+    for url in urls.split(","):
+        parts = urlsplit(url.strip())
+        shown.append(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
+    return ",".join(shown)
+
+
+def without_secrets(error: Exception) -> str:
+    """Give an error's text with every URL in it cleaned."""
+    words = str(error).split(" ")
+    return " ".join(shown_url(word) if "://" in word and "@" in word else word for word in words)

@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from typing import Any
+
+from twolane.client.delivery import Delivery
+from twolane.client.enqueue import Window
+from twolane.client.handle import Handle, Topic
+from twolane.errors import DeliveryError
+from twolane.records import RecordMetadata
+
+_OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
+
+class RecordSender:
+    _callbacks: dict[int, tuple[_OnDelivery, str, int]]
+    @property
+    def _calls_inside(self) -> int: ...
+    def _open_sender(
+        self,
+        handle: Handle,
+        delivery: Delivery,
+        window: Window,
+        max_size: int,
+        partitioner: str,
+        sticky_bytes: int,
+        recount: float,
+    ) -> None: ...
+    def _enter(self) -> None: ...
+    def _leave(self) -> None: ...
+    def _forget_topic(self, name: str) -> None: ...
+    def _given_place(self, topic: Topic, partition: Any, timeout: float | None) -> int: ...
+    def _refuse_if_closed(self) -> None: ...
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Any = None,
+        partition: int | None = None,
+        timestamp: Any = None,
+        timeout: float | None = None,
+        on_delivery: _OnDelivery | None = None,
+    ) -> None: ...

@@ -1,0 +1,252 @@
+"""JSON against the standard library and orjson; columns against rows."""
+
+import dataclasses
+import enum
+import json
+import math
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import numpy as np
+import orjson
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twolane.encoding.json_rows import make_dump
+from twolane.encoding.mismatch import Mismatch
+from twolane.errors import SerializationError
+from twolane.serializers import Json, Serializer, Source
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+longs = st.integers(-(2**63), 2**63 - 1)
+instants = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999).map(
+    lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+)
+walls = instants.map(lambda value: value.replace(tzinfo=None))
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | longs
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+    | instants
+    | st.dates(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+FIELDS = [
+    ([pa.bool_()], st.booleans()),
+    ([pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64()], st.integers(0, 127)),
+    ([pa.int64()], longs),
+    ([pa.uint64()], st.integers(0, 2**64 - 1)),
+    ([pa.float64()], st.floats(allow_nan=False, allow_infinity=False)),
+    ([pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int16(), pa.string())], texts),
+    ([pa.timestamp("us", "UTC")], instants),
+    ([pa.timestamp("us")], walls),
+    ([pa.date32(), pa.date64()], st.dates()),
+    ([pa.time64("us"), pa.time64("ns")], st.times()),
+    ([pa.decimal128(20, 3), pa.decimal256(40, 3), pa.decimal64(18, 3)],
+     st.integers(-(10**17), 10**17).map(lambda n: Decimal((n < 0, tuple(map(int, str(abs(n)))), -3)))),
+    ([pa.decimal128(20, 0)], st.integers(-(10**17), 10**17).map(Decimal)),
+    ([pa.list_(pa.int64()), pa.large_list(pa.int64()), pa.list_view(pa.int64())],
+     st.lists(st.none() | longs, max_size=4)),
+    ([pa.list_(pa.string())], st.lists(st.none() | texts, max_size=4)),
+    ([pa.list_(pa.int32(), 2)], st.lists(st.integers(0, 9), min_size=2, max_size=2)),
+    ([pa.map_(pa.string(), pa.list_(pa.bool_()))],
+     st.dictionaries(texts, st.lists(st.booleans(), max_size=3), max_size=3)),
+    ([pa.struct([("a\"", pa.int64()), ("b", pa.string())])],
+     st.fixed_dictionaries({"a\"": longs, "b": st.none() | texts})),
+]  # fmt: skip
+
+
+@st.composite
+def columns(draw):
+    n = draw(st.integers(0, 12))
+    rows, arrays = {}, {}
+    for i in range(draw(st.integers(1, 4))):
+        arrow, items = draw(st.sampled_from(FIELDS))
+        name = draw(texts).replace("\0", "") + str(i)  # Arrow's names are C strings
+        rows[name] = draw(st.lists(st.none() | items, min_size=n, max_size=n))
+        arrays[name] = pa.array(rows[name], draw(st.sampled_from(arrow)))
+    whole = pa.table(arrays)
+    cut, start = draw(st.integers(0, n)), draw(st.integers(0, n))
+    table = pa.concat_tables([whole[:cut], whole[cut:]])[start:]
+    return [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)][start:], table
+
+
+def in_slices(source, step=3):
+    return [record for i in range(0, len(source), step) for record in list(source.slice(i, min(i + step, len(source))))]
+
+
+@given(columns())
+def test_columns_like_rows(made):
+    rows, table = made
+    want = [orjson.loads(record) for record in Json().encode_batch(rows)]
+    source = Json().bind(table)
+    assert isinstance(source, Source)
+    got = in_slices(source)
+    assert [orjson.loads(record) for record in got] == want
+    assert [json.loads(record) for record in got] == [json.loads(record) for record in Json().encode_batch(rows)]
+    assert list(source.slice(0, len(rows))) == got
+    lists = {name: [row[name] for row in rows] for name in table.column_names}
+    assert list(Json().encode_batch(lists)) == list(Json().encode_batch(rows))
+    biggest = max(map(len, got), default=0)
+    assert source.first_over(biggest) is None
+    if biggest:
+        first = next(i for i, record in enumerate(got) if len(record) == biggest)
+        assert source.first_over(biggest - 1) == (first, biggest)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_doubles_are_shortest(numbers):
+    records = list(Json().encode_batch({"x": np.array(numbers, dtype=float)}))
+    assert [json.loads(record)["x"] for record in records] == numbers
+    for record, number in zip(records, numbers, strict=True):
+        text = record[5:-1].decode()
+        assert isinstance(json.loads(text), float)
+        assert len(text) <= len(repr(number)) + 2  # fixed or scientific, whichever is shorter; and the ".0"
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_floats_are_shortest_as_floats(numbers):
+    array = np.array(numbers, dtype=np.float32)
+    for record, number in zip(Json().encode_batch({"x": array}), array, strict=True):
+        assert np.float32(record[5:-1].decode()) == number
+
+
+@given(values)
+def test_both_row_encoders(value):
+    fast = make_dump(binary="error", nan="null", use_orjson=True)
+    slow = make_dump(binary="error", nan="null", use_orjson=False)
+    assert json.loads(fast(value)) == json.loads(slow(value))
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [
+        (1, b"1"),
+        ([], b"[]"),
+        ({"é": '\x00"\\\n'}, b'{"\xc3\xa9":"\\u0000\\"\\\\\\n"}'),
+        (float("nan"), b"null"),
+        (datetime(2026, 1, 1, 12, 0, 0, 5, UTC), b'"2026-01-01T12:00:00.000005+00:00"'),
+        (date(2026, 1, 1), b'"2026-01-01"'),
+        (time(1, 2, 3), b'"01:02:03"'),
+        (time(1, 2, 3, 10_000), b'"01:02:03.010000"'),
+        (Decimal("1.50"), b'"1.50"'),
+        (uuid.UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
+        (Point(1), b'{"x":1}'),
+        (Colour.RED, b'"red"'),
+        (np.int64(5), b"5"),
+        (np.array([1, 2]), b"[1,2]"),
+        ({1: 2, None: 3}, b'{"1":2,"null":3}'),
+        ((1, 2), b"[1,2]"),
+        ({5}, b"[5]"),
+        (np.datetime64("2026-01-01T00:00:00"), b'"2026-01-01T00:00:00"'),
+    ],
+)
+def test_rows(value, want):
+    assert isinstance(Json(), Serializer)
+    assert Json().encode({"v": value}) == b'{"v":' + want + b"}"
+    assert make_dump(binary="error", nan="null", use_orjson=False)({"v": value}) == b'{"v":' + want + b"}"
+
+
+def test_tombstones_and_batches():
+    assert Json().encode(None) is None
+    assert list(Json().encode_batch([{"a": 1}, None])) == [b'{"a":1}', None]
+    assert list(Json().encode_batch(pd.DataFrame({"a": [1], "b": ["x"]}))) == [b'{"a":1,"b":"x"}']
+    assert list(Json().encode_batch(pl.DataFrame({"a": [1], "b": ["x"]}))) == [b'{"a":1,"b":"x"}']
+    assert list(Json().encode_batch(np.array([(1, b"x", "ä")], dtype=[("a", "i4"), ("b", "S3"), ("c", "U2")]))) == [
+        '{"a":1,"b":"x","c":"ä"}'.encode()
+    ]
+
+
+def test_binary():
+    encoded = {"b": [b"abc", b"", b"a", b"ab"]}
+    want = [b'{"b":"YWJj"}', b'{"b":""}', b'{"b":"YQ=="}', b'{"b":"YWI="}']
+    assert list(Json(binary="base64").encode_batch(encoded)) == want
+    assert list(Json(binary="base64").encode_batch(pa.table(encoded))) == want
+    assert list(Json(binary="base64").encode_batch([{"b": b"abc"}])) == want[:1]
+    for columnar in (encoded, pa.table(encoded)):
+        with pytest.raises(SerializationError, match="base64"):
+            Json().bind(columnar)
+
+
+def test_nan():
+    table = {"x": np.array([1.0, np.nan, -np.inf])}
+    assert list(Json().encode_batch(table)) == [b'{"x":1.0}', b'{"x":null}', b'{"x":null}']
+    for columnar in (table, pa.table(table), {"x": [1.0, math.nan]}, [{"x": 1.0}, {"x": math.nan}]):
+        with pytest.raises(SerializationError, match="finite") as caught:
+            Json(nan="error").bind(columnar)
+        assert (caught.value.index, caught.value.field) == (1, "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [1, object()]}, "a[1]"),
+        ({"a": {"b": "\ud800"}}, "a.b"),
+        ({"a": b"x"}, "a"),
+        ({"a": timedelta(1)}, "a"),
+        ({"a": {object(): 1}}, "a"),
+    ],
+)
+@pytest.mark.parametrize("use_orjson", [True, False])
+def test_refused_rows(value, path, use_orjson):
+    dump = make_dump(binary="error", nan="null", use_orjson=use_orjson)
+    with pytest.raises(Mismatch) as caught:
+        dump(value)
+    assert caught.value.as_error(None, None).field == path
+    with pytest.raises(SerializationError) as caught:
+        Json().encode_batch([{}, value])
+    assert (caught.value.index, caught.value.field) == (1, path)
+
+
+def test_recursion_too_deep():
+    value = []
+    value.append(value)
+    for use_orjson in (True, False):
+        with pytest.raises(Mismatch):
+            make_dump(binary="error", nan="null", use_orjson=use_orjson)(value)
+
+
+@pytest.mark.parametrize(
+    ("column", "index"),
+    [
+        (pa.array([timedelta(1)]), None),
+        (np.array(["a", "\ud800"]), None),
+        (np.array([b"a", b"\xff"]), 1),
+        (np.array([0, 2**62], "M8[s]"), 1),
+        (pa.array([5, 86_400_000], pa.time32("ms")), 1),
+        (pa.array([[(1, 2)]], pa.map_(pa.int64(), pa.int64())), None),
+        ([1, object()], 1),
+        (np.array([1j]), None),
+    ],
+)
+def test_refused_columns(column, index):
+    with pytest.raises(SerializationError) as caught:
+        Json(nan="error").bind({"f": column})
+    assert (caught.value.index, caught.value.field) == (index, "f")
+
+
+def test_options():
+    for wrong in ({"binary": "hex"}, {"nan": "zero"}):
+        with pytest.raises(ValueError, match="expected"):
+            Json(**wrong)
+    for wrong in (5, "abc", b"abc"):
+        with pytest.raises(SerializationError, match="rows"):
+            Json().bind(wrong)
