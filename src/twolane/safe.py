@@ -213,6 +213,8 @@ class SafeProducer(Producer):
             if isinstance(partition, bool) or not isinstance(partition, (int, np.integer)):
                 raise SerializationError("a partition is an int", field="partition", value=partition, topic=name)
             place = int(partition)
+            if place >= topic.partition_count:
+                self._look_again(topic, deadline)
             if not 0 <= place < topic.partition_count:
                 raise refusal(
                     name,
