@@ -8,7 +8,6 @@ cimport cython
 
 import threading
 import time
-from collections import deque
 
 
 @cython.final
@@ -66,11 +65,11 @@ cdef class Turns:
     ``take()`` stands inside a ``try`` whose ``finally`` calls ``leave()``: whatever comes between, the turn goes on.
     """
 
-    cdef object _waiting
+    cdef list _waiting           # of Turn, the longest waiting first
     cdef bint _busy
 
     def __init__(self):
-        self._waiting = deque()
+        self._waiting = []
         self._busy = False
 
     def take(self, Turn turn not None):
@@ -90,20 +89,26 @@ cdef class Turns:
             self._waiting.append(turn)
         try:
             while not turn.wait(turn.deadline - time.monotonic()):
-                with cython.critical_section(self):
-                    if turn in self._waiting:
-                        self._waiting.remove(turn)
-                        return False
+                if self._withdraw(turn):
+                    return False
                 # Taken up by a neighbour, or handed the turn, just now: the word comes within its deadline.
                 while not turn.wait(1.0):
                     pass
                 break
         except BaseException:
-            with cython.critical_section(self):
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
+            self._withdraw(turn)
             raise
         return True
+
+    cdef bint _withdraw(self, Turn turn):
+        """Take a caller out of the line; False if it is not in it any more."""
+        cdef Py_ssize_t i
+        with cython.critical_section(self):
+            for i in range(len(self._waiting)):
+                if self._waiting[i] is turn:
+                    del self._waiting[i]
+                    return True
+        return False
 
     def neighbours(self, Turn turn not None, Py_ssize_t most, double within):
         """Take the callers right behind the holder whose jobs can go with its own.
@@ -118,13 +123,15 @@ cdef class Turns:
             Seconds that their deadlines may lie apart, so that nobody is kept much longer, or cut off earlier, than
             asked for.
         """
-        taken = []
+        cdef list taken = []
+        cdef Turn other
         with cython.critical_section(self):
             while self._waiting and len(taken) < most:
-                other = self._waiting[0]
+                other = <Turn>self._waiting[0]
                 if other.job is None or abs(other.deadline - turn.deadline) > within:
                     break
-                taken.append(self._waiting.popleft())
+                taken.append(other)
+                del self._waiting[0]
         return taken
 
     def leave(self, Turn turn not None):
@@ -135,7 +142,8 @@ cdef class Turns:
                 return
             turn.mine = False
             if self._waiting:
-                following = self._waiting.popleft()
+                following = <Turn>self._waiting[0]
+                del self._waiting[0]
                 following.mine = True
             else:
                 self._busy = False
@@ -143,8 +151,8 @@ cdef class Turns:
             following.wake()
 
     def dismiss(self):
-        """Empty the queue, for close(): the caller settles those who waited."""
+        """Empty the line, for close(): the caller settles those who waited."""
+        cdef list taken
         with cython.critical_section(self):
-            taken = list(self._waiting)
-            self._waiting.clear()
+            taken, self._waiting = self._waiting, []
         return taken
