@@ -8,10 +8,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport free
 
-from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Delivery, Report, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
+from twolane.client.atomic cimport add
+from twolane.client.callbacks cimport Callbacks
+from twolane.client.delivery cimport Delivery, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.client.handle cimport Handle, Topic, forks
@@ -27,7 +27,6 @@ from twolane.client.partition import assign
 from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
-from twolane.records import RecordMetadata, TimestampType
 
 cdef enum:
     FIXED = 7
@@ -59,61 +58,6 @@ cdef bytes as_bytes(object value, str field):
         raise
 
 
-# RecordMetadata is a NamedTuple: made by tuple.__new__, as its own _make() does, without a Python call.
-cdef object new_tuple = tuple.__new__
-cdef tuple TIMESTAMP_TYPES = tuple(TimestampType(number) for number in range(3))
-
-
-def call_back(Delivery delivery not None, dict callbacks not None, failed not None, raised not None):
-    """Run ``on_delivery`` of every record that was reported since the last call. In the service thread only.
-
-    Parameters
-    ----------
-    delivery : Delivery
-    callbacks : dict of int to tuple
-        ``(on_delivery, topic, timestamp)`` by sequence number. An entry goes after its callback has run.
-    failed : callable
-        Makes the DeliveryError of (topic, report).
-    raised : callable
-        Called while an exception of a callback is being handled, with it.
-    """
-    cdef Report* reports = NULL
-    cdef Report* report
-    cdef int64_t i, n
-    cdef tuple entry
-    cdef object key, timestamp, kind, offset
-    delivery.lock()
-    reports, n = delivery._callback.reports, delivery._callback.n_reports
-    delivery._callback.reports = NULL
-    delivery._callback.n_reports = 0
-    delivery._callback.reports_room = 0
-    delivery.unlock()
-    try:
-        for i in range(n):
-            report = &reports[i]
-            key = report.index
-            entry = callbacks.get(key)
-            if entry is None:
-                continue
-            try:
-                if report.verdict == 0:
-                    kind = TIMESTAMP_TYPES[report.timestamp_type]
-                    timestamp = (report.timestamp if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
-                                 else entry[2])
-                    offset = report.offset if report.offset >= 0 else None
-                    entry[0](None, new_tuple(RecordMetadata, (entry[1], report.partition, offset, timestamp, kind)))
-                else:
-                    entry[0](failed(entry[1], (0, report.error, report.verdict, report.partition, report.offset,
-                                               report.timestamp, report.timestamp_type)), None)
-            except BaseException as error:
-                raised(error)
-            finally:
-                # Only now: flush() promises that the callbacks have run.
-                del callbacks[key]
-    finally:
-        free(reports)
-
-
 @cython.auto_pickle(False)
 cdef class RecordSender:
     """Base of ThroughputProducer: holds what ``send()`` needs at hand and nothing else."""
@@ -127,8 +71,7 @@ cdef class RecordSender:
     cdef int64_t _max_size
     cdef int64_t _sent              # records since the last look at the reports
     cdef int64_t _inside            # calls that may be using the native client: close() waits for them
-    cdef int64_t _sequence          # of records with a callback
-    cdef readonly dict _callbacks   # sequence -> (on_delivery, topic, timestamp)
+    cdef readonly Callbacks _callbacks
     cdef str _how                   # the partitioner
     cdef bint _murmur
     cdef int64_t _stick
@@ -141,7 +84,7 @@ cdef class RecordSender:
         self._window = window
         self._c_topics = {}
         self._max_size = max_size
-        self._callbacks = {}
+        self._callbacks = Callbacks()
         self._how = partitioner
         self._murmur = partitioner == "murmur2_random"
         self._stick = sticky_bytes
@@ -334,9 +277,7 @@ cdef class RecordSender:
             self._refuse_if_closed()
         if on_delivery is not None:
             slot = SLOT_CALLBACK
-            self._sequence += 1
-            index = self._sequence
-            self._callbacks[index] = (on_delivery, known.name, time_ms)
+            index = self._callbacks.add(on_delivery, known.name, time_ms)
         vu[4].u.ptr = <void*>opaque_of(slot, index)
         # Counted before it goes: its report may come back before this thread gets any further.
         add(&self._c_delivery.counters.accepted, 1)
@@ -347,7 +288,8 @@ cdef class RecordSender:
             rd.error_destroy(error)
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
-            self._callbacks.pop(index, None)
+            if on_delivery is not None:
+                self._callbacks.drop(index)
             self._raise_if_fatal(known.name)
             raise refusal(known.name, code, "refused by librdkafka", partition=place)
         self._sent += 1

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from twolane.errors import TwolaneError
 from twolane.failures import Report, delivery_error
-from twolane.single import call_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twolane.client.callbacks import Callbacks
     from twolane.client.delivery import Delivery
     from twolane.client.handle import Handle
     from twolane.delivery import BatchDelivery
@@ -45,8 +45,8 @@ class Service:
     ----------
     handle : Handle
     delivery : Delivery
-    callbacks : dict of int to tuple
-        ``(on_delivery, topic, timestamp)`` by the record's sequence number; entries are taken out as they are called.
+    callbacks : Callbacks
+        ``on_delivery`` of the records in flight.
     pass_notes_on : callable
         Hands log lines, errors and statistics on.
     """
@@ -55,7 +55,7 @@ class Service:
         self,
         handle: Handle,
         delivery: Delivery,
-        callbacks: dict[int, tuple[Any, str, int]],
+        callbacks: Callbacks,
         pass_notes_on: Callable[[], None],
     ) -> None:
         self._handle = handle
@@ -108,7 +108,7 @@ class Service:
         """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
         for slot_id in self._delivery.take_finished():
             self._finish(self._batches.pop(slot_id, None))
-        call_back(self._delivery, self._callbacks, delivery_error, self._raised)
+        self._callbacks.run(self._delivery, delivery_error, self._raised)
         self.collect_failures()
         self._pass_notes_on()
         with self._settled:

@@ -1,0 +1,128 @@
+"""Callbacks of records in flight: added by senders, run by the service thread, both with the GIL.
+
+A dict of tuples would do, but half a million tuples in flight are half a million objects that the garbage collector
+walks again and again: a seventh of the time of a loop of sends with callbacks.
+"""
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+
+from twolane.client.delivery cimport Delivery, Report
+from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
+
+from twolane.records import RecordMetadata, TimestampType
+
+cdef enum:
+    FIRST_ROOM = 256
+
+# RecordMetadata is a NamedTuple: made by tuple.__new__, as its own _make() does, without a call of Python code.
+cdef object new_tuple = tuple.__new__
+cdef tuple TYPES = tuple(TimestampType(number) for number in range(3))
+
+
+@cython.final
+cdef class Callbacks:
+    """The callbacks that have not run yet. ``len()`` counts them."""
+
+    def __cinit__(self):
+        self._table = NULL
+        self._room = 0
+        self._free = -1
+        self._count = 0
+
+    def __dealloc__(self):
+        cdef int64_t i
+        for i in range(self._room):
+            if self._table[i].function != NULL:
+                Py_DECREF(<object>self._table[i].function)
+                Py_DECREF(<object>self._table[i].topic)
+        free(self._table)
+
+    def __len__(self):
+        return self._count
+
+    cdef int64_t add(self, object function, str topic, int64_t timestamp) except -1:
+        """Keep a callback; returns the index under which its record's report comes."""
+        cdef int64_t i, room
+        cdef Waiting* grown
+        if self._free < 0:
+            room = self._room * 2 if self._room else FIRST_ROOM
+            grown = <Waiting*>realloc(self._table, <size_t>room * sizeof(Waiting))
+            if grown == NULL:
+                raise MemoryError()
+            for i in range(self._room, room):
+                grown[i].function = NULL
+                grown[i].next_free = i + 1 if i + 1 < room else -1
+            self._free = self._room
+            self._table = grown
+            self._room = room
+        i = self._free
+        self._free = self._table[i].next_free
+        Py_INCREF(function)
+        Py_INCREF(topic)
+        self._table[i].function = <PyObject*>function
+        self._table[i].topic = <PyObject*>topic
+        self._table[i].timestamp = timestamp
+        self._count += 1
+        return i
+
+    cdef void drop(self, int64_t index):
+        """Forget a callback."""
+        cdef PyObject* function = self._table[index].function
+        cdef PyObject* topic = self._table[index].topic
+        self._table[index].function = NULL
+        self._table[index].next_free = self._free
+        self._free = index
+        self._count -= 1
+        # Last: it may run code of the user's, which may send.
+        Py_DECREF(<object>topic)
+        Py_DECREF(<object>function)
+
+    def run(self, Delivery delivery not None, failed not None, raised not None):
+        """Call back for every record that was reported since the last call. In the service thread only.
+
+        Parameters
+        ----------
+        delivery : Delivery
+        failed : callable
+            Makes the DeliveryError of (topic, report).
+        raised : callable
+            Called with the exception of a callback while it is handled.
+        """
+        cdef Report* reports = NULL
+        cdef Report* report
+        cdef int64_t i, n
+        cdef object function, topic, timestamp, offset
+        delivery.lock()
+        reports, n = delivery._callback.reports, delivery._callback.n_reports
+        delivery._callback.reports = NULL
+        delivery._callback.n_reports = 0
+        delivery._callback.reports_room = 0
+        delivery.unlock()
+        try:
+            for i in range(n):
+                report = &reports[i]
+                # By value: a callback that sends may move the table.
+                function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
+                timestamp = self._table[report.index].timestamp
+                try:
+                    if report.verdict == 0:
+                        if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
+                            timestamp = report.timestamp
+                        offset = report.offset if report.offset >= 0 else None
+                        function(None, new_tuple(RecordMetadata, (topic, report.partition, offset, timestamp,
+                                                                  TYPES[report.timestamp_type])))
+                    else:
+                        function(failed(topic, (0, report.error, report.verdict, report.partition, report.offset,
+                                                report.timestamp, report.timestamp_type)), None)
+                except BaseException as error:
+                    raised(error)
+                # Only now: flush() promises that the callbacks have run.
+                self.drop(report.index)
+        finally:
+            free(reports)
+
+    def __reduce__(self):
+        raise TypeError("Callbacks cannot be pickled")
