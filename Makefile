@@ -123,10 +123,12 @@ $(VENV)/.editable: $(VENV)/.group-build pyproject.toml | build/.built-$(FLAVOUR)
 	@touch $@
 
 build/.compiler: $(VENV)/.python
-	@cc=$$($(BIN)/python -c 'import os, sysconfig; print((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0])'); \
-	if ! command -v "$$cc" >/dev/null; then \
-	    echo "No C compiler: $$cc not found. On Debian and Ubuntu: apt-get install gcc; or set CC." >&2; exit 1; \
-	fi; \
+	@for kind in CC CXX; do \
+	    found=$$($(BIN)/python -c 'import os, sys, sysconfig; k = sys.argv[1]; print((os.environ.get(k) or sysconfig.get_config_var(k) or k.lower()).split()[0])' $$kind); \
+	    if ! command -v "$$found" >/dev/null; then \
+	        echo "No compiler: $$found ($$kind) not found. On Debian and Ubuntu: apt-get install g++; or set $$kind." >&2; exit 1; \
+	    fi; \
+	done; \
 	header=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h; \
 	if [ ! -f "$$header" ]; then \
 	    echo "No $$header. On Debian and Ubuntu: apt-get install python3-dev" >&2; exit 1; \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,25 @@ def test_the_file_map_names_every_module(path: Path) -> None:
         assert re.search(rf"`(?:[\w/]+/)?{re.escape(name)}(?:\.\w+)?`", read("docs/architecture.md"))
 
 
-def test_every_dependency_has_its_reason() -> None:
+def declared() -> set[str]:
+    """Return the names of all packages that pyproject.toml asks for."""
     project = tomllib.loads(read("pyproject.toml"))
     groups = [entry for group in project["dependency-groups"].values() for entry in group if isinstance(entry, str)]
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"], *groups]
-    names = {re.split(r"[\s<>=!~;\[]", entry)[0].lower() for entry in wanted}
+    return {re.split(r"[\s<>=!~;\[]", entry)[0].lower() for entry in wanted}
+
+
+def test_every_dependency_has_its_reason() -> None:
     reasons = read("docs/dependencies.md").lower()
-    assert not {name for name in names if f"`{name}`" not in reasons}
+    assert not {name for name in declared() if f"`{name}`" not in reasons}
+
+
+def test_every_import_comes_from_a_declared_package() -> None:
+    names = {name.partition(".")[0] for path in sources(".py", ".pyx") for name in imported(path)}
+    own = {"bench", "cpython", "cython", "libc", "libcpp", "tests", "twolane"}
+    package_of = {"confluent_kafka": "confluent-kafka", "yaml": "pyyaml"}
+    outside = {package_of.get(name, name).lower() for name in names - own - sys.stdlib_module_names}
+    assert outside <= declared()
 
 
 def test_every_setting_with_a_rule_is_explained() -> None:

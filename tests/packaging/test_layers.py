@@ -22,7 +22,8 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("ext/twolane/*__init__.pxd", ()),
     # The joint of the wings.
     ("ext/twolane/batch.p*", (*C, "numpy")),
-    # Left wing: formats, no Kafka.
+    # Left wing: formats, no Kafka. orjson only if it is installed.
+    ("src/twolane/encoding/json_rows.py", ("orjson", "numpy", "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", "twolane.batch", "twolane.encoding", "twolane.errors")),
     # Right wing: Kafka, no formats.
     (
