@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from twolane.client.feed import Feed
 
 from twolane.batch import EncodedBatch
+from twolane.client.feed import Feed
 
 VALUES = EncodedBatch.borrowed([b"a", None, b""])
 TIMES = np.array([1, 2, 3], dtype=np.int64)

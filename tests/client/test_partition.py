@@ -6,11 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
-from twolane.client.handle import Handle
-from twolane.client.partition import assign
 
 from tests.support.murmur2 import java_partition
 from twolane.batch import EncodedBatch
+from twolane.client.handle import Handle
+from twolane.client.partition import assign
 
 KEYS = [b"%d" % i for i in range(2_000)]
 

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 from confluent_kafka import KafkaError
-from twolane.client.delivery import verdict_number
 
 from twolane import Verdict
+from twolane.client.delivery import verdict_number
 from twolane.verdicts import BY_NUMBER, GIVEN_UP_LOCALLY, REFUSED_BEFORE_APPEND, verdict
 
 CODES = range(-256, 768)
