@@ -197,6 +197,7 @@ cdef enum:
     # rd_kafka_purge()
     RD_KAFKA_PURGE_F_QUEUE = 1
     RD_KAFKA_PURGE_F_INFLIGHT = 2
+    RD_KAFKA_PURGE_F_NON_BLOCKING = 4
 
     # rd_kafka_event_type(), also the bits of rd_kafka_conf_set_events()
     RD_KAFKA_EVENT_DR = 0x1

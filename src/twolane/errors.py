@@ -242,6 +242,10 @@ class FatalProducerError(DeliveryError):
     """librdkafka declared the producer unusable (an idempotence or transaction error): close it, make a new one."""
 
 
+class FatalBatchError(BatchError, FatalProducerError):
+    """A batch failed because librdkafka declared the producer unusable."""
+
+
 class TransactionError(TwolaneError, KafkaException):
     """A transaction call failed.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import overload
 
+from confluent_kafka import KafkaError
+
 from twolane.client.handle import kafka_error
 from twolane.errors import DeliveryError, FatalProducerError, Verdict
 from twolane.verdicts import BY_NUMBER, NOT_WRITTEN
@@ -42,11 +44,18 @@ class Failures(Sequence[DeliveryError]):
         The records' rows in their call.
     """
 
-    def __init__(self, topic: str, reports: list[Report], behind: list[tuple[int, int]], reason: str = "") -> None:
+    def __init__(
+        self,
+        topic: str,
+        reports: list[Report],
+        behind: list[tuple[int, int]],
+        reason: str = "",
+        code: int = KafkaError._PURGE_QUEUE,
+    ) -> None:
         self._topic = topic
         self._reason = reason
         # Records that never entered librdkafka: not written, because of the failure before them.
-        rest: list[Report] = [(index, -152, NOT_WRITTEN, partition, -1, -1, 0) for index, partition in behind]
+        rest: list[Report] = [(index, code, NOT_WRITTEN, partition, -1, -1, 0) for index, partition in behind]
         self._reports = sorted(reports + rest)
         self._behind = {index for index, _ in behind}
 

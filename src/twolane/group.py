@@ -14,7 +14,7 @@ from twolane.client.feed import Feed
 from twolane.client.outcome import Outcome
 from twolane.failures import Report, delivery_error
 from twolane.records import RecordMetadata, TimestampType
-from twolane.verdicts import NOT_WRITTEN
+from twolane.verdicts import NOT_WRITTEN, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,11 +101,14 @@ class GroupSender:
                 member.done = True
                 member.wake()
 
-    @staticmethod
-    def _interrupted(member: Turn) -> BaseException:
-        return refusal(
-            member.job.topic.name, KafkaError._FAIL, "not sent: the call that would have sent it was interrupted"
-        )
+    def _interrupted(self, member: Turn) -> BaseException:
+        """Return the error of a caller whose neighbour, who was to send its record, got a signal in between."""
+        job: Single = member.job
+        if not member.sent:
+            return refusal(job.topic.name, KafkaError._FAIL, "not sent: its sender was interrupted")
+        report: Report = (0, KafkaError._FAIL, UNKNOWN, job.partition, -1, -1, 0)
+        self._after(job.topic.name, [report])
+        return delivery_error(job.topic.name, report, detail="the call that sent it was interrupted")
 
     def _send_together(self, members: list[Turn], deadline: float) -> None:
         """Send records of one topic in order."""
@@ -119,7 +122,7 @@ class GroupSender:
                     # Somebody's record was refused for what it is. Alone, it fails alone.
                     one_by_one = True
                     for member in refused:
-                        member.outcome = None
+                        member.outcome, member.sent = None, False
                     again = [member for member in batch if member.outcome is None]
                 rest = again + rest
                 if rest and time.monotonic() >= deadline:
@@ -156,6 +159,8 @@ class GroupSender:
         topic = jobs[0].topic
         outcome = Outcome(self._delivery, len(jobs))
         interruption: BaseException | None = None
+        for member in batch:
+            member.sent = True
         try:
             reports, not_sent, refused = self._chunks.send(topic, _feed_of(jobs), outcome, 0, deadline)
         except BaseException as error:
@@ -170,6 +175,8 @@ class GroupSender:
             # The ordinary send(): nobody waited behind it and it is written.
             batch[0].outcome = self._written(jobs[0], outcome, 0)
             return [], []
+        for index in not_sent:
+            batch[index].sent = False
         failed: dict[int, Report] = {report[0]: report for report in reports}
         unsent = set(not_sent)
         fatal = self._fatal_reason() if failed or refused else None

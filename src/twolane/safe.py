@@ -23,7 +23,14 @@ from twolane.client.partition import assign
 from twolane.config import SAFE
 from twolane.doubt import Doubts
 from twolane.encoding.timestamps import pack_timestamp
-from twolane.errors import BatchError, ClosedProducerError, ConfigError, SerializationError, TwolaneError
+from twolane.errors import (
+    BatchError,
+    ClosedProducerError,
+    ConfigError,
+    FatalBatchError,
+    SerializationError,
+    TwolaneError,
+)
 from twolane.failures import Failures, Report, delivery_error
 from twolane.group import GroupSender, Single
 from twolane.headers import shared_headers, wire_size
@@ -32,6 +39,7 @@ from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.serializers import Bytes
 from twolane.transactions import Transactions
 from twolane.turns import Turn, Turns
+from twolane.verdicts import UNKNOWN
 from twolane.watch import Watch
 
 if TYPE_CHECKING:
@@ -160,12 +168,12 @@ class SafeProducer(Producer):
         """
         deadline = self._deadline(timeout)
         turn = Turn(deadline, self._check(topic, value, key, headers, partition, timestamp, deadline))
-        self._take(turn, topic)
-        if not turn.done:
-            try:
+        try:
+            self._take(turn, topic)
+            if not turn.done:
                 self._group.lead(turn)
-            finally:
-                self._turns.give()
+        finally:
+            self._turns.leave(turn)
         if isinstance(turn.outcome, BaseException):
             raise turn.outcome
         metadata: RecordMetadata = turn.outcome
@@ -223,7 +231,6 @@ class SafeProducer(Producer):
         if not self._turns.take(turn):
             raise refusal(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
         if turn.mine and self._closed:
-            self._turns.give()
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
 
     # ---- many records --------------------------------------------------------------------------------------------
@@ -288,11 +295,11 @@ class SafeProducer(Producer):
             raise moved
         deadline = math.inf if timeout is None else setup
         turn = Turn(setup if timeout is not None else started + 1e9)
-        self._take(turn, topic)
         try:
+            self._take(turn, topic)
             return self._send_call(call, deadline, started)
         finally:
-            self._turns.give()
+            self._turns.leave(turn)
 
     def _send_call(self, call: Call, deadline: float, started: float) -> BatchMetadata:
         topic = call.topic
@@ -300,37 +307,33 @@ class SafeProducer(Producer):
         partitions = np.full(call.n, -1, dtype=np.int32)
         reports: list[Report] = []
         behind: list[int] = []
-        reason = "not sent: a record before it was not written"
+        reason, refused = "not sent: a record before it was not written", KafkaError._PURGE_QUEUE
         interruption: BaseException | None = None
-        reached = 0
-        while reached < call.n and not (reports or behind):
-            start, reached = reached, min(call.n, reached + SLICE)
-            feed, partitions[start:reached] = call.feed(start, reached)
-            doubtful = self._doubts.first_refusal(topic.name, partitions[start:reached])
-            if doubtful is not None:
-                behind = list(range(start, reached))
-                reason = str(doubtful.detail)
-                break
-            try:
-                reports, behind, refused = self._chunks.send(topic, feed, outcome, start, deadline)
-            except BaseException as error:
-                ends = getattr(error, "twolane_ends", None)
-                if ends is None:
-                    raise
-                interruption = error
-                reports, behind, refused = ends
-                break
-            if refused:
-                reason = f"refused by librdkafka: {refusal(topic.name, refused, '').error.name()}"
-            elif behind and not reports:
-                reason = "timed out before it was sent"
+        start = reached = 0
+        try:
+            while reached < call.n and not (reports or behind):
+                start, reached = reached, min(call.n, reached + SLICE)
+                feed, partitions[start:reached] = call.feed(start, reached)
+                doubtful = self._doubts.first_refusal(topic.name, partitions[start:reached])
+                if doubtful is not None:
+                    behind, reason = list(range(start, reached)), str(doubtful.detail)
+                    break
+                reports, behind, code = self._chunks.send(topic, feed, outcome, start, deadline)
+                if code:
+                    reason, refused = "refused by librdkafka", code
+                elif behind and not reports:
+                    reason, refused = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
+        except BaseException as error:
+            # A signal, or no memory: the records keep their verdicts all the same.
+            interruption = error
+            reports, behind, _ = getattr(error, "twolane_ends", None) or _open_ends(outcome, partitions, start, reached)
         if reports:
             self._after(topic.name, reports)
         self._watch_offsets(topic.name, partitions, outcome.offsets)
         if interruption is None and not (reports or behind):
             return self._metadata(call, outcome, partitions, (), started)
         behind += range(reached, call.n)
-        failures = Failures(topic.name, reports, [(i, int(partitions[i])) for i in behind], reason)
+        failures = Failures(topic.name, reports, [(i, int(partitions[i])) for i in behind], reason, refused)
         metadata = self._metadata(call, outcome, partitions, failures, started)
         if interruption is not None:
             interruption.add_note(f"twolane: the batch being sent when this came: {metadata!r}")
@@ -344,7 +347,8 @@ class SafeProducer(Producer):
         """Return the error of a batch: its cause is the first record tried, its index the first not written."""
         cause = delivery_error(topic, reports[0]) if reports else failures[0]
         fatal = self._fatal_reason()
-        return BatchError(
+        kind = BatchError if fatal is None else FatalBatchError
+        return kind(
             cause.error,
             metadata=metadata,
             verdict=cause.verdict,
@@ -352,7 +356,7 @@ class SafeProducer(Producer):
             partition=cause.partition,
             index=failures.indices[0],
             possible_offset=cause.possible_offset,
-            detail=f"fatal: {fatal}" if fatal else cause.detail,
+            detail=cause.detail if fatal is None else f"fatal: {fatal}",
         )
 
     def _metadata(
@@ -363,7 +367,7 @@ class SafeProducer(Producer):
             topic=call.topic.name,
             partitions=partitions,
             offsets=outcome.offsets,
-            written=outcome.written,
+            written=int(np.count_nonzero(outcome.offsets >= 0)),
             failures=failures,
             latency=time.monotonic() - started,
             timestamp_type=kind,
@@ -485,11 +489,12 @@ class SafeProducer(Producer):
     def _alone(self, what: str, timeout: float | None) -> Iterator[float]:
         """Wait for the turn and keep it for the block."""
         deadline = self._deadline(timeout)
-        self._take(Turn(deadline), what)
+        turn = Turn(deadline)
         try:
+            self._take(turn, what)
             yield deadline
         finally:
-            self._turns.give()
+            self._turns.leave(turn)
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
@@ -505,11 +510,13 @@ class SafeProducer(Producer):
         int
             Records still in flight, 0 unless the time ran out.
         """
-        turn = Turn(self._deadline(timeout))
         if self._closed:
             return 0
-        if self._turns.take(turn):
-            self._turns.give()
+        turn = Turn(self._deadline(timeout))
+        try:
+            self._turns.take(turn)
+        finally:
+            self._turns.leave(turn)
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
@@ -537,3 +544,18 @@ class SafeProducer(Producer):
             with contextlib.suppress(TwolaneError):
                 self._serve_notes()
             self._handle.close()
+
+
+def _open_ends(
+    outcome: Outcome, partitions: NDArray[np.int32], start: int, reached: int
+) -> tuple[list[Report], list[int], int]:
+    """Return the ends of a slice that was interrupted outside of the sending itself: what has no offset is open."""
+    reports: list[Report] = []
+    behind: list[int] = []
+    offsets = outcome.offsets
+    for index in range(start, reached):
+        if partitions[index] < 0:
+            behind.append(index)
+        elif offsets[index] < 0:
+            reports.append((index, KafkaError._FAIL, UNKNOWN, int(partitions[index]), -1, -1, 0))
+    return reports, behind, 0

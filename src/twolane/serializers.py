@@ -10,11 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twolane.batch import EncodedBatch
+from twolane.encoding.arrow import describe
 from twolane.encoding.avro_columns import AvroColumns
 from twolane.encoding.avro_rows import RowEncoder
 from twolane.encoding.avro_schema import AvroType, load, parse
 from twolane.encoding.byte_columns import BatchSource, bytes_source
 from twolane.encoding.columns import as_column, as_table
+from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.encoding.json_columns import JsonColumns
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
@@ -259,6 +261,70 @@ class Avro:
         self._prefix = framing(schema_id)
         self._rows = RowEncoder(self.type, self._prefix)
         self._warm: dict[tuple[str, str], Avro] = {}
+
+    @classmethod
+    def from_arrow(
+        cls, schema: Any, *, name: str = "Record", registry: Any = None, schema_id: int | None = None
+    ) -> Avro:
+        """Make the serializer for an Arrow schema.
+
+        Parameters
+        ----------
+        schema : object
+            Anything with ``__arrow_c_schema__`` (a pyarrow schema), or data that speaks the Arrow C interface.
+        name : str
+            Of the record.
+        registry, schema_id
+            As for the class.
+
+        Raises
+        ------
+        SerializationError
+            If a type has no Avro type, or a column has a name that Avro does not allow.
+
+        Notes
+        -----
+        Nullable columns (Arrow's default) become unions with null. uint64 becomes long: larger values are refused.
+        Seconds become milliseconds. Timestamps without a zone become local-timestamps.
+        """
+        naming = Naming()
+        form, _, _, children, dictionary = describe(schema)
+        made = from_description((form, "", False, children, dictionary), naming, name)
+        return cls(made, registry, schema_id)
+
+    @classmethod
+    def from_dtype(
+        cls, dtype: Any, *, name: str = "Record", registry: Any = None, schema_id: int | None = None
+    ) -> Avro:
+        """Make the serializer for a numpy dtype: structured, or of one item. Byte strings become strings.
+
+        Raises
+        ------
+        SerializationError
+            If a type has no Avro type, or a field has a name that Avro does not allow.
+        """
+        return cls(schema_of_dtype(dtype, Naming(), name), registry, schema_id)
+
+    @classmethod
+    def from_example(
+        cls, rows: Any, *, name: str = "Record", registry: Any = None, schema_id: int | None = None
+    ) -> Avro:
+        """Make the serializer that takes the given rows, and rows like them.
+
+        Parameters
+        ----------
+        rows : iterable
+            Dicts, dataclasses, attrs, pydantic models or named tuples: a sample that has every field and, for nullable
+            ones, a None.
+        name, registry, schema_id
+            As for `from_arrow`.
+
+        Raises
+        ------
+        SerializationError
+            If there is no row, or a value has no Avro type.
+        """
+        return cls(schema_of_rows(rows, Naming(), name), registry, schema_id)
 
     def warm_up(self, topic: str, field: str = "value") -> Avro:
         """Give the serializer for one topic: it knows its schema's id and never asks a registry.

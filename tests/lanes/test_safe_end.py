@@ -103,6 +103,45 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
     embedded_cluster.set_rtt(0)
 
 
+def test_ctrl_c_at_random_moments_never_jams_the_lane(embedded_cluster, topic):
+    """In a process of its own: two hundred signals, wherever they land, and the next send() goes through each time."""
+    name = topic(embedded_cluster)
+    program = f"""
+        import _thread, os, random, signal, threading, time
+        from twolane import DeliveryError, SafeProducer
+        random.seed(7)
+        landed, outside = 0, 0
+        with SafeProducer(bootstrap_servers={embedded_cluster.bootstrap_servers!r}, check_topics=False) as producer:
+            producer.send({name!r}, b"warm")
+            values = [b"x" * 100] * 500
+            for number in range(200):
+                timer = threading.Timer(random.random() * 0.004, os.kill, (os.getpid(), signal.SIGINT))
+                try:
+                    timer.start()
+                    for _ in range(1000):
+                        producer.send({name!r}, b"one")
+                        producer.send_batch({name!r}, values)
+                except KeyboardInterrupt as error:
+                    landed += 1
+                started = time.monotonic()
+                producer.send({name!r}, b"after", timeout=10)
+                assert time.monotonic() - started < 5, number
+            counted = producer.stats()
+            assert counted["in_queue"] == 0, counted
+            assert counted["accepted"] == counted["written"] + counted["not_written"] + counted["unknown"], counted
+        print(landed)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["200"]
+
+
 def test_a_sigterm_handler_that_raises_ends_the_call_with_a_verdict(embedded_cluster, producer, topic):
     """Without a handler SIGTERM ends the process on the spot, as it does any: nothing of Python runs any more."""
     name = topic(embedded_cluster)

@@ -21,7 +21,7 @@ def producer(kafka_cluster, topic):
 
 
 def values(cluster, name, expected=0):
-    """Read what is committed. The coordinator writes its markers after it answered: `expected` records are waited for."""
+    """Read what is committed; the coordinator writes its markers after it answered, so `expected` are waited for."""
     return [record.value for record in read_all(cluster.bootstrap_servers, name, expected=expected)]
 
 

@@ -10,6 +10,7 @@ cdef struct Run:
     # The records of one partition, in the order they were handed over.
     Slot slot
     int32_t partition
+    int64_t start           # position in `order` of its first record
     int64_t next            # position in `order` of the first record not enqueued yet
     int64_t stop            # position behind the partition's last record
     int64_t chunk_stop      # position behind the chunk being enqueued now

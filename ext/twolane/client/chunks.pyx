@@ -22,7 +22,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Delivery, Slot, clear_reports
+from twolane.client.delivery cimport Delivery, Rows, Slot, VERDICT_UNKNOWN, clear_reports
 from twolane.client.enqueue cimport Enqueued, enqueue
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
@@ -33,6 +33,7 @@ from twolane.librdkafka cimport *
 cdef enum:
     IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
     SLICE_MS = 100              # how long a wait may keep Ctrl-C waiting
+    GIVE_UP_SECONDS = 1         # after a purge: what has no report by then is unknown
     MESSAGESET_OVERHEAD = 128   # header of a MessageSet (61 bytes), rounded up
 
 
@@ -97,7 +98,7 @@ cdef class ChunkSender:
         cdef int wait_ms, refusal = 0
         cdef int64_t* order = NULL
         cdef Run* runs = NULL
-        cdef double now
+        cdef double now, give_up = 0
         cdef object interruption = None
         self._handle.ensure_open()
         if feed.n == 0:
@@ -127,8 +128,13 @@ cdef class ChunkSender:
                 now = time.monotonic()
                 if (now >= deadline or interruption is not None) and not self._purged:
                     self._purged = True
+                    give_up = now + GIVE_UP_SECONDS
                     with nogil:
-                        rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+                        # Without waiting for the broker threads: one of them may sit in a name look-up.
+                        rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
+                                 | RD_KAFKA_PURGE_F_NON_BLOCKING)
+                if self._purged and now >= give_up:
+                    break
                 wait_ms = SLICE_MS if self._purged else <int>max(0.0, min(<double>SLICE_MS, (deadline - now) * 1000 + 1))
                 with nogil:
                     self._delivery.serve(wait_ms)
@@ -136,7 +142,7 @@ cdef class ChunkSender:
                     PyErr_CheckSignals()
                 except BaseException as raised:  # noqa: BLE001 - re-raised below, after the verdicts are in
                     interruption = raised if interruption is None else interruption
-            ends = collect(self._delivery, runs, n_runs, order, first_index)
+            ends = collect(self._delivery, runs, n_runs, order, first_index, &outcome.rows)
             now = time.monotonic()
             for i in range(n_runs):
                 if runs[i].slot.n_reports:
@@ -275,7 +281,7 @@ cdef Run* group(Feed feed, int64_t** order, int64_t* n_runs) except NULL:
     for partition in range(n_partitions):
         if counts[partition + 1]:
             runs[at].partition = partition
-            runs[at].next = counts[partition]
+            runs[at].start = runs[at].next = counts[partition]
             runs[at].stop = counts[partition] + counts[partition + 1]
             at += 1
         counts[partition + 1] += counts[partition]
@@ -296,14 +302,25 @@ cdef bint all_alike(Feed feed) noexcept nogil:
     return True
 
 
-cdef tuple collect(Delivery delivery, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index):
+cdef tuple collect(Delivery delivery, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index, Rows* rows):
     """The failures of all runs, and the indices of what was never enqueued, both in the order of the call."""
-    cdef int64_t i, k
+    cdef int64_t i, k, index
     failures = []
     not_sent = []
     for i in range(n_runs):
-        # Without the lock: the slots are finished, and making a tuple may run the garbage collector, which may take it.
-        failures += take_reports(&runs[i].slot)
+        delivery.lock()
+        try:
+            reports = take_reports(&runs[i].slot)
+        finally:
+            delivery.unlock()
+        if runs[i].slot.done < runs[i].slot.expected:
+            # Purged, but no report came in time: these may still be written.
+            reported = {report[0] for report in reports}
+            for k in range(runs[i].start, runs[i].next):
+                index = first_index + (order[k] if order != NULL else k)
+                if rows.offsets[index] < 0 and index not in reported:
+                    reports.append((index, RD_KAFKA_RESP_ERR__TIMED_OUT, VERDICT_UNKNOWN, runs[i].partition, -1, -1, 0))
+        failures += reports
         for k in range(runs[i].next, runs[i].stop):
             not_sent.append(first_index + (order[k] if order != NULL else k))
     failures.sort()

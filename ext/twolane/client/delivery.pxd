@@ -12,6 +12,10 @@ cdef enum:
     SLOT_COUNTED = 0
     SLOT_CALLBACK = 1
     FIRST_FREE_SLOT = 2
+    # Numbers shared with twolane.verdicts.
+    VERDICT_WRITTEN = 0
+    VERDICT_NOT_WRITTEN = 1
+    VERDICT_UNKNOWN = 2
 
 
 cdef struct Report:

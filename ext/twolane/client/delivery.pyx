@@ -42,9 +42,6 @@ cdef enum:
     ASIDE_US = 1000                 # how long attend() stands aside before it looks again
     CHUNK = 256                     # message pointers read from an event at once
     COUNTED_REPORTS_KEPT = 10_000   # failures of records nobody waits for: the rest is only counted
-    VERDICT_WRITTEN = 0
-    VERDICT_NOT_WRITTEN = 1
-    VERDICT_UNKNOWN = 2
     CODE_BASE = 256                 # librdkafka's own codes go down to -256
 
 # Seconds after its last look at the reports in which a sender is expected to look again. Long enough for a sender that

@@ -283,3 +283,43 @@ cdef ArrowData import_arrow(object values):
     if exporter is not None:
         return read_array(exporter())
     return None
+
+
+cdef tuple described(const ArrowSchema* schema, int depth):
+    if depth > MAX_DEPTH:
+        raise SerializationError(f"Arrow types are nested deeper than {MAX_DEPTH}")
+    children = [described(schema.children[i], depth + 1) for i in range(schema.n_children)]
+    dictionary = None if schema.dictionary == NULL else described(schema.dictionary, depth + 1)
+    # Flag 2: ARROW_FLAG_NULLABLE.
+    return (<bytes>schema.format).decode(), text(schema.name), bool(schema.flags & 2), children, dictionary
+
+
+def describe(values):
+    """Describe an Arrow type: anything with ``__arrow_c_schema__``, or data whose type is wanted.
+
+    Returns
+    -------
+    tuple
+        (format, name, nullable, children, dictionary), the format as in the Arrow C data interface.
+
+    Raises
+    ------
+    TypeError
+        If it offers no Arrow protocol.
+    """
+    cdef ArrowType type = ArrowType.__new__(ArrowType)
+    cdef ArrowSchema* lent
+    exporter = getattr(values, "__arrow_c_schema__", None)
+    if exporter is None:
+        exporter = getattr(getattr(values, "schema", None), "__arrow_c_schema__", None)
+    if exporter is None:
+        data = import_arrow(values)
+        if data is None:
+            raise TypeError(f"expected an Arrow schema or Arrow data, got {values.__class__.__name__}")
+        type = (<ArrowData>data).type
+    else:
+        capsule = exporter()
+        lent = <ArrowSchema*>PyCapsule_GetPointer(capsule, "arrow_schema")
+        type.schema = lent[0]
+        lent.release = NULL
+    return described(&type.schema, 0)

@@ -13,7 +13,8 @@ cimport cython
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes, put_zigzag
 from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
-from twolane.encoding.avro_rows cimport RowEncoder, Writer
+from twolane.encoding.avro_rows cimport RowEncoder
+from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column, Table
 from twolane.encoding.vectors cimport (
     Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at, put_ucs4, span_of,

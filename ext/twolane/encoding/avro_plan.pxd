@@ -1,7 +1,7 @@
 """The plan of an Avro column encoder: a flat table of operations, one per field, read row by row without the GIL."""
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from twolane.encoding.avro_rows cimport Writer
+from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
 from twolane.encoding.vectors cimport Vector
 

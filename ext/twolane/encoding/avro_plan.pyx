@@ -13,7 +13,8 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena
-from twolane.encoding.avro_rows cimport Writer, put_checked
+from twolane.encoding.avro_rows cimport put_checked
+from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
 from twolane.encoding.objects cimport object_at
 from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text

@@ -1,12 +1,7 @@
-"""The tree of writers that turns Python objects into Avro: one class per type, one virtual call per value."""
+"""The encoder of Python rows: a tree of writers (avro_writers)."""
 from twolane.batch cimport EncodedBatch
 from twolane.encoding.arena cimport Buffer
-
-
-cdef class Writer:
-    cdef readonly str label         # what errors say was expected
-    cdef int put(self, object value, Buffer* out) except -1
-    cdef int fits(self, object value) except -1
+from twolane.encoding.avro_writers cimport Writer
 
 
 cdef class RowEncoder:

@@ -1,23 +1,19 @@
-"""Python objects to Avro's binary encoding.
+"""Python rows to Avro: writers of types with parts, and the encoder that holds the tree of them.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.math cimport isfinite
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport EncodedBatch
 from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_zigzag, make_room
-from twolane.encoding.avro_logical cimport (
-    Unit, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
-)
+from twolane.encoding.avro_writers cimport Writer, enum_writer, logical_writer, plain_writer
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,11 +24,7 @@ from twolane.encoding.mismatch import Mismatch
 cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char* where) noexcept
     void Py_LeaveRecursiveCall()
-    long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
-cdef object FLOATING = np.floating
-cdef object INTEGER = np.integer
-cdef object NUMPY_BOOL = np.bool_
 cdef object NDARRAY = np.ndarray
 
 
@@ -41,218 +33,6 @@ cdef inline int enter() except -1:
     if Py_EnterRecursiveCall(" while encoding a record") != 0:     # not always -1
         return -1
     return 0
-
-
-cdef class Writer:
-    """Writes values of one Avro type."""
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        """Append the value's bytes; Mismatch if it is not of this type."""
-        raise NotImplementedError
-
-    cdef int fits(self, object value) except -1:
-        """How well a union's branch takes the value: 0 not, 1 by conversion, 2 or more by its own type."""
-        raise NotImplementedError
-
-
-@cython.final
-cdef class NullWriter(Writer):
-    cdef int put(self, object value, Buffer* out) except -1:
-        if value is not None:
-            raise Mismatch("null", value)
-        return 0
-
-    cdef int fits(self, object value) except -1:
-        return 2 if value is None else 0
-
-
-@cython.final
-cdef class BooleanWriter(Writer):
-    cdef int put(self, object value, Buffer* out) except -1:
-        if value is True:
-            return append_byte(out, 1)
-        if value is False:
-            return append_byte(out, 0)
-        if isinstance(value, NUMPY_BOOL):
-            return append_byte(out, 1 if value else 0)
-        raise Mismatch("boolean", value)
-
-    cdef int fits(self, object value) except -1:
-        return 2 if isinstance(value, (bool, NUMPY_BOOL)) else 0
-
-
-@cython.final
-cdef class IntegerWriter(Writer):
-    cdef int64_t _low, _high
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef int overflow = 0
-        cdef int64_t number
-        if type(value) is not int:
-            if isinstance(value, bool) or not isinstance(value, (int, INTEGER)):
-                raise Mismatch(self.label, value)
-            value = int(value)
-        number = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if overflow or number < self._low or number > self._high:
-            raise Mismatch(f"{self.label}, from {self._low} to {self._high}", value)
-        return append_zigzag(out, number)
-
-    cdef int fits(self, object value) except -1:
-        if isinstance(value, (bool, NUMPY_BOOL)) or not isinstance(value, (int, INTEGER)):
-            return 0
-        return 2 if self._low <= int(value) <= self._high else 0
-
-
-@cython.final
-cdef class FloatWriter(Writer):
-    cdef bint _single
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef double number
-        cdef float single
-        if type(value) is float:
-            number = <double>value
-        elif isinstance(value, (float, FLOATING)) or (
-            isinstance(value, (int, INTEGER)) and not isinstance(value, bool)
-        ):
-            try:
-                number = float(value)
-            except OverflowError:
-                raise Mismatch(self.label, value) from None
-        else:
-            raise Mismatch(self.label, value)
-        if not self._single:
-            return append(out, &number, 8)
-        single = <float>number
-        if not isfinite(single) and isfinite(number):
-            raise Mismatch("float, within single precision's range", value)
-        return append(out, &single, 4)
-
-    cdef int fits(self, object value) except -1:
-        if isinstance(value, (float, FLOATING)):
-            return 2
-        if isinstance(value, (bool, NUMPY_BOOL)):
-            return 0
-        return 1 if isinstance(value, (int, INTEGER)) else 0
-
-
-@cython.final
-cdef class StringWriter(Writer):
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef Py_ssize_t size = 0
-        cdef const char* data
-        if not isinstance(value, str):
-            raise Mismatch("string", value)
-        try:
-            data = PyUnicode_AsUTF8AndSize(value, &size)
-        except UnicodeEncodeError:
-            raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
-        append_zigzag(out, size)
-        return append(out, data, size)
-
-    cdef int fits(self, object value) except -1:
-        return 2 if isinstance(value, str) else 0
-
-
-@cython.final
-cdef class BytesWriter(Writer):
-    cdef int put(self, object value, Buffer* out) except -1:
-        if type(value) is not bytes:
-            if not isinstance(value, (bytes, bytearray, memoryview)):
-                raise Mismatch("bytes", value)
-            value = bytes(value)
-        append_zigzag(out, PyBytes_GET_SIZE(value))
-        return append(out, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-
-    cdef int fits(self, object value) except -1:
-        return 2 if isinstance(value, (bytes, bytearray, memoryview)) else 0
-
-
-@cython.final
-cdef class FixedWriter(Writer):
-    cdef Py_ssize_t _size
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise Mismatch(f"{self.label}, {self._size} bytes", value)
-        value = bytes(value)
-        if PyBytes_GET_SIZE(value) != self._size:
-            raise Mismatch(f"{self.label}, {self._size} bytes", value)
-        return append(out, PyBytes_AS_STRING(value), self._size)
-
-    cdef int fits(self, object value) except -1:
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            return 0
-        return 3 if len(bytes(value)) == self._size else 0
-
-
-@cython.final
-cdef class EnumWriter(Writer):
-    cdef dict _places
-    cdef str _listed
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef PyObject* place = NULL
-        if isinstance(value, str):
-            place = PyDict_GetItemWithError(self._places, value)
-        elif hasattr(value, "name") and isinstance(value.name, str):       # a member of enum.Enum
-            place = PyDict_GetItemWithError(self._places, value.name)
-        if place == NULL:
-            raise Mismatch(f"{self.label}, one of {self._listed}", value)
-        return append_zigzag(out, <object>place)
-
-    cdef int fits(self, object value) except -1:
-        # Above string: a symbol names its enum more closely.
-        return 3 if isinstance(value, str) and value in self._places else 0
-
-
-@cython.final
-cdef class TimestampWriter(Writer):
-    cdef Unit _unit
-    cdef bint _local
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        return put_timestamp(value, self._unit, self._local, out)
-
-    cdef int fits(self, object value) except -1:
-        return fits_by_trial(self, value)
-
-
-@cython.final
-cdef class LogicalWriter(Writer):
-    cdef str _logical
-    cdef object _type
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef str logical = self._logical
-        if logical == "date":
-            return put_date(value, out)
-        if logical == "decimal":
-            return put_decimal(value, self._type, out)
-        if logical == "uuid":
-            return put_uuid(value, self._type.kind == "fixed", out)
-        if logical == "duration":
-            return put_duration(value, out)
-        return put_time(value, Unit.MICROS if logical == "time-micros" else Unit.MILLIS, out)
-
-    cdef int fits(self, object value) except -1:
-        return fits_by_trial(self, value)
-
-
-cdef int fits_by_trial(Writer writer, object value) except -1:
-    """Encode into the void: logical types have too many forms to judge by class."""
-    cdef Buffer scratch
-    scratch.data = NULL
-    scratch.size = 0
-    scratch.capacity = 0
-    try:
-        writer.put(value, &scratch)
-    except Mismatch:
-        return 0
-    finally:
-        free(scratch.data)
-    # An int is a time only if nothing else takes it; a str is a UUID before it is a string.
-    return 1 if isinstance(value, (int, INTEGER)) else 3
 
 
 @cython.final
@@ -297,7 +77,7 @@ cdef bint is_array(object value):
 @cython.final
 cdef class MapWriter(Writer):
     cdef Writer _item
-    cdef StringWriter _key
+    cdef Writer _key
 
     cdef int put(self, object value, Buffer* out) except -1:
         if not isinstance(value, (dict, Mapping)):
@@ -378,6 +158,7 @@ cdef class RecordWriter(Writer):
     cdef tuple _writers
     cdef list _defaults         # encoded bytes, or None where a value is needed
     cdef str _class_name
+    cdef object _object_type    # the last class found to be read by attributes: asking ABCs costs more than a field
 
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i = 0
@@ -397,25 +178,21 @@ cdef class RecordWriter(Writer):
                     raise Mismatch(f"{self.label}, a tuple of {len(self._writers)} fields", value)
                 for i in range(len(self._writers)):
                     (<Writer>self._writers[i]).put((<tuple>value)[i], out)
-            else:
+            elif type(value) is not self._object_type and isinstance(value, Mapping):
                 i = -1
-                if value is None or isinstance(value, (str, bytes, int, float, list, set)):
-                    raise Mismatch(f"record {self.label}", value)
-                if isinstance(value, Mapping):
-                    value = dict(value)
-                    for i in range(len(self._writers)):
-                        found = PyDict_GetItemWithError(value, self._names[i])
-                        if found != NULL:
-                            (<Writer>self._writers[i]).put(<object>found, out)
-                        else:
-                            self.put_default(i, out)
-                else:
-                    for i in range(len(self._writers)):
-                        item = getattr(value, self._names[i], MISSING)
-                        if item is not MISSING:
-                            (<Writer>self._writers[i]).put(item, out)
-                        else:
-                            self.put_default(i, out)
+                self.put(dict(value), out)
+            else:
+                if type(value) is not self._object_type:
+                    i = -1
+                    if value is None or isinstance(value, (str, bytes, int, float, list, set)):
+                        raise Mismatch(f"record {self.label}", value)
+                    self._object_type = type(value)
+                for i in range(len(self._writers)):
+                    item = getattr(value, self._names[i], MISSING)
+                    if item is not MISSING:
+                        (<Writer>self._writers[i]).put(item, out)
+                    else:
+                        self.put_default(i, out)
         except Mismatch as error:
             if i >= 0:
                 error.path.append(self._names[i])
@@ -463,7 +240,6 @@ cdef Writer writer_of(object type, dict made):
     cdef Writer writer
     cdef UnionWriter union
     cdef RecordWriter record
-    cdef EnumWriter enum
     if type in made:
         return made[type]
     kind = type.kind
@@ -475,12 +251,9 @@ cdef Writer writer_of(object type, dict made):
     elif kind == "map":
         writer = MapWriter.__new__(MapWriter)
         (<MapWriter>writer)._item = writer_of(type.items, made)
-        (<MapWriter>writer)._key = StringWriter.__new__(StringWriter)
+        (<MapWriter>writer)._key = plain_writer("string", type)
     elif kind == "enum":
-        enum = EnumWriter.__new__(EnumWriter)
-        enum._places = {symbol: i for i, symbol in enumerate(type.symbols)}
-        enum._listed = ", ".join(type.symbols[:8]) + (", ..." if len(type.symbols) > 8 else "")
-        writer = enum
+        writer = enum_writer(type)
     elif kind == "union":
         union = UnionWriter.__new__(UnionWriter)
         union._branches = tuple([writer_of(branch, made) for branch in type.branches])
@@ -503,59 +276,12 @@ cdef Writer writer_of(object type, dict made):
         made[type] = record
         record.label = type.label
         record._class_name = type.name.rpartition(".")[2]
-        record._names = tuple([intern_name(field.name) for field in type.fields])
+        record._names = tuple([sys.intern(field.name) for field in type.fields])
         record._writers = tuple([writer_of(field.type, made) for field in type.fields])
         record._defaults = [None] * len(type.fields)
         return record
     else:
         writer = plain_writer(kind, type)
-    writer.label = type.label
-    return writer
-
-
-cdef Writer logical_writer(object type):
-    cdef TimestampWriter stamp
-    cdef LogicalWriter other
-    if "timestamp-" in type.logical:
-        stamp = TimestampWriter.__new__(TimestampWriter)
-        stamp._local = type.logical.startswith("local-")
-        ending = type.logical.rpartition("-")[2]
-        stamp._unit = Unit.MILLIS if ending == "millis" else Unit.MICROS if ending == "micros" else Unit.NANOS
-        return stamp
-    other = LogicalWriter.__new__(LogicalWriter)
-    other._logical = type.logical
-    other._type = type
-    return other
-
-
-cdef object intern_name(str name):
-    import sys
-
-    return sys.intern(name)
-
-
-cdef Writer plain_writer(str kind, object type):
-    cdef IntegerWriter integer
-    cdef FloatWriter number
-    cdef FixedWriter fixed
-    cdef Writer writer
-    if kind == "int" or kind == "long":
-        integer = IntegerWriter.__new__(IntegerWriter)
-        integer._low = INT32_MIN if kind == "int" else INT64_MIN
-        integer._high = INT32_MAX if kind == "int" else INT64_MAX
-        writer = integer
-    elif kind == "float" or kind == "double":
-        number = FloatWriter.__new__(FloatWriter)
-        number._single = kind == "float"
-        writer = number
-    elif kind == "fixed":
-        fixed = FixedWriter.__new__(FixedWriter)
-        fixed._size = type.size
-        writer = fixed
-    else:
-        writer = {
-            "null": NullWriter, "boolean": BooleanWriter, "string": StringWriter, "bytes": BytesWriter,
-        }[kind]()
     writer.label = type.label
     return writer
 

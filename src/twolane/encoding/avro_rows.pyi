@@ -3,10 +3,7 @@ from typing import Any
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.avro_schema import AvroType
-
-class Writer:
-    @property
-    def label(self) -> str: ...
+from twolane.encoding.avro_writers import Writer
 
 class RowEncoder:
     @property

@@ -1,0 +1,3 @@
+from typing import Any
+
+def describe(values: object) -> tuple[str, str, bool, list[Any], Any]: ...

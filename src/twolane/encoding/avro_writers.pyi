@@ -1,0 +1,3 @@
+class Writer:
+    @property
+    def label(self) -> str: ...
