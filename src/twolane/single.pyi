@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from twolane.client.callbacks import Callbacks
 from twolane.client.delivery import Delivery
 from twolane.client.enqueue import Window
 from twolane.client.handle import Handle, Topic
@@ -10,7 +11,7 @@ from twolane.records import RecordMetadata
 _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 
 class RecordSender:
-    _callbacks: dict[int, tuple[_OnDelivery, str, int]]
+    _callbacks: Callbacks
     @property
     def _calls_inside(self) -> int: ...
     def _open_sender(

@@ -1,0 +1,14 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from twolane.client.delivery import Delivery, _Report
+
+@final
+class Callbacks:
+    def __len__(self) -> int: ...
+    def run(
+        self,
+        delivery: Delivery,
+        failed: Callable[[str, _Report], BaseException],
+        raised: Callable[[BaseException], Any],
+    ) -> None: ...
