@@ -132,9 +132,9 @@ def _in_range(topic: Topic, partitions: Any) -> None:
 
 def _check_sizes(call: Call, max_bytes: int) -> None:
     """Refuse the call if one of its records is larger than ``message.max.bytes``."""
-    each = isinstance(call.headers, list)
-    shared = 0 if each else wire_size(call.headers, HEADER_OVERHEAD)  # type: ignore[arg-type]
-    largest = max((wire_size(entry, HEADER_OVERHEAD) for entry in call.headers), default=0) if each else shared
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers] if isinstance(call.headers, list) else []
+    shared = 0 if isinstance(call.headers, list) else wire_size(call.headers, HEADER_OVERHEAD)
+    largest = max(each, default=shared)
     limit = max_bytes - RECORD_OVERHEAD
     # The ordinary case, without looking at records: nothing comes near the limit.
     if (
@@ -149,7 +149,7 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
         if call.keys is not None:
             sizes += _sizes(call.keys.slice(start, stop), stop - start)
         if each:
-            sizes += [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers[start:stop]]
+            sizes += each[start:stop]
         over = np.flatnonzero(sizes > max_bytes)
         if over.size:
             raise refusal(

@@ -17,7 +17,7 @@ from twolane.encoding.avro_schema import AvroType, load, parse
 from twolane.encoding.byte_columns import BatchSource, bytes_source
 from twolane.encoding.columns import as_column, as_table
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
-from twolane.encoding.json_columns import JsonColumns
+from twolane.encoding.json_columns import JsonColumns, dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.struct_format import layout_of
@@ -469,14 +469,7 @@ class Json:
         table = as_table(values)
         if table is not None:
             return JsonColumns(table, self._dump, self._binary == "base64", self._nan == "error")
-        encoded: list[bytes | None] = []
-        try:
-            # Not a comprehension: its length is the row that failed.
-            for row in rows_of(values):
-                encoded.append(None if row is None else self._dump(row))  # noqa: PERF401
-        except Mismatch as error:
-            raise error.as_error(len(encoded), None) from None
-        return BatchSource(EncodedBatch.borrowed(encoded))
+        return BatchSource(dump_rows(rows_of(values), self._dump))
 
     def __repr__(self) -> str:
         return f"Json(binary={self._binary!r}, nan={self._nan!r})"

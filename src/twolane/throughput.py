@@ -189,14 +189,20 @@ class ThroughputProducer(RecordSender, Producer):
         if not self._room.is_shut:
             if self._on_full == "raise" or self._service.is_service_thread:
                 raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
-            if callable(self._on_full):
-                self._call_on_full(deadline, index, batch)
+            if self._on_full != "block":
+                self._call_on_full(self._on_full, deadline, index, batch)
             elif not self._room.wait_for_room(deadline - time.monotonic()):
                 raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
         if self._room.is_shut:
             raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
 
-    def _call_on_full(self, deadline: float, index: int, batch: BatchDelivery | None) -> None:
+    def _call_on_full(
+        self,
+        on_full: Callable[[ThroughputProducer], Any],
+        deadline: float,
+        index: int,
+        batch: BatchDelivery | None,
+    ) -> None:
         thread = threading.get_ident()
         if thread in self._calling_on_full:
             raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
@@ -205,7 +211,7 @@ class ThroughputProducer(RecordSender, Producer):
             while not self._room.room and not self._room.is_shut:
                 if time.monotonic() >= deadline:
                     raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
-                self._on_full(self)
+                on_full(self)
                 self._delivery.poll(0.001)
         except QueueFullError as error:
             # The callable may raise it itself, and cannot know how far the call came.

@@ -58,6 +58,21 @@ for _code in _verdicts.GIVEN_UP_LOCALLY:
     _given_up[CODE_BASE + <int>_code] = 1
 
 
+# Slots attached in the whole process, and accounting errors found by debug builds: read by the tests.
+cdef int64_t _live_slots = 0
+cdef int64_t _all_violations = 0
+
+
+def live():
+    """Return how many slots are attached now, and how often a debug build found the accounting wrong."""
+    return load(&_live_slots), load(&_all_violations)
+
+
+def is_checked():
+    """Return whether this is a debug build, which checks the accounting at every report."""
+    return bool(CHECKED)
+
+
 cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint one_broker, int64_t offset,
                        bint acks_none) noexcept nogil:
     """``twolane.verdicts.verdict`` in C; a test holds the two together."""
@@ -210,6 +225,7 @@ cdef class Delivery:
             slot.changes_before = load(&self.handle.wire.broker_changes)
             self._slots[i] = slot
             self._n_attached += 1
+            add(&_live_slots, 1)
         self.unlock()
         if failed:
             raise MemoryError()
@@ -226,6 +242,7 @@ cdef class Delivery:
         else:
             self._slots[slot.id] = NULL
             self._n_attached -= 1
+        add(&_live_slots, -1)
         self.unlock()
 
     cdef void seal(self, Slot* slot) noexcept nogil:
@@ -365,8 +382,10 @@ cdef class Delivery:
         cdef int64_t done = load(&now.done)
         if now.written + now.not_written + now.unknown != done or load(&now.accepted) < done:
             self._violations += 1
+            add(&_all_violations, 1)
         if load(&now.accepted_bytes) < load(&now.done_bytes):
             self._violations += 1
+            add(&_all_violations, 1)
 
     cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message) noexcept nogil:
         """The verdict of a record without an acknowledgement. Under the lock."""

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twolane.client.delivery import Delivery, _Report
+from twolane.errors import DeliveryError
 
 @final
 class Callbacks:
@@ -9,6 +10,6 @@ class Callbacks:
     def run(
         self,
         delivery: Delivery,
-        failed: Callable[[str, _Report], BaseException],
+        failed: Callable[[str, _Report], DeliveryError],
         raised: Callable[[BaseException], Any],
     ) -> None: ...

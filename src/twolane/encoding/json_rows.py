@@ -57,27 +57,35 @@ def make_dump(*, binary: str, nan: str, use_orjson: bool | None = None) -> Calla
     fallback = Fallback(binary == "base64")
     fast = orjson is not None if use_orjson is None else use_orjson
     if fast and nan == "null":
-        options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | TIME_OPTION
+        return FastDump(fallback)
+    encoder = json.JSONEncoder(
+        ensure_ascii=False, check_circular=True, allow_nan=False, separators=(",", ":"), default=fallback
+    )
 
-        def dump(value: Any) -> bytes:
-            try:
-                return orjson.dumps(value, fallback, options)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise explained(value, fallback, nan, error) from None
-    else:
-        encoder = json.JSONEncoder(
-            ensure_ascii=False, check_circular=True, allow_nan=False, separators=(",", ":"), default=fallback
-        )
-
-        def dump(value: Any) -> bytes:
-            try:
-                return encoder.encode(plain(value, fallback, nan, 0)).encode()
-            except Mismatch:
-                raise
-            except (TypeError, ValueError, RecursionError) as error:
-                raise explained(value, fallback, nan, error) from None
+    def dump(value: Any) -> bytes:
+        try:
+            return encoder.encode(plain(value, fallback, nan, 0)).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise explained(value, fallback, nan, error) from None
 
     return dump
+
+
+class FastDump:
+    """Through orjson; `call` holds its function and the arguments behind the value, for loops that call it directly."""
+
+    def __init__(self, fallback: Fallback) -> None:
+        self._fallback = fallback
+        self._options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | TIME_OPTION
+        # Without the option for keys that are no str, which costs every dict: such rows come here a second time.
+        self.call = (orjson.dumps, fallback, orjson.OPT_SERIALIZE_NUMPY | TIME_OPTION)
+
+    def __call__(self, value: Any) -> bytes:
+        """Encode one object."""
+        try:
+            return orjson.dumps(value, self._fallback, self._options)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise explained(value, self._fallback, "null", error) from None
 
 
 class Fallback:
