@@ -20,7 +20,7 @@ GENERATED = (".so", ".pyd", ".o", ".jar", ".whl", ".class", ".pyc")
 # Somebody's machine: home and work folders.
 MACHINE_PATH = re.compile(r"(?<![\w.}$~-])/(?:root|home|Users|work)/[\w.-]")
 # Arguments that mean the same everywhere.
-PLAIN = {"self", "topic", "timeout"}
+PLAIN = {"self", "topic", "timeout", "registry", "schema_id"}
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
