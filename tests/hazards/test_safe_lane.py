@@ -222,9 +222,9 @@ def test_f10_closing_with_records_inside_reports_every_one(embedded_cluster, top
 def test_a_failure_in_one_partition_may_double_another(fault_proxy, kafka_cluster, topic):
     """A limit of librdkafka that this lane cannot lift, kept here so that we hear of it when it is gone.
 
-    A permanent error in one partition makes librdkafka bump the producer's epoch and number all partitions anew. A chunk
-    of another partition that was appended, answered with an error and is waiting for its retry then comes with a new
-    number: the broker cannot know it again. Order, prefix and verdicts hold; the chunk stands in the log twice.
+    A permanent error in one partition makes librdkafka bump the producer's epoch and number all partitions anew. The
+    chunk of another partition that was appended, answered with an error and is waiting for its retry then comes with a
+    new number: the broker cannot know it again. Order, prefix and verdicts hold; the chunk stands in the log twice.
     """
     name = topic(kafka_cluster, 2)
     with safe(fault_proxy.bootstrap_servers, retry_backoff_ms=1000, retry_backoff_max_ms=1000) as producer:
