@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.client.atomic cimport add
 from twolane.client.callbacks cimport Callbacks
-from twolane.client.delivery cimport Delivery, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
+from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.client.handle cimport Handle, Topic, forks
@@ -115,7 +115,7 @@ cdef class RecordSender:
         cdef double now = monotonic()
         if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
-        self._c_delivery.last_drain = now
+        self._c_delivery.served_until = now + SENDER_LOOKS_AGAIN_MS / 1000.0
         with nogil:
             self._c_delivery.serve(0)
         return 0

@@ -21,7 +21,7 @@ from twolane.errors import (
 )
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe import SafeProducer
-from twolane.serializers import Avro, Bytes
+from twolane.serializers import Avro, Bytes, Json, Struct
 from twolane.throughput import ThroughputProducer
 
 try:
@@ -40,11 +40,13 @@ __all__ = [
     "DeliveryError",
     "FatalProducerError",
     "ForkedProducerError",
+    "Json",
     "LibraryError",
     "QueueFullError",
     "RecordMetadata",
     "SafeProducer",
     "SerializationError",
+    "Struct",
     "ThroughputProducer",
     "TimestampError",
     "TimestampType",

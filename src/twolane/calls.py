@@ -165,6 +165,14 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
     return np.full(n, sizes[0]) if batch.is_constant else sizes
 
 
+def _warm(serializer: Serializer | None, topic: str) -> Serializer:
+    """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
+    if serializer is None:
+        return Bytes()
+    warm_up = getattr(serializer, "warm_up", None)
+    return serializer if warm_up is None else warm_up(topic)  # type: ignore[no-any-return]
+
+
 def prepare(
     resolve: Callable[[str], Topic],
     topic: str,
@@ -203,7 +211,7 @@ def prepare(
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        bound = (serializer or Bytes()).bind(values if table is None else table)
+        bound = _warm(serializer, topic).bind(values if table is None else table)
         n = len(bound)
         bound_keys = None
         if keys is not None:

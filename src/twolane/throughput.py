@@ -154,7 +154,7 @@ class ThroughputProducer(RecordSender, Producer):
                 sticky_bytes=STICKY_BYTES,
             )
             outcome = Outcome(self._delivery, call.n)
-            batch = BatchDelivery(topic, outcome, np.full(call.n, -1, dtype=np.int32), started, self._service)
+            batch = BatchDelivery(topic, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
             outcome.open()
             self._service.watch(batch)
             try:

@@ -6,6 +6,7 @@ them; here are those that only real brokers show, and the rest of the list.
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,10 @@ QUICK = {
     "reconnect.backoff.ms": 10,
     "reconnect.backoff.max.ms": 50,
 }
+
+
+# Rounds of random faults; a night may take thousands.
+ROUNDS = int(os.environ.get("TWOLANE_TEST_ROUNDS", "6"))
 
 
 def of(values):
@@ -211,6 +216,37 @@ def test_f10_closing_with_records_inside_reports_every_one(embedded_cluster, top
     assert all(isinstance(error, DeliveryError) and metadata is None for error, metadata in reports)
 
 
+# ---- what idempotence does not cover -------------------------------------------------------------------------------
+
+
+def test_a_failure_in_one_partition_may_double_another(fault_proxy, kafka_cluster, topic):
+    """A limit of librdkafka that this lane cannot lift, kept here so that we hear of it when it is gone.
+
+    A permanent error in one partition makes librdkafka bump the producer's epoch and number all partitions anew. A chunk
+    of another partition that was appended, answered with an error and is waiting for its retry then comes with a new
+    number: the broker cannot know it again. Order, prefix and verdicts hold; the chunk stands in the log twice.
+    """
+    name = topic(kafka_cluster, 2)
+    with safe(fault_proxy.bootstrap_servers, retry_backoff_ms=1000, retry_backoff_max_ms=1000) as producer:
+        producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        refused = refuse(KafkaError.INVALID_RECORD, after=0.3)
+        answers = {b"A": [falsify(KafkaError.REQUEST_TIMED_OUT)], b"B": [refused]}
+
+        def once(seen):
+            for value, actions in answers.items():
+                if value in seen.request and actions:
+                    return actions.pop()
+            return forward()
+
+        fault_proxy.rule = once
+        with pytest.raises(BatchError) as caught:
+            producer.send_batch(name, [b"A", b"B"], partitions=[0, 1])
+    assert caught.value.metadata.failures.indices == [1]
+    log = read_values(kafka_cluster.bootstrap_servers, name, 0)
+    assert log == [b"warm", b"A", b"A"]
+    assert caught.value.metadata.offsets[0] == 2
+
+
 # ---- random faults -----------------------------------------------------------------------------------------------
 
 
@@ -229,7 +265,7 @@ def test_random_faults_never_break_a_promise(fault_proxy, kafka_cluster, topic, 
         close_after(): 5,
         refuse(87): 2,
     }
-    for seed in range(6):
+    for seed in range(ROUNDS):
         name = topic(kafka_cluster, 2)
         fault_proxy.clear()
         with safe(
@@ -264,5 +300,6 @@ def test_random_faults_never_break_a_promise(fault_proxy, kafka_cluster, topic, 
             assert first == [values[i] for i in mine[: len(first)]], f"seed {seed}: order or gap"
             absent = {values[i] for i in mine if verdicts.get(i) is Verdict.NOT_WRITTEN}
             assert not absent & set(records), f"seed {seed}: a record called not written is in the log"
-            if idempotence:
+            if idempotence and not verdicts:
+                # A failure bumps the producer's epoch, see test_a_failure_in_one_partition_may_double_another.
                 assert len(records) == len(first), f"seed {seed}: duplicates"

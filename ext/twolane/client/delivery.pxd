@@ -5,6 +5,14 @@ from twolane.client.handle cimport Handle, Wire
 from twolane.librdkafka cimport *
 
 
+# Seconds after its last look at the reports in which a sender is expected to look again. Long enough for one that waits
+# for its turn on a busy machine: two threads at one queue, and memory freed by the wrong one, cost a quarter more. A
+# batch tells when it ends; a loop of send() just stops, so callbacks of its last records wait that long.
+cdef enum:
+    BATCH_LOOKS_AGAIN_MS = 250
+    SENDER_LOOKS_AGAIN_MS = 10
+
+
 cdef enum:
     # A record's opaque is (slot << INDEX_BITS) | index, so a report finds its slot without a look-up.
     INDEX_BITS = 40
@@ -85,7 +93,7 @@ cdef class Delivery:
     cdef int64_t python_work    # more than 0: callbacks, finished slots or notes wait for a thread with the GIL
     cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
     cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
-    cdef double last_drain      # monotonic(), when a sender last took the reports itself; 0 once it has ended
+    cdef double served_until    # monotonic(): a sender takes the reports itself until then; 0 once it has ended
     cdef int64_t _violations    # of the accounting, counted by debug builds
     cdef readonly object notes  # deque of (kind, level, facility, text): logs, errors, statistics
     cdef bint acks_none         # acks=0: success has no offset and that is all right

@@ -44,10 +44,6 @@ cdef enum:
     COUNTED_REPORTS_KEPT = 10_000   # failures of records nobody waits for: the rest is only counted
     CODE_BASE = 256                 # librdkafka's own codes go down to -256
 
-# Seconds after its last look at the reports in which a sender is expected to look again. Long enough for a sender that
-# waits for its turn on a busy machine: two threads at one queue, and memory freed by the wrong one, cost a third more.
-cdef double SENDER_IS_GONE = 0.01
-
 cdef int8_t _refused[1024]
 cdef int8_t _given_up[1024]
 memset(_refused, 0, sizeof(_refused))
@@ -251,7 +247,7 @@ cdef class Delivery:
         slot.sealed = True
         self._announce(slot)
         self.unlock()
-        self.last_drain = 0.0       # this sender has ended, see attend()
+        self.served_until = 0.0       # this sender has ended, see attend()
         self._wake_sleeper()
 
     cdef void _announce(self, Slot* slot) noexcept nogil:
@@ -484,7 +480,7 @@ cdef class Delivery:
         self.handle.ensure_open()
         with nogil:
             while rounds > 0 and load(&self.python_work) == 0:
-                if load(&self.waiters) == 0 and monotonic() - self.last_drain > SENDER_IS_GONE:
+                if load(&self.waiters) == 0 and monotonic() > self.served_until:
                     # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
                     add(&self.sleeping, 1)
                     n = self._drain(rd.queue_poll(self.handle.queue, 0 if load(&self.python_work) > 0
@@ -497,7 +493,7 @@ cdef class Delivery:
 
     def take_over(self):
         """Let `attend()` take the reports at once: the senders have stopped, as far as the caller knows."""
-        self.last_drain = 0.0
+        self.served_until = 0.0
 
     @property
     def has_work(self):

@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Counters, Delivery, SLOT_COUNTED, opaque_of
+from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery, SLOT_COUNTED, opaque_of
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
@@ -216,7 +216,7 @@ cdef class Window:
                 at += part.n
                 if part.error:
                     break
-                delivery.last_drain = monotonic()
+                delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
         return at, part.error
 

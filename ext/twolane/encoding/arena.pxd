@@ -19,7 +19,7 @@ cdef inline bint has_room(Buffer* out, size_t more) noexcept nogil:
     """Make room for ``more`` bytes behind the written ones; False without memory. GIL: not needed."""
     cdef size_t wanted
     cdef uint8_t* moved
-    if out.capacity - out.size >= more:
+    if out.capacity - out.size >= more and out.data != NULL:     # never NULL afterwards: memcpy must not see one
         return True
     wanted = out.capacity + (out.capacity >> 1)
     if wanted < out.size + more:

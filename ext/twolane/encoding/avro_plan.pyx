@@ -17,7 +17,7 @@ from twolane.encoding.avro_rows cimport put_checked
 from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
 from twolane.encoding.objects cimport object_at
-from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
+from twolane.encoding.utf8 cimport is_ascii, is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at, span_of,
 )
@@ -160,6 +160,11 @@ cdef bint is_text(const Vector* vector) noexcept nogil:
     """Whether every byte string that is not null is UTF-8. GIL: not needed."""
     cdef Py_ssize_t i
     cdef Span span
+    # A plain numpy array at once: if the whole block is ASCII (padding is), so is every string in it.
+    if vector.kind == Kind.PADDED and vector.stride == vector.width and is_ascii(
+        vector.data + vector.offset * vector.stride, vector.length * vector.stride
+    ):
+        return True
     for i in range(vector.length):
         if is_valid(vector, i):
             span = plain_span_at(vector, i)

@@ -99,7 +99,8 @@ cdef void run_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* ou
             at[0] = bool_at(&leaf.source, i)
         else:
             span = span_of(&leaf.source, i)
-            memcpy(at, span.data, min(span.size, leaf.width))
+            if span.size > 0:
+                memcpy(at, span.data, min(span.size, leaf.width))
         at += record
 
 

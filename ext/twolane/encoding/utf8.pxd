@@ -5,6 +5,20 @@ from libc.string cimport memcpy
 from twolane.encoding.vectors cimport Vector, is_valid, item_at, swap32
 
 
+cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    """Whether no byte has its top bit set. GIL: not needed."""
+    cdef Py_ssize_t i = 0
+    cdef uint64_t eight = 0, seen = 0
+    while i + 8 <= size:
+        memcpy(&eight, data + i, 8)
+        seen |= eight
+        i += 8
+    while i < size:
+        seen |= data[i]
+        i += 1
+    return (seen & <uint64_t>0x8080808080808080) == 0
+
+
 cdef inline bint is_utf8(const uint8_t* data, Py_ssize_t size) noexcept nogil:
     """Whether the bytes are UTF-8 (RFC 3629: shortest forms, no surrogates, up to U+10FFFF). GIL: not needed."""
     cdef Py_ssize_t i = 0
