@@ -119,7 +119,7 @@ $(VENV)/.group-%: $(VENV)/.python pyproject.toml
 # The editable install brings the run-time dependencies, the metadata and the pytest plugin; it finds ext/ compiled already.
 $(VENV)/.editable: $(VENV)/.group-build pyproject.toml | build/.built-$(FLAVOUR)
 	@echo "Installing twolane editable, and what it needs at run time"
-	$(PIP) install --no-build-isolation --editable .
+	TWOLANE_COMPILED=1 $(PIP) install --no-build-isolation --editable .
 	@touch $@
 
 build/.compiler: $(VENV)/.python

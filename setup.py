@@ -6,6 +6,7 @@ Switches, all off by default (environment variables):
 - ``TWOLANE_TRACE=1``: line tracing for coverage; the generated C then stays beside the sources.
 - ``TWOLANE_SANITIZE=1``: AddressSanitizer and UndefinedBehaviorSanitizer.
 - ``TWOLANE_ANNOTATE=1``: Cython's annotated HTML beside the generated C.
+- ``TWOLANE_COMPILED=1``: nothing is compiled; for the Makefile's editable install, which would do it all a second time.
 """
 
 import os
@@ -68,7 +69,9 @@ def extensions() -> list[Extension]:
 
 os.chdir(ROOT)
 setup(
-    ext_modules=cythonize(
+    ext_modules=[]
+    if switch("COMPILED")
+    else cythonize(
         extensions(),
         include_path=[EXT.as_posix()],
         # The coverage plugin finds the generated C only beside its source.
