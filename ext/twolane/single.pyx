@@ -11,7 +11,9 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.client.atomic cimport add
 from twolane.client.callbacks cimport Callbacks
-from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SLOT_CALLBACK, SLOT_COUNTED, opaque_of
+from twolane.client.delivery cimport (
+    Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS, SLOT_CALLBACK, SLOT_COUNTED, opaque_of,
+)
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.client.handle cimport Handle, Topic, forks
@@ -109,13 +111,13 @@ cdef class RecordSender:
         self._last_topic = None
         self._last_name = None
 
-    cdef int _after_stretch(self, Topic topic) except -1:
+    cdef int _after_stretch(self, Topic topic, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
         self._sent = 0
         cdef double now = monotonic()
         if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
-        self._c_delivery.served_until = now + SENDER_LOOKS_AGAIN_MS / 1000.0
+        self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
         with nogil:
             self._c_delivery.serve(0)
         return 0
@@ -294,7 +296,7 @@ cdef class RecordSender:
             raise refusal(known.name, code, "refused by librdkafka", partition=place)
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
-            self._after_stretch(known)
+            self._after_stretch(known, on_delivery is not None)
         return 0
 
     def _given_place(self, Topic topic, partition, timeout):

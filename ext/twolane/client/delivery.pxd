@@ -5,12 +5,14 @@ from twolane.client.handle cimport Handle, Wire
 from twolane.librdkafka cimport *
 
 
-# Seconds after its last look at the reports in which a sender is expected to look again. Long enough for one that waits
-# for its turn on a busy machine: two threads at one queue, and memory freed by the wrong one, cost a quarter more. A
-# batch tells when it ends; a loop of send() just stops, so callbacks of its last records wait that long.
+# Milliseconds after its last look at the reports in which a sender is expected to look again. Long enough for one that
+# waits for its turn on a busy machine: two threads at one queue, and memory freed by the wrong one, cost a quarter more.
+# A batch tells when it ends. A loop of send() just stops: nobody waits for its last reports (flush() takes over at once),
+# but where there are callbacks, these wait as long.
 cdef enum:
     BATCH_LOOKS_AGAIN_MS = 250
-    SENDER_LOOKS_AGAIN_MS = 10
+    SENDER_LOOKS_AGAIN_MS = 50
+    SENDER_WITH_CALLBACKS_MS = 10
 
 
 cdef enum:
