@@ -170,7 +170,7 @@ def _warm(serializer: Serializer | None, topic: str) -> Serializer:
     if serializer is None:
         return Bytes()
     warm_up = getattr(serializer, "warm_up", None)
-    return serializer if warm_up is None else warm_up(topic)  # type: ignore[no-any-return]
+    return serializer if warm_up is None else warm_up(topic)
 
 
 def prepare(

@@ -106,7 +106,11 @@ class Watch:
 
     def _ask(self, topic: str) -> None:
         # Imported here: the module is large, and a throughput service never needs it.
-        from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+        from confluent_kafka.admin import (  # type: ignore[attr-defined]
+            AdminClient,
+            ConfigResource,
+            ResourceType,
+        )
 
         try:
             admin = AdminClient({**_connection(self._settings), "log_level": 0})
