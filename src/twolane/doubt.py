@@ -68,7 +68,7 @@ class Doubts:
 
     def first_refusal(self, topic: str, partitions: NDArray[np.int32]) -> DeliveryError | None:
         """Return the error of the first partition in doubt among these, or None."""
-        for name, partition in self._causes:
+        for name, partition in list(self._causes):
             if name == topic and (partitions == partition).any():
                 return self.refusal(topic, partition)
         return None
