@@ -40,10 +40,12 @@ cdef class Turn:
     cdef public bint mine, done, sent
     cdef public object outcome
     cdef object _signal
+    cdef object _thread
 
     def __init__(self, double deadline, job=None):
         self.deadline = deadline
         self.job = job
+        self._thread = threading.get_ident()
         self._signal = threading.Lock()
         self._signal.acquire()
 
@@ -53,7 +55,7 @@ cdef class Turn:
 
     def wait(self, double timeout):
         """Wait to be woken; Ctrl-C interrupts. False if the time ran out."""
-        return self._signal.acquire(timeout=max(0.0, timeout))
+        return self._signal.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX))
 
 
 @cython.final
@@ -67,6 +69,7 @@ cdef class Turns:
 
     cdef list _waiting           # of Turn, the longest waiting first
     cdef bint _busy
+    cdef object _holder          # the thread whose turn it is
 
     def __init__(self):
         self._waiting = []
@@ -84,6 +87,7 @@ cdef class Turns:
         with cython.critical_section(self):
             if not self._busy and not self._waiting:
                 self._busy = True
+                self._holder = turn._thread
                 turn.mine = True
                 return True
             self._waiting.append(turn)
@@ -145,10 +149,17 @@ cdef class Turns:
                 following = <Turn>self._waiting[0]
                 del self._waiting[0]
                 following.mine = True
+                self._holder = following._thread
             else:
                 self._busy = False
+                self._holder = None
         if following is not None:
             following.wake()
+
+    @property
+    def is_below(self):
+        """bool: whether the turn is this very thread's, in a call that a signal handler has interrupted."""
+        return self._holder == threading.get_ident()
 
     def dismiss(self):
         """Empty the line, for close(): the caller settles those who waited."""

@@ -21,7 +21,7 @@ class Doubts:
     """The partitions that wait for ``resume()``.
 
     A request that timed out may still be on its way, in a socket or in a broker that was stopped, and be appended
-    behind records sent after it (a *ghost write*, reliability.md F2). Only a producer id fences it; without
+    behind records sent after it (a *ghost write*, docs/hazards.md F2). Only a producer id fences it; without
     idempotence the producer stops after an *unknown* and leaves the decision to its user.
 
     Parameters
@@ -68,7 +68,7 @@ class Doubts:
 
     def first_refusal(self, topic: str, partitions: NDArray[np.int32]) -> DeliveryError | None:
         """Return the error of the first partition in doubt among these, or None."""
-        for name, partition in self._causes:
+        for name, partition in list(self._causes):
             if name == topic and (partitions == partition).any():
                 return self.refusal(topic, partition)
         return None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twolane.watch import Watch
 
 # Callers that share requests at most, and how far apart their deadlines may lie.
-GROUP, GROUP_SPREAD = 1_000, 1.0
+GROUP, GROUP_SPREAD = 1_000, 0.25
 # Refusals that concern a record, not the partition: the neighbours in its MessageSet are sent again without it.
 _RECORD_AT_FAULT = frozenset(
     {

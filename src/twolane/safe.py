@@ -28,6 +28,7 @@ from twolane.errors import (
     ClosedProducerError,
     ConfigError,
     FatalBatchError,
+    ForkedProducerError,
     SerializationError,
     TwolaneError,
 )
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 # Records of a batch that are grouped by partition at a time; bounds the memory of encoded bytes.
 SLICE = 65_536
+# How long after its end a call that closing cuts off may take to collect its verdicts.
+PURGE_SECONDS = 1.2
 _BYTES = Bytes()
 
 
@@ -109,12 +112,16 @@ class SafeProducer(Producer):
         if on_partition_change not in ("notice", "error"):
             raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
         super().__init__(config, keywords)
-        self._chunk_bytes = min(self._max_bytes, self._settings.number("batch.size"))
+        native = self._settings.native
+        # Every request carries these names, and librdkafka counts them against batch.size.
+        names = len(native.get("client.id", "").encode()) + len(native.get("transactional.id", "").encode())
+        self._chunk_bytes = min(self._max_bytes, self._settings.number("batch.size")) - names
         self._chunks = ChunkSender(
             self._handle, self._delivery, self._settings.number("batch.num.messages"), self._chunk_bytes
         )
         self._turns = Turns()
-        self._ending = threading.Lock()
+        # Reentrant: a signal handler may call close() while close() runs.
+        self._ending = threading.RLock()
         self._doubts = Doubts(fenced=self._settings.flag("enable.idempotence"))
         self._watch = Watch(
             self._settings.native, check_topics=check_topics, strict_partitions=on_partition_change == "error"
@@ -223,6 +230,11 @@ class SafeProducer(Producer):
                     partition=place,
                 )
         return Single(topic, data, key_data, pairs, place, time_ms)
+
+    def _refuse_in_child(self) -> None:
+        """Raise in a forked child, where whoever had the turn does not exist."""
+        if self._handle.is_forked:
+            raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
 
     def _take(self, turn: Turn, topic: str) -> None:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
@@ -396,7 +408,9 @@ class SafeProducer(Producer):
     def _after(self, topic: str, reports: list[Report]) -> None:
         """Note what failures mean for the next call: doubtful partitions, and that a look at the topic is due."""
         self._pass_notes_on()
-        self._handle.open_topic(topic).counted_at = 0.0
+        # Closed already where a signal handler called close() in the middle of the call.
+        with contextlib.suppress(ClosedProducerError):
+            self._handle.open_topic(topic).counted_at = 0.0
         self._doubts.note(topic, reports)
 
     # ---- what was noticed of topics ------------------------------------------------------------------------------
@@ -420,6 +434,8 @@ class SafeProducer(Producer):
             self._watch.acknowledged(topic, int(partition), int(own[0]), int(own[-1]))
 
     def _fatal_reason(self) -> str | None:
+        if self._handle.is_closed:
+            return None
         fatal = self._handle.fatal_error()
         return None if fatal is None else fatal[1]
 
@@ -488,6 +504,7 @@ class SafeProducer(Producer):
     @contextlib.contextmanager
     def _alone(self, what: str, timeout: float | None) -> Iterator[float]:
         """Wait for the turn and keep it for the block."""
+        self._refuse_in_child()
         deadline = self._deadline(timeout)
         turn = Turn(deadline)
         try:
@@ -512,6 +529,7 @@ class SafeProducer(Producer):
         """
         if self._closed:
             return 0
+        self._refuse_in_child()
         turn = Turn(self._deadline(timeout))
         try:
             self._turns.take(turn)
@@ -536,14 +554,22 @@ class SafeProducer(Producer):
                 waiting.outcome = ClosedProducerError("the producer was closed while the call waited; nothing was sent")
                 waiting.done = True
                 waiting.wake()
-            turn = Turn(self._deadline(timeout))
-            if not self._turns.take(turn):
-                self._handle.purge()
-                turn = Turn(time.monotonic() + 5.0)
+            deadline = self._deadline(timeout)
+            self._chunks.end_by(deadline)
+            self._transactions.end_by = deadline
+            if self._turns.is_below:
+                # In a signal handler: the call below it goes on after this, ends in time, and destroys the client.
+                self._handle.close(0.0)
+                return
+            turn = Turn(deadline + PURGE_SECONDS)
+            try:
                 self._turns.take(turn)
-            with contextlib.suppress(TwolaneError):
-                self._serve_notes()
-            self._handle.close()
+                with contextlib.suppress(TwolaneError):
+                    self._serve_notes()
+                self._handle.close()
+            finally:
+                # For a caller that saw the producer open and came into the line only now.
+                self._turns.leave(turn)
 
 
 def _open_ends(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 from twolane.client import transactions as native
 from twolane.client.handle import kafka_error
-from twolane.errors import ConfigError, FatalProducerError, TransactionError, Verdict
+from twolane.errors import ClosedProducerError, ConfigError, FatalProducerError, TransactionError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class Transactions:
         self._id = transactional_id
         self._pass_notes_on = pass_notes_on
         self.is_open = False
+        self.end_by = math.inf  # time.monotonic(): the producer closes, no call may last longer
 
     def _run(self, what: str, call: Callable[[int], _Told | None], deadline: float) -> None:
         """Call until it succeeds, fails for good, or time runs out; retriable errors are tried again."""
@@ -59,6 +61,8 @@ class Transactions:
                 raise TransactionError(
                     kafka_error(code, text, retriable=retriable), what=what, retriable=retriable, must_abort=must_abort
                 )
+            if time.monotonic() >= self.end_by:
+                raise ClosedProducerError(f"{what}: the producer was closed while the call waited")
             if code != _TIMED_OUT:
                 time.sleep(0.1)
 

@@ -39,6 +39,9 @@ REFUSED_BEFORE_APPEND = frozenset(
     }
 )
 
+# Of these librdkafka retries these, and counts the retries; the others end a record at once.
+RETRIED_BY_COUNT = frozenset({2, 19})
+
 # librdkafka gave the record up while it held it itself: proof only if no ProduceRequest ever left with it.
 GIVEN_UP_LOCALLY = frozenset(
     {
@@ -83,8 +86,9 @@ def verdict(
     Notes
     -----
     A refusal after several attempts proves something only if no earlier attempt may have appended. librdkafka retries
-    NOT_LEADER_OR_FOLLOWER and its like without counting, so more than ``1 + retries`` attempts show such an answer;
-    KAFKA_STORAGE_ERROR takes the broker's log directory off line, so a later refusal comes from another broker.
+    NOT_LEADER_OR_FOLLOWER and its like without counting, so a record given up after counted retries had such an answer
+    if there were more than ``1 + retries`` attempts; a refusal that is not retried tells nothing of the attempts before
+    it. KAFKA_STORAGE_ERROR takes the broker's log directory off line, so a later refusal comes from another broker.
     """
     if code == 0:
         # A success without an offset may be librdkafka's implicit acknowledgement of a record never written
@@ -94,6 +98,8 @@ def verdict(
         return Verdict.UNKNOWN
     if code in GIVEN_UP_LOCALLY:
         return Verdict.NOT_WRITTEN if attempts == 0 else Verdict.UNKNOWN
-    if code in REFUSED_BEFORE_APPEND and (attempts <= 1 or (attempts <= 1 + retries and one_broker)):
+    if code in RETRIED_BY_COUNT and attempts <= 1 + retries and one_broker:
+        return Verdict.NOT_WRITTEN
+    if code in REFUSED_BEFORE_APPEND and attempts <= 1:
         return Verdict.NOT_WRITTEN
     return Verdict.UNKNOWN

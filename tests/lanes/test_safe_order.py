@@ -142,7 +142,7 @@ def test_a_failure_in_one_partition_leaves_a_prefix_in_every_partition(embedded_
 
 
 def test_exhausted_retries_leave_nothing_behind_the_failure(embedded_cluster, topic):
-    """reliability.md, section 2, number 4: plain librdkafka writes the records behind a failed one."""
+    """Plain librdkafka writes the records behind a failed one."""
     name = topic(embedded_cluster)
     with SafeProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, retries=1) as producer:
         producer.send(name, b"warm")

@@ -24,6 +24,7 @@ cdef class ChunkSender:
     cdef readonly int64_t chunk_bytes
     cdef bint _failed                       # a record of the running call was not acknowledged
     cdef bint _purged
+    cdef double _end_by                     # monotonic(): the producer closes, no call may last longer
     cdef dict _last_used                    # (topic, partition) -> time.monotonic() of its last acknowledgement
 
     cdef int64_t _chunk_end(self, Feed feed, const int64_t* order, int64_t start, int64_t stop) noexcept nogil

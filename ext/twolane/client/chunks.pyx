@@ -1,8 +1,8 @@
 """The safe lane's engine: in every partition one MessageSet at a time, and nothing behind a failure.
 
 Why not librdkafka's own settings: with ``max.in.flight=1`` and idempotence off a second request is already built while
-the first is in flight, and overtakes the first one's retry (reliability.md, F1); with idempotence on a request that
-fails for good leaves a gap that later ones step over (table of section 2, number 4). So no record enters librdkafka
+the first is in flight, and overtakes the first one's retry (docs/hazards.md, F1); with idempotence on a request that
+fails for good leaves a gap that later ones step over. So no record enters librdkafka
 while one before it in its partition is unacknowledged, except in the same MessageSet.
 
 How a chunk becomes exactly one MessageSet (F6): its partition is paused, the records are enqueued, the partition is
@@ -34,7 +34,9 @@ cdef enum:
     IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
     SLICE_MS = 100              # how long a wait may keep Ctrl-C waiting
     GIVE_UP_SECONDS = 1         # after a purge: what has no report by then is unknown
-    MESSAGESET_OVERHEAD = 128   # header of a MessageSet (61 bytes), rounded up
+    # librdkafka counts the whole request against batch.size: the MessageSet's header (61 bytes), the fields around it, and
+    # the topic's name (249 at most). Too little here, and a chunk becomes two MessageSets.
+    MESSAGESET_OVERHEAD = 512
 
 
 @cython.final
@@ -47,7 +49,7 @@ cdef class ChunkSender:
     chunk_records : int
         ``batch.num.messages``.
     chunk_bytes : int
-        The smaller of ``batch.size`` and ``message.max.bytes``.
+        The smaller of ``batch.size`` and ``message.max.bytes``, less the names that every request carries.
     """
 
     def __init__(self, Handle handle not None, Delivery delivery not None, int64_t chunk_records, int64_t chunk_bytes):
@@ -56,6 +58,11 @@ cdef class ChunkSender:
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
         self._last_used = {}
+        self._end_by = float("inf")
+
+    def end_by(self, double deadline):
+        """Let no call last longer than that, not even the one in progress: the producer closes."""
+        self._end_by = deadline
 
     def send(self, Topic topic not None, Feed feed not None, Outcome outcome not None, int64_t first_index,
              double deadline):
@@ -106,6 +113,7 @@ cdef class ChunkSender:
         feed.make_headers()
         self._failed = False
         self._purged = False
+        self._handle.hold()
         try:
             runs = group(feed, &order, &n_runs)
             now = time.monotonic()
@@ -114,6 +122,7 @@ cdef class ChunkSender:
                 runs[i].slot.rows = &outcome.rows
                 self._delivery.attach(&runs[i].slot)
             while True:
+                deadline = min(deadline, self._end_by)
                 # First what came of the chunks before: nothing may follow a failure.
                 left = self._in_flight(runs, n_runs)
                 if interruption is None and not self._failed and time.monotonic() < deadline:
@@ -162,6 +171,7 @@ cdef class ChunkSender:
                 clear_reports(&runs[i].slot)
             free(runs)
             free(order)
+            self._handle.release()
 
     cdef int64_t _in_flight(self, Run* runs, int64_t n_runs) noexcept nogil:
         """Records enqueued and not reported; also notes failures. GIL: not needed."""

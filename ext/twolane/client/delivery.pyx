@@ -46,8 +46,12 @@ cdef enum:
 
 cdef int8_t _refused[1024]
 cdef int8_t _given_up[1024]
+cdef int8_t _counted_retry[1024]
 memset(_refused, 0, sizeof(_refused))
 memset(_given_up, 0, sizeof(_given_up))
+memset(_counted_retry, 0, sizeof(_counted_retry))
+for _code in _verdicts.RETRIED_BY_COUNT:
+    _counted_retry[CODE_BASE + <int>_code] = 1
 for _code in _verdicts.REFUSED_BEFORE_APPEND:
     _refused[CODE_BASE + <int>_code] = 1
 for _code in _verdicts.GIVEN_UP_LOCALLY:
@@ -78,7 +82,9 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
         return VERDICT_UNKNOWN
     if _given_up[CODE_BASE + code]:
         return VERDICT_NOT_WRITTEN if attempts == 0 else VERDICT_UNKNOWN
-    if _refused[CODE_BASE + code] and (attempts <= 1 or (attempts <= 1 + <int64_t>retries and one_broker)):
+    if _counted_retry[CODE_BASE + code] and attempts <= 1 + <int64_t>retries and one_broker:
+        return VERDICT_NOT_WRITTEN
+    if _refused[CODE_BASE + code] and attempts <= 1:
         return VERDICT_NOT_WRITTEN
     return VERDICT_UNKNOWN
 
@@ -424,9 +430,12 @@ cdef class Delivery:
     def poll(self, double timeout=0.0):
         """Serve the queue once, waiting up to `timeout` seconds. GIL: released. Returns the number of events."""
         cdef int n
-        self.handle.ensure_open()
-        with nogil:
-            n = self.serve(<int>(max(0.0, timeout) * 1000))
+        self.handle.hold()
+        try:
+            with nogil:
+                n = self.serve(<int>(max(0.0, timeout) * 1000))
+        finally:
+            self.handle.release()
         return n
 
     def count(self):

@@ -1,7 +1,7 @@
 """The enqueue loop and the window that bounds what is inside librdkafka.
 
-One loop serves both lanes. It never uses librdkafka's own blocking or its queue limits (research/librdkafka.md,
-section 5: they can sleep until the queue is empty): the Window counts records and bytes itself, and librdkafka's
+One loop serves both lanes. It never uses librdkafka's own blocking or its queue limits (with its
+own blocking a full queue may sleep until it is empty): the Window counts records and bytes itself, and librdkafka's
 limits are set out of the way.
 """
 import time

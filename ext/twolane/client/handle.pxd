@@ -18,8 +18,13 @@ cdef class Handle:
     cdef readonly dict settings     # what librdkafka was given, secrets masked
     cdef dict _topics               # name -> Topic
     cdef int _generation            # of fork(): differs in a child
+    cdef int64_t _users             # calls that stand inside librdkafka now; changed with the GIL only
+    cdef bint _closing              # close() was called: the last user destroys
 
     cdef int ensure_open(self) except -1
+    cdef int hold(self) except -1
+    cdef void release(self) noexcept
+    cdef void _destroy(self) noexcept
     cdef Topic topic(self, str name)
 
 

@@ -2,7 +2,7 @@
 
 A Handle is open from ``__init__`` to ``close()``. Every public method first asks ``ensure_open()``, so a closed or
 forked handle is an exception, never a crash. After ``fork()`` the child's copy is dead: librdkafka's threads did not
-follow, so nothing of it may be called, not even destroy (reliability.md, F11); the memory is left to the child's end.
+follow, so nothing of it may be called, not even destroy (docs/hazards.md, F11); the memory is left to the child's end.
 """
 import os
 import time
@@ -129,14 +129,25 @@ cdef class Handle:
     cdef int ensure_open(self) except -1:
         if self._generation != forks():
             raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
-        if self.rk == NULL:
+        if self.rk == NULL or self._closing:
             raise ClosedProducerError("the producer is closed")
         return 0
+
+    cdef int hold(self) except -1:
+        """Keep the native client alive over a call that lets the GIL go; ``release()`` follows in any case."""
+        self.ensure_open()
+        self._users += 1
+        return 0
+
+    cdef void release(self) noexcept:
+        self._users -= 1
+        if self._users == 0 and self._closing:
+            self._destroy()
 
     @property
     def is_closed(self):
         """bool: whether ``close()`` was called."""
-        return self.rk == NULL
+        return self.rk == NULL or self._closing
 
     @property
     def is_forked(self):
@@ -197,8 +208,12 @@ cdef class Handle:
         self.ensure_open()
         while True:
             step_ms = <int>max(1.0, min(900.0, (deadline - time.monotonic()) * 1000))
-            with nogil:
-                error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
+            self.hold()
+            try:
+                with nogil:
+                    error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
+            finally:
+                self.release()
             if error != RD_KAFKA_RESP_ERR__TIMED_OUT or time.monotonic() >= deadline:
                 break
             PyErr_CheckSignals()
@@ -233,11 +248,27 @@ cdef class Handle:
         with nogil:
             rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
 
-    def close(self):
+    def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.
 
+        Parameters
+        ----------
+        patience : float
+            Seconds that calls of other threads get to come out of librdkafka. Whoever is inside longer than that, or
+            stands below a signal handler that closes, destroys the handle on the way out.
+
+        Notes
+        -----
         GIL: released. Raises nothing.
         """
+        cdef double until = time.monotonic() + patience
+        self._closing = True
+        while self._users and time.monotonic() < until:
+            time.sleep(0.002)
+        if self._users == 0:
+            self._destroy()
+
+    cdef void _destroy(self) noexcept:
         cdef rd_kafka_t* rk
         cdef rd_kafka_queue_t* queue
         with cython.critical_section(self):

@@ -26,9 +26,12 @@ def init_transactions(Handle handle not None, int timeout_ms):
         where it was. As for the functions below. GIL: released.
     """
     cdef rd_kafka_error_t* error
-    handle.ensure_open()
-    with nogil:
-        error = rd.init_transactions(handle.rk, timeout_ms)
+    handle.hold()
+    try:
+        with nogil:
+            error = rd.init_transactions(handle.rk, timeout_ms)
+    finally:
+        handle.release()
     return taken(error)
 
 
@@ -41,18 +44,24 @@ def begin_transaction(Handle handle not None):
 def commit_transaction(Handle handle not None, int timeout_ms):
     """Commit. Everything sent has been acknowledged before, so that nothing is flushed here."""
     cdef rd_kafka_error_t* error
-    handle.ensure_open()
-    with nogil:
-        error = rd.commit_transaction(handle.rk, timeout_ms)
+    handle.hold()
+    try:
+        with nogil:
+            error = rd.commit_transaction(handle.rk, timeout_ms)
+    finally:
+        handle.release()
     return taken(error)
 
 
 def abort_transaction(Handle handle not None, int timeout_ms):
     """Abort: consumers that read committed records skip what was sent."""
     cdef rd_kafka_error_t* error
-    handle.ensure_open()
-    with nogil:
-        error = rd.abort_transaction(handle.rk, timeout_ms)
+    handle.hold()
+    try:
+        with nogil:
+            error = rd.abort_transaction(handle.rk, timeout_ms)
+    finally:
+        handle.release()
     return taken(error)
 
 
@@ -82,8 +91,12 @@ def send_offsets(Handle handle not None, list offsets not None, bytes group_meta
             name = topic.encode()
             entry = rd.topic_partition_list_add(listed, name, partition)
             entry.offset = offset
-        with nogil:
-            error = rd.send_offsets_to_transaction(handle.rk, listed, group, timeout_ms)
+        handle.hold()
+        try:
+            with nogil:
+                error = rd.send_offsets_to_transaction(handle.rk, listed, group, timeout_ms)
+        finally:
+            handle.release()
         return taken(error)
     finally:
         rd.topic_partition_list_destroy(listed)
