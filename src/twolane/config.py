@@ -127,7 +127,11 @@ SAFE = Lane(
         "linger.ms": Rule(_one_of("0", "0.0"), "a caller waits for each send(); nothing is gained by lingering"),
         "queue.buffering.backpressure.threshold": Rule(_one_of("1"), "one request at a time"),
     },
-    refused=_NOT_OURS | {"queue.buffering.max.messages": "the lane holds one MessageSet per partition"},
+    refused=_NOT_OURS
+    | {
+        "queue.buffering.max.messages": "the lane holds one MessageSet per partition",
+        "queue.buffering.max.kbytes": "the lane holds one MessageSet per partition; batch.size bounds it",
+    },
 )
 
 THROUGHPUT = Lane(

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.proxy import falsify, refuse
 from tests.support.readers import read_values
-from twolane import ClosedProducerError, DeliveryError, ForkedProducerError, SafeProducer, Verdict
+from twolane import ClosedProducerError, ConfigError, DeliveryError, ForkedProducerError, SafeProducer, Verdict
 
 PRODUCE = 0
 UNREACHABLE = "127.0.0.1:9"
@@ -50,6 +50,12 @@ def test_long_names_do_not_split_a_chunk(embedded_cluster, topic, settings):
         embedded_cluster.clear_requests()
         producer.send_batch(name, values)
         assert len(embedded_cluster.requests(PRODUCE)) == 1
+
+
+def test_the_room_for_a_chunk_cannot_be_taken_away():
+    """librdkafka would refuse records in the middle of a chunk: a batch would fail on healthy brokers."""
+    with pytest.raises(ConfigError, match=r"queue\.buffering\.max\.kbytes.*SafeProducer"):
+        SafeProducer(bootstrap_servers=UNREACHABLE, queue_buffering_max_kbytes=100)
 
 
 # ---- verdicts ----------------------------------------------------------------------------------------------------
