@@ -240,6 +240,10 @@ class SafeProducer(Producer):
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
         if self._closed:
             raise ClosedProducerError("the producer is closed")
+        if self._turns.is_below:
+            raise RuntimeError(
+                "called from a signal handler that interrupted a call of this producer: it would wait for itself"
+            )
         if not self._turns.take(turn):
             raise refusal(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
         if turn.mine and self._closed:

@@ -22,7 +22,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport Delivery, Rows, Slot, VERDICT_UNKNOWN, clear_reports
+from twolane.client.delivery cimport FIRST_FREE_SLOT, Delivery, Rows, Slot, VERDICT_UNKNOWN, clear_reports
 from twolane.client.enqueue cimport Enqueued, enqueue
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
@@ -167,7 +167,8 @@ cdef class ChunkSender:
             return (*ends, refusal)
         finally:
             for i in range(n_runs):
-                self._delivery.detach(&runs[i].slot)
+                if runs[i].slot.id >= FIRST_FREE_SLOT:      # no memory may have come before attach()
+                    self._delivery.detach(&runs[i].slot)
                 clear_reports(&runs[i].slot)
             free(runs)
             free(order)
