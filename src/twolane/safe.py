@@ -433,9 +433,14 @@ class SafeProducer(Producer):
 
     def _watch_offsets(self, topic: str, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> None:
         written = offsets >= 0
-        for partition in np.unique(partitions[written]):
-            own = offsets[written & (partitions == partition)]
-            self._watch.acknowledged(topic, int(partition), int(own[0]), int(own[-1]))
+        places, own = partitions[written], offsets[written]
+        if not own.size:
+            return
+        # Of a repeated index numpy keeps the last value: one pass each, however many partitions there are.
+        first, last = np.full((2, int(places.max()) + 1), -1, dtype=np.int64)
+        first[places[::-1]], last[places] = own[::-1], own
+        for partition in np.flatnonzero(last >= 0):
+            self._watch.acknowledged(topic, int(partition), int(first[partition]), int(last[partition]))
 
     def _fatal_reason(self) -> str | None:
         if self._handle.is_closed:

@@ -103,6 +103,48 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
     embedded_cluster.set_rtt(0)
 
 
+def test_ctrl_c_in_the_caller_that_leads_leaves_its_followers_a_verdict(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.set_rtt(700)
+    results: dict[bytes, object] = {}
+
+    def work(value: bytes) -> None:
+        try:
+            results[value] = producer.send(name, value)
+        except DeliveryError as error:
+            results[value] = error
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in (b"before", b"one", b"two")]
+    threads[0].start()
+    time.sleep(0.1)
+    # In line now come the main thread, which will lead, and two who follow it.
+    followers = threading.Timer(0.1, lambda: [thread.start() for thread in threads[1:]])
+    followers.start()
+    signals = threading.Timer(1.1, os.kill, (os.getpid(), signal.SIGINT))
+    signals.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        producer.send(name, b"lead")
+    followers.join()
+    for thread in threads:
+        thread.join(5)
+    embedded_cluster.set_rtt(0)
+    assert any("unknown" in note for note in caught.value.__notes__)
+    assert results[b"before"].offset == 1
+    for value in (b"one", b"two"):
+        assert isinstance(results[value], DeliveryError)
+        assert results[value].verdict is Verdict.UNKNOWN
+    assert producer.stats()["unknown"] == 3
+
+
+def test_offsets_are_watched_per_partition(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster, 3)
+    seen = []
+    producer._watch.acknowledged = lambda *arguments: seen.append(arguments)
+    producer.send_batch(name, [b"x"] * 8, partitions=[2, 0, 2, 2, 0, 2, 0, 2])
+    assert seen == [(name, 0, 0, 2), (name, 2, 0, 4)]
+
+
 def test_ctrl_c_at_random_moments_never_jams_the_lane(embedded_cluster, topic):
     """In a process of its own: two hundred signals, wherever they land, and the next send() goes through each time."""
     name = topic(embedded_cluster)
