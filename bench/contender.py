@@ -11,15 +11,15 @@ reason in the last line of standard error.
 
    - ``"pipeline"``: as fast as the client takes them, in calls of ``call`` records where it has calls of many records.
      Then wait until all are acknowledged.
-   - ``"wait"``: one call of ``call`` records, wait until it is acknowledged, the next. The time of each call is its latency.
+   - ``"wait"``: one call of ``call`` records, wait until it is acknowledged, the next. Each call's time is its latency.
 
 5. Stop the clocks, count what was acknowledged, print the result, exit with status 0.
 
 It must not read back, count or compare anything by itself: `bench.verify` does, with confluent-kafka's consumer, and
 without that there is no figure.
 
-**Record i** (`Records` is the same in Python): partition ``i % partitions``; value line ``i % (number of lines)`` of the
-file ``values``, without the line's end; key ``"key-%04d" % (i % keys)``, none if ``keys`` is 0; CreateTime
+**Record i** (`Records` is the same in Python): partition ``i % partitions``; value line ``i % (number of lines)`` of
+the file ``values``, without the line's end; key ``"key-%04d" % (i % keys)``, none if ``keys`` is 0; CreateTime
 ``first_timestamp + i``; no headers. With ``data`` = ``"avro"`` the value is not a line of the file but the reading of
 `reading`, encoded as Avro by `SCHEMA` behind Confluent's five bytes (0, schema id as a big-endian int; any id). Where a
 client cannot do one of these it leaves it out and says so in the result's ``lacks``, which the report shows.
@@ -32,8 +32,8 @@ client cannot do one of these it leaves it out and says so in the result's ``lac
 
 **Registered** as a `Contender`: of this project in `bench.lanes.CONTENDERS`, of others in `bench.peers.CONTENDERS`
 (tuples). The round-trip time in front of real brokers is the business of `bench.peers.delay.DelayingProxy(routes)`, a
-context manager: `routes` as of `KafkaCluster.proxied`, ``bootstrap_servers``, ``set_rtt(ms)``, and ``what``, its name and
-version in one line.
+context manager: `routes` as of `KafkaCluster.proxied`, ``bootstrap_servers``, ``set_rtt(ms)``, and ``what``, its name
+and version in one line.
 """
 
 from __future__ import annotations
@@ -94,6 +94,9 @@ class Task:
     batch_bytes : int
         Most bytes of one request and partition; clients that know no number of records are bounded by this alone.
     compression : {"none", "gzip", "snappy", "lz4", "zstd"}
+    properties : str
+        Path of a file of further client settings by librdkafka's names, ``key=value`` lines, for clusters that want
+        passwords or certificates; empty: none. A file, because arguments are everybody's to read.
     timeout : float
         Seconds for everything; a contender that takes longer is killed and has no figure.
     """
@@ -116,6 +119,7 @@ class Task:
     batch_records: int = 10_000
     batch_bytes: int = 1_000_000
     compression: str = "none"
+    properties: str = ""
     timeout: float = 60.0
 
     def to_json(self) -> str:
@@ -130,6 +134,7 @@ class Task:
     def librdkafka(self) -> dict[str, str]:
         """Return the settings by librdkafka's names, without queue limits and sockets' options."""
         settings = {
+            **properties(self.properties),
             "bootstrap.servers": self.bootstrap_servers,
             "acks": self.acks,
             "enable.idempotence": str(self.idempotence).lower(),
@@ -142,6 +147,15 @@ class Task:
         if self.in_flight is not None:
             settings["max.in.flight.requests.per.connection"] = str(self.in_flight)
         return settings
+
+
+def properties(path: str) -> dict[str, str]:
+    """Return the settings of a file of ``key=value`` lines; lines that begin with # are comments."""
+    if not path:
+        return {}
+    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,7 @@ class Result:
     latencies : dict
         Mode ``"wait"``: seconds under the names of `quantiles`, of the calls.
     lacks : list of str
-        Of "key", "timestamp", "partition", "acknowledged": what the client cannot do or the contender left out.
+        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or the contender left out.
     versions : dict
         Of the client and what it is made of.
     settings : dict
@@ -272,7 +286,7 @@ def reading(index: int, first_timestamp: int) -> dict[str, Any]:
     }
 
 
-WORDS = "arrival carrier delay flight gate hour minute origin plane runway tail taxi tower weather wind zone".split()
+WORDS = (b"arrival carrier delay flight gate hour minute origin plane runway tail taxi tower weather wind zone").split()
 
 
 def write_values(path: Path, size: int, count: int = 10_000) -> None:
@@ -283,9 +297,9 @@ def write_values(path: Path, size: int, count: int = 10_000) -> None:
     """
     lines = []
     for i in range(count):
-        state, parts = i + 1, [f"{i:06}"]
+        state, parts = i + 1, [b"%06d" % i]
         while sum(map(len, parts)) + len(parts) < size + 8:
             state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-            parts.append(WORDS[state >> 60] if state >> 59 & 1 else f"{state >> 40 & 0xFFFF:05}")
-        lines.append(" ".join(parts).encode()[:size])
+            parts.append(WORDS[state >> 60] if state >> 59 & 1 else b"%05d" % (state >> 40 & 0xFFFF))
+        lines.append(b" ".join(parts)[:size])
     path.write_bytes(b"\n".join(lines) + b"\n")
