@@ -173,7 +173,7 @@ class Result:
     latencies : dict
         Mode ``"wait"``: seconds under the names of `quantiles`, of the calls.
     lacks : list of str
-        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or the contender left out.
+        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or was left out.
     versions : dict
         Of the client and what it is made of.
     settings : dict
