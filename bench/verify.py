@@ -132,16 +132,18 @@ class Log:
             while left:
                 if time.monotonic() > deadline:
                     raise UnverifiedError(f"partitions {sorted(left)}: records cannot be read back")
-                for message in self._consumer.consume(SAMPLE, timeout=0.2):
-                    if message.error():
-                        raise KafkaException(message.error())
-                    partition, offset = int(message.partition()), int(message.offset())
-                    if offset < left.get(partition, 0):
-                        index = partition + (offset - before[partition]) * task.partitions
-                        if problem := self._difference(task, result, message, index):
-                            raise UnverifiedError(f"partition {partition} offset {offset}: {problem}")
-                    if offset + 1 >= left.get(partition, 0):
-                        left.pop(partition, None)
+                message = self._consumer.poll(0.1)
+                if message is None:
+                    continue
+                if message.error():
+                    raise KafkaException(message.error())
+                partition, offset = int(message.partition()), int(message.offset())
+                if offset < left.get(partition, 0):
+                    index = partition + (offset - before[partition]) * task.partitions
+                    if problem := self._difference(task, result, message, index):
+                        raise UnverifiedError(f"partition {partition} offset {offset}: {problem}")
+                if offset + 1 >= left.get(partition, 0):
+                    left.pop(partition, None)
         finally:
             self._consumer.unassign()
 
