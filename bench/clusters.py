@@ -101,7 +101,8 @@ class Embedded:
 
     def facts(self) -> dict[str, str | int]:
         """See `Kafka`."""
-        return {"cluster": self.kind, "brokers": len(self._cluster.broker_ids), "broker_version": "librdkafka's mock"}
+        version = {"brokers": len(self._cluster.broker_ids), "broker_version": "librdkafka's mock"}
+        return {"cluster": self.kind, "delay": self.delay, **version}
 
 
 class Real:
@@ -176,7 +177,8 @@ class Real:
 
     def facts(self) -> dict[str, str | int]:
         """See `Kafka`; brokers do not tell clients their version."""
-        return {"cluster": self.kind, "brokers": len(self._brokers), "broker_version": "unknown"}
+        version = {"brokers": len(self._brokers), "broker_version": "unknown"}
+        return {"cluster": self.kind, "delay": self.delay, **version}
 
 
 class Own(Real):

@@ -1,8 +1,8 @@
 """What was measured, as pyperf keeps it: one file per cluster, its notes beside it.
 
 A case has up to four benchmarks, all in seconds: ``wall`` and ``cpu`` per record, ``p50`` and ``p99`` of a call where a
-caller waits. Each value is one process. The files are pyperf's own, so ``pyperf compare_to``, ``stats`` and ``hist`` work
-on them; the notes say what has no figure, and why.
+caller waits. Each value is one process. The files are pyperf's own, so ``pyperf compare_to``, ``stats`` and ``hist``
+work on them; the notes say what has no figure, and why.
 """
 
 from __future__ import annotations

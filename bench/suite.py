@@ -1,7 +1,9 @@
-"""Rounds over the cases: everything once, then everything again, so that a slow minute of the machine hits all alike."""
+"""Rounds over the cases: all once, then all again, so that a slow minute of the machine hits everybody alike."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from bench.clusters import EMBEDDED, UnreachableError, round_trip
+from bench.clusters import EMBEDDED, OWN, UnreachableError, round_trip
 from bench.contender import Task, write_values
 from bench.matrix import WAIT
 from bench.measure import FailedError, measure
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
     from bench.matrix import Case
     from bench.results import Results
 
-MOST_RECORDS = 1_000_000
+MOST_RECORDS, MOST_BYTES = 1_000_000, 200_000_000
 SAVE_SECONDS = 5.0
-# A first guess of how long an answer takes, and a record: only good enough to choose how many to send.
-ANSWER_S = {EMBEDDED: 0.000_2}
-REAL_ANSWER_S, RECORD_S = 0.001, 0.000_002
+# A first guess of how long an answer takes, a record, a byte: only good enough to choose how many to send.
+ANSWER_S = {EMBEDDED: 0.000_1}
+REAL_ANSWER_S, RECORD_S, BYTE_S = 0.001, 0.000_003, 0.000_000_01
+# Brokers that have just started run in the interpreter: so long they are kept busy before anything counts.
+WARM_UP_SECONDS = 20.0
 # Bytes that a record takes in the log beside its value.
 OVERHEAD = 40
 
@@ -93,6 +97,7 @@ class Session:
         left = self._present(cases)
         try:
             with tempfile.TemporaryDirectory(prefix="twolane-bench-") as folder, self._log() as log:
+                self._warm_up(left, Path(folder), log)
                 for turn in range(self.effort.rounds):
                     for number, case in enumerate(list(left)):
                         if self.effort.minutes is not None and time.monotonic() - started > self.effort.minutes * 60:
@@ -121,11 +126,30 @@ class Session:
                 self.results.note("missing", name, reason)
         return [case for case in cases if reasons[case.contender] is None]
 
+    def _warm_up(self, cases: Sequence[Case], folder: Path, log: Log) -> None:
+        """Keep brokers that were started for this busy for a while; nothing of it counts."""
+        near = [case for case in cases if case.rtt_ms == 0]
+        if self.kafka.kind != OWN or self.effort is SMOKE or not near:
+            return
+        self.on_step("warming the brokers up", 0, 0)
+        deadline = time.monotonic() + WARM_UP_SECONDS
+        for case in itertools.cycle(near):
+            with contextlib.suppress(UnverifiedError, FailedError):
+                measure(self.contenders[case.contender], self._task(case, self._values(case, folder)), self.kafka, log)
+            if time.monotonic() > deadline:
+                return
+
+    @staticmethod
+    def _values(case: Case, folder: Path) -> Path:
+        """Return the file of the case's values."""
+        path = folder / f"{case.size}.values"
+        if not path.exists():
+            write_values(path, case.size)
+        return path
+
     def _measure(self, case: Case, turn: int, folder: Path, log: Log) -> bool:
         """Take one value; return whether the case may go on."""
-        values = folder / f"{case.size}.values"
-        if not values.exists():
-            write_values(values, case.size)
+        values = self._values(case, folder)
         try:
             if case.rtt_ms not in self._round_trips:
                 with self.kafka.delayed(case.rtt_ms) as bootstrap:
@@ -148,7 +172,7 @@ class Session:
 
     def _task(self, case: Case, values: Path) -> Task:
         rate = self._rates.get(case.name) or _guess(case, self.kafka.kind)
-        records = int(min(rate * self.effort.seconds, MOST_RECORDS))
+        records = int(min(rate * self.effort.seconds, MOST_RECORDS, MOST_BYTES / case.size))
         if case.mode == WAIT:
             calls = max(self.effort.calls, records // case.calls_of)
             # Long calls: their number is for the tail of short ones.
@@ -181,6 +205,9 @@ class Session:
 
 def _guess(case: Case, kind: str) -> float:
     """Return about how many records a second a case sends."""
-    cycle = case.rtt_ms / 1000 + ANSWER_S.get(kind, REAL_ANSWER_S) + case.batch * RECORD_S
+    answer = ANSWER_S.get(kind, REAL_ANSWER_S)
+    record = RECORD_S + case.size * BYTE_S
+    cycle = case.rtt_ms / 1000 + answer + case.batch * record
     in_flight = 1 if case.mode == WAIT else case.in_flight or 1_000
-    return min(in_flight * case.batch / cycle, 400_000 if case.contender.startswith("Throughput") else 50_000)
+    # However many may be in flight, brokers answer one request after the other.
+    return min(in_flight * case.batch / cycle, case.batch / answer, 0.2 / record)
