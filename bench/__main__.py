@@ -182,7 +182,7 @@ def _errors_in_a_line() -> Iterator[None]:
     """Say what is wrong with a cluster without a traceback."""
     try:
         yield
-    except (UnreachableError, ClusterError, KafkaException, OSError) as error:
+    except (UnreachableError, ClusterError, KafkaException, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -121,22 +121,25 @@ def _order(row: Row) -> tuple[int, int, str, int, bool, int, int]:
 
 def of_peers(rows: Iterable[Row], mode: str, data: str = "bytes") -> list[Row]:
     """Return who sends the same records with the same guarantee at the most: everybody, nearest brokers."""
-    found = [row for row in rows if row.case.mode == mode and row.case.data == data and _is_peers(row.case)]
+    found = [row for row in rows if row.case.mode == mode and row.case.data == data and _is_peers(row)]
     return sorted(found, key=lambda row: row.cpu_ns)
 
 
-def _is_peers(case: Case) -> bool:
+def _is_peers(row: Row) -> bool:
+    case = row.case
     plain = (case.rtt_ms, case.compression) == (0, "none") and (case.size == 100 or case.data == "avro")
     if not plain or case.acks == "0":
         return False
     if case.mode == PIPELINE:
         return case.partitions > 1
     # One record at a time; of the matrix only the strongest of each lane.
-    return case.batch == 1 and case.in_flight == 1 and case.contender != SAFE_BATCH and _is_strongest(case)
+    return case.batch == 1 and case.in_flight == 1 and case.contender != SAFE_BATCH and _is_strongest(row)
 
 
-def _is_strongest(case: Case) -> bool:
-    return case.idempotence if case.contender == SAFE_SEND else not case.idempotence and case.acks != "1"
+def _is_strongest(row: Row) -> bool:
+    if row.case.contender == SAFE_SEND:
+        return row.case.idempotence
+    return not row.case.idempotence and row.case.acks == ("1" if row.is_embedded else "all")
 
 
 def of_avro(rows: Iterable[Row]) -> list[Row]:
