@@ -222,7 +222,7 @@ def compare(old: Path, new: Path, figure: tuple[str, ...]) -> None:
 @on_a_cluster
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="records per second that are wanted")
 @click.option("--p99", type=click.FloatRange(min=0, min_open=True), help="milliseconds until a record is acknowledged")
-@click.option("--size", type=click.IntRange(7, 1_000_000), default=100, show_default=True, help="bytes of a value")
+@click.option("--size", type=click.IntRange(7, 100_000), default=100, show_default=True, help="bytes of a value")
 @click.option("--partitions", type=click.IntRange(1), default=1, show_default=True, help="that the records go to")
 def advise(
     bootstrap_servers: str | None,
