@@ -251,10 +251,6 @@ class ThroughputProducer(RecordSender, Producer):
         finally:
             self._leave()
 
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
-
     def flush(self, timeout: float | None = None) -> int:
         """Wait until every record accepted before the call was reported and its callback has run.
 
