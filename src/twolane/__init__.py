@@ -22,6 +22,7 @@ from twolane.errors import (
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe import SafeProducer
 from twolane.serializers import Avro, Bytes, Json, Struct
+from twolane.stats import Stats
 from twolane.throughput import ThroughputProducer
 
 try:
@@ -46,6 +47,7 @@ __all__ = [
     "RecordMetadata",
     "SafeProducer",
     "SerializationError",
+    "Stats",
     "Struct",
     "ThroughputProducer",
     "TimestampError",

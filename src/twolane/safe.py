@@ -524,10 +524,6 @@ class SafeProducer(Producer):
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
-
     def flush(self, timeout: float | None = None) -> int:
         """Wait until the calls that other threads are in have ended: a call of one's own leaves nothing behind.
 
