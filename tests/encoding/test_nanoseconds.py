@@ -80,7 +80,9 @@ def test_the_same_is_refused_as_of_milliseconds(bad):
             nanosecond_column(values, 1)
 
 
-@pytest.mark.parametrize(("unit", "per_ns"), [("7us", 7_000), ("1500us", 1_500_000), ("333ns", 333), ("25s", 25 * 10**9)])
+@pytest.mark.parametrize(
+    ("unit", "per_ns"), [("7us", 7_000), ("1500us", 1_500_000), ("333ns", 333), ("25s", 25 * 10**9)]
+)
 def test_units_of_several_ticks(unit, per_ns):
     ticks = [10**15 // per_ns + i for i in range(50)]
     array = np.array(ticks, np.int64).view(f"M8[{unit}]")
