@@ -9,15 +9,15 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from twolane.client.atomic cimport add
+from twolane.client.atomic cimport add, load, store
 from twolane.client.callbacks cimport Callbacks
-from twolane.client.delivery cimport (
-    Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS, SLOT_CALLBACK, SLOT_COUNTED, opaque_of,
-)
+from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane.client.gate cimport CLOSED, cover, gate_at, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
+from twolane.client.slots cimport Rounds, Slot, opaque_of
 from twolane.encoding.timestamps cimport pack_one
 from twolane.librdkafka cimport *
 
@@ -76,6 +76,7 @@ cdef class RecordSender:
     cdef Handle _c_handle
     cdef Delivery _c_delivery
     cdef Window _window
+    cdef Rounds _rounds
     cdef dict _c_topics             # name -> Topic with known partitions
     cdef object _last_name          # the str object of the last call: the same object needs no look-up
     cdef Topic _last_topic
@@ -95,7 +96,8 @@ cdef class RecordSender:
         self._window = window
         self._c_topics = {}
         self._max_size = max_size
-        self._callbacks = Callbacks()
+        self._rounds = delivery.slots.rounds
+        self._callbacks = Callbacks(self._rounds)
         self._how = partitioner
         self._murmur = partitioner == "murmur2_random"
         self._stick = sticky_bytes
@@ -123,6 +125,7 @@ cdef class RecordSender:
     cdef int _after_stretch(self, Topic topic, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
         self._sent = 0
+        self._rounds.advance()
         cdef double now = monotonic()
         if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
@@ -212,7 +215,8 @@ cdef class RecordSender:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
-        cdef int64_t time_ms, size, slot = SLOT_COUNTED, index = 0, payload = 0
+        cdef int64_t time_ms, size, index = 0, payload = 0
+        cdef Slot* slot
         cdef int32_t place
         cdef int n_vu = 5, code, overflow = 0
         cdef long long given
@@ -297,19 +301,36 @@ cdef class RecordSender:
             self._make_room(self._deadline(timeout))
         if self._window.is_shut:
             self._refuse_if_closed()
-        if on_delivery is not None:
-            slot = SLOT_CALLBACK
-            index = self._callbacks.add(on_delivery, known.name, time_ms)
-        vu[4].u.ptr = <void*>opaque_of(slot, index)
+        if on_delivery is None:
+            slot = &self._rounds.counted[self._rounds.now]
+        else:
+            slot = &self._rounds.called[self._rounds.now]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now)
+        if self._c_handle.gated:
+            try:
+                self._pass_gate(known, place, timeout)
+            except BaseException:
+                if on_delivery is not None:
+                    self._callbacks.drop(index)
+                raise
+        if slot.done == slot.expected:
+            # Nothing of this round is on its way: no request before this one can have carried its records.
+            slot.requests_before = load(&self._c_handle.wire.produce_requests)
+            slot.changes_before = load(&self._c_handle.wire.broker_changes)
+        vu[4].u.ptr = <void*>opaque_of(slot.id, index)
         # Counted before it goes: its report may come back before this thread gets any further.
+        slot.expected += 1
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)
         error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
         if error != NULL:
             code = rd.error_code(error)
             rd.error_destroy(error)
+            slot.expected -= 1
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
+            if self._c_handle.gated:
+                store(gate_at(&known.gates, place), CLOSED)
             if on_delivery is not None:
                 self._callbacks.drop(index)
             self._raise_if_fatal(known.name)
@@ -317,6 +338,15 @@ cdef class RecordSender:
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(known, on_delivery is not None)
+        return 0
+
+    cdef int _pass_gate(self, Topic topic, int32_t place, object timeout) except -1:
+        """Wait until a record may go to this partition (see gate)."""
+        cover(&topic.gates, topic.partition_count)
+        if not may_pass(gate_at(&topic.gates, place), milliseconds()):
+            deadline = self._deadline(timeout)
+            while not may_pass(gate_at(&topic.gates, place), milliseconds()):
+                self._wait_at_gate(topic, place, deadline)
         return 0
 
     def _given_place(self, Topic topic, partition, timeout):
