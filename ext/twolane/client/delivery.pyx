@@ -511,7 +511,7 @@ cdef class Delivery:
 
     def take_finished(self):
         """Return the numbers of the slots that finished since the last call. Also resets `has_work`."""
-        cdef int64_t i, n
+        cdef int64_t n
         cdef int64_t* finished
         self.lock()
         add(&self.python_work, -load(&self.python_work))
