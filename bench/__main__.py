@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bench import suite
+from bench import peers, suite
 from bench.clusters import EMBEDDED, OWN, RUNNING, UnreachableError, open_cluster
 from bench.lanes import CONTENDERS
 from bench.matrix import choose, matrix, preset, void
@@ -38,13 +37,8 @@ console = Console(soft_wrap=True, highlight=False)
 
 
 def everybody() -> dict[str, Contender]:
-    """Return all contenders by name: the lanes, and the peers if they are in the tree."""
-    found = list(CONTENDERS)
-    if importlib.util.find_spec("bench.peers"):
-        from bench import peers
-
-        found += peers.CONTENDERS
-    return {contender.name: contender for contender in found}
+    """Return all contenders by name: the lanes and the peers."""
+    return {contender.name: contender for contender in (*CONTENDERS, *peers.CONTENDERS)}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

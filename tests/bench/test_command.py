@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyperf
 import pytest
 
+from bench.encoding import bench_encoders
 from bench.results import load
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ def test_a_pattern_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     assert "no case matches no such lane" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["bench_encoders", "bench_timestamps"])
-def test_a_script_of_pyperf_runs_once(script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"bench.encoding.{script}", "--debug-single-value", "--inherit-environ=PYTHONPATH"],
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -110,20 +110,23 @@ def test_a_script_of_pyperf_runs_once(script: str) -> None:
         env=environment(),
         timeout=120,
     )
+
+
+def test_a_script_of_pyperf_runs_once() -> None:
+    done = script("bench.encoding.bench_timestamps", "--debug-single-value", "--inherit-environ=PYTHONPATH")
     assert done.returncode == 0, done.stderr
 
 
+def test_every_encoder_of_the_script_runs_once() -> None:
+    # As a script each of them is a process that makes and checks all data anew: minutes on a small machine.
+    found = bench_encoders.cases()
+    assert len(found) > 10
+    for function in found.values():
+        function()
+
+
 def test_the_floor_runs_once() -> None:
-    small = ["--records", "2000", "--waiting-records", "20", "--rounds", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.floor", *small],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=environment(),
-        timeout=120,
-    )
+    done = script("bench.floor", "--records", "2000", "--waiting-records", "20", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     assert "cpu_to_floor" in done.stdout
 
