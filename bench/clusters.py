@@ -207,6 +207,10 @@ class Own(Real):
         self._proxy.set_rtt(rtt_ms)
         yield self._proxy.bootstrap_servers
 
+    def _wait_for_leaders(self, name: str, partitions: int) -> None:
+        # Every broker is asked: a client that asks one which does not know the topic yet may give up.
+        self._cluster.wait_in_sync(name)
+
     def facts(self) -> dict[str, str | int]:
         """See `Kafka`."""
         return {**super().facts(), "broker_version": f"Apache Kafka {self._cluster.version}"}
