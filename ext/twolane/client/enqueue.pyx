@@ -121,17 +121,20 @@ cdef class Window:
     handle, delivery
     records, bytes : int
         High-water marks. Bytes are those of values and keys.
+    resume_at : float
+        Part of them: the low-water marks.
     """
 
-    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes):
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes,
+                 double resume_at=0.5):
         if records < 1 or bytes < 1:
             raise ValueError("a window holds at least one record and one byte")
         self._handle = handle
         self._delivery = delivery
         self.records = records
         self.bytes = bytes
-        self.low_records = records // 2
-        self.low_bytes = bytes // 2
+        self.low_records = <int64_t>(<double>records * resume_at)
+        self.low_bytes = <int64_t>(<double>bytes * resume_at)
         self.is_shut = False
 
     cdef bint has_room(self) noexcept nogil:
