@@ -24,7 +24,7 @@ from twolane.librdkafka cimport *
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.calls import refusal
+from twolane.calls import encode_one, refusal, stamp
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import ClosedProducerError, SerializationError
@@ -49,6 +49,15 @@ cdef int64_t plain_ms(object timestamp) except -1:
         if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
             return ms
     return pack_one(timestamp)
+
+
+cdef object encoded(object serializer, object record, object topic, str field):
+    """Bytes of a value or key that has a serializer."""
+    try:
+        return encode_one(serializer, record, topic, field)
+    except SerializationError as error:
+        error.topic = topic
+        raise
 
 
 cdef bytes as_bytes(object value, str field):
@@ -153,8 +162,8 @@ cdef class RecordSender:
         return int(assign(topic, self._how, EncodedBatch.constant(value),
                           None if key is None else EncodedBatch.constant(key), 1, self._stick)[0])
 
-    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timeout=None,
-             on_delivery=None):
+    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
+             serializer=None, key_serializer=None, timeout=None, on_delivery=None):
         """Enqueue one record and return at once.
 
         Parameters
@@ -167,6 +176,10 @@ cdef class RecordSender:
             Without it: by the key (murmur2, as the Java client), else sticky.
         timestamp : int (ms), aware datetime or datetime64, optional
             CreateTime; now by default.
+        timestamp_header : str, optional
+            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
             Seconds to wait for room in the window, and for the topic's partitions at its first use.
         on_delivery : callable(err, metadata), optional
@@ -189,12 +202,16 @@ cdef class RecordSender:
         # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
         self._inside += 1
         try:
-            self._send(topic, value, key, headers, partition, timestamp, timeout, on_delivery)
+            if serializer is not None:
+                value = encoded(serializer, value, topic, "value")
+            if key_serializer is not None:
+                key = encoded(key_serializer, key, topic, "key")
+            self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
         finally:
             self._inside -= 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
-                   object timeout, object on_delivery) except -1:
+                   object timestamp_header, object timeout, object on_delivery) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
@@ -217,12 +234,15 @@ cdef class RecordSender:
                 key_data = key
             else:
                 key_data = as_bytes(key, "key")
-            if timestamp is None:
+            if headers is not None:
+                pairs = shared_headers(headers)
+            if timestamp_header is not None:
+                time_ms, kept = stamp(timestamp, timestamp_header)
+                pairs += kept
+            elif timestamp is None:
                 time_ms = <int64_t>(wall_clock() * 1000)
             else:
                 time_ms = plain_ms(timestamp)
-            if headers is not None:
-                pairs = shared_headers(headers)
         except SerializationError as refused:
             refused.topic = topic if isinstance(topic, str) else None
             raise

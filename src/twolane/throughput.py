@@ -121,6 +121,7 @@ class ThroughputProducer(RecordSender, Producer):
         partitions: Any = None,
         timestamps: Any = None,
         serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> BatchDelivery:
         """Enqueue many records; return when the last one is in, not when it is acknowledged.
@@ -133,8 +134,9 @@ class ThroughputProducer(RecordSender, Producer):
             ``__arrow_c_stream__``. Copied before the call returns, never changed.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
         headers : mapping or pairs for all records, or a list of n of them, optional
-        serializer : Serializer, optional
-            ``Bytes()`` by default.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
         timeout : float, optional
             Seconds to wait for room in the window.
 
@@ -166,6 +168,7 @@ class ThroughputProducer(RecordSender, Producer):
                 partitions=partitions,
                 timestamps=timestamps,
                 serializer=serializer,
+                key_serializer=key_serializer,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,

@@ -205,7 +205,6 @@ cdef class Handle:
         """
         cdef const rd_kafka_metadata_t* answer = NULL
         cdef int error = 0, step_ms
-        cdef int i = 0
         cdef double deadline = time.monotonic() + timeout
         self.ensure_open()
         while True:
