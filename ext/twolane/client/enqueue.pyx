@@ -45,16 +45,16 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     cdef rd_kafka_vu_t* vu = on_stack
     cdef rd_kafka_error_t* error
     cdef int64_t k, i
-    cdef int j, n_fixed, n_vu
-    cdef Span value, key
+    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
+    cdef Span value, key, header
     cdef bint keyed = feed.keys != NULL
     cdef int64_t now = milliseconds() if gates != NULL else 0
     result.n = 0
     result.bytes = 0
     result.error = 0
     result.barred = -1
-    if feed.n_shared > SHARED_ON_STACK:
-        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + feed.n_shared) * sizeof(rd_kafka_vu_t))
+    if n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
         if vu == NULL:
             result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
             return result
@@ -70,9 +70,9 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     if keyed:
         vu[6].vtype = RD_KAFKA_VTYPE_KEY
         n_fixed = 7
-    for j in range(feed.n_shared):
+    for j in range(n_shared):
         vu[n_fixed + j] = feed.shared[j]
-    n_vu = n_fixed + feed.n_shared
+    n_vu = n_fixed + n_shared
     key.size = 0
     for k in range(start, stop):
         i = order[k] if order != NULL else k
@@ -86,6 +86,10 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
             key = span_at(feed.keys, i)
             vu[6].u.mem.ptr = <void*>key.data
             vu[6].u.mem.size = <size_t>key.size
+        for j in range(feed.n_columns):
+            header = span_at(feed.columns[j], i)
+            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
+            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
         if feed.ready != NULL:
             if feed.ready[i] != NULL:
                 vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
