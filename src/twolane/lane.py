@@ -160,7 +160,7 @@ class Producer:
         self._pass_notes_on()
 
     def _pass_notes_on(self) -> None:
-        for kind, level, facility, note in self._delivery.take_notes():
+        for kind, level, facility, note in self._delivery.notes.take_all():
             text = note
             for hidden, shown in self._hidden:
                 text = text.replace(hidden, shown)
