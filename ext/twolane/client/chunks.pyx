@@ -19,10 +19,9 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport FIRST_FREE_SLOT, Delivery, Rows, Slot, VERDICT_UNKNOWN, clear_reports
+from twolane.client.delivery cimport FIRST_FREE_SLOT, Delivery, Rows, VERDICT_UNKNOWN, clear_reports
 from twolane.client.enqueue cimport Enqueued, enqueue
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic

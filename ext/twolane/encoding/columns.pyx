@@ -4,8 +4,7 @@ Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.p
 object arrays stay Python objects (a snapshot of the references); whoever encodes them converts them while binding.
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uintptr_t
 cimport cython
 
 from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
