@@ -28,6 +28,7 @@ _HOMES = {
     "twolane.records": ("BatchMetadata", "RecordMetadata", "TimestampType"),
     "twolane.safe": ("SafeProducer",),
     "twolane.serializers": ("Avro", "Bytes", "Json", "Struct"),
+    "twolane.stats": ("Stats",),
     "twolane.throughput": ("ThroughputProducer",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

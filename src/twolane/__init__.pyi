@@ -22,6 +22,7 @@ from twolane.serializers import Avro as Avro
 from twolane.serializers import Bytes as Bytes
 from twolane.serializers import Json as Json
 from twolane.serializers import Struct as Struct
+from twolane.stats import Stats as Stats
 from twolane.throughput import ThroughputProducer as ThroughputProducer
 
 __all__: list[str]

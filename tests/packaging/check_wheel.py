@@ -21,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -33,7 +34,7 @@ from elftools.elf.elffile import ELFFile
 ROOT = Path(__file__).parents[2]
 LARGEST = 1_500_000
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
-# Beside the installed wheel: what the tests read. Not src/, not ext/.
+# Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/lanes/test_throughput_content.py", "tests/testing/test_plugin.py")
 # Part of every Linux (PEP 600).
@@ -171,14 +172,17 @@ def repair(wheel: Path, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def try_wheel(python: Path, wheel: Path, folder: Path, quick: bool) -> None:
+def try_wheel(python: Path, wheel: Path, sdist: Path, folder: Path, quick: bool) -> None:
     """Install the wheel where nothing else is, and run the tests there."""
     inside = environment(python, folder / "venv")
     groups = ["--group", f"{ROOT / 'pyproject.toml'}:test", "--group", f"{ROOT / 'pyproject.toml'}:demo"]
     run([inside, *PIP, "install", wheel, *groups], folder)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.glob("twolane-*/")
     for name in TEST_FILES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)
+        (unpacked / name).rename(folder / name)
+    shutil.rmtree(unpacked)
     say(run([inside, "-m", "twolane"], folder).rstrip().replace("\n", "\n           "))
     which = QUICK if quick else ("tests", "--ignore=tests/packaging")
     pytest = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=."]
@@ -206,7 +210,7 @@ def one_python(python: Path, sdist: Path | None, folder: Path, options: argparse
     check_content(built[0], folder / "content", machine)
     wheel = Path(shutil.copy2(repair(built[0], folder / "repaired"), options.outdir))
     check_content(wheel, folder / "repaired-content", machine)
-    try_wheel(python, wheel, folder, options.quick)
+    try_wheel(python, wheel, sdist, folder, options.quick)
     return sdist
 
 
