@@ -44,16 +44,16 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     cdef rd_kafka_vu_t* vu = on_stack
     cdef rd_kafka_error_t* error
     cdef int64_t k, i
-    cdef int j, n_fixed, n_vu
-    cdef Span value, key
+    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
+    cdef Span value, key, header
     cdef bint keyed = feed.keys != NULL
     cdef int64_t now = milliseconds() if gates != NULL else 0
     result.n = 0
     result.bytes = 0
     result.error = 0
     result.barred = -1
-    if feed.n_shared > SHARED_ON_STACK:
-        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + feed.n_shared) * sizeof(rd_kafka_vu_t))
+    if n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
         if vu == NULL:
             result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
             return result
@@ -69,9 +69,9 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     if keyed:
         vu[6].vtype = RD_KAFKA_VTYPE_KEY
         n_fixed = 7
-    for j in range(feed.n_shared):
+    for j in range(n_shared):
         vu[n_fixed + j] = feed.shared[j]
-    n_vu = n_fixed + feed.n_shared
+    n_vu = n_fixed + n_shared
     key.size = 0
     for k in range(start, stop):
         i = order[k] if order != NULL else k
@@ -85,6 +85,10 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
             key = span_at(feed.keys, i)
             vu[6].u.mem.ptr = <void*>key.data
             vu[6].u.mem.size = <size_t>key.size
+        for j in range(feed.n_columns):
+            header = span_at(feed.columns[j], i)
+            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
+            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
         if feed.ready != NULL:
             if feed.ready[i] != NULL:
                 vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
@@ -120,17 +124,20 @@ cdef class Window:
     handle, delivery
     records, bytes : int
         High-water marks. Bytes are those of values and keys.
+    resume_at : float
+        Part of them: the low-water marks.
     """
 
-    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes):
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes,
+                 double resume_at=0.5):
         if records < 1 or bytes < 1:
             raise ValueError("a window holds at least one record and one byte")
         self._handle = handle
         self._delivery = delivery
         self.records = records
         self.bytes = bytes
-        self.low_records = records // 2
-        self.low_bytes = bytes // 2
+        self.low_records = <int64_t>(<double>records * resume_at)
+        self.low_bytes = <int64_t>(<double>bytes * resume_at)
         self.is_shut = False
 
     cdef bint has_room(self) noexcept nogil:
