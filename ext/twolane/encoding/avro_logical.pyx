@@ -10,7 +10,6 @@ from cpython.datetime cimport (
 )
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
-cimport cython
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
