@@ -147,7 +147,7 @@ def one_by_one(task: Task, make: Callable[[Task], Any], *, callback: bool = Fals
         for value, key, partition, timestamp in rows[: task.warmup]:
             send(task.topic, value, key=key, partition=partition, timestamp=timestamp)
         producer.flush(task.timeout)
-        before, reported = producer.stats()["written"], 0
+        before, reported = producer.stats().written, 0
         timed = rows[task.warmup :]
         topic = task.topic
         clock = Clock()
@@ -161,7 +161,7 @@ def one_by_one(task: Task, make: Callable[[Task], Any], *, callback: bool = Fals
                 send(topic, value, key=key, partition=partition, timestamp=timestamp)
             producer.flush(task.timeout)
         times = clock.stop()
-        written = reported if callback else producer.stats()["written"] - before
+        written = reported if callback else producer.stats().written - before
         return _result(task, producer, written, times, latencies)
 
 

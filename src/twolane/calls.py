@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -16,11 +16,11 @@ from twolane.batch import EncodedBatch
 from twolane.client.feed import Feed
 from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
-from twolane.encoding.byte_columns import bytes_source, int32_column
-from twolane.encoding.columns import as_table
-from twolane.encoding.timestamps import timestamp_column
+from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
+from twolane.encoding.columns import Column, as_table
+from twolane.encoding.timestamps import pack_nanoseconds, pack_timestamp, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
-from twolane.headers import Header, batch_headers, wire_size
+from twolane.headers import Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 RECORD_OVERHEAD = 36
 HEADER_OVERHEAD = 20
 SIZE_CHECK_SLICE = 65_536
+_BYTES = Bytes()
 # Seconds: a partition beyond an older count is looked for before it is refused.
 RECOUNT_BEYOND = 1.0
 
@@ -165,12 +166,112 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
     return np.full(n, sizes[0]) if batch.is_constant else sizes
 
 
-def _warm(serializer: Serializer | None, topic: str) -> Serializer:
+def _warm(serializer: Serializer, topic: str, field: str) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
-    if serializer is None:
-        return Bytes()
     warm_up = getattr(serializer, "warm_up", None)
-    return serializer if warm_up is None else warm_up(topic)
+    return serializer if warm_up is None else warm_up(topic, field)
+
+
+def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str) -> bytes | None:
+    """Return the bytes of one record's value or key; None stays None, whatever the serializer.
+
+    Parameters
+    ----------
+    serializer : Serializer or None
+        None takes bytes, str, bytearray, memoryview.
+    field : {"value", "key"}
+    """
+    if record is None or (serializer is None and type(record) is bytes):
+        return record
+    try:
+        return _warm(serializer or _BYTES, topic, field).encode(record)
+    except SerializationError as error:
+        if field == "key":
+            _name_keys(error, field)
+        raise
+
+
+def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
+    """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
+    nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
+    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big")})
+
+
+class Encoded(NamedTuple):
+    """One record of ``send()``, encoded and small enough."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: tuple[Header, ...]
+    timestamp: int
+
+
+def prepare_one(
+    topic: str,
+    value: Any,
+    *,
+    key: Any,
+    headers: Any,
+    timestamp: Any,
+    timestamp_header: str | None,
+    serializer: Serializer | None,
+    key_serializer: Serializer | None,
+    max_bytes: int,
+) -> Encoded:
+    """Check and encode what one record carries.
+
+    Raises
+    ------
+    SerializationError, TimestampError
+        With the topic.
+    DeliveryError
+        The record is too large; the verdict is NOT_WRITTEN.
+    """
+    if not isinstance(topic, str):
+        raise SerializationError("a topic is named by a string", field="topic", value=topic)
+    try:
+        data = encode_one(serializer, value, topic, "value")
+        key_data = encode_one(key_serializer, key, topic, "key")
+        pairs = shared_headers(headers)
+        if timestamp_header is None:
+            time_ms = now_ms() if timestamp is None else pack_timestamp(timestamp)
+        else:
+            time_ms, kept = stamp(timestamp, timestamp_header)
+            pairs += kept
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    size = RECORD_OVERHEAD + len(data or b"") + len(key_data or b"") + wire_size(pairs, HEADER_OVERHEAD)
+    if size > max_bytes:
+        raise refusal(
+            topic,
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            f"{size} bytes with its overhead, message.max.bytes is {max_bytes}",
+        )
+    return Encoded(data, key_data, pairs, time_ms)
+
+
+def _name_keys(error: SerializationError, name: str) -> None:
+    """Put the argument before the path of a field: a key's field must not be taken for one of the value."""
+    error.field = f"{name}.{error.field}" if error.field else name
+
+
+def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None, topic: str) -> Source:
+    """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
+    entries = _column_or(keys, table, rows, "keys")
+    if serializer is None or isinstance(serializer, Bytes):
+        return bytes_source(entries, n, field="keys")
+    warm = _warm(serializer, topic, "key")
+    try:
+        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, Column):
+            return BatchSource(EncodedBatch.constant(warm.encode(entries)), n)
+        bound = warm.bind(entries)
+    except SerializationError as error:
+        _name_keys(error, "keys")
+        raise
+    if len(bound) != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {len(bound)}", field="keys")
+    return bound
 
 
 def prepare(
@@ -183,6 +284,7 @@ def prepare(
     partitions: Any,
     timestamps: Any,
     serializer: Serializer | None,
+    key_serializer: Serializer | None,
     max_bytes: int,
     partitioner: str,
     sticky_bytes: int,
@@ -211,11 +313,11 @@ def prepare(
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        bound = _warm(serializer, topic).bind(values if table is None else table)
+        bound = _warm(serializer or _BYTES, topic, "value").bind(values if table is None else table)
         n = len(bound)
         bound_keys = None
         if keys is not None:
-            bound_keys = bytes_source(_column_or(keys, table, values, "keys"), n, field="keys")
+            bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
         times: Any = now_ms()
         if timestamps is not None:
             times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")

@@ -16,13 +16,12 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.calls import HEADER_OVERHEAD, RECORD_OVERHEAD, Call, now_ms, prepare, refusal
+from twolane.calls import Call, Encoded, prepare, prepare_one, refusal
 from twolane.client.chunks import ChunkSender
 from twolane.client.outcome import Outcome
 from twolane.client.partition import assign
 from twolane.config import SAFE
 from twolane.doubt import Doubts
-from twolane.encoding.timestamps import pack_timestamp
 from twolane.errors import (
     BatchError,
     ClosedProducerError,
@@ -34,10 +33,8 @@ from twolane.errors import (
 )
 from twolane.failures import Failures, Report, delivery_error
 from twolane.group import GroupSender, Single
-from twolane.headers import shared_headers, wire_size
 from twolane.lane import Producer
 from twolane.records import BatchMetadata, RecordMetadata, TimestampType
-from twolane.serializers import Bytes
 from twolane.transactions import Transactions
 from twolane.turns import Turn, Turns
 from twolane.verdicts import UNKNOWN
@@ -56,7 +53,6 @@ if TYPE_CHECKING:
 SLICE = 65_536
 # How long after its end a call that closing cuts off may take to collect its verdicts.
 PURGE_SECONDS = 1.2
-_BYTES = Bytes()
 
 
 class SafeProducer(Producer):
@@ -144,6 +140,9 @@ class SafeProducer(Producer):
         headers: Any = None,
         partition: int | None = None,
         timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> RecordMetadata:
         """Send one record and wait until every in-sync replica has it.
@@ -158,6 +157,10 @@ class SafeProducer(Producer):
             Without it: by the key (murmur2, as the Java client), else any.
         timestamp : int (ms), aware datetime or datetime64, optional
             CreateTime; now by default.
+        timestamp_header : str, optional
+            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
             Seconds; ``message.timeout.ms`` by default.
 
@@ -174,7 +177,18 @@ class SafeProducer(Producer):
         ClosedProducerError, ForkedProducerError, FatalProducerError
         """
         deadline = self._deadline(timeout)
-        turn = Turn(deadline, self._check(topic, value, key, headers, partition, timestamp, deadline))
+        record = prepare_one(
+            topic,
+            value,
+            key=key,
+            headers=headers,
+            timestamp=timestamp,
+            timestamp_header=timestamp_header,
+            serializer=serializer,
+            key_serializer=key_serializer,
+            max_bytes=self._max_bytes,
+        )
+        turn = Turn(deadline, self._place(topic, record, partition, deadline))
         try:
             self._take(turn, topic)
             if not turn.done:
@@ -186,34 +200,15 @@ class SafeProducer(Producer):
         metadata: RecordMetadata = turn.outcome
         return metadata
 
-    def _check(
-        self, name: str, value: Any, key: Any, headers: Any, partition: Any, timestamp: Any, deadline: float
-    ) -> Single:
-        """Check one record's arguments; nothing has been sent when this raises."""
-        if not isinstance(name, str):
-            raise SerializationError("a topic is named by a string", field="topic", value=name)
-        try:
-            data = value if type(value) is bytes or value is None else _BYTES.encode(value)
-            key_data = key if type(key) is bytes or key is None else _BYTES.encode(key)
-            time_ms = now_ms() if timestamp is None else pack_timestamp(timestamp)
-            pairs = shared_headers(headers) if headers else ()
-        except SerializationError as error:
-            error.topic = name
-            raise
+    def _place(self, name: str, record: Encoded, partition: Any, deadline: float) -> Single:
+        """Choose or check the record's partition; nothing has been sent when this raises."""
         topic = self._topic(name, deadline)
-        size = RECORD_OVERHEAD + len(data or b"") + len(key_data or b"") + wire_size(pairs, HEADER_OVERHEAD)
-        if size > self._max_bytes:
-            raise refusal(
-                name,
-                KafkaError.MSG_SIZE_TOO_LARGE,
-                f"{size} bytes with its overhead, message.max.bytes is {self._max_bytes}",
-            )
         if partition is None:
-            moved = self._watch.refusal(name) if key_data is not None else None
+            moved = self._watch.refusal(name) if record.key is not None else None
             if moved is not None:
                 raise moved
-            values = EncodedBatch.constant(data)
-            keys = None if key_data is None else EncodedBatch.constant(key_data)
+            values = EncodedBatch.constant(record.value)
+            keys = None if record.key is None else EncodedBatch.constant(record.key)
             chosen = assign(topic, self._partitioner, values, keys, 1, self._chunk_bytes)
             place = chosen if isinstance(chosen, int) else int(chosen[0])
         else:
@@ -229,7 +224,7 @@ class SafeProducer(Producer):
                     f"partition {place} does not exist, the topic has {topic.partition_count}",
                     partition=place,
                 )
-        return Single(topic, data, key_data, pairs, place, time_ms)
+        return Single(topic, record.value, record.key, record.headers, place, record.timestamp)
 
     def _refuse_in_child(self) -> None:
         """Raise in a forked child, where whoever had the turn does not exist."""
@@ -261,6 +256,7 @@ class SafeProducer(Producer):
         partitions: Any = None,
         timestamps: Any = None,
         serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> BatchMetadata:
         """Send records in order, in chunks of one MessageSet per partition, and wait for all of them.
@@ -273,8 +269,9 @@ class SafeProducer(Producer):
             ``__arrow_c_stream__``. Not changed; not kept after the call.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
         headers : mapping or pairs for all records, or a list of n of them, optional
-        serializer : Serializer, optional
-            ``Bytes()`` by default.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
         timeout : float, optional
             Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
 
@@ -302,6 +299,7 @@ class SafeProducer(Producer):
             partitions=partitions,
             timestamps=timestamps,
             serializer=serializer,
+            key_serializer=key_serializer,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunk_bytes,
@@ -523,10 +521,6 @@ class SafeProducer(Producer):
             self._turns.leave(turn)
 
     # ---- the rest ------------------------------------------------------------------------------------------------
-
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until the calls that other threads are in have ended: a call of one's own leaves nothing behind.

@@ -7,6 +7,7 @@ from twolane.client.enqueue import Window
 from twolane.client.handle import Handle, Topic
 from twolane.errors import DeliveryError
 from twolane.records import RecordMetadata
+from twolane.serializers import Serializer
 
 _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 
@@ -38,6 +39,9 @@ class RecordSender:
         headers: Any = None,
         partition: int | None = None,
         timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
         on_delivery: _OnDelivery | None = None,
     ) -> None: ...

@@ -23,6 +23,7 @@ from twolane.single import RecordSender
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.client.handle import Topic
     from twolane.serializers import Serializer
 
 # Records encoded and enqueued at a time: their bytes stay in the processor's caches.
@@ -31,6 +32,8 @@ SLICE = 8_192
 WINDOW_RECORDS, WINDOW_KBYTES = 500_000, 1_048_576
 # Bytes of records without a key that go to one partition before the next is taken.
 STICKY_BYTES = 16_384
+
+IN_FLIGHT = "max.in.flight.requests.per.connection"
 
 OnFull = Literal["block", "raise"]
 
@@ -74,6 +77,8 @@ class ThroughputProducer(RecordSender, Producer):
             raise ConfigError(f"on_full: expected 'block', 'raise' or a callable, got {on_full!r}")
         Producer.__init__(self, config, keywords)
         given = self._settings.given
+        # With one request in flight nothing can overtake a first batch that is refused.
+        self._handle.gated = self._is_idempotent and given.get(IN_FLIGHT) != "1"
         self._on_full = on_full
         self._calling_on_full: set[int] = set()  # threads
         self._closing = threading.Lock()
@@ -88,6 +93,10 @@ class ThroughputProducer(RecordSender, Producer):
             self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT
         )
         self._service = Service(self._handle, self._delivery, self._callbacks, _notes_of(self))
+
+    @property
+    def _is_idempotent(self) -> bool:
+        return self._settings.flag("enable.idempotence") or "transactional.id" in self._settings.native
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         # The window stands before librdkafka's own limits, which must never be reached.
@@ -104,6 +113,7 @@ class ThroughputProducer(RecordSender, Producer):
         partitions: Any = None,
         timestamps: Any = None,
         serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> BatchDelivery:
         """Enqueue many records; return when the last one is in, not when it is acknowledged.
@@ -116,8 +126,9 @@ class ThroughputProducer(RecordSender, Producer):
             ``__arrow_c_stream__``. Copied before the call returns, never changed.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
         headers : mapping or pairs for all records, or a list of n of them, optional
-        serializer : Serializer, optional
-            ``Bytes()`` by default.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
         timeout : float, optional
             Seconds to wait for room in the window.
 
@@ -149,6 +160,7 @@ class ThroughputProducer(RecordSender, Producer):
                 partitions=partitions,
                 timestamps=timestamps,
                 serializer=serializer,
+                key_serializer=key_serializer,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,
@@ -175,12 +187,14 @@ class ThroughputProducer(RecordSender, Producer):
             batch._partitions[start:stop] = partitions
             at = 0
             while at < stop - start:
-                at, error = self._room.push(call.topic, feed, at, outcome, start)
+                at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
                 batch._accepted = start + at
                 if error:
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
-                if at < stop - start:
+                if barred >= 0:
+                    self._wait_at_gate(call.topic, barred, deadline, batch)
+                elif at < stop - start:
                     self._make_room(deadline, batch)
 
     def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
@@ -195,6 +209,19 @@ class ThroughputProducer(RecordSender, Producer):
                 raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
         if self._room.is_shut:
             raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
+
+    def _wait_at_gate(self, topic: Topic, partition: int, deadline: float, batch: BatchDelivery | None = None) -> None:
+        """Wait for the report of an idempotent producer's first record to a partition: until then it goes alone."""
+        opened = self._room.wait_at_gate(topic, partition, deadline - time.monotonic())
+        index = batch.accepted if batch is not None else 0
+        if self._room.is_shut:
+            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
+        if not opened:
+            raise QueueFullError(
+                f"partition {partition}: the first record, which goes alone, was not acknowledged within the timeout",
+                index=index,
+                delivery=batch,
+            )
 
     def _call_on_full(
         self,
@@ -227,12 +254,10 @@ class ThroughputProducer(RecordSender, Producer):
         finally:
             self._leave()
 
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
-
     def flush(self, timeout: float | None = None) -> int:
-        """Wait until every record accepted so far was reported and every callback has run.
+        """Wait until every record accepted before the call was reported and its callback has run.
+
+        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole.
 
         Parameters
         ----------
@@ -242,7 +267,7 @@ class ThroughputProducer(RecordSender, Producer):
         Returns
         -------
         int
-            Records still on their way: 0 unless the time ran out.
+            Of these records those still on their way: 0 unless the time ran out.
 
         Raises
         ------
@@ -254,9 +279,9 @@ class ThroughputProducer(RecordSender, Producer):
         self._refuse_if_closed()
         if self._service.is_service_thread:
             raise RuntimeError("flush() in a delivery callback would wait for itself")
-        self._service.settle(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
+        left = self._service.flush(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
         self._raise_what_happened()
-        return int(self._delivery.count()["in_queue"])
+        return left
 
     def _raise_what_happened(self) -> None:
         service = self._service

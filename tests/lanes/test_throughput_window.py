@@ -45,7 +45,7 @@ def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster,
     assert caught.value.index == 100
     assert caught.value.delivery.accepted == 100
     assert values == [b"%d" % i for i in range(250)]
-    assert producer.stats()["in_queue"] == 100
+    assert producer.stats().in_queue == 100
     with pytest.raises(QueueFullError):
         producer.send(name, b"more")
     embedded_cluster.set_rtt(0)
@@ -64,7 +64,7 @@ def test_a_full_window_blocks_and_then_everything_arrives_in_order(embedded_clus
 
     def watch():
         while not stop.is_set():
-            seen.append(producer.stats()["in_queue"])
+            seen.append(producer.stats().in_queue)
             time.sleep(0.0005)
 
     watcher = threading.Thread(target=watch)
@@ -142,7 +142,7 @@ def test_what_a_callable_raises_goes_to_the_caller(embedded_cluster, make, name)
     with pytest.raises(Enough) as caught:
         producer.send_batch(name, [b"v"] * 150)
     assert "100 of 150 records had been accepted" in caught.value.__notes__[0]
-    assert producer.stats()["accepted"] == 100
+    assert producer.stats().accepted == 100
 
 
 def test_a_callable_may_raise_queue_full_itself_and_cannot_wait_for_itself(embedded_cluster, make, name):
@@ -179,7 +179,7 @@ def test_the_window_counts_bytes(embedded_cluster, make, name):
         producer.send_batch(name, [b"x" * 990] * 1_000, keys=b"k" * 10)
     # The record that passes the mark is the last one let in.
     assert caught.value.index == -(-100 * 1024 // 1_000)
-    assert producer.stats()["in_queue_bytes"] == caught.value.index * 1_000
+    assert producer.stats().in_queue_bytes == caught.value.index * 1_000
     with pytest.raises(QueueFullError):
         producer.send(name, b"x")
 
@@ -241,7 +241,7 @@ def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
     assert time.monotonic() - started < 3
     assert [type(error) for error in ends] == [ClosedProducerError]
     assert first.result(0).written == 100
-    assert producer.stats()["accepted"] == 110
+    assert producer.stats().accepted == 110
 
 
 def test_partitions_that_are_added_are_found(embedded_cluster, make):

@@ -1,7 +1,8 @@
 """Ordered chunks: one MessageSet per partition inside librdkafka, the next only after the last is acknowledged."""
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.client.delivery cimport Delivery, Slot
+from twolane.client.delivery cimport Delivery
+from twolane.client.slots cimport Slot
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
 

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError
 @final
 class Handle:
     settings: dict[str, str]
+    gated: bool
     def __init__(
         self, settings: dict[str, str], shown: dict[str, str] | None = None, secret: Container[str] = frozenset()
     ) -> None: ...
