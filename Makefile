@@ -68,11 +68,11 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tes
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	    $(BIN)/python -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## lanes, encoders and peers on the embedded cluster: five minutes
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes, encoders and peers on the embedded cluster: five minutes
 	$(BIN)/python -m bench scripts --output $(RESULTS)
 	$(BIN)/python -m bench run --minutes 3 --output $(RESULTS) $(ARGS)
 
-bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the full price list on three real brokers, or on BOOTSTRAP
+bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
 	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
 	    --output $(RESULTS) $(ARGS)
 
