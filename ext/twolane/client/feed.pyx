@@ -1,7 +1,7 @@
 """The columns of one slice as plain pointers, and the Python objects that keep them alive."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 from twolane.batch cimport EncodedBatch, Span, span_at
@@ -9,6 +9,14 @@ from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
 import numpy as np
+
+
+cdef Span span_of(bytes data) noexcept:
+    """The span of one byte string or None. Borrows."""
+    cdef Span span
+    span.data = NULL if data is None else <const uint8_t*>PyBytes_AS_STRING(data)
+    span.size = 0 if data is None else PyBytes_GET_SIZE(data)
+    return span
 
 
 @cython.final
@@ -82,17 +90,46 @@ cdef class Feed:
                 for name, value in headers[i] or ():
                     self.each_size[i] += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
         elif headers:
-            self.shared = <rd_kafka_vu_t*>calloc(len(headers), sizeof(rd_kafka_vu_t))
-            if self.shared == NULL:
-                raise MemoryError()
-            for name, value in headers:
-                self.shared[self.n_shared].vtype = RD_KAFKA_VTYPE_HEADER
-                self.shared[self.n_shared].u.header.name = PyBytes_AS_STRING(name)
-                self.shared[self.n_shared].u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
-                self.shared[self.n_shared].u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
-                self.n_shared += 1
-                self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+            self._share(headers)
         self._owners = (values, keys, timestamps, partitions, headers)
+
+    @staticmethod
+    cdef Feed lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers):
+        """One record as a Feed, without the objects around it."""
+        cdef Feed feed = Feed.__new__(Feed)
+        feed.n = 1
+        feed._one_value_span = span_of(value)
+        feed._one_value.n = 1
+        feed._one_value.spans = &feed._one_value_span
+        feed.values = &feed._one_value
+        if key is not None:
+            feed._one_key_span = span_of(key)
+            feed._one_key.n = 1
+            feed._one_key.spans = &feed._one_key_span
+            feed.keys = &feed._one_key
+        feed._one_timestamp = timestamp
+        feed.timestamps = &feed._one_timestamp
+        feed._one_partition = partition
+        feed.partitions = &feed._one_partition
+        if headers:
+            feed._share(headers)
+        feed._owners = (value, key, headers)
+        return feed
+
+    cdef int _share(self, headers) except -1:
+        """Take the headers that every record gets."""
+        cdef bytes name, value
+        self.shared = <rd_kafka_vu_t*>calloc(len(headers), sizeof(rd_kafka_vu_t))
+        if self.shared == NULL:
+            raise MemoryError()
+        for name, value in headers:
+            self.shared[self.n_shared].vtype = RD_KAFKA_VTYPE_HEADER
+            self.shared[self.n_shared].u.header.name = PyBytes_AS_STRING(name)
+            self.shared[self.n_shared].u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
+            self.shared[self.n_shared].u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
+            self.n_shared += 1
+            self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+        return 0
 
     def __dealloc__(self):
         cdef Py_ssize_t i
