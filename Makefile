@@ -23,7 +23,7 @@ SWITCH_trace := TWOLANE_TRACE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug trace asan bench bench-cluster \
+.PHONY: demo test test-embedded test-cluster lint types build debug trace asan bench bench-cluster counts \
         cluster-up cluster-down docs sdist wheel clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
@@ -67,6 +67,9 @@ bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the lanes beside a bar
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the same on real brokers: BOOTSTRAP=localhost:9092
 	@test -n "$(BOOTSTRAP)" || { echo "Which cluster? make bench-cluster BOOTSTRAP=localhost:9092" >&2; exit 1; }
 	$(BIN)/python -m bench.floor --bootstrap-servers $(BOOTSTRAP) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+counts: build  ## instructions of the hot loops, under valgrind, against the committed numbers
+	$(BIN)/python -m bench.counts $(ARGS)
 
 cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 	docker compose up --wait

@@ -248,6 +248,9 @@ ctypedef int (*rd_kafka_set_log_queue_t)(rd_kafka_t*, rd_kafka_queue_t*) noexcep
 
 ctypedef rd_kafka_topic_t* (*rd_kafka_topic_new_t)(rd_kafka_t*, const char*, rd_kafka_topic_conf_t*) noexcept nogil
 ctypedef void (*rd_kafka_topic_destroy_t)(rd_kafka_topic_t*) noexcept nogil
+ctypedef void* (*rd_kafka_topic_opaque_t)(const rd_kafka_topic_t*) noexcept nogil
+ctypedef rd_kafka_topic_conf_t* (*rd_kafka_default_topic_conf_dup_t)(rd_kafka_t*) noexcept nogil
+ctypedef void (*rd_kafka_topic_conf_set_opaque_t)(rd_kafka_topic_conf_t*, void*) noexcept nogil
 ctypedef int (*rd_kafka_metadata_f)(rd_kafka_t*, int, rd_kafka_topic_t*, const rd_kafka_metadata_t**, int) noexcept nogil
 ctypedef void (*rd_kafka_metadata_destroy_t)(const rd_kafka_metadata_t*) noexcept nogil
 ctypedef int32_t (*rd_kafka_msg_partitioner_t)(const rd_kafka_topic_t*, const void*, size_t, int32_t, void*, void*) noexcept nogil
@@ -287,3 +290,4 @@ ctypedef int (*rd_kafka_event_log_t)(rd_kafka_event_t*, const char**, const char
 ctypedef size_t (*rd_kafka_event_message_array_t)(rd_kafka_event_t*, const rd_kafka_message_t**, size_t) noexcept nogil
 ctypedef int (*rd_kafka_message_status_t)(const rd_kafka_message_t*) noexcept nogil
 ctypedef int64_t (*rd_kafka_message_timestamp_t)(const rd_kafka_message_t*, int*) noexcept nogil
+ctypedef int64_t (*rd_kafka_message_latency_t)(const rd_kafka_message_t*) noexcept nogil

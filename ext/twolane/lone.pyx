@@ -14,15 +14,15 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from twolane.client.chunks cimport ChunkSender
-from twolane.client.delivery cimport Rows
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD, Feed
 from twolane.client.handle cimport Handle, Topic
-from twolane.record cimport Record, as_bytes, given_place, place_of, plain_ms
+from twolane.client.slots cimport Rows
+from twolane.record cimport Record, as_bytes, place_asked, place_of, plain_ms
 from twolane.turns cimport Turn, Turns
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import refusal
+from twolane.calls import encode_one, refusal, stamp
 from twolane.errors import ClosedProducerError, SerializationError, TwolaneError
 from twolane.headers import shared_headers
 from twolane.records import RecordMetadata, TimestampType
@@ -64,7 +64,8 @@ cdef class LoneSender:
         self._patience = timeout
         self._recount = recount
 
-    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timeout=None):
+    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
+             serializer=None, key_serializer=None, timeout=None):
         """Send one record and wait until every in-sync replica has it.
 
         Parameters
@@ -77,6 +78,10 @@ cdef class LoneSender:
             Without it: by the key (murmur2, as the Java client), else any.
         timestamp : int (ms), aware datetime or datetime64, optional
             CreateTime; now by default.
+        timestamp_header : str, optional
+            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
             Seconds; ``message.timeout.ms`` by default.
 
@@ -99,16 +104,20 @@ cdef class LoneSender:
         GIL: released while the record is enqueued and waited for.
         """
         cdef double deadline = monotonic() + (self._patience if timeout is None else max(0.0, <double>float(timeout)))
-        cdef Turn turn = Turn(deadline, self._record(topic, value, key, headers, partition, timestamp, deadline))
+        cdef Record record = Record.__new__(Record)
+        cdef Turn turn
+        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer)
+        self._place(record, topic, partition, deadline, timeout)
+        turn = Turn(deadline, record)
         try:
             self._take(turn, topic)
             if turn.done:
                 if turn.outcome is None:
                     turn.outcome = self._group.open_end(turn)
             elif self._c_turns.is_alone() and not self._doubtful:
-                self._send_alone(turn, turn.job)
+                self._send_alone(turn, record)
                 if type(turn.outcome) is tuple:
-                    turn.outcome = self._group.error_of(turn.job, turn.outcome)
+                    turn.outcome = self._group.error_of(record, turn.outcome)
             else:
                 self._group.lead(turn)
         except TwolaneError:
@@ -122,27 +131,29 @@ cdef class LoneSender:
             raise turn.outcome
         return turn.outcome
 
-    cdef Record _record(self, topic, value, key, headers, partition, timestamp, double deadline):
-        """Check one record's arguments; nothing has been sent when this raises."""
-        cdef Record record = Record.__new__(Record)
-        cdef Topic known
+    cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
+                     key_serializer) except -1:
+        """Check and encode what the record carries; nothing has been sent when this raises."""
         cdef int64_t size = RECORD_OVERHEAD
         cdef bytes name, content
         if not isinstance(topic, str):
             raise SerializationError("a topic is named by a string", field="topic", value=topic)
         try:
+            if serializer is not None:
+                value = encode_one(serializer, value, topic, "value")
+            if key_serializer is not None:
+                key = encode_one(key_serializer, key, topic, "key")
             record.value = value if type(value) is bytes or value is None else as_bytes(value, "value")
             record.key = key if type(key) is bytes or key is None else as_bytes(key, "key")
-            record.timestamp = <int64_t>(wall_clock() * 1000) if timestamp is None else plain_ms(timestamp)
             record.headers = () if headers is None else shared_headers(headers)
+            if timestamp_header is not None:
+                record.timestamp, kept = stamp(timestamp, timestamp_header)
+                record.headers += kept
+            else:
+                record.timestamp = <int64_t>(wall_clock() * 1000) if timestamp is None else plain_ms(timestamp)
         except SerializationError as refused:
             refused.topic = topic
             raise
-        self._c_handle.ensure_open()
-        known = self._c_handle.topic(topic)
-        if not known.partition_count or known.counted_at <= 0.0 or monotonic() - known.counted_at > self._recount:
-            known = self._topic(topic, deadline)
-        record.topic = known
         size += PyBytes_GET_SIZE(record.value) if record.value is not None else 0
         size += PyBytes_GET_SIZE(record.key) if record.key is not None else 0
         for name, content in record.headers:
@@ -150,20 +161,23 @@ cdef class LoneSender:
         if size > self._most:
             raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._most}")
-        if partition is None:
-            if record.key is not None and topic in self._moved:
-                raise self._watch.refusal(topic)
-            record.partition = place_of(known, record.value, record.key, self._how, self._stick)
+        return 0
+
+    cdef int _place(self, Record record, topic, partition, double deadline, timeout) except -1:
+        """Choose or check the record's partition; nothing has been sent when this raises."""
+        cdef Topic known
+        self._c_handle.ensure_open()
+        known = self._c_handle.topic(topic)
+        if not known.partition_count or known.counted_at <= 0.0 or monotonic() - known.counted_at > self._recount:
+            known = self._topic(topic, deadline)
+        record.topic = known
+        if partition is not None:
+            record.partition = place_asked(self, known, partition, timeout)
+        elif record.key is not None and topic in self._moved:
+            raise self._watch.refusal(topic)
         else:
-            record.partition = given_place(known, partition)
-            if record.partition < 0:
-                self._look_again(known, deadline)
-                record.partition = given_place(known, partition)
-            if record.partition < 0:
-                raise refusal(topic, KafkaError._UNKNOWN_PARTITION,
-                              f"partition {partition} does not exist, the topic has {known.partition_count}",
-                              partition=int(partition))
-        return record
+            record.partition = place_of(known, record.value, record.key, self._how, self._stick)
+        return 0
 
     cdef int _take(self, Turn turn, topic) except -1:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""

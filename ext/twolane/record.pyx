@@ -9,7 +9,10 @@ from twolane.client.library cimport rd
 from twolane.encoding.timestamps cimport pack_one
 from twolane.librdkafka cimport *
 
+from confluent_kafka import KafkaError
+
 from twolane.batch import EncodedBatch
+from twolane.calls import refusal
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import SerializationError
@@ -88,3 +91,16 @@ cdef int32_t given_place(Topic topic, object partition) except -2:
         partition = partition.__index__()
     place = PyLong_AsLongLongAndOverflow(partition, &overflow)
     return <int32_t>place if overflow == 0 and 0 <= place < topic.partition_count else -1
+
+
+cdef int32_t place_asked(object producer, Topic topic, object partition, object timeout) except -1:
+    """The partition that was asked for. One beyond the last count is looked for before it is refused."""
+    cdef int32_t place = given_place(topic, partition)
+    if place < 0:
+        producer._look_again(topic, producer._deadline(timeout))
+        place = given_place(topic, partition)
+    if place < 0:
+        raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
+                      f"partition {partition} does not exist, the topic has {topic.partition_count}",
+                      partition=int(partition))
+    return place

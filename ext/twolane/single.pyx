@@ -5,28 +5,24 @@ one record is enqueued faster than the GIL is let go and taken again.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from twolane.client.atomic cimport add
+from twolane.client.atomic cimport add, load, store
 from twolane.client.callbacks cimport Callbacks
-from twolane.client.delivery cimport (
-    Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS, SLOT_CALLBACK, SLOT_COUNTED, opaque_of,
-)
+from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane.client.gate cimport CLOSED, cover, gate_at, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
-from twolane.encoding.timestamps cimport pack_one
+from twolane.client.slots cimport Rounds, Slot, opaque_of
 from twolane.librdkafka cimport *
+from twolane.record cimport as_bytes, place_asked, place_of, plain_ms
 
 from confluent_kafka import KafkaError
 
-from twolane.batch import EncodedBatch
-from twolane.calls import refusal
-from twolane.client.partition import assign
-from twolane.encoding.byte_columns import bytes_source
+from twolane.calls import encode_one, refusal, stamp
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
 
@@ -35,28 +31,13 @@ cdef enum:
     HEADERS_ON_STACK = 25
     DRAIN_EVERY = 1024          # records between two looks at the delivery reports
 
-# 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
-cdef int64_t GUARD_FROM = 631_152_000_000
-cdef int64_t GUARD_TO = 4_102_444_800_000
 
-
-cdef int64_t plain_ms(object timestamp) except -1:
-    """``pack_one()``, with a short way for what most loops give: an int of milliseconds."""
-    cdef long long ms
-    cdef int overflow = 0
-    if type(timestamp) is int:
-        ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow)
-        if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
-            return ms
-    return pack_one(timestamp)
-
-
-cdef bytes as_bytes(object value, str field):
-    """bytes of a value or key that is no plain ``bytes``."""
+cdef object encoded(object serializer, object record, object topic, str field):
+    """Bytes of a value or key that has a serializer."""
     try:
-        return bytes_source((value,), field=field).slice(0, 1)[0]
+        return encode_one(serializer, record, topic, field)
     except SerializationError as error:
-        error.index = None
+        error.topic = topic
         raise
 
 
@@ -67,6 +48,7 @@ cdef class RecordSender:
     cdef Handle _c_handle
     cdef Delivery _c_delivery
     cdef Window _window
+    cdef Rounds _rounds
     cdef dict _c_topics             # name -> Topic with known partitions
     cdef object _last_name          # the str object of the last call: the same object needs no look-up
     cdef Topic _last_topic
@@ -75,7 +57,6 @@ cdef class RecordSender:
     cdef int64_t _inside            # calls that may be using the native client: close() waits for them
     cdef readonly Callbacks _callbacks
     cdef str _how                   # the partitioner
-    cdef bint _murmur
     cdef int64_t _stick
     cdef double _recount            # seconds after which a topic's partitions are counted again
 
@@ -86,9 +67,9 @@ cdef class RecordSender:
         self._window = window
         self._c_topics = {}
         self._max_size = max_size
-        self._callbacks = Callbacks()
+        self._rounds = delivery.slots.rounds
+        self._callbacks = Callbacks(self._rounds)
         self._how = partitioner
-        self._murmur = partitioner == "murmur2_random"
         self._stick = sticky_bytes
         self._recount = recount
 
@@ -114,6 +95,7 @@ cdef class RecordSender:
     cdef int _after_stretch(self, Topic topic, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
         self._sent = 0
+        self._rounds.advance()
         cdef double now = monotonic()
         if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
@@ -134,24 +116,8 @@ cdef class RecordSender:
         self._last_topic = topic
         return topic
 
-    cdef int32_t _place(self, Topic topic, bytes value, bytes key) except -1:
-        cdef int32_t count = topic.partition_count
-        cdef int64_t size
-        if count == 1:
-            return 0
-        if self._murmur and key is not None:
-            return rd.partitioner_murmur2(topic.rkt, PyBytes_AS_STRING(key), <size_t>PyBytes_GET_SIZE(key), count,
-                                          NULL, NULL)
-        if self._murmur:
-            size = (PyBytes_GET_SIZE(value) if value is not None else 0) + 1
-            if 0 <= topic.sticky_partition < count and topic.sticky_bytes + size < self._stick:
-                topic.sticky_bytes += size
-                return topic.sticky_partition
-        return int(assign(topic, self._how, EncodedBatch.constant(value),
-                          None if key is None else EncodedBatch.constant(key), 1, self._stick)[0])
-
-    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timeout=None,
-             on_delivery=None):
+    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
+             serializer=None, key_serializer=None, timeout=None, on_delivery=None):
         """Enqueue one record and return at once.
 
         Parameters
@@ -164,6 +130,10 @@ cdef class RecordSender:
             Without it: by the key (murmur2, as the Java client), else sticky.
         timestamp : int (ms), aware datetime or datetime64, optional
             CreateTime; now by default.
+        timestamp_header : str, optional
+            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
             Seconds to wait for room in the window, and for the topic's partitions at its first use.
         on_delivery : callable(err, metadata), optional
@@ -186,19 +156,23 @@ cdef class RecordSender:
         # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
         self._inside += 1
         try:
-            self._send(topic, value, key, headers, partition, timestamp, timeout, on_delivery)
+            if serializer is not None:
+                value = encoded(serializer, value, topic, "value")
+            if key_serializer is not None:
+                key = encoded(key_serializer, key, topic, "key")
+            self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
         finally:
             self._inside -= 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
-                   object timeout, object on_delivery) except -1:
+                   object timestamp_header, object timeout, object on_delivery) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
-        cdef int64_t time_ms, size, slot = SLOT_COUNTED, index = 0, payload = 0
+        cdef int64_t time_ms, size, index = 0, payload = 0
+        cdef Slot* slot
         cdef int32_t place
-        cdef int n_vu = 5, code, overflow = 0
-        cdef long long given
+        cdef int n_vu = 5, code
         cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
         cdef rd_kafka_error_t* error
         cdef tuple pairs = ()
@@ -213,12 +187,15 @@ cdef class RecordSender:
                 key_data = key
             else:
                 key_data = as_bytes(key, "key")
-            if timestamp is None:
+            if headers is not None:
+                pairs = shared_headers(headers)
+            if timestamp_header is not None:
+                time_ms, kept = stamp(timestamp, timestamp_header)
+                pairs += kept
+            elif timestamp is None:
                 time_ms = <int64_t>(wall_clock() * 1000)
             else:
                 time_ms = plain_ms(timestamp)
-            if headers is not None:
-                pairs = shared_headers(headers)
         except SerializationError as refused:
             refused.topic = topic if isinstance(topic, str) else None
             raise
@@ -261,15 +238,9 @@ cdef class RecordSender:
             raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
         if partition is None:
-            place = self._place(known, data, key_data)
+            place = place_of(known, data, key_data, self._how, self._stick)
         else:
-            place = known.partition_count
-            if type(partition) is int:
-                given = PyLong_AsLongLongAndOverflow(partition, &overflow)
-                if overflow == 0 and 0 <= given < place:
-                    place = <int32_t>given
-            if place == known.partition_count:
-                place = self._given_place(known, partition, timeout)
+            place = place_asked(self, known, partition, timeout)
         vu[1].u.i32 = place
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
@@ -277,19 +248,36 @@ cdef class RecordSender:
             self._make_room(self._deadline(timeout))
         if self._window.is_shut:
             self._refuse_if_closed()
-        if on_delivery is not None:
-            slot = SLOT_CALLBACK
-            index = self._callbacks.add(on_delivery, known.name, time_ms)
-        vu[4].u.ptr = <void*>opaque_of(slot, index)
+        if on_delivery is None:
+            slot = &self._rounds.counted[self._rounds.now]
+        else:
+            slot = &self._rounds.called[self._rounds.now]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now)
+        if self._c_handle.gated:
+            try:
+                self._pass_gate(known, place, timeout)
+            except BaseException:
+                if on_delivery is not None:
+                    self._callbacks.drop(index)
+                raise
+        if slot.done == slot.expected:
+            # Nothing of this round is on its way: no request before this one can have carried its records.
+            slot.requests_before = load(&self._c_handle.wire.produce_requests)
+            slot.changes_before = load(&self._c_handle.wire.broker_changes)
+        vu[4].u.ptr = <void*>opaque_of(slot.id, index)
         # Counted before it goes: its report may come back before this thread gets any further.
+        slot.expected += 1
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)
         error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
         if error != NULL:
             code = rd.error_code(error)
             rd.error_destroy(error)
+            slot.expected -= 1
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
+            if self._c_handle.gated:
+                store(gate_at(&known.gates, place), CLOSED)
             if on_delivery is not None:
                 self._callbacks.drop(index)
             self._raise_if_fatal(known.name)
@@ -299,16 +287,14 @@ cdef class RecordSender:
             self._after_stretch(known, on_delivery is not None)
         return 0
 
-    def _given_place(self, Topic topic, partition, timeout):
-        if isinstance(partition, bool) or not hasattr(partition, "__index__"):
-            raise SerializationError("a partition is an int", field="partition", value=partition, topic=topic.name)
-        place = partition.__index__()
-        if place >= topic.partition_count:
-            self._look_again(topic, self._deadline(timeout))
-        if not 0 <= place < topic.partition_count:
-            raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
-                          f"partition {place} does not exist, the topic has {topic.partition_count}", partition=place)
-        return place
+    cdef int _pass_gate(self, Topic topic, int32_t place, object timeout) except -1:
+        """Wait until a record may go to this partition (see gate)."""
+        cover(&topic.gates, topic.partition_count)
+        if not may_pass(gate_at(&topic.gates, place), milliseconds()):
+            deadline = self._deadline(timeout)
+            while not may_pass(gate_at(&topic.gates, place), milliseconds()):
+                self._wait_at_gate(topic, place, deadline)
+        return 0
 
     def _refuse_if_closed(self):
         if self._c_handle is None:

@@ -16,11 +16,11 @@ from twolane.batch import EncodedBatch
 from twolane.client.feed import Feed
 from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
-from twolane.encoding.byte_columns import bytes_source, int32_column
-from twolane.encoding.columns import as_table
-from twolane.encoding.timestamps import timestamp_column
+from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
+from twolane.encoding.columns import Column, as_table
+from twolane.encoding.timestamps import pack_nanoseconds, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
-from twolane.headers import Header, batch_headers, wire_size
+from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 RECORD_OVERHEAD = 36
 HEADER_OVERHEAD = 20
 SIZE_CHECK_SLICE = 65_536
+_BYTES = Bytes()
 # Seconds: a partition beyond an older count is looked for before it is refused.
 RECOUNT_BEYOND = 1.0
 
@@ -58,7 +59,7 @@ class Call:
     timestamps : int or ndarray of int64
     partitions : int, ndarray of int32, or None
         None: chosen slice by slice.
-    headers : tuple, or list with one entry per record
+    headers : BatchHeaders
     """
 
     topic: Topic
@@ -67,7 +68,7 @@ class Call:
     keys: Source | None
     timestamps: int | NDArray[np.int64]
     partitions: int | NDArray[np.int32] | None
-    headers: tuple[Header, ...] | list[tuple[Header, ...]]
+    headers: BatchHeaders
     partitioner: str
     sticky_bytes: int
 
@@ -80,8 +81,8 @@ class Call:
         else:
             partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
-        headers = self.headers[start:stop] if isinstance(self.headers, list) else self.headers
-        return Feed(values, keys, timestamps, partitions, headers, stop - start), partitions
+        headers, columns = self.headers.slice(start, stop)
+        return Feed(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
 
 
 def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
@@ -132,15 +133,18 @@ def _in_range(topic: Topic, partitions: Any) -> None:
 
 def _check_sizes(call: Call, max_bytes: int) -> None:
     """Refuse the call if one of its records is larger than ``message.max.bytes``."""
-    each = [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers] if isinstance(call.headers, list) else []
-    shared = 0 if isinstance(call.headers, list) else wire_size(call.headers, HEADER_OVERHEAD)
+    headers = call.headers
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
+    shared = wire_size(headers.shared, HEADER_OVERHEAD)
+    shared += sum(len(name) + HEADER_OVERHEAD for name, _ in headers.columns)
     largest = max(each, default=shared)
     limit = max_bytes - RECORD_OVERHEAD
     # The ordinary case, without looking at records: nothing comes near the limit.
     if (
-        largest <= limit // 4
+        largest <= limit // 8
         and call.values.first_over(limit // 2) is None
         and (call.keys is None or call.keys.first_over(limit // 4) is None)
+        and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
     ):
         return
     for start in range(0, call.n, SIZE_CHECK_SLICE):
@@ -150,6 +154,8 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
             sizes += _sizes(call.keys.slice(start, stop), stop - start)
         if each:
             sizes += each[start:stop]
+        for _, source in headers.columns:
+            sizes += _sizes(source.slice(start, stop), stop - start)
         over = np.flatnonzero(sizes > max_bytes)
         if over.size:
             raise refusal(
@@ -165,12 +171,58 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
     return np.full(n, sizes[0]) if batch.is_constant else sizes
 
 
-def _warm(serializer: Serializer | None, topic: str) -> Serializer:
+def _warm(serializer: Serializer, topic: str, field: str) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
-    if serializer is None:
-        return Bytes()
     warm_up = getattr(serializer, "warm_up", None)
-    return serializer if warm_up is None else warm_up(topic)
+    return serializer if warm_up is None else warm_up(topic, field)
+
+
+def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str) -> bytes | None:
+    """Return the bytes of one record's value or key; None stays None, whatever the serializer.
+
+    Parameters
+    ----------
+    serializer : Serializer or None
+        None takes bytes, str, bytearray, memoryview.
+    field : {"value", "key"}
+    """
+    if record is None or (serializer is None and type(record) is bytes):
+        return record
+    try:
+        return _warm(serializer or _BYTES, topic, field).encode(record)
+    except SerializationError as error:
+        if field == "key":
+            _name_keys(error, field)
+        raise
+
+
+def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
+    """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
+    nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
+    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big")})
+
+
+def _name_keys(error: SerializationError, name: str) -> None:
+    """Put the argument before the path of a field: a key's field must not be taken for one of the value."""
+    error.field = f"{name}.{error.field}" if error.field else name
+
+
+def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None, topic: str) -> Source:
+    """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
+    entries = _column_or(keys, table, rows, "keys")
+    if serializer is None or isinstance(serializer, Bytes):
+        return bytes_source(entries, n, field="keys")
+    warm = _warm(serializer, topic, "key")
+    try:
+        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, Column):
+            return BatchSource(EncodedBatch.constant(warm.encode(entries)), n)
+        bound = warm.bind(entries)
+    except SerializationError as error:
+        _name_keys(error, "keys")
+        raise
+    if len(bound) != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {len(bound)}", field="keys")
+    return bound
 
 
 def prepare(
@@ -183,6 +235,7 @@ def prepare(
     partitions: Any,
     timestamps: Any,
     serializer: Serializer | None,
+    key_serializer: Serializer | None,
     max_bytes: int,
     partitioner: str,
     sticky_bytes: int,
@@ -211,11 +264,11 @@ def prepare(
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        bound = _warm(serializer, topic).bind(values if table is None else table)
+        bound = _warm(serializer or _BYTES, topic, "value").bind(values if table is None else table)
         n = len(bound)
         bound_keys = None
         if keys is not None:
-            bound_keys = bytes_source(_column_or(keys, table, values, "keys"), n, field="keys")
+            bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
         times: Any = now_ms()
         if timestamps is not None:
             times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")
@@ -225,7 +278,7 @@ def prepare(
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
             places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
-        ready_headers = batch_headers(headers, n)
+        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
     except SerializationError as error:
         error.topic = topic
         raise

@@ -6,6 +6,7 @@ from twolane.client.handle import Handle
 from twolane.doubt import Doubts
 from twolane.group import GroupSender
 from twolane.records import RecordMetadata
+from twolane.serializers import Serializer
 from twolane.turns import Turn, Turns
 from twolane.watch import Watch
 
@@ -35,5 +36,8 @@ class LoneSender:
         headers: Any = None,
         partition: int | None = None,
         timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> RecordMetadata: ...

@@ -6,15 +6,18 @@ retries and, for tests, ``mock://`` registries. Nothing here is imported unless 
 
 from __future__ import annotations
 
+import json
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from twolane.encoding.avro_schema import full_name, load
 from twolane.errors import ConfigError, SerializationError
 
 if TYPE_CHECKING:
-    from confluent_kafka.schema_registry import SchemaRegistryClient
+    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 __all__ = ["Registry", "record_subject", "topic_record_subject", "topic_subject"]
 
@@ -48,8 +51,8 @@ class Registry:
     auto_register : bool, default True
         Register the schema under the topic's subject. False only looks it up (``auto.register.schemas``).
     use_latest : bool, default False
-        Write with the subject's newest schema instead of the given one (``use.latest.version``); needs
-        ``auto_register=False``.
+        Write with the subject's newest schema instead of the given one (``use.latest.version``), and with what it
+        refers to in other subjects; needs ``auto_register=False``.
     normalize : bool, default False
         Let the registry bring schemas to their normal form before it compares them (``normalize.schemas``).
     subject_name : callable, default :func:`topic_subject`
@@ -77,6 +80,9 @@ class Registry:
         if auto_register and use_latest:
             raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
         self._client, self.url = open_client(client)
+        if self._client is not client:
+            # Ours to close: its connections would otherwise be left to the garbage collector.
+            weakref.finalize(self, self._client.close)
         self._auto_register = auto_register
         self._use_latest = use_latest
         self._normalize = normalize
@@ -118,9 +124,7 @@ class Registry:
         try:
             if self._use_latest:
                 latest = self._client.get_latest_version(subject)
-                if latest.schema.references:
-                    raise SerializationError(f"subject {subject!r}: the latest schema refers to other subjects")
-                return int(latest.schema_id), str(latest.schema.schema_str)
+                return int(latest.schema_id), self._whole(latest.schema)
             schema = Schema(text, kind)
             if self._auto_register:
                 return int(self._client.register_schema(subject, schema, self._normalize)), text
@@ -133,6 +137,21 @@ class Registry:
             raise SerializationError(
                 f"schema registry at {self.url}, subject {subject!r}: {doing} failed: {without_secrets(error)}"
             ) from None
+
+    def _whole(self, schema: Schema) -> str:
+        """Give a schema's text with what it refers to in other subjects put where it is first named."""
+        known: dict[str, Any] = {}
+        self._collect(schema, known)
+        return json.dumps(inlined(load(schema.schema_str), "", known)) if known else str(schema.schema_str)
+
+    def _collect(self, schema: Schema, known: dict[str, Any]) -> None:
+        """Add the definitions that a schema refers to, and those that they refer to."""
+        for reference in schema.references or ():
+            name = str(reference.name)
+            if name not in known:
+                found = self._client.get_version(reference.subject, reference.version).schema
+                known[name] = load(found.schema_str)
+                self._collect(found, known)
 
     def __repr__(self) -> str:
         return f"Registry({self.url})"
@@ -156,6 +175,26 @@ def open_client(client: Any) -> tuple[Any, str]:
         return SchemaRegistryClient.new_client(dict(client)), shown_url(url)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"schema registry at {shown_url(url)}: {without_secrets(error)}", key="url") from None
+
+
+def inlined(node: Any, namespace: str, known: dict[str, Any]) -> Any:
+    """Give an Avro schema that needs no other: names in `known` become definitions, which leave `known` by that."""
+    if isinstance(node, list):
+        return [inlined(branch, namespace, known) for branch in node]
+    if isinstance(node, dict):
+        if "fields" in node:
+            namespace = full_name(node, namespace, "schema")[0].rpartition(".")[0]
+            fields = [{**field, "type": inlined(field["type"], namespace, known)} for field in node["fields"]]
+            return {**node, "fields": fields}
+        parts = {part: inlined(node[part], namespace, known) for part in ("type", "items", "values") if part in node}
+        return {**node, **parts}
+    full = f"{namespace}.{node}" if namespace and f"{namespace}.{node}" in known else node
+    if full not in known:
+        return node
+    definition = known.pop(full)
+    if isinstance(definition, dict):
+        definition = {"namespace": "", **definition}  # not that of where it is put
+    return inlined(definition, "", known)
 
 
 def shown_url(urls: str) -> str:

@@ -157,6 +157,7 @@ class SafeProducer(LoneSender, Producer):
         partitions: Any = None,
         timestamps: Any = None,
         serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
         timeout: float | None = None,
     ) -> BatchMetadata:
         """Send records in order, in chunks of one MessageSet per partition, and wait for all of them.
@@ -168,9 +169,12 @@ class SafeProducer(LoneSender, Producer):
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Not changed; not kept after the call.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
-        headers : mapping or pairs for all records, or a list of n of them, optional
-        serializer : Serializer, optional
-            ``Bytes()`` by default.
+        headers : mapping or pairs, list of str, list of n mappings, or str, optional
+            Name to a value for all records or to a column of n; names of columns, which become headers of that name;
+            the headers of each record; the name of a column that holds these.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
         timeout : float, optional
             Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
 
@@ -198,6 +202,7 @@ class SafeProducer(LoneSender, Producer):
             partitions=partitions,
             timestamps=timestamps,
             serializer=serializer,
+            key_serializer=key_serializer,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,
@@ -323,10 +328,6 @@ class SafeProducer(LoneSender, Producer):
             raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
 
     # ---- the rest ------------------------------------------------------------------------------------------------
-
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until the calls that other threads are in have ended: a call of one's own leaves nothing behind.

@@ -60,6 +60,7 @@ class Service:
     ) -> None:
         self._handle = handle
         self._delivery = delivery
+        self._rounds = delivery.slots.rounds
         self._callbacks = callbacks
         self._pass_notes_on = pass_notes_on
         self._batches: dict[int, BatchDelivery] = {}  # by slot; a slot's number is used again once it is let go
@@ -71,6 +72,8 @@ class Service:
         # Reports of records without a callback or a batch that failed, until flush() tells of them.
         self.failures: list[tuple[str, Report]] = []
         self.failures_dropped = 0
+        # Batches sent before this are void: their transaction was aborted.
+        self.forgotten_until = 0.0
         self._collecting = threading.Lock()
         self._settled = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
@@ -143,6 +146,12 @@ class Service:
         if len(self.errors) < KEPT:
             self.errors.append(error)
 
+    def forget(self) -> None:
+        """Forget the failures that flush() has not told of, also those of batches that somebody still holds."""
+        self.collect_failures()
+        self.errors, self.failures, self.failures_dropped = [], [], 0
+        self.forgotten_until = time.monotonic()
+
     # ---- for the other threads -----------------------------------------------------------------------------------
 
     @property
@@ -157,7 +166,23 @@ class Service:
         bool
             False if `deadline` (``time.monotonic()``) passed first. Signals interrupt the wait.
         """
-        while not self._is_settled:
+        return self._wait(lambda: self._is_settled, deadline)
+
+    def flush(self, deadline: float) -> int:
+        """Do the same for the records accepted before the call; return how many of them are still on their way."""
+        serial, batches = self._rounds.serial, self._unfinished.copy()
+
+        def are_done() -> bool:
+            if self._rounds.serial == serial:
+                self._rounds.advance()  # what is sent from now on is none of this call's business
+            return not self._rounds.left(serial) and self._unfinished.isdisjoint(batches)
+
+        if self._wait(are_done, deadline):
+            return 0
+        return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches)
+
+    def _wait(self, are_done: Callable[[], bool], deadline: float) -> bool:
+        while not are_done():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False

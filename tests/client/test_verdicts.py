@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from twolane import Verdict
-from twolane.client.delivery import verdict_number
+from twolane.client.judge import verdict_number
 from twolane.verdicts import BY_NUMBER, GIVEN_UP_LOCALLY, REFUSED_BEFORE_APPEND, RETRIED_BY_COUNT, verdict
 
 CODES = range(-256, 768)

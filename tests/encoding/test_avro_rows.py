@@ -10,9 +10,11 @@ import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+import attrs
 import fastavro
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,8 +145,6 @@ def test_forms_of_a_row(row):
 
 
 def test_attrs_and_pydantic():
-    attrs = pytest.importorskip("attrs")
-    pydantic = pytest.importorskip("pydantic")
     made = attrs.make_class("Made", ["x", "y"])
     model = pydantic.create_model("Model", x=(int, ...), y=(str, ...))
     for row in (made(5, "a"), model(x=5, y="a")):

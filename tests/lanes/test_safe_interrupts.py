@@ -75,7 +75,7 @@ def another_has_the_turn(producer):
 
 
 def written(producer):
-    return producer.stats()["written"]
+    return producer.stats().written
 
 
 def test_a_batch_interrupted_anywhere_leaves_its_metadata(producer, embedded_cluster, topic):

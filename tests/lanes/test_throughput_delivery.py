@@ -36,8 +36,8 @@ def producer(embedded_cluster):
     except Exception:
         logging.getLogger(__name__).info("left by the test", exc_info=True)
     counts = producer.stats()
-    assert counts["accepted"] == counts["written"] + counts["not_written"] + counts["unknown"]
-    assert counts["in_queue"] == counts["in_queue_bytes"] == 0
+    assert counts.accepted == counts.written + counts.not_written + counts.unknown
+    assert counts.in_queue == counts.in_queue_bytes == 0
     assert producer._delivery.violations == 0
     assert producer._delivery.attached == 0
 
@@ -294,7 +294,7 @@ def test_waiting_in_a_callback_raises_instead_of_waiting_for_itself(producer, na
 def test_on_delivery_is_a_callable(producer, name):
     with pytest.raises(TypeError, match="on_delivery"):
         producer.send(name, b"v", on_delivery=7)
-    assert producer.stats()["accepted"] == 1
+    assert producer.stats().accepted == 1
 
 
 def test_a_refused_send_leaves_no_callback_behind(embedded_cluster, topic):
@@ -360,6 +360,52 @@ def test_flush_says_how_many_are_left(embedded_cluster, producer, name):
     assert producer.flush(10) == 0
 
 
+def test_flush_does_not_wait_for_what_others_send_meanwhile(embedded_cluster, producer, name):
+    """Another thread sends for ever; the queue is never empty, but what was accepted before is soon written."""
+    embedded_cluster.set_rtt(50)
+    stop, called = threading.Event(), []
+
+    def send():
+        while not stop.wait(0.001):
+            producer.send(name, b"other")
+            producer.send(name, b"other", on_delivery=lambda *_: None)
+            producer.send_batch(name, [b"other"] * 2)
+
+    other = threading.Thread(target=send)
+    other.start()
+    try:
+        for _ in range(5):
+            producer.send(name, b"mine", on_delivery=lambda *_: called.append(1))
+            delivery = producer.send_batch(name, [b"mine"])
+            started = time.monotonic()
+            assert producer.flush(10) == 0
+            assert time.monotonic() - started < 2
+            assert delivery.done()
+        assert len(called) == 5
+    finally:
+        stop.set()
+        other.join()
+    embedded_cluster.set_rtt(0)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_lone_record_that_was_refused_is_called_not_written(embedded_cluster, producer, name, watched):
+    """Whatever was sent before: only requests since the record was handed over can have carried it."""
+    for _ in range(3):
+        producer.send(name, b"before")
+        producer.flush(10)
+    embedded_cluster.push_errors(PRODUCE, [REFUSED])
+    told = []
+    producer.send(name, b"v", on_delivery=(lambda err, _: told.append(err)) if watched else None)
+    if watched:
+        producer.flush(10)
+    else:
+        with pytest.raises(DeliveryError) as caught:
+            producer.flush(10)
+        told.append(caught.value)
+    assert told[0].verdict is Verdict.NOT_WRITTEN
+
+
 def test_records_nobody_can_deliver_end_with_their_timeout(embedded_cluster, topic):
     name = topic(embedded_cluster)
     with ThroughputProducer(
@@ -388,8 +434,8 @@ def test_the_counters_add_up_while_everything_goes_on(embedded_cluster, producer
     def watch():
         while not stop.is_set():
             counts = producer.stats()
-            total = counts["written"] + counts["not_written"] + counts["unknown"] + counts["in_queue"]
-            if counts["accepted"] != total or min(counts.values()) < 0:
+            total = counts.written + counts.not_written + counts.unknown + counts.in_queue
+            if counts.accepted != total or min(counts.in_queue, counts.in_queue_bytes) < 0:
                 bad.append(counts)
 
     watcher = threading.Thread(target=watch)

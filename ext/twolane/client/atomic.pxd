@@ -12,10 +12,16 @@ cdef extern from * nogil:
     #include <intrin.h>
     #define twolane_load(p) _InterlockedOr64((p), 0)
     #define twolane_add(p, n) (_InterlockedExchangeAdd64((p), (n)) + (n))
+    #define twolane_store(p, n) _InterlockedExchange64((p), (n))
+    #define twolane_swap(p, from, to) (_InterlockedCompareExchange64((p), (to), (from)) == (from))
     #else
     #define twolane_load(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
     #define twolane_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
+    #define twolane_store(p, n) __atomic_store_n((p), (n), __ATOMIC_SEQ_CST)
+    #define twolane_swap(p, from, to) __sync_bool_compare_and_swap((p), (from), (to))
     #endif
     """
     int64_t load "twolane_load"(int64_t* counter)
     int64_t add "twolane_add"(int64_t* counter, int64_t n)     # returns the new value
+    void store "twolane_store"(int64_t* counter, int64_t n)
+    bint swap "twolane_swap"(int64_t* counter, int64_t old, int64_t new)    # False where it was not `old`

@@ -2,12 +2,15 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from twolane.client.slots cimport Rounds
+
 
 cdef struct Waiting:
     PyObject* function          # owned while the record is in flight
     PyObject* topic             # its name, owned too
     int64_t timestamp           # as sent: what the log keeps where the topic has CreateTime
     int64_t next_free           # in the list of free entries
+    int place                   # of its round, see Rounds
 
 
 cdef class Callbacks:
@@ -15,6 +18,7 @@ cdef class Callbacks:
     cdef int64_t _room
     cdef int64_t _free          # first free entry, -1: none
     cdef int64_t _count
+    cdef Rounds _rounds
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp) except -1
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place) except -1
     cdef void drop(self, int64_t index)

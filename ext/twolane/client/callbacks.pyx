@@ -9,7 +9,8 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
-from twolane.client.delivery cimport Delivery, Report
+from twolane.client.delivery cimport Delivery
+from twolane.client.slots cimport Report, Rounds, Slot
 from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 
 from twolane.records import RecordMetadata, TimestampType
@@ -24,13 +25,22 @@ cdef tuple TYPES = tuple(TimestampType(number) for number in range(3))
 
 @cython.final
 cdef class Callbacks:
-    """The callbacks that have not run yet. ``len()`` counts them."""
+    """The callbacks that have not run yet. ``len()`` counts them.
+
+    Parameters
+    ----------
+    rounds : Rounds
+        Where they are counted too, by round.
+    """
 
     def __cinit__(self):
         self._table = NULL
         self._room = 0
         self._free = -1
         self._count = 0
+
+    def __init__(self, Rounds rounds not None):
+        self._rounds = rounds
 
     def __dealloc__(self):
         cdef int64_t i
@@ -43,7 +53,7 @@ cdef class Callbacks:
     def __len__(self):
         return self._count
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp) except -1:
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place) except -1:
         """Keep a callback; returns the index under which its record's report comes."""
         cdef int64_t i, room
         cdef Waiting* grown
@@ -65,6 +75,8 @@ cdef class Callbacks:
         self._table[i].function = <PyObject*>function
         self._table[i].topic = <PyObject*>topic
         self._table[i].timestamp = timestamp
+        self._table[i].place = place
+        self._rounds.uncalled[place] += 1
         self._count += 1
         return i
 
@@ -75,6 +87,7 @@ cdef class Callbacks:
         self._table[index].function = NULL
         self._table[index].next_free = self._free
         self._free = index
+        self._rounds.uncalled[self._table[index].place] -= 1
         self._count -= 1
         # Last: it may run code of the user's, which may send.
         Py_DECREF(<object>topic)
@@ -91,15 +104,15 @@ cdef class Callbacks:
         raised : callable
             Called with the exception of a callback while it is handled.
         """
+        cdef Slot* slot = &delivery.slots.callback
         cdef Report* reports = NULL
         cdef Report* report
         cdef int64_t i, n
         cdef object function, topic, timestamp, offset
         delivery.lock()
-        reports, n = delivery._callback.reports, delivery._callback.n_reports
-        delivery._callback.reports = NULL
-        delivery._callback.n_reports = 0
-        delivery._callback.reports_room = 0
+        reports, n = slot.reports, slot.n_reports
+        slot.reports = NULL
+        slot.n_reports = slot.reports_room = 0
         delivery.unlock()
         try:
             for i in range(n):

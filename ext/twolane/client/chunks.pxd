@@ -1,10 +1,11 @@
 """Ordered chunks: one MessageSet per partition inside librdkafka, the next only after the last is acknowledged."""
 from libc.stdint cimport int64_t
 
-from twolane.client.delivery cimport Delivery, Rows
+from twolane.client.delivery cimport Delivery
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.runs cimport Run
+from twolane.client.slots cimport Rows
 
 
 cdef class ChunkSender:

@@ -24,13 +24,15 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport FIRST_FREE_SLOT, Delivery, Rows, VERDICT_UNKNOWN, clear_reports
+from twolane.client.delivery cimport Delivery
 from twolane.client.enqueue cimport Enqueued, enqueue
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
+from twolane.client.judge cimport VERDICT_UNKNOWN
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome, take_reports
 from twolane.client.runs cimport Run, all_enqueued, by_partition, chunk_end, is_in_flight
+from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, clear_reports
 from twolane.librdkafka cimport *
 
 cdef enum:
@@ -298,7 +300,7 @@ cdef class ChunkSender:
                 add(&delivery.counters.accepted, runs[i].chunk_stop - runs[i].next)
                 add(&runs[i].slot.expected, runs[i].chunk_stop - runs[i].next)
                 part = enqueue(self._handle.rk, topic.rkt, feed, order, runs[i].next, runs[i].chunk_stop,
-                               runs[i].slot.id, first_index)
+                               runs[i].slot.id, first_index, NULL)
                 add(&delivery.counters.accepted_bytes, part.bytes)
                 runs[i].next += part.n
                 runs[i].began = monotonic()

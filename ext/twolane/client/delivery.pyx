@@ -3,27 +3,27 @@
 Any thread may call ``serve()``: it takes events off librdkafka's queue and writes what they say into the slots, all
 without the GIL. What needs Python (callbacks, futures, log lines) is put aside and ``python_work`` rises; whoever holds
 the GIL next and is in charge of it (the throughput lane's service thread, the safe lane's caller) takes it from there.
-
-Lock: ``_lock`` is held only while memory of this class is touched, never across a wait and never while a Python object
-is made: making one may run the garbage collector, which may drop an Outcome, whose end takes the lock.
 """
-import collections
-
 cimport cython
 from cpython.time cimport monotonic
 from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, WAIT_LOCK,
 )
-from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdint cimport int8_t, int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, load
+from twolane.client.atomic cimport add, load, store
+from twolane.client.gate cimport CLOSED, Gates, gate_at, milliseconds
 from twolane.client.handle cimport Handle, Topic, forks
+from twolane.client.judge cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, verdict_of
+from twolane.client.latency cimport BUCKETS, note
 from twolane.client.library cimport rd
+from twolane.client.notes cimport Notes
+from twolane.client.slots cimport (
+    FIRST_FREE_SLOT, INDEX_BITS, Report, Rows, Slot, Slots, live_slots, note_append_time,
+)
 from twolane.librdkafka cimport *
-
-from twolane import verdicts as _verdicts
 
 cdef extern from * nogil:
     """
@@ -41,97 +41,19 @@ cdef extern from "pythread.h" nogil:
 cdef enum:
     ASIDE_US = 1000                 # how long attend() stands aside before it looks again
     CHUNK = 256                     # message pointers read from an event at once
-    COUNTED_REPORTS_KEPT = 10_000   # failures of records nobody waits for: the rest is only counted
-    CODE_BASE = 256                 # librdkafka's own codes go down to -256
 
-cdef int8_t _refused[1024]
-cdef int8_t _given_up[1024]
-cdef int8_t _counted_retry[1024]
-memset(_refused, 0, sizeof(_refused))
-memset(_given_up, 0, sizeof(_given_up))
-memset(_counted_retry, 0, sizeof(_counted_retry))
-for _code in _verdicts.RETRIED_BY_COUNT:
-    _counted_retry[CODE_BASE + <int>_code] = 1
-for _code in _verdicts.REFUSED_BEFORE_APPEND:
-    _refused[CODE_BASE + <int>_code] = 1
-for _code in _verdicts.GIVEN_UP_LOCALLY:
-    _given_up[CODE_BASE + <int>_code] = 1
-
-
-# Slots attached in the whole process, and accounting errors found by debug builds: read by the tests.
-cdef int64_t _live_slots = 0
+# Accounting errors of the whole process, found by debug builds: read by the tests.
 cdef int64_t _all_violations = 0
 
 
 def live():
     """Return how many slots are attached now, and how often a debug build found the accounting wrong."""
-    return load(&_live_slots), load(&_all_violations)
+    return live_slots(), load(&_all_violations)
 
 
 def is_checked():
     """Return whether this is a debug build, which checks the accounting at every report."""
     return bool(CHECKED)
-
-
-cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint one_broker, int64_t offset,
-                       bint acks_none) noexcept nogil:
-    """``twolane.verdicts.verdict`` in C; a test holds the two together."""
-    if code == 0:
-        return VERDICT_WRITTEN if offset >= 0 or acks_none else VERDICT_UNKNOWN
-    if status != RD_KAFKA_MSG_STATUS_NOT_PERSISTED or not -CODE_BASE <= code < 1024 - CODE_BASE:
-        return VERDICT_UNKNOWN
-    if _given_up[CODE_BASE + code]:
-        return VERDICT_NOT_WRITTEN if attempts == 0 else VERDICT_UNKNOWN
-    if _counted_retry[CODE_BASE + code] and attempts <= 1 + <int64_t>retries and one_broker:
-        return VERDICT_NOT_WRITTEN
-    if _refused[CODE_BASE + code] and attempts <= 1:
-        return VERDICT_NOT_WRITTEN
-    return VERDICT_UNKNOWN
-
-
-def verdict_number(int code, bint possibly_persisted, int64_t attempts, int retries, bint one_broker, int64_t offset,
-                   bint acks_none):
-    """Return the compiled side's verdict (``twolane.verdicts.WRITTEN`` and so on), for the test that compares them."""
-    return verdict_of(code, 1 if possibly_persisted else 0, attempts, retries, one_broker, offset, acks_none)
-
-
-cdef void clear_reports(Slot* slot) noexcept nogil:
-    free(slot.reports)
-    slot.reports = NULL
-    slot.n_reports = 0
-    slot.reports_room = 0
-
-
-cdef bint _keep(Slot* slot, Report* report) noexcept nogil:
-    """Append a report; False when there is no memory or the limit of slot 0 is reached. Under the lock."""
-    cdef Report* grown
-    cdef int64_t room
-    if slot.id == SLOT_COUNTED and slot.n_reports >= COUNTED_REPORTS_KEPT:
-        slot.reports_dropped += 1
-        return False
-    if slot.n_reports == slot.reports_room:
-        room = slot.reports_room * 2 if slot.reports_room else 64
-        grown = <Report*>realloc(slot.reports, <size_t>room * sizeof(Report))
-        if grown == NULL:
-            slot.reports_dropped += 1
-            return False
-        slot.reports = grown
-        slot.reports_room = room
-    slot.reports[slot.n_reports] = report[0]
-    slot.n_reports += 1
-    return True
-
-
-cdef bint _note_append_time(Rows* rows, int64_t index, int64_t timestamp) noexcept nogil:
-    cdef int64_t i
-    if rows.append_times == NULL:
-        rows.append_times = <int64_t*>malloc(<size_t>rows.n * sizeof(int64_t))
-        if rows.append_times == NULL:
-            return False
-        for i in range(rows.n):
-            rows.append_times[i] = -1
-    rows.append_times[index] = timestamp
-    return True
 
 
 @cython.final
@@ -149,103 +71,43 @@ cdef class Delivery:
     """
 
     def __cinit__(self):
-        self._lock = NULL
         self._never = NULL
-        self._slots = NULL
-        self._n_slots = 0
-        self._finished = NULL
         memset(&self.counters, 0, sizeof(Counters))
-        memset(&self._counted, 0, sizeof(Slot))
-        memset(&self._callback, 0, sizeof(Slot))
-        memset(&self._lost, 0, sizeof(Slot))
-        self._lost.id = -1
-        self._callback.id = SLOT_CALLBACK
-        self._callback.keep_all = True
-        self._next_slot = FIRST_FREE_SLOT
+        memset(&self.latencies, 0, sizeof(self.latencies))
 
     def __init__(self, Handle handle not None, int retries=3, bint acks_none=False):
-        if self._lock != NULL:
+        if self._never != NULL:
             raise RuntimeError("this Delivery is open already")
-        self._lock = PyThread_allocate_lock()
         self._never = PyThread_allocate_lock()
-        self._slots = <Slot**>calloc(FIRST_FREE_SLOT + 62, sizeof(Slot*))
-        if self._lock == NULL or self._never == NULL or self._slots == NULL:
+        if self._never == NULL:
             raise MemoryError()
         PyThread_acquire_lock(self._never, WAIT_LOCK)
-        self._n_slots = FIRST_FREE_SLOT + 62
-        self._slots[SLOT_COUNTED] = &self._counted
-        self._slots[SLOT_CALLBACK] = &self._callback
+        self.slots = Slots()
+        self.notes = Notes()
         self.handle = handle
         self.acks_none = acks_none
         self._retries = retries
-        self.notes = collections.deque(maxlen=1000)
 
     def __dealloc__(self):
-        free(self._slots)
-        free(self._finished)
-        clear_reports(&self._counted)
-        clear_reports(&self._callback)
-        if self._lock != NULL:
-            PyThread_free_lock(self._lock)
         if self._never != NULL:
             PyThread_release_lock(self._never)
             PyThread_free_lock(self._never)
 
     cdef void lock(self) noexcept nogil:
-        PyThread_acquire_lock(self._lock, WAIT_LOCK)
+        self.slots.lock()
 
     cdef void unlock(self) noexcept nogil:
-        PyThread_release_lock(self._lock)
+        self.slots.unlock()
 
     cdef int attach(self, Slot* slot) except -1:
         """Give a slot its number. It must stay where it is until ``detach()``."""
-        cdef int64_t i = 0
-        cdef Slot** grown
-        cdef bint failed = False
-        self.lock()
-        if self._n_attached >= self._n_slots - FIRST_FREE_SLOT:
-            grown = <Slot**>realloc(self._slots, <size_t>(2 * self._n_slots) * sizeof(Slot*))
-            if grown == NULL:
-                failed = True
-            else:
-                memset(grown + self._n_slots, 0, <size_t>self._n_slots * sizeof(Slot*))
-                self._slots = grown
-                self._next_slot = self._n_slots
-                self._n_slots = 2 * self._n_slots
-        if not failed:
-            # Round and round: with thousands of batches in flight a search from the start would look at them all.
-            i = self._next_slot
-            for _ in range(self._n_slots):
-                if i >= self._n_slots:
-                    i = FIRST_FREE_SLOT
-                if self._slots[i] == NULL:
-                    break
-                i += 1
-            self._next_slot = i + 1
-            slot.id = i
-            slot.requests_before = load(&self.handle.wire.produce_requests)
-            slot.changes_before = load(&self.handle.wire.broker_changes)
-            self._slots[i] = slot
-            self._n_attached += 1
-            add(&_live_slots, 1)
-        self.unlock()
-        if failed:
-            raise MemoryError()
-        return 0
+        return self.slots.attach(slot, load(&self.handle.wire.produce_requests), load(&self.handle.wire.broker_changes))
 
     cdef void detach(self, Slot* slot) noexcept nogil:
         """Forget a slot; a report that still comes for it is only counted."""
         if self.handle._generation != forks():
             return      # a child's copy: the lock may have been held when the process was forked
-        self.lock()
-        if slot.done < slot.expected:
-            # Its number stands in records on their way: a new slot under it would get their reports.
-            self._slots[slot.id] = &self._lost
-        else:
-            self._slots[slot.id] = NULL
-            self._n_attached -= 1
-        add(&_live_slots, -1)
-        self.unlock()
+        self.slots.detach(slot)
 
     cdef void seal(self, Slot* slot) noexcept nogil:
         """Say that nothing more will be enqueued under this slot, so that its end can be announced."""
@@ -257,21 +119,8 @@ cdef class Delivery:
         self._wake_sleeper()
 
     cdef void _announce(self, Slot* slot) noexcept nogil:
-        cdef int64_t* grown
-        cdef int64_t room
-        if not slot.sealed or slot.announced or slot.done < slot.expected:
-            return
-        if self._n_finished == self._finished_room:
-            room = self._finished_room * 2 if self._finished_room else 64
-            grown = <int64_t*>realloc(self._finished, <size_t>room * sizeof(int64_t))
-            if grown == NULL:
-                return
-            self._finished = grown
-            self._finished_room = room
-        self._finished[self._n_finished] = slot.id
-        self._n_finished += 1
-        slot.announced = True
-        add(&self.python_work, 1)
+        if self.slots.announce(slot):
+            add(&self.python_work, 1)
 
     cdef int serve(self, int timeout_ms) noexcept nogil:
         """Wait up to ``timeout_ms`` for an event, then take all there are. Returns how many. GIL: not needed."""
@@ -288,7 +137,7 @@ cdef class Delivery:
             if kind == RD_KAFKA_EVENT_DR:
                 self._take_reports(event)
             elif kind != 0:
-                self._take_note(event, kind)
+                add(&self.python_work, 1 if self.notes.take(event, kind) else 0)
             rd.event_destroy(event)
             event = rd.queue_poll(self.handle.queue, 0)
         return n
@@ -303,7 +152,7 @@ cdef class Delivery:
         cdef const rd_kafka_message_t* messages[CHUNK]
         cdef const rd_kafka_message_t* message
         cdef size_t n, i
-        cdef int64_t bytes_done, written, id, last_id = -1, index, timestamp = -1
+        cdef int64_t bytes_done, written, id, last_id = -1, index, timestamp = -1, latency = 0
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
         cdef bint timed = False
@@ -311,9 +160,11 @@ cdef class Delivery:
         cdef Rows* rows = NULL
         cdef Report report
         cdef uint64_t opaque
+        cdef Gates* gates
         n = rd.event_message_array(event, messages, CHUNK)
         self.lock()
         self.counters.requests += 1
+        gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n and self.handle.gated else NULL
         while n > 0:
             bytes_done = 0
             written = 0
@@ -328,13 +179,16 @@ cdef class Delivery:
                     if slot != NULL:
                         self._announce(slot)
                     last_id = id
-                    slot = self._slots[id] if id < self._n_slots else NULL
+                    slot = self.slots.table[id] if id < self.slots.size else NULL
                     rows = slot.rows if slot != NULL else NULL
                 if message.err == 0 and (message.offset >= 0 or self.acks_none):
                     if not timed:
                         # One answer, one timestamp type; for LogAppendTime one time for all its records.
                         timestamp = rd.message_timestamp(message, &timestamp_type)
+                        latency = rd.message_latency(message)
                         timed = True
+                        if gates != NULL:
+                            store(gate_at(gates, message.partition), milliseconds())
                     written += 1
                     if slot == NULL:
                         continue
@@ -343,13 +197,15 @@ cdef class Delivery:
                     if rows != NULL:
                         rows.offsets[index] = message.offset if message.offset >= 0 else -1
                         if timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
-                            _note_append_time(rows, index, timestamp)
+                            note_append_time(rows, index, timestamp)
                         rows.timestamp_type = timestamp_type
                     if not slot.keep_all:
                         continue
                     verdict = VERDICT_WRITTEN
                 else:
                     verdict = self._judge(slot, message)
+                    if gates != NULL:
+                        store(gate_at(gates, message.partition), CLOSED)
                     if verdict == VERDICT_NOT_WRITTEN:
                         self.counters.not_written += 1
                     else:
@@ -365,10 +221,12 @@ cdef class Delivery:
                 report.timestamp = rd.message_timestamp(message, &report.timestamp_type)
                 report.verdict = verdict
                 report.retriable = 0
-                _keep(slot, &report)
+                self.slots.keep(slot, &report)
                 if id < FIRST_FREE_SLOT:
                     add(&self.python_work, 1)
             self.counters.written += written
+            if written:
+                note(&self.latencies, latency, written)
             add(&self.counters.done, <int64_t>n)
             add(&self.counters.done_bytes, bytes_done)
             if CHECKED:
@@ -398,32 +256,6 @@ cdef class Delivery:
             changes -= slot.changes_before
         return verdict_of(message.err, rd.message_status(message), attempts, self._retries, changes <= 1,
                           message.offset, self.acks_none)
-
-    cdef void _take_note(self, rd_kafka_event_t* event, int kind) noexcept nogil:
-        """Keep a log line, an error or a statistics text for whoever holds the GIL next. Rare, so it takes the GIL."""
-        cdef const char* facility = NULL
-        cdef const char* text = NULL
-        cdef int level = 3
-        if kind == RD_KAFKA_EVENT_LOG:
-            rd.event_log(event, &facility, &text, &level)
-        elif kind == RD_KAFKA_EVENT_ERROR:
-            level = rd.event_error(event)
-            text = rd.event_error_string(event)
-        elif kind == RD_KAFKA_EVENT_STATS:
-            text = rd.event_stats(event)
-        if text == NULL:
-            return
-        with gil:
-            self._keep_note(kind, level, facility, text)
-        add(&self.python_work, 1)
-
-    cdef void _keep_note(self, int kind, int level, const char* facility, const char* text) noexcept:
-        try:
-            origin = b"" if facility == NULL else <bytes>facility
-            self.notes.append((kind, level, origin.decode("utf-8", "replace"),
-                               (<bytes>text).decode("utf-8", "replace")))
-        except Exception:       # out of memory while noting a log line: the records matter more
-            pass
 
     # ---- for Python: tests, stats(), and the lanes' policy -------------------------------------------------------
 
@@ -461,6 +293,20 @@ cdef class Delivery:
             "delivery_events": now.requests,
         }
 
+    def latency_counts(self):
+        """Return the histogram of latencies: records in each bucket of `latency`, sum and largest, in microseconds.
+
+        A request's records are all entered with the latency of its oldest one: the time from its ``send()`` to the
+        moment its report was taken.
+        """
+        cdef Latencies now
+        cdef int i
+        with nogil:
+            self.lock()
+            now = self.latencies
+            self.unlock()
+        return [now.counts[i] for i in range(BUCKETS)], now.sum_us, now.largest_us
+
     @property
     def violations(self):
         """int: how often the accounting did not add up; counted in debug builds (``TWOLANE_DEBUG=1``) only."""
@@ -469,7 +315,7 @@ cdef class Delivery:
     @property
     def attached(self):
         """int: slots in use, for the tests that look for lost ones."""
-        return self._n_attached
+        return self.slots.n_attached
 
     def attend(self, double timeout=0.1):
         """Serve the queue until there is work for Python, or for `timeout` seconds. For the service thread alone.
@@ -511,36 +357,20 @@ cdef class Delivery:
 
     def take_finished(self):
         """Return the numbers of the slots that finished since the last call. Also resets `has_work`."""
-        cdef int64_t i, n
-        cdef int64_t* finished
-        self.lock()
         add(&self.python_work, -load(&self.python_work))
-        finished, n = self._finished, self._n_finished
-        self._finished = NULL
-        self._n_finished = 0
-        self._finished_room = 0
-        self.unlock()
-        try:
-            return [finished[i] for i in range(n)]
-        finally:
-            free(finished)
+        return self.slots.take_finished()
 
     def take_failures(self):
         """Return and forget the failures of records nobody waits for: [(topic, report)], and how many were not kept."""
-        dropped = self._counted.reports_dropped
-        self._counted.reports_dropped = 0
-        return self._take(&self._counted), dropped
-
-    cdef list _take(self, Slot* slot):
+        cdef Slot* slot = &self.slots.counted
         cdef Report* reports
         cdef Report* report
-        cdef int64_t i, n
+        cdef int64_t i, n, dropped
         cdef Topic topic
         self.lock()
-        reports, n = slot.reports, slot.n_reports
+        reports, n, dropped = slot.reports, slot.n_reports, slot.reports_dropped
         slot.reports = NULL
-        slot.n_reports = 0
-        slot.reports_room = 0
+        slot.n_reports = slot.reports_room = slot.reports_dropped = 0
         self.unlock()
         taken = []
         names = {}
@@ -555,19 +385,12 @@ cdef class Delivery:
                                report.timestamp, report.timestamp_type)))
         finally:
             free(reports)
-        return taken
+        return taken, dropped
 
     def wake(self):
         """Make a thread that waits in ``poll()`` return early (``rd_kafka_queue_yield``)."""
         self.handle.ensure_open()
         rd.queue_yield(self.handle.queue)
-
-    def take_notes(self):
-        """Return and forget the log lines, errors and statistics kept since the last call."""
-        taken = []
-        while self.notes:
-            taken.append(self.notes.popleft())
-        return taken
 
     def __reduce__(self):
         raise TypeError("a Delivery cannot be pickled")

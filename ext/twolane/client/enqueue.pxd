@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.client.delivery cimport Delivery
 from twolane.client.feed cimport Feed
+from twolane.client.gate cimport Gates
 from twolane.client.handle cimport Handle, Topic
 from twolane.librdkafka cimport *
 
@@ -10,11 +11,12 @@ from twolane.librdkafka cimport *
 cdef struct Enqueued:
     int64_t n           # records taken by librdkafka
     int64_t bytes       # their values and keys, as Delivery counts them back
-    int error           # why it stopped before the end, 0 if it did not
+    int error           # why it stopped before the end, 0 if librdkafka refused nothing
+    int32_t barred      # the partition before whose gate it stopped, -1 if it did not
 
 
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t slot, int64_t first_index) noexcept nogil
+                      int64_t stop, int64_t slot, int64_t first_index, Gates* gates) noexcept nogil
 
 
 cdef class Window:
@@ -29,3 +31,4 @@ cdef class Window:
     cdef bint has_room(self) noexcept nogil
     cdef bint is_low(self) noexcept nogil
     cdef int64_t _claim(self, Feed feed, int64_t start, int64_t* size) noexcept nogil
+    cdef bint _wait(self, int64_t* gate, double timeout) except -1

@@ -14,12 +14,14 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
-from twolane.client.atomic cimport add, load
-from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery, SLOT_COUNTED, opaque_of
+from twolane.client.atomic cimport add, load, store
+from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery
 from twolane.client.feed cimport Feed
+from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome
+from twolane.client.slots cimport opaque_of
 from twolane.librdkafka cimport *
 
 cdef enum:
@@ -31,25 +33,28 @@ cdef enum:
 @cython.boundscheck(False)
 @cython.wraparound(False)
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t slot, int64_t first_index) noexcept nogil:
+                      int64_t stop, int64_t slot, int64_t first_index, Gates* gates) noexcept nogil:
     """Hand records ``start`` to ``stop`` of the feed (through ``order``, where given) to librdkafka.
 
     The opaque of record ``i`` of the feed is (slot, first_index + i). Values and keys are copied by librdkafka. Stops
-    at the first record that it refuses. GIL: not needed; ``feed.make_headers()`` has run.
+    at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
+    ``feed.make_headers()`` has run.
     """
     cdef Enqueued result
     cdef rd_kafka_vu_t on_stack[FIXED + SHARED_ON_STACK]
     cdef rd_kafka_vu_t* vu = on_stack
     cdef rd_kafka_error_t* error
     cdef int64_t k, i
-    cdef int j, n_fixed, n_vu
-    cdef Span value, key
+    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
+    cdef Span value, key, header
     cdef bint keyed = feed.keys != NULL
+    cdef int64_t now = milliseconds() if gates != NULL else 0
     result.n = 0
     result.bytes = 0
     result.error = 0
-    if feed.n_shared > SHARED_ON_STACK:
-        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + feed.n_shared) * sizeof(rd_kafka_vu_t))
+    result.barred = -1
+    if n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
         if vu == NULL:
             result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
             return result
@@ -65,9 +70,9 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     if keyed:
         vu[6].vtype = RD_KAFKA_VTYPE_KEY
         n_fixed = 7
-    for j in range(feed.n_shared):
+    for j in range(n_shared):
         vu[n_fixed + j] = feed.shared[j]
-    n_vu = n_fixed + feed.n_shared
+    n_vu = n_fixed + n_shared
     key.size = 0
     for k in range(start, stop):
         i = order[k] if order != NULL else k
@@ -81,6 +86,10 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
             key = span_at(feed.keys, i)
             vu[6].u.mem.ptr = <void*>key.data
             vu[6].u.mem.size = <size_t>key.size
+        for j in range(feed.n_columns):
+            header = span_at(feed.columns[j], i)
+            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
+            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
         if feed.ready != NULL:
             if feed.ready[i] != NULL:
                 vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
@@ -88,10 +97,15 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
                 n_vu = n_fixed + 1
             else:
                 n_vu = n_fixed
+        if gates != NULL and not may_pass(gate_at(gates, vu[1].u.i32), now):
+            result.barred = vu[1].u.i32
+            break
         error = rd.produceva(rk, vu, <size_t>n_vu)
         if error != NULL:
             result.error = rd.error_code(error)
             rd.error_destroy(error)
+            if gates != NULL:
+                store(gate_at(gates, vu[1].u.i32), CLOSED)
             break
         if feed.ready != NULL:
             feed.ready[i] = NULL        # librdkafka owns it now
@@ -111,17 +125,20 @@ cdef class Window:
     handle, delivery
     records, bytes : int
         High-water marks. Bytes are those of values and keys.
+    resume_at : float
+        Part of them: the low-water marks.
     """
 
-    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes):
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes,
+                 double resume_at=0.5):
         if records < 1 or bytes < 1:
             raise ValueError("a window holds at least one record and one byte")
         self._handle = handle
         self._delivery = delivery
         self.records = records
         self.bytes = bytes
-        self.low_records = records // 2
-        self.low_bytes = bytes // 2
+        self.low_records = <int64_t>(<double>records * resume_at)
+        self.low_bytes = <int64_t>(<double>bytes * resume_at)
         self.is_shut = False
 
     cdef bint has_room(self) noexcept nogil:
@@ -169,13 +186,14 @@ cdef class Window:
         """Let nothing in any more, and let those who wait for room go."""
         self.is_shut = True
 
-    def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome=None, int64_t first_index=0):
+    def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome not None,
+             int64_t first_index):
         """Enqueue the feed's records from `start` on until its end or until the window is full or shut.
 
         Parameters
         ----------
-        outcome : Outcome, optional
-            Takes the reports; without it they are only counted.
+        outcome : Outcome
+            Takes the reports.
         first_index : int
             Index in `outcome` of the feed's record 0.
 
@@ -184,41 +202,44 @@ cdef class Window:
         stop : int
             The first record not enqueued; ``len(feed)`` at the end.
         error : int
-            librdkafka's reason for refusing record `stop`, 0 where the window is full or the feed at its end.
+            librdkafka's reason for refusing record `stop`, else 0.
+        barred : int
+            The partition whose gate `stop` has to wait at, -1 where the window is full or the feed at its end.
 
         Notes
         -----
         GIL: released. Delivery reports are taken in between, so the memory of finished records is freed by the thread
         that allocated it.
         """
-        cdef int64_t at = start, n, size = 0, slot = SLOT_COUNTED
+        cdef int64_t at = start, n, size = 0
         cdef Enqueued part
+        cdef Gates* gates = NULL
         cdef Delivery delivery = self._delivery
         self._handle.ensure_open()
         feed.make_headers()
-        if outcome is not None:
-            outcome.attach()
-            slot = outcome.slot.id
+        outcome.attach()
+        if self._handle.gated:
+            gates = &topic.gates
+            cover(gates, topic.partition_count)
         part.error = 0
+        part.barred = -1
         with nogil:
             while at < feed.n and not self.is_shut:
                 n = self._claim(feed, at, &size)
                 if n == 0:
                     break
-                if outcome is not None:
-                    add(&outcome.slot.expected, n)
-                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, slot, first_index)
+                add(&outcome.slot.expected, n)
+                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
                 if part.n < n:
                     add(&delivery.counters.accepted, part.n - n)
                     add(&delivery.counters.accepted_bytes, part.bytes - size)
-                    if outcome is not None:
-                        add(&outcome.slot.expected, part.n - n)
+                    add(&outcome.slot.expected, part.n - n)
                 at += part.n
-                if part.error:
+                if part.error or part.barred >= 0:
                     break
                 delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
-        return at, part.error
+        return at, part.error, part.barred
 
     def wait_for_room(self, double timeout):
         """Serve the queue until the window is down to its low-water marks, or shut.
@@ -233,17 +254,28 @@ cdef class Window:
         bool
             False if the time ran out first.
         """
+        return self._wait(NULL, timeout) or bool(self.has_room())
+
+    def wait_at_gate(self, Topic topic not None, int32_t partition, double timeout):
+        """Serve the queue until a partition's first record is reported, or the window is shut.
+
+        Parameters and result are those of ``wait_for_room()``.
+        """
+        return self._wait(gate_at(&topic.gates, partition), timeout)
+
+    cdef bint _wait(self, int64_t* gate, double timeout) except -1:
         cdef double deadline = time.monotonic() + timeout, left
         cdef Delivery delivery = self._delivery
         cdef int wait_ms
         add(&delivery.waiters, 1)
         try:
-            while not self.is_low() and not self.is_shut:
+            while not (self.is_low() if gate == NULL else load(gate) != OPENING) and not self.is_shut:
                 self._handle.ensure_open()
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    return bool(self.has_room())
-                wait_ms = <int>(min(left, 0.1) * 1000) + 1
+                    return False
+                # Another waiting thread may take the very report this one waits for.
+                wait_ms = <int>(min(left, 0.1 if gate == NULL else 0.01) * 1000) + 1
                 with nogil:
                     delivery.serve(wait_ms)
                 # Nothing else here gives Python a chance to run a signal's handler.

@@ -10,8 +10,10 @@ import time
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
+from twolane.client.gate cimport cover, free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
@@ -203,7 +205,6 @@ cdef class Handle:
         """
         cdef const rd_kafka_metadata_t* answer = NULL
         cdef int error = 0, step_ms
-        cdef int i = 0
         cdef double deadline = time.monotonic() + timeout
         self.ensure_open()
         while True:
@@ -239,14 +240,14 @@ cdef class Handle:
         cdef int code = rd.fatal_error(self.rk, reason, sizeof(reason))
         return (code, reason.decode("utf-8", "replace")) if code else None
 
-    def purge(self):
-        """Drop every record that is queued or in flight; each still gets its delivery report (``rd_kafka_purge``).
+    def purge(self, bint in_flight=True):
+        """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).
 
         GIL: released while librdkafka's broker threads answer, which they do at once.
         """
         self.ensure_open()
         with nogil:
-            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
 
     def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.
@@ -294,6 +295,7 @@ cdef class Topic:
 
     def __cinit__(self):
         self.rkt = NULL
+        memset(&self.gates, 0, sizeof(Gates))
         self.partition_count = 0
         self.sticky_partition = -1
 
@@ -302,6 +304,7 @@ cdef class Topic:
 
     def __dealloc__(self):
         self.close()
+        free_gates(&self.gates)
 
     def open(self, Handle handle not None, str name not None):
         """Create the native handle; librdkafka then asks for the topic's leaders in the background."""
@@ -310,7 +313,11 @@ cdef class Topic:
         encoded = name.encode()
         if b"\0" in encoded or not 0 < len(encoded) <= 249:
             raise ConfigError(f"not a topic name (1 to 249 bytes, no NUL): {name[:60]!r}")
-        self.rkt = rd.topic_new(handle.rk, <const char*>encoded, NULL)
+        cdef rd_kafka_topic_conf_t* conf = NULL
+        if handle.gated:
+            conf = rd.default_topic_conf_dup(handle.rk)
+            rd.topic_conf_set_opaque(conf, &self.gates)
+        self.rkt = rd.topic_new(handle.rk, <const char*>encoded, conf)
         if self.rkt == NULL:
             raise ConfigError(f"librdkafka cannot make a handle for topic {name!r}")
         add(&_live_topics, 1)

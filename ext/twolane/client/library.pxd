@@ -21,6 +21,9 @@ cdef struct Library:
     rd_kafka_set_log_queue_t set_log_queue
     rd_kafka_topic_new_t topic_new
     rd_kafka_topic_destroy_t topic_destroy
+    rd_kafka_topic_opaque_t topic_opaque
+    rd_kafka_default_topic_conf_dup_t default_topic_conf_dup
+    rd_kafka_topic_conf_set_opaque_t topic_conf_set_opaque
     rd_kafka_metadata_f metadata
     rd_kafka_metadata_destroy_t metadata_destroy
     rd_kafka_msg_partitioner_t partitioner_murmur2
@@ -64,6 +67,7 @@ cdef struct Library:
     rd_kafka_event_message_array_t event_message_array
     rd_kafka_message_status_t message_status
     rd_kafka_message_timestamp_t message_timestamp
+    rd_kafka_message_latency_t message_latency
 
 
 cdef Library rd

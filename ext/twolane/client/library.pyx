@@ -26,6 +26,9 @@ _NAMES = (
     "rd_kafka_set_log_queue",
     "rd_kafka_topic_new",
     "rd_kafka_topic_destroy",
+    "rd_kafka_topic_opaque",
+    "rd_kafka_default_topic_conf_dup",
+    "rd_kafka_topic_conf_set_opaque",
     "rd_kafka_metadata",
     "rd_kafka_metadata_destroy",
     "rd_kafka_msg_partitioner_murmur2",
@@ -69,6 +72,7 @@ _NAMES = (
     "rd_kafka_event_message_array",
     "rd_kafka_message_status",
     "rd_kafka_message_timestamp",
+    "rd_kafka_message_latency",
 )
 if sizeof(Library) != len(_NAMES) * sizeof(void*):
     raise ImportError("twolane.client.library: its table and its list of names have different lengths")

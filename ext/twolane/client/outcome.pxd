@@ -1,7 +1,8 @@
 """Outcome: the Python owner of one call's slot and of the arrays its reports are written into."""
 from libc.stdint cimport int64_t
 
-from twolane.client.delivery cimport Delivery, Report, Rows, Slot
+from twolane.client.delivery cimport Delivery
+from twolane.client.slots cimport Report, Rows, Slot
 
 
 cdef class Outcome:

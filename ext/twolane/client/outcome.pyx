@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from twolane.client.delivery cimport Delivery, Report, Slot, clear_reports
+from twolane.client.delivery cimport Delivery
+from twolane.client.slots cimport Report, Slot, clear_reports
 
 import numpy as np
 

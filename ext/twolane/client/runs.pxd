@@ -1,8 +1,8 @@
 """Runs: the records of a call by partition, and how each run is cut into chunks of one MessageSet."""
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.client.delivery cimport Slot
 from twolane.client.feed cimport Feed
+from twolane.client.slots cimport Slot
 
 
 cdef struct Run:

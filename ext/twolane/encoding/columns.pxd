@@ -1,4 +1,6 @@
 """Columns and tables: who owns the memory that vectors look into."""
+from libc.stdint cimport uint8_t
+
 from twolane.encoding.vectors cimport Vector
 
 
@@ -28,6 +30,7 @@ cdef class Table:
 
 cpdef Table as_table(object values)
 cpdef Column as_column(object values, str name=*)
+cdef const uint8_t* address_of(object array) except NULL
 cdef Column column_of_times(object values, str name)
 cdef str kind_name(const Vector* vector)
 cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1

@@ -3,6 +3,7 @@
 Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.pxd) that look into their memory. Lists and
 object arrays stay Python objects (a snapshot of the references); whoever encodes them converts them while binding.
 """
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memset
@@ -16,6 +17,7 @@ import numpy as np
 from twolane.errors import SerializationError, shown
 
 cdef object ndarray = np.ndarray
+cdef object INT64 = np.dtype(np.int64)
 cdef dict UNIT_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
@@ -290,6 +292,20 @@ cdef object coarser(object array, str name):
     return array
 
 
+cdef const uint8_t* address_of(object array) except NULL:
+    """Where a numpy array's items start; the caller keeps the array alive.
+
+    ``__array_interface__`` answers for every dtype, but takes longer than packing a thousand timestamps.
+    """
+    cdef Py_buffer buffer
+    kind = array.dtype.kind
+    if kind == "V":
+        return <const uint8_t*><uintptr_t>array.__array_interface__["data"][0]
+    PyObject_GetBuffer(array.view(INT64) if kind in "mM" else array, &buffer, PyBUF_STRIDES)
+    PyBuffer_Release(&buffer)
+    return <const uint8_t*>buffer.buf
+
+
 cdef Column column_of_array(str name, object array, bint nat_is_null=True):
     """A column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
     cdef Column column
@@ -323,7 +339,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         dtype = np.dtype((dtype, (array.shape[1],)))
     block = VectorBlock(count_fields(dtype))
     read_dtype(vector, dtype, name, block.block, keep)
-    vector.data = <const uint8_t*><uintptr_t>array.__array_interface__["data"][0]
+    vector.data = address_of(array)
     vector.stride = array.strides[0]
     vector.length = column.length
     if array.ndim == 2:
@@ -333,7 +349,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         if mask.ndim != 1 or mask.dtype.names is not None:
             raise refused(name, "expected one mask flag per row")
         bits = np.packbits(~mask, bitorder="little")
-        vector.validity = <const uint8_t*><uintptr_t>bits.__array_interface__["data"][0]
+        vector.validity = address_of(bits)
         keep.append(bits)
     keep += (array, block)
     column.starts[1] = column.length

@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""Columns to JSON objects, one per row, without the GIL (RFC 8259, UTF-8, no blanks).
+"""Columns to JSON without the GIL: an object per row of a table, a value per item of a column (RFC 8259, UTF-8, no blanks).
 
 ``cdivision`` is on: all divisions here are of values that are not negative by constants that are not zero, but for those of
 ticks, which go through floor_div().
@@ -12,7 +12,7 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, append, fresh, has_room, put_bytes
-from twolane.encoding.columns cimport Column, Table, kind_name
+from twolane.encoding.columns cimport Column, kind_name
 from twolane.encoding.json_text cimport (
     put_base64, put_clock, put_day, put_scaled, put_signed, put_text, put_ucs4_text, put_unsigned,
 )
@@ -281,12 +281,12 @@ cdef tuple year_range(object tick_ns):
 
 @cython.final
 cdef class JsonColumns:
-    """The columns of one call as JSON objects: a Source.
+    """The columns of one call as JSON objects, or one column as JSON values: a Source.
 
     Parameters
     ----------
-    values : Table
-        Borrowed and kept alive. All its columns are written, in order.
+    values : Table or Column
+        Borrowed and kept alive. All columns of a table are written, in order. A null of a column is a null record.
     dump : callable
         One Python object to JSON bytes, for columns of objects; raises Mismatch.
     base64 : bool
@@ -299,24 +299,25 @@ cdef class JsonColumns:
     SerializationError
         If a column or a value has no JSON form.
     """
-    cdef Table _table
+    cdef list _columns
     cdef Arena _arena
-    cdef list _keep
     cdef list _vectors          # per column: its JSON, encoded already, or None
     cdef list _keys
+    cdef bint _bare             # one column: its values alone, no object around them
     cdef Py_ssize_t _n
 
-    def __init__(self, Table values, dump, base64, refuse_nan):
+    def __init__(self, values, dump, base64, refuse_nan):
         cdef Column column
         cdef Py_ssize_t part
-        self._table = values
         self._n = len(values)
+        self._bare = isinstance(values, Column)
+        self._columns = [values] if self._bare else [values.column(name) for name in values.names]
         self._keys = []
         self._vectors = []
-        for name in values.names:
-            column = values.get(name)
-            opening = "," if self._keys else "{"
-            self._keys.append(opening.encode() + dump(name) + b":")
+        for column in self._columns:
+            name = column.name
+            opening = b"," if self._keys else b"{"
+            self._keys.append(b"" if self._bare else opening + dump(name) + b":")
             if column.objects is not None:
                 self._vectors.append(dump_all(column, dump))
                 continue
@@ -350,7 +351,7 @@ cdef class JsonColumns:
             raise IndexError(f"records {start} to {stop} of {self._n}")
         self._arena = fresh(self._arena)
         self.run(start, stop, self._arena, -1)
-        return self._arena.batch(stop - start)
+        return self._arena.batch(stop - start, self._bare)
 
     cdef bint run(self, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t limit) except -1:
         """Encode rows into the arena, part by part; False if a limit is given and their bound does not exceed it."""
@@ -362,12 +363,14 @@ cdef class JsonColumns:
         cdef Py_ssize_t n = len(self._keys)
         cdef size_t room
         arena.start(stop - start)
+        if self._bare:
+            arena.mark_valid(stop - start)
         while row < stop:
             last = stop
             for i in range(n):
                 plan[i].key = <const uint8_t*>PyBytes_AS_STRING(self._keys[i])
                 plan[i].key_size = PyBytes_GET_SIZE(self._keys[i])
-                column = self._table.get(self._table.names[i])
+                column = self._columns[i]
                 plan[i].raw = self._vectors[i] is not None
                 if plan[i].raw:
                     raw = self._vectors[i]
@@ -382,7 +385,7 @@ cdef class JsonColumns:
                 if room <= <size_t>limit:
                     return False
             with nogil:
-                if not put_rows(plan, n, last - row, arena, row - start):
+                if not put_rows(plan, n, last - row, arena, row - start, self._bare):
                     with gil:
                         raise MemoryError()
             row = last
@@ -465,7 +468,8 @@ cdef size_t bound(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py
     return room
 
 
-cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena arena, Py_ssize_t row) noexcept nogil:
+cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena arena, Py_ssize_t row,
+                   bint bare) noexcept nogil:
     """The row loop; False without memory. GIL: not needed."""
     cdef Py_ssize_t i, j, start = 0, stop
     cdef uint8_t* at
@@ -486,8 +490,12 @@ cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena
                     at = put_bytes(at, span.data, span.size)
                 else:
                     at = put_value(&fields[j].vector, i, at)
-            at[0] = c"}"
-            at += 1
+            if not bare:
+                at[0] = c"}"
+                at += 1
+            elif not is_valid(&fields[0].vector, i):
+                at = arena.out.data + arena.offsets[row + i]
+                arena.valid[row + i] = 0
             arena.offsets[row + i + 1] = at - arena.out.data
         arena.out.size = at - arena.out.data
         start = stop

@@ -5,7 +5,7 @@ with a bad value is looked at again, to say which. datetime objects are taken ap
 ``datetime.timestamp()`` goes through a float.
 """
 from cpython.datetime cimport (
-    PyDateTime_Check, PyDelta_Check, date, import_datetime, timedelta_days, timedelta_microseconds,
+    PyDateTime_Check, PyDelta_Check, date, datetime, import_datetime, timedelta_days, timedelta_microseconds,
     timedelta_seconds,
 )
 from cpython.datetime cimport (
@@ -13,10 +13,10 @@ from cpython.datetime cimport (
     datetime_year,
 )
 from libc.math cimport isfinite, nearbyint
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 cimport cython
 
-from twolane.encoding.columns cimport Column, as_column, column_of_times
+from twolane.encoding.columns cimport Column, address_of, as_column, column_of_times
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
 
 from datetime import timezone
@@ -29,10 +29,17 @@ import_datetime()
 
 cdef object UTC = timezone.utc
 cdef object datetime64 = np.datetime64
+cdef object ndarray = np.ndarray
+cdef object INT64 = np.dtype(np.int64)
+cdef tuple EIGHT = (8,)
 cdef object FLOATING = np.floating
 cdef object INTEGER = np.integer
 
 cdef int64_t MICROS_PER_DAY = 86_400_000_000
+cdef int64_t DAY_NS = 86_400_000_000_000
+# What is packed into, as nanoseconds: milliseconds for the record's own timestamp, nanoseconds for its header.
+cdef int64_t MS = 1_000_000
+cdef int64_t NS = 1
 cdef int64_t GUARD_FROM = 631_152_000_000       # 1990-01-01
 cdef int64_t GUARD_TO = 4_102_444_800_000       # 2100-01-01, not included
 
@@ -112,50 +119,56 @@ cdef int64_t datetime_micros(object value, object naive) except? -1:
     return micros
 
 
-cdef int64_t ticks_to_ms(int64_t ticks, int64_t tick_ns) except? -1:
-    """Whole milliseconds of so many ticks, rounded down; OverflowError where int64 cannot hold them."""
+cdef int64_t ticks_to(int64_t per, int64_t ticks, int64_t tick_ns) except? -1:
+    """So many ticks in units of ``per`` nanoseconds, rounded down; OverflowError where int64 cannot hold them."""
     cdef int64_t factor
-    if tick_ns >= 1_000_000:
-        factor = tick_ns // 1_000_000
+    if tick_ns % per == 0:
+        factor = tick_ns // per
         if ticks > INT64_MAX // factor or ticks < INT64_MIN // factor:
             raise OverflowError
         return ticks * factor
-    factor = 1_000_000 // tick_ns
-    return ticks // factor      # Python's rule, towards minus infinity: cdivision is off here
+    if per % tick_ns == 0:
+        return ticks // (per // tick_ns)    # Python's rule, towards minus infinity: cdivision is off here
+    return <object>ticks * tick_ns // per   # one of numpy's odd units, such as seven microseconds
 
 
-cdef int64_t float_to_ms(double value, int64_t tick_ns) except? -1:
-    """Milliseconds of a float: rounded to the microsecond, which is what a double of today's seconds holds, then down."""
+cdef int64_t float_to(int64_t per, double value, int64_t tick_ns) except? -1:
+    """A float of ticks: rounded to the microsecond, which is what a double of today's seconds holds, then down."""
     cdef double micros = nearbyint(value * (<double>tick_ns / 1000.0))
     if not isfinite(micros):
         raise TimestampError("expected a finite time", value=value)
     if not -9.2e18 < micros < 9.2e18:
         raise OverflowError
-    return <int64_t>micros // 1000
+    return ticks_to(per, <int64_t>micros, 1000)
 
 
-cdef int64_t convert(object value, int64_t int_ns, int64_t float_ns, object naive, bint* is_number) except? -1:
-    """Milliseconds of one Python object; tells whether it was a plain number, to which the guard applies."""
+cdef int64_t convert(
+    int64_t per, object value, int64_t int_ns, int64_t float_ns, object naive, bint* is_number
+) except? -1:
+    """One Python object in units of ``per``; tells whether it was a plain number, to which the guard applies."""
     is_number[0] = False
     if PyDateTime_Check(value):
-        return datetime_micros(value, naive) // 1000
+        if per == MS:
+            return datetime_micros(value, naive) // 1000
+        nanosecond = 0 if type(value) is datetime else getattr(value, "nanosecond", 0)      # pandas.Timestamp has it
+        return ticks_to(per, datetime_micros(value, naive), 1000) + <int64_t>nanosecond
     if isinstance(value, bool):
         raise TimestampError("expected a time", value=value)
     if isinstance(value, (int, INTEGER)):
         is_number[0] = True
-        return ticks_to_ms(value, int_ns)
+        return ticks_to(per, value, int_ns)
     if isinstance(value, (float, FLOATING)):
         is_number[0] = True
-        return float_to_ms(value, float_ns)
+        return float_to(per, value, float_ns)
     if isinstance(value, datetime64):
         if np.isnat(value):
             raise TimestampError("expected a time", value=value)
         unit, count = np.datetime_data(value.dtype)
         if unit not in UNIT_NS:
-            return ticks_to_ms(int(value.astype("datetime64[ms]").astype(np.int64)), 1_000_000)
-        return ticks_to_ms(int(value.astype(np.int64)), UNIT_NS[unit] * count)
+            return ticks_to(per, int(value.astype("datetime64[ms]").astype(np.int64)), MS)
+        return ticks_to(per, int(value.astype(np.int64)), UNIT_NS[unit] * count)
     if isinstance(value, date):
-        return days_of_date(value) * 86_400_000
+        return ticks_to(per, days_of_date(value), DAY_NS)
     raise TimestampError("expected a datetime, a datetime64 or milliseconds as an int", value=value)
 
 
@@ -166,36 +179,44 @@ cdef object out_of_years(int64_t ms):
     )
 
 
+cdef object too_large(int64_t per):
+    return f"expected a time that fits into 64 bits of {'milliseconds' if per == MS else 'nanoseconds'}"
+
+
 cdef int64_t pack_one(object value, bint guard=True) except -1:
     """Milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date.
 
     Raises TimestampError. For ints and floats, `guard` refuses years outside 1990 to 2100.
     """
-    return checked(value, 1_000_000, 1_000_000_000, None, guard)
+    return checked(MS, value, MS, 1_000_000_000, None, guard)
 
 
-cdef int64_t checked(object value, int64_t int_ns, int64_t float_ns, object naive, bint guard) except -1:
+cdef int64_t checked(
+    int64_t per, object value, int64_t int_ns, int64_t float_ns, object naive, bint guard
+) except -1:
+    """One Python object in units of ``per``, after the epoch by at least a millisecond, and within the guard's years."""
     cdef bint is_number = False
-    cdef int64_t ms
+    cdef int64_t packed
+    cdef int64_t per_ms = MS // per
     try:
-        ms = convert(value, int_ns, float_ns, naive, &is_number)
+        packed = convert(per, value, int_ns, float_ns, naive, &is_number)
     except OverflowError:
-        raise TimestampError("expected a time that fits into 64 bits of milliseconds", value=value) from None
-    if ms <= 0:
+        raise TimestampError(too_large(per), value=value) from None
+    if packed < per_ms:
         raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=value)
-    if guard and is_number and not GUARD_FROM <= ms < GUARD_TO:
-        raise TimestampError(out_of_years(ms), value=value)
-    return ms
+    if guard and is_number and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
+        raise TimestampError(out_of_years(packed // per_ms), value=value)
+    return packed
 
 
 cdef int pack_objects(
-    tuple values, int64_t* out, int64_t int_ns, int64_t float_ns, object naive, bint guard, object field
+    int64_t per, tuple values, int64_t* out, int64_t int_ns, int64_t float_ns, object naive, bint guard, object field
 ) except -1:
     """Pack Python objects one by one; errors get the row and the field."""
     cdef Py_ssize_t i = 0
     try:
         for i in range(len(values)):
-            out[i] = checked(values[i], int_ns, float_ns, naive, guard)
+            out[i] = checked(per, values[i], int_ns, float_ns, naive, guard)
     except TimestampError as error:
         error.index = i
         error.field = field
@@ -271,31 +292,37 @@ cdef inline bint copy_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, int6
     return (bad >> 63) == 0
 
 
-cdef bint pack_dense(const int64_t* ticks, int64_t* out, Py_ssize_t n, int64_t tick_ns, bint guard) noexcept nogil:
+cdef bint pack_dense(
+    int64_t per, const int64_t* ticks, int64_t* out, Py_ssize_t n, int64_t tick_ns, bint guard
+) noexcept nogil:
     """Pack contiguous ticks; False if a value must be looked at (or the unit is a rare one). GIL: not needed."""
-    cdef int64_t factor
+    cdef int64_t factor, low, high
     # One branch per unit, so that the compiler sees a constant divisor and multiplies instead.
-    if tick_ns == 1 and not guard:
-        return divide_all(ticks, out, n, 1_000_000)
-    if tick_ns == 1_000 and not guard:
-        return divide_all(ticks, out, n, 1_000)
-    if tick_ns == 1_000_000:
-        return copy_all(ticks, out, n, GUARD_FROM if guard else 1, GUARD_TO - 1 if guard else INT64_MAX, 1)
-    if tick_ns > 1_000_000 and not guard:
-        factor = tick_ns // 1_000_000
-        return copy_all(ticks, out, n, 1, INT64_MAX // factor, factor)
-    return False
+    if per == MS and not guard:
+        if tick_ns == 1:
+            return divide_all(ticks, out, n, 1_000_000)
+        if tick_ns == 1_000:
+            return divide_all(ticks, out, n, 1_000)
+    if tick_ns % per:
+        return False
+    factor = tick_ns // per
+    low = ((GUARD_FROM * MS if guard else MS) + tick_ns - 1) // tick_ns
+    high = (GUARD_TO * MS - 1) // tick_ns if guard else INT64_MAX // factor
+    return copy_all(ticks, out, n, low, high, factor)
 
 
-cdef int pack_vector(const Vector* vector, int64_t* out, Py_ssize_t row, object unit, bint guard, object field) except -1:
+cdef int pack_vector(
+    int64_t per, const Vector* vector, int64_t* out, Py_ssize_t row, object unit, bint guard, object field
+) except -1:
     """Pack one part of a column whose first row is ``row``."""
     cdef Py_ssize_t i, n = vector.length
-    cdef int64_t tick_ns = vector.tick_ns, ms
+    cdef int64_t tick_ns = vector.tick_ns, packed
+    cdef int64_t per_ms = MS // per
     cdef bint done = False, is_float = False
     if vector.meaning == Meaning.TIMESTAMP or vector.meaning == Meaning.DATE:
         guard = False
     elif vector.meaning == Meaning.PLAIN and Kind.INT8 <= vector.kind <= Kind.UINT64:
-        tick_ns = unit_ns(unit, 1_000_000)
+        tick_ns = unit_ns(unit, MS)
     elif vector.meaning == Meaning.PLAIN and Kind.FLOAT16 <= vector.kind <= Kind.FLOAT64:
         tick_ns = unit_ns(unit, 1_000_000_000)
         is_float = True
@@ -303,7 +330,7 @@ cdef int pack_vector(const Vector* vector, int64_t* out, Py_ssize_t row, object 
         raise TimestampError("expected a column of times, or of numbers", field=field)
     if vector.kind == Kind.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL:
         with nogil:
-            done = pack_dense(<const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)
+            done = pack_dense(per, <const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)
     if done:
         return 0
     i = 0
@@ -314,22 +341,19 @@ cdef int pack_vector(const Vector* vector, int64_t* out, Py_ssize_t row, object 
             if vector.meaning != Meaning.PLAIN and int_at(vector, i) == INT64_MIN:
                 raise TimestampError("expected a time, got NaT")
             if is_float:
-                ms = float_to_ms(float_at(vector, i), tick_ns)
+                packed = float_to(per, float_at(vector, i), tick_ns)
             else:
                 if vector.kind == Kind.UINT64 and int_at(vector, i) < 0:
                     raise OverflowError
-                ms = ticks_to_ms(int_at(vector, i), tick_ns)
-            if ms <= 0:
+                packed = ticks_to(per, int_at(vector, i), tick_ns)
+            if packed < per_ms:
                 raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=int_or_float(vector, i))
-            if guard and not GUARD_FROM <= ms < GUARD_TO:
-                raise TimestampError(out_of_years(ms), value=int_or_float(vector, i))
-            out[i] = ms
+            if guard and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
+                raise TimestampError(out_of_years(packed // per_ms), value=int_or_float(vector, i))
+            out[i] = packed
             i += 1
     except OverflowError:
-        raise TimestampError(
-            "expected a time that fits into 64 bits of milliseconds", index=row + i, field=field,
-            value=int_or_float(vector, i),
-        ) from None
+        raise TimestampError(too_large(per), index=row + i, field=field, value=int_or_float(vector, i)) from None
     except TimestampError as error:
         error.index = row + i
         error.field = field
@@ -377,7 +401,7 @@ def pack_timestamp(value, unit=None, *, naive=None, guard=True):
     TimestampError
         As for :func:`pack_timestamps`.
     """
-    return checked(value, unit_ns(unit, 1_000_000), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
+    return checked(MS, value, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
 
 
 cdef object check_naive(object naive):
@@ -422,28 +446,79 @@ def pack_timestamps(values, unit=None, *, naive=None, guard=True, field=None):
     The GIL is released for arrays. Kafka knows CreateTime in milliseconds only; librdkafka takes 0 for "now", which is
     why 0 is refused.
     """
-    cdef Column column = column_of_times(values, field or "")
+    return pack_all(MS, values, unit, naive, guard, field)
+
+
+# Ticks of the arrays that most calls bring, and whether the guard concerns them: they need no Column, which costs as much
+# as packing some thousands of values.
+cdef dict PLAIN_DTYPES = {np.dtype(f"M8[{unit}]"): (ns, False) for unit, ns in UNIT_NS.items()}
+PLAIN_DTYPES[np.dtype(np.int64)] = (0, True)
+
+
+cdef object pack_array(int64_t per, object values, object unit, bint guard):
+    """Pack a contiguous array of a common dtype; None if it is none, or a value must be looked at."""
+    cdef const int64_t* ticks
+    cdef int64_t* out
+    cdef int64_t tick_ns
+    cdef Py_ssize_t n
+    cdef bint done
+    if type(values) is not ndarray or values.strides != EIGHT:
+        return None
+    found = PLAIN_DTYPES.get(values.dtype)
+    if found is None:
+        return None
+    tick_ns, is_number = found
+    if is_number:
+        tick_ns = unit_ns(unit, MS)
+    guard = guard and is_number
+    n = len(values)
+    packed = np.empty(n, INT64)
+    out = <int64_t*>address_of(packed)
+    ticks = <const int64_t*>address_of(values)
+    with nogil:
+        done = pack_dense(per, ticks, out, n, tick_ns, guard)
+    return packed if done else None
+
+
+cdef object pack_all(int64_t per, object values, object unit, object naive, bint guard, object field):
+    """Pack every time into units of ``per`` nanoseconds: an int64 array."""
+    cdef Column column
     cdef int64_t* out
     cdef Py_ssize_t part
     check_naive(naive)
     unit_ns(unit, 1)
+    packed = pack_array(per, values, unit, guard)
+    if packed is not None:
+        return packed
+    column = column_of_times(values, field or "")
     if column is None:
         try:
             column = as_column(list(values), field or "")
         except TypeError:
             raise TimestampError("expected an array or a sequence of times", field=field, value=values) from None
-    packed = np.empty(column.length, dtype=np.int64)
-    out = <int64_t*><uintptr_t>packed.__array_interface__["data"][0]
+    packed = np.empty(column.length, INT64)
+    out = <int64_t*>address_of(packed)
+    field = field or column.name or None
     if column.objects is not None:
-        pack_objects(
-            column.objects, out, unit_ns(unit, 1_000_000), unit_ns(unit, 1_000_000_000), naive, guard,
-            field or column.name or None,
-        )
+        pack_objects(per, column.objects, out, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), naive, guard, field)
         return packed
     for part in range(column.n_parts):
-        pack_vector(
-            &column.parts[part], out + column.starts[part], column.starts[part], unit, guard, field or column.name or None
-        )
+        pack_vector(per, &column.parts[part], out + column.starts[part], column.starts[part], unit, guard, field)
+    return packed
+
+
+cdef object pack_for(int64_t per, object values, object n, object unit, object naive, bint guard, object field):
+    """Pack one time for each of ``n`` records, or one for all of them."""
+    if isinstance(values, (int, float, date, INTEGER, FLOATING, datetime64)):
+        try:
+            one = checked(per, values, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
+        except TimestampError as error:
+            error.field = field
+            raise
+        return np.full(n, one, dtype=np.int64)
+    packed = pack_all(per, values, unit, naive, guard, field)
+    if len(packed) != n:
+        raise TimestampError(f"expected {n} timestamps, one per record, got {len(packed)}", field=field)
     return packed
 
 
@@ -468,13 +543,44 @@ def timestamp_column(values, n, unit=None, *, naive=None, guard=True, field=None
     TimestampError
         As for :func:`pack_timestamps`, and if the length differs from `n`.
     """
-    if isinstance(values, (int, float, date, INTEGER, FLOATING, datetime64)):
-        try:
-            return np.full(n, pack_timestamp(values, unit, naive=naive, guard=guard), dtype=np.int64)
-        except TimestampError as error:
-            error.field = field
-            raise
-    packed = pack_timestamps(values, unit, naive=naive, guard=guard, field=field)
-    if len(packed) != n:
-        raise TimestampError(f"expected {n} timestamps, one per record, got {len(packed)}", field=field)
-    return packed
+    return pack_for(MS, values, n, unit, naive, guard, field)
+
+
+def nanosecond_column(values, n, unit=None, *, naive=None, guard=True, field=None):
+    """Do the same as :func:`timestamp_column`, keeping nanoseconds: what a header holds that milliseconds do not.
+
+    Parameters
+    ----------
+    values, n, unit, naive, guard, field
+        As for :func:`timestamp_column`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Nanoseconds since the epoch. Floats are rounded to the microsecond.
+
+    Raises
+    ------
+    TimestampError
+        As for :func:`timestamp_column`, and from 2262-04-11T23:47:16.854775808 on.
+    """
+    return pack_for(NS, values, n, unit, naive, guard, field)
+
+
+def pack_nanoseconds(value):
+    """Turn one time into nanoseconds since the epoch.
+
+    Parameters
+    ----------
+    value : int (ms), float (s), aware datetime, datetime64 or date
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TimestampError
+        As for :func:`nanosecond_column`.
+    """
+    return checked(NS, value, MS, 1_000_000_000, None, True)

@@ -24,3 +24,13 @@ def timestamp_column(
     guard: bool = True,
     field: str | None = None,
 ) -> NDArray[np.int64]: ...
+def nanosecond_column(
+    values: Any,
+    n: int,
+    unit: Unit | None = None,
+    *,
+    naive: Naive | None = None,
+    guard: bool = True,
+    field: str | None = None,
+) -> NDArray[np.int64]: ...
+def pack_nanoseconds(value: Any) -> int: ...

@@ -1,0 +1,63 @@
+"""`Bytes`: records that are bytes already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twolane.encoding.byte_columns import bytes_source
+
+if TYPE_CHECKING:
+    from twolane.batch import EncodedBatch
+    from twolane.serializers.interface import Source
+
+
+class Bytes:
+    r"""Bytes as they are: bytes, str (as UTF-8), bytearray, memoryview, byte strings of numpy and Arrow.
+
+    None is a tombstone.
+
+    Examples
+    --------
+    >>> list(Bytes().encode_batch([b"a", "é", None]))
+    [b'a', b'\xc3\xa9', None]
+    """
+
+    def encode(self, record: Any) -> bytes | None:
+        """Give the bytes of one record; None stays None.
+
+        Raises
+        ------
+        SerializationError
+            If it is neither bytes, str, bytearray, memoryview nor None.
+        """
+        if type(record) is bytes:
+            return record
+        try:
+            return bytes_source([record]).slice(0, 1)[0]
+        except ValueError as error:
+            error.index = None  # type: ignore[attr-defined]
+            raise
+
+    def encode_batch(self, values: Any) -> EncodedBatch:
+        """Give the bytes of all records.
+
+        Raises
+        ------
+        SerializationError
+            With the index of the first record that is neither bytes, str, bytearray, memoryview nor None.
+        """
+        source = self.bind(values)
+        return source.slice(0, len(source))
+
+    def bind(self, values: Any) -> Source:
+        """Validate all records and give their source; bytes objects and arrays are borrowed, not copied.
+
+        Raises
+        ------
+        SerializationError
+            As for `encode_batch`.
+        """
+        return bytes_source(values, scalars=False)
+
+    def __repr__(self) -> str:
+        return "Bytes()"

@@ -1,0 +1,115 @@
+"""Nanoseconds since the epoch, as a header keeps them, and numpy's odd units, against pandas and plain integers."""
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps
+from twolane.errors import TimestampError
+
+LATEST = 2**63 - 1
+TEXT = "2026-11-23T12:00:00.123456789"
+EXACT = 1_795_435_200_123_456_789
+
+
+@pytest.mark.parametrize(
+    ("values", "lost"),
+    [
+        (np.array([TEXT], "M8[ns]"), 0),
+        (np.array([TEXT], ">M8[ns]"), 0),
+        (np.array([TEXT, TEXT], "M8[ns]")[::2], 0),
+        (np.array([TEXT], "M8[us]"), 789),
+        ([np.datetime64(TEXT)], 0),
+        ([pd.Timestamp(TEXT, tz="UTC")], 0),
+        (pd.Series(pd.to_datetime([TEXT])), 0),
+        (pa.array(np.array([TEXT], "M8[ns]"), pa.timestamp("ns", "Europe/Berlin")), 0),
+        ([datetime.fromisoformat("2026-11-23T12:00:00.123456+00:00")], 789),
+        (np.array([EXACT // 10**6]), 456_789),
+        ([EXACT // 10**6], 456_789),
+        (np.datetime64(TEXT), 0),
+    ],
+    ids=lambda value: type(value).__name__ + str(getattr(value, "dtype", "")),
+)
+def test_what_each_input_keeps(values, lost):
+    assert nanosecond_column(values, 1).tolist() == [EXACT - lost]
+
+
+@given(st.lists(st.integers(10**6, LATEST)))
+def test_one_by_one_and_as_an_array(ticks):
+    array = np.array(ticks, np.int64).view("M8[ns]")
+    assert nanosecond_column(array, len(ticks)).tolist() == ticks
+    assert [pack_nanoseconds(value) for value in array] == ticks
+
+
+def test_ints_with_a_unit():
+    assert nanosecond_column([EXACT], 1, "ns").tolist() == [EXACT]
+    assert nanosecond_column(np.array([EXACT // 1000]), 1, "us").tolist() == [EXACT - 789]
+    assert nanosecond_column(1.5, 2, guard=False).tolist() == [1_500_000_000] * 2
+
+
+def test_dates():
+    assert pack_nanoseconds(date(2026, 11, 23)) == pd.Timestamp("2026-11-23").value
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [datetime(2026, 1, 1, tzinfo=UTC), datetime(2262, 4, 12, tzinfo=UTC)],
+        np.array(["2026-01-01", "2262-04-12"], "M8[us]"),
+        np.array(["2026-01-01", "2263-01-01"], "M8[D]"),
+    ],
+)
+def test_years_beyond_64_bits_are_refused(values):
+    with pytest.raises(TimestampError, match="64 bits of nanoseconds") as caught:
+        nanosecond_column(values, 2, field="timestamps")
+    assert (caught.value.index, caught.value.field) == (1, "timestamps")
+    assert pack_timestamps(values)[1] > 9_000_000_000_000
+
+
+@pytest.mark.parametrize("bad", [0, -1, 5 * 10**14])
+def test_the_same_is_refused_as_of_milliseconds(bad):
+    for values in (np.array([bad]), [bad]):
+        with pytest.raises(TimestampError):
+            pack_timestamps(values)
+        with pytest.raises(TimestampError):
+            nanosecond_column(values, 1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_ns"), [("7us", 7_000), ("1500us", 1_500_000), ("333ns", 333), ("25s", 25 * 10**9)]
+)
+def test_units_of_several_ticks(unit, per_ns):
+    ticks = [10**15 // per_ns + i for i in range(50)]
+    array = np.array(ticks, np.int64).view(f"M8[{unit}]")
+    assert pack_timestamps(array).tolist() == [tick * per_ns // 10**6 for tick in ticks]
+    assert pack_timestamps(list(array)).tolist() == [tick * per_ns // 10**6 for tick in ticks]
+    assert nanosecond_column(array, 50).tolist() == [tick * per_ns for tick in ticks]
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), min_size=1), st.sampled_from([None, "s", "ms", "us", "ns", "W", "D"]))
+def test_arrays_and_lists_agree_about_the_guard(numbers, unit):
+    """The array's loop knows bounds per unit; the list's looks at every result."""
+
+    def outcome(values):
+        try:
+            return pack_timestamps(values, unit).tolist()
+        except TimestampError as error:
+            return error.index
+
+    assert outcome(np.array(numbers, np.int64)) == outcome(numbers)
+
+
+@pytest.mark.parametrize("unit", ["W", "D", "h", "m", "s", "ms", "us", "ns"])
+def test_the_guards_first_and_last_tick(unit):
+    per_ns = int(np.timedelta64(1, unit) / np.timedelta64(1, "ns"))
+    first = -(-pd.Timestamp("1990-01-01").value // per_ns)
+    last = (pd.Timestamp("2100-01-01").value - 1) // per_ns
+    assert pack_timestamps(np.array([first, last]), unit).tolist() == [first * per_ns // 10**6, last * per_ns // 10**6]
+    for outside in (first - 1, last + 1):
+        with pytest.raises(TimestampError):
+            pack_timestamps(np.array([outside]), unit)
