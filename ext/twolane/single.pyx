@@ -6,7 +6,7 @@ one record is enqueued faster than the GIL is let go and taken again.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 
 from twolane.client.atomic cimport add, load, store
 from twolane.client.callbacks cimport Callbacks
