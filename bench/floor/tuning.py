@@ -43,13 +43,18 @@ VARIANTS: list[tuple[str, dict[str, str], int, bool]] = [
     ("compression.type=snappy", {"compression.type": "snappy"}, PARTITIONS, True),
     ("compression.type=zstd", {"compression.type": "zstd"}, PARTITIONS, True),
     ("compression.type=gzip", {"compression.type": "gzip"}, PARTITIONS, True),
+    ("backpressure.threshold=8", {"queue.buffering.backpressure.threshold": "8"}, PARTITIONS, True),
+    ("backpressure.threshold=64", {"queue.buffering.backpressure.threshold": "64"}, PARTITIONS, True),
     ("no keys", {}, PARTITIONS, False),
     ("no keys, linger.ms=0", {"linger.ms": "0"}, PARTITIONS, False),
     ("200 partitions", {}, 200, True),
     ("200 partitions, linger.ms=50", {"linger.ms": "50"}, 200, True),
+    ("200 partitions, backpressure.threshold=8", {"queue.buffering.backpressure.threshold": "8"}, 200, True),
+    ("200 partitions, backpressure.threshold=64", {"queue.buffering.backpressure.threshold": "64"}, 200, True),
     ("1000 partitions", {}, 1_000, True),
     ("1000 partitions, linger.ms=50", {"linger.ms": "50"}, 1_000, True),
-    ("1000 partitions, linger.ms=50, backpressure.threshold=64",
+    ("1000 partitions, backpressure.threshold=64", {"queue.buffering.backpressure.threshold": "64"}, 1_000, True),
+    ("1000 partitions, backpressure.threshold=64, linger.ms=50",
      {"linger.ms": "50", "queue.buffering.backpressure.threshold": "64"}, 1_000, True),
 ]  # fmt: skip
 
@@ -88,11 +93,13 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def compare(rounds: int) -> list[dict[str, Any]]:
-    """Run all variants in turn, and return their medians."""
-    runs: list[list[dict[str, float]]] = [[] for _ in VARIANTS]
+def compare(rounds: int, only: str) -> list[dict[str, Any]]:
+    """Run the variants in turn, and return their medians."""
+    chosen = [at for at, (name, *_) in enumerate(VARIANTS) if at == 0 or only in name]
+    runs: dict[int, list[dict[str, float]]] = {at: [] for at in chosen}
     for _ in range(rounds):
-        for at, (_, _, partitions, _) in enumerate(VARIANTS):
+        for at in chosen:
+            partitions = VARIANTS[at][2]
             with EmbeddedCluster(brokers=3) as cluster:
                 cluster.create_topic("tuning", partitions=partitions)
                 command = [sys.executable, "-m", "bench.floor.tuning", "--run", str(at), cluster.bootstrap_servers]
@@ -101,11 +108,11 @@ def compare(rounds: int) -> list[dict[str, Any]]:
                 sys.exit(f"{VARIANTS[at][0]}: {done.stderr or done.stdout}")
             runs[at].append(json.loads(done.stdout))
     rows = []
-    for (name, settings, partitions, keyed), lines in zip(VARIANTS, runs, strict=True):
+    for at, lines in runs.items():
+        name, settings, partitions, keyed = VARIANTS[at]
         middle = {key: round(statistics.median(line[key] for line in lines), 1) for key in lines[0]}
-        ratios = [
-            line["cpu_ns_per_record"] / base["cpu_ns_per_record"] for line, base in zip(lines, runs[0], strict=True)
-        ]
+        pairs = zip(lines, runs[0], strict=True)
+        ratios = [line["cpu_ns_per_record"] / base["cpu_ns_per_record"] for line, base in pairs]
         middle["cpu_to_defaults"] = round(statistics.median(ratios), 2)
         rows.append({"variant": name, "settings": settings, "partitions": partitions, "keys": keyed, **middle})
         print(f"{name}: {middle}", flush=True)
@@ -115,6 +122,7 @@ def compare(rounds: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor.tuning", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", metavar="WORDS", help="variants that have these in their name")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--run", nargs=2, metavar=("VARIANT", "BOOTSTRAP"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -122,7 +130,7 @@ def main() -> None:
         _, settings, _, keyed = VARIANTS[int(given.run[0])]
         print(json.dumps(measure(given.run[1], "tuning", settings, keyed)))
         return
-    rows = compare(given.rounds)
+    rows = compare(given.rounds, given.only)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         what = f"bench.floor.tuning: {RECORDS} records of about 100 bytes, {given.rounds} rounds in turn, medians"
