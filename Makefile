@@ -23,8 +23,8 @@ SWITCH_trace := TWOLANE_TRACE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug trace asan bench bench-cluster \
-        cluster-up cluster-down docs sdist wheel clean help
+.PHONY: demo test test-embedded test-cluster lint types build debug trace asan matrix \
+        bench bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
@@ -38,12 +38,16 @@ test-embedded: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests that 
 test-cluster: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
-lint: $(VENV)/.group-lint  ## ruff: rules and format
+lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	PATH="$(BIN):$$PATH" $(BIN)/cython-lint ext
+	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet --persona=pedantic .github
 
-types: build $(VENV)/.group-lint  ## mypy --strict over src/
+types: build $(VENV)/.group-lint $(VENV)/.group-test  ## mypy --strict over src/, and the stubs beside the compiled modules
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest twolane --concise --allowlist tests/packaging/stubtest.txt
 
 build: build/.built-$(FLAVOUR) $(VENV)/.editable  ## compile ext/ in place and install the package editable
 
@@ -64,9 +68,15 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tes
 bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the lanes beside a bare C loop, on the embedded cluster
 	$(BIN)/python -m bench.floor $(if $(JSON),--json $(JSON)) $(ARGS)
 
+bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
+	$(BIN)/python -m bench.startup $(if $(JSON),--output $(JSON)) $(ARGS)
+
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the same on real brokers: BOOTSTRAP=localhost:9092
 	@test -n "$(BOOTSTRAP)" || { echo "Which cluster? make bench-cluster BOOTSTRAP=localhost:9092" >&2; exit 1; }
 	$(BIN)/python -m bench.floor --bootstrap-servers $(BOOTSTRAP) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+counts: build  ## instructions of the hot loops, under valgrind, against the committed numbers
+	$(BIN)/python -m bench.counts $(ARGS)
 
 cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 	docker compose up --wait
@@ -74,14 +84,27 @@ cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 cluster-down:  ## stop them and forget their logs
 	docker compose down --volumes
 
-docs: build $(VENV)/.group-test  ## check the examples, links and layers that README and docs/ speak of
-	$(BIN)/python -m pytest tests/packaging $(ARGS)
+docs: build $(VENV)/.group-docs $(VENV)/.group-test  ## build/site/index.html; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs build/site
 
 sdist: $(VENV)/.group-release  ## dist/*.tar.gz: the tracked sources
-	$(BIN)/python -m build --sdist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --sdist
 
-wheel: $(VENV)/.group-release  ## dist/*.whl, built from the sdist
-	$(BIN)/python -m build
+wheel: $(VENV)/.group-release  ## dist/: sdist, and a wheel for each Python here, each tried in an empty environment
+	$(BIN)/python -m tests.packaging.check_wheel $(ARGS)
+
+check-wheel: $(VENV)/.group-release  ## the same with one Python and the quicker tests
+	$(BIN)/python -m tests.packaging.check_wheel --quick --python $(BIN)/python --outdir build/dist $(ARGS)
+
+matrix: build $(VENV)/.group-release  ## every series of confluent-kafka that is accepted, and one that is not
+	$(BIN)/python -m tests.packaging.check_matrix $(ARGS)
+
+# dist/ has to hold the wheel for this Python.
+sbom: $(VENV)/.group-release  ## dist/twolane.cdx.json: all that an installed wheel brings along
+	rm -rf build/sbom
+	$(BIN)/python -m venv --without-pip build/sbom
+	$(PIP) --python build/sbom install dist/twolane-*-cp$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON --output-file dist/twolane.cdx.json build/sbom
 
 clean:  ## forget .venv, build/, dist/ and everything generated
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
@@ -140,5 +163,8 @@ build/.built-$(FLAVOUR): build/.compiler $(VENV)/.group-build $(SOURCES)
 	@echo "Compiling ext/ ($(FLAVOUR))"
 	@other=$$(find build -maxdepth 1 -name '.built-*' ! -name '.built-$(FLAVOUR)'); rm -f build/.built-*; \
 	if [ -n "$$other" ] || [ "$(FLAVOUR)" != normal ]; then again=1; else again=0; fi; \
-	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 $$([ $$again = 0 ] || echo --force)
+	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace $$([ $$again = 0 ] || echo --force) \
+	    >build/compile.log 2>&1 || { cat build/compile.log >&2; exit 1; }
+	@# What Cython only warns of is an error here: most of all a call that would take the GIL back in a loop without it.
+	@! grep -A 12 -E '^(warning|performance hint): (ext/|[a-z_]+\.p)' build/compile.log >&2
 	@touch $@

@@ -87,7 +87,7 @@ class Build(build_ext):
 
 
 class Sdist(sdist):
-    """The usual sdist, the same bytes from the same files if ``SOURCE_DATE_EPOCH`` is set: setuptools' takes the clock's."""
+    """The usual sdist, but the same bytes from the same files if ``SOURCE_DATE_EPOCH`` is set."""
 
     def make_archive(self, base_name: str, format: str, **options: str) -> str:  # noqa: A002
         """Write the archive: sorted, nobody's, all of one time."""

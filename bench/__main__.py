@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bench import suite
+from bench import peers, suite
 from bench.clusters import EMBEDDED, OWN, RUNNING, UnreachableError, open_cluster
 from bench.lanes import CONTENDERS
 from bench.matrix import choose, matrix, preset, void
@@ -38,13 +37,8 @@ console = Console(soft_wrap=True, highlight=False)
 
 
 def everybody() -> dict[str, Contender]:
-    """Return all contenders by name: the lanes, and the peers if they are in the tree."""
-    found = list(CONTENDERS)
-    if importlib.util.find_spec("bench.peers"):
-        from bench import peers
-
-        found += peers.CONTENDERS
-    return {contender.name: contender for contender in found}
+    """Return all contenders by name: the lanes and the peers."""
+    return {contender.name: contender for contender in (*CONTENDERS, *peers.CONTENDERS)}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -222,7 +216,7 @@ def compare(old: Path, new: Path, figure: tuple[str, ...]) -> None:
 @on_a_cluster
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="records per second that are wanted")
 @click.option("--p99", type=click.FloatRange(min=0, min_open=True), help="milliseconds until a record is acknowledged")
-@click.option("--size", type=click.IntRange(7, 1_000_000), default=100, show_default=True, help="bytes of a value")
+@click.option("--size", type=click.IntRange(7, 100_000), default=100, show_default=True, help="bytes of a value")
 @click.option("--partitions", type=click.IntRange(1), default=1, show_default=True, help="that the records go to")
 def advise(
     bootstrap_servers: str | None,

@@ -214,8 +214,8 @@ def _one_by_one(survey: Survey) -> Option:
 
 
 def _batches(survey: Survey, wish: Wish) -> Option:
-    costs, most = survey.costs, fitting(survey.size)
-    batch = _largest_within(survey, wish.p99, most) if wish.rate is None else _smallest(costs, wish, most)
+    costs = survey.costs
+    batch = _largest_within(survey, wish.p99) if wish.rate is None else _smallest(costs, wish, survey.size)
     call = costs.call(batch, 0.0, survey.size)
     # While one call is on its way the next one fills: a record waits for two at the most.
     return Option(
@@ -227,15 +227,16 @@ def _batches(survey: Survey, wish: Wish) -> Option:
     )
 
 
-def _smallest(costs: Costs, wish: Wish, most: int) -> int:
+def _smallest(costs: Costs, wish: Wish, size: int) -> int:
     """Return the smallest call that brings the wished rate, or the largest there is."""
     assert wish.rate is not None
-    batch = costs.batch_for(wish.rate / wish.partitions / USABLE)
-    return min(batch or most, most)
+    batch = costs.batch_for(wish.rate / wish.partitions / USABLE, size=size)
+    return batch or fitting(size)
 
 
-def _largest_within(survey: Survey, p99: float | None, most: int) -> int:
+def _largest_within(survey: Survey, p99: float | None) -> int:
     """Return the largest call whose records are acknowledged in time, or one."""
+    most = fitting(survey.size)
     if p99 is None:
         return most
     room = p99 / (2 * survey.tail) - survey.costs.request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
 import statistics
 import struct
@@ -16,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.contender import properties
+from bench.peers import delay
 from twolane.testing import EmbeddedCluster, KafkaCluster
 
 if TYPE_CHECKING:
@@ -190,11 +190,10 @@ class Own(Real):
         super().__init__(cluster.bootstrap_servers)
         self._cluster = cluster
         self._proxy = None
-        self.delay = "none: bench.peers.delay is not there"
-        if importlib.util.find_spec("bench.peers") and importlib.util.find_spec("bench.peers.delay"):
-            from bench.peers.delay import DelayingProxy
-
-            self._proxy = stack.enter_context(DelayingProxy(cluster.proxied))
+        reason = delay.missing()
+        self.delay = f"none: {reason}"
+        if reason is None:
+            self._proxy = stack.enter_context(delay.DelayingProxy(cluster.proxied))
             self.delay = self._proxy.what
         self.has_delay = self._proxy is not None
 

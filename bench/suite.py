@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_RECORDS, MOST_BYTES = 1_000_000, 200_000_000
 SAVE_SECONDS = 5.0
+PIPELINE_ROUND_TRIPS = 15
 # A first guess of how long an answer takes, a record, a byte: only good enough to choose how many to send.
 ANSWER_S = {EMBEDDED: 0.000_1}
 REAL_ANSWER_S, RECORD_S, BYTE_S = 0.001, 0.000_003, 0.000_000_01
@@ -172,7 +173,9 @@ class Session:
 
     def _task(self, case: Case, values: Path) -> Task:
         rate = self._rates.get(case.name) or _guess(case, self.kafka.kind)
-        records = int(min(rate * self.effort.seconds, MOST_RECORDS, MOST_BYTES / case.size))
+        # The first and the last round trip of a pipeline should not be what is measured.
+        seconds = max(self.effort.seconds, PIPELINE_ROUND_TRIPS * case.rtt_ms / 1000)
+        records = int(min(rate * seconds, MOST_RECORDS, MOST_BYTES / case.size))
         if case.mode == WAIT:
             calls = max(self.effort.calls, records // case.calls_of)
             # Long calls: their number is for the tail of short ones.

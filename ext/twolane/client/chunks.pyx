@@ -19,7 +19,6 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
 from twolane.client.delivery cimport Delivery
@@ -29,7 +28,7 @@ from twolane.client.handle cimport Handle, Topic
 from twolane.client.judge cimport VERDICT_UNKNOWN
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome, take_reports
-from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, Slot, clear_reports
+from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, clear_reports
 from twolane.librdkafka cimport *
 
 cdef enum:

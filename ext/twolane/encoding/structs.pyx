@@ -8,12 +8,12 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from libc.math cimport fabs
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 cimport cython
 
-from twolane.batch cimport EncodedBatch, Span
-from twolane.encoding.arena cimport Arena, Buffer, fresh, make_room
+from twolane.batch cimport Span
+from twolane.encoding.arena cimport Arena, fresh, make_room
 from twolane.encoding.columns cimport Column, Table, read_dtype
 from twolane.encoding.objects cimport object_at
 from twolane.encoding.vectors cimport (

@@ -14,7 +14,6 @@ from cpython.datetime cimport (
 )
 from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
-cimport cython
 
 from twolane.encoding.columns cimport Column, address_of, as_column, column_of_times
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
