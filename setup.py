@@ -7,17 +7,27 @@ Switches, all off by default (environment variables):
 - ``TWOLANE_SANITIZE=1``: AddressSanitizer and UndefinedBehaviorSanitizer.
 - ``TWOLANE_ANNOTATE=1``: Cython's annotated HTML beside the generated C.
 - ``TWOLANE_COMPILED=1``: nothing is compiled; for the Makefile's editable install, which would do it all a second time.
+
+What is built in place keeps its symbols, for profilers and debuggers; what goes into a wheel is stripped. With
+``SOURCE_DATE_EPOCH`` set, sdist and wheel are the same bytes every time.
 """
 
+import gzip
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
 EXT = Path("ext")
+# Cython's own helpers (memory views most of all), compiled once instead of into every module.
+SHARED = "twolane._cython"
+STRIP = "-Wl,-x" if sys.platform == "darwin" else "-Wl,--strip-all"
 
 
 def switch(name: str) -> bool:
@@ -44,8 +54,11 @@ if DEBUG:
 
 compile_args: list[str] = []
 link_args: list[str] = []
-if sys.platform != "win32":
+if sys.platform == "win32":
+    compile_args = ["/O2", "/std:c++17"]  # charconv; not a word to the C compiler
+else:
     compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g1"]
+    compile_args += ["-fvisibility=hidden"]
     compile_args += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     if SANITIZE:
         flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
@@ -53,22 +66,73 @@ if sys.platform != "win32":
         link_args += flags
 
 
+class Build(build_ext):
+    """Compile on all processors; strip what does not stay in this tree."""
+
+    def finalize_options(self) -> None:
+        """Take what the command line leaves open from the machine."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self) -> None:
+        """Compile all modules."""
+        if not (self.inplace or DEBUG or SANITIZE or sys.platform == "win32"):
+            for linker in (self.compiler.linker_so, self.compiler.linker_so_cxx):
+                # A Python that was built in a folder of its own would leave that folder's path in every module.
+                linker[:] = [word for word in linker if not word.startswith(("-L", "-Wl,-rpath"))]
+            for extension in self.extensions:
+                extension.extra_compile_args = [*extension.extra_compile_args, "-g0"]
+                extension.extra_link_args = [*extension.extra_link_args, STRIP]
+        super().build_extensions()
+
+
+class Sdist(sdist):
+    """The usual sdist, the same bytes from the same files if ``SOURCE_DATE_EPOCH`` is set: setuptools' takes the clock's."""
+
+    def make_archive(self, base_name: str, format: str, **options: str) -> str:  # noqa: A002
+        """Write the archive: sorted, nobody's, all of one time."""
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch is None or format != "gztar":
+            return super().make_archive(base_name, format, **options)
+
+        def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = int(epoch)
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        name = f"{base_name}.tar.gz"
+        with (
+            Path(name).open("wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=int(epoch)) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(options["base_dir"], filter=plain)
+        return name
+
+
 def extensions() -> list[Extension]:
     """List one extension module per ``.pyx`` below ``ext/``; its folder gives its full name."""
+    sources = {source.relative_to(EXT).with_suffix(""): source for source in sorted(EXT.rglob("*.pyx"))}
+    named = [(".".join(place.parts), source) for place, source in sources.items()]
+    # This one Cython writes by itself.
+    named.append((SHARED, EXT.joinpath(*SHARED.split(".")).with_suffix(".c")))
     return [
         Extension(
-            ".".join(source.relative_to(EXT).with_suffix("").parts),
+            name,
             [source.as_posix()],
             define_macros=macros,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
         )
-        for source in sorted(EXT.rglob("*.pyx"))
+        for name, source in named
     ]
 
 
 os.chdir(ROOT)
 setup(
+    cmdclass={"build_ext": Build, "sdist": Sdist},
     ext_modules=[]
     if switch("COMPILED")
     else cythonize(
@@ -77,6 +141,7 @@ setup(
         # The coverage plugin finds the generated C only beside its source.
         build_dir=None if TRACE else "build/cython",
         compiler_directives=directives,
+        shared_utility_qualified_name=SHARED,
         annotate=switch("ANNOTATE"),
         gdb_debug=False,
         show_all_warnings=False,

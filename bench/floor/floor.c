@@ -6,6 +6,7 @@
  *
  *   floor LIBRARY BOOTSTRAP TOPIC PARTITIONS RECORDS SIZE MODE [KEY=VALUE ...]
  *
+ * SIZE is a number of bytes, or @FILE: values of one length, one a line, sent in turn (see bench/contender.py).
  * MODE is "pipeline" (enqueue all, then wait) or "wait" (one record, wait for its report, the next).
  * Prints one JSON line: records acknowledged, wall seconds, CPU seconds (user and system) and, for "wait", latencies.
  */
@@ -60,6 +61,28 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* One value: the same bytes everywhere. */
+static uint8_t *filler(size_t size) {
+    uint8_t *value = malloc(size + 1);
+    for (size_t i = 0; i < size; i++) value[i] = (uint8_t)(i * 31 + 7);
+    return value;
+}
+
+/* All values of a file; each is followed by its line's end. */
+static uint8_t *lines(const char *path, size_t *size, size_t *values) {
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END)) return NULL;
+    size_t all = (size_t)ftell(file);
+    uint8_t *value = malloc(all + 1);
+    rewind(file);
+    if (fread(value, 1, all, file) != all) return NULL;
+    fclose(file);
+    value[all] = '\n';
+    *size = (size_t)((uint8_t *)memchr(value, '\n', all + 1) - value);
+    *values = all / (*size + 1);
+    return *values ? value : NULL;
+}
+
 int main(int argc, char **argv) {
     if (argc < 8) return fprintf(stderr, "usage: floor LIBRARY BOOTSTRAP TOPIC PARTITIONS RECORDS SIZE MODE [K=V ...]\n"), 2;
     void *library = dlopen(argv[1], RTLD_NOW);
@@ -91,16 +114,16 @@ int main(int argc, char **argv) {
 
     int partitions = atoi(argv[4]);
     int64_t records = atoll(argv[5]);
-    size_t size = (size_t)atoll(argv[6]);
     int wait = !strcmp(argv[7], "wait");
-    uint8_t *value = malloc(size + 1);
     char key[9] = "key-0000";
-    for (size_t i = 0; i < size; i++) value[i] = (uint8_t)(i * 31 + 7);
+    size_t size, values = 1;
+    uint8_t *value = argv[6][0] == '@' ? lines(argv[6] + 1, &size, &values) : filler(size = (size_t)atoll(argv[6]));
+    if (!value) return fprintf(stderr, "no values: %s\n", argv[6]), 1;
     double *latency = wait ? malloc((size_t)records * sizeof *latency) : NULL;
 
     vu_t vu[6] = {{.vtype = 2}, {.vtype = 3}, {.vtype = 4}, {.vtype = 5}, {.vtype = 8}, {.vtype = 7}};
     vu[0].u.ptr = topic;
-    vu[2].u.mem.ptr = value; vu[2].u.mem.size = size;
+    vu[2].u.mem.size = size;
     vu[3].u.mem.ptr = key; vu[3].u.mem.size = 8;
     vu[5].u.i = 2;
     int64_t now_ms = (int64_t)(seconds(CLOCK_REALTIME) * 1000);
@@ -115,6 +138,7 @@ int main(int argc, char **argv) {
         }
         double started = wait ? seconds(CLOCK_MONOTONIC) : 0;
         vu[1].u.i32 = (int32_t)((i + partitions) % partitions);
+        vu[2].u.mem.ptr = value + (size_t)(i + partitions) % values * (size + 1);
         vu[4].u.i64 = now_ms + i;
         for (;;) {
             void *error = produceva(rk, vu, 6);

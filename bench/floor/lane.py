@@ -24,13 +24,13 @@ def batch(producer: Any, topic: str, columns: dict[str, Any]) -> int:
 
 def one_by_one(producer: ThroughputProducer, topic: str, columns: dict[str, Any]) -> int:
     send = producer.send
-    before = producer.stats()["written"]
+    before = producer.stats().written
     for value, partition, timestamp in zip(
         columns["values"], columns["partitions"].tolist(), columns["timestamps"].tolist(), strict=True
     ):
         send(topic, value, key=KEY, partition=partition, timestamp=timestamp)
     producer.flush(120)
-    return producer.stats()["written"] - before
+    return producer.stats().written - before
 
 
 def with_callback(producer: ThroughputProducer, topic: str, columns: dict[str, Any]) -> int:

@@ -58,7 +58,7 @@ def safe_threads(bootstrap: str, topic: str, records: int, idempotent: bool) -> 
             thread.start()
         for thread in threads:
             thread.join()
-        return clock.stop(producer.stats()["written"] - 1)
+        return clock.stop(producer.stats().written - 1)
 
 
 def confluent(bootstrap: str, idempotent: bool, linger: int) -> Producer:

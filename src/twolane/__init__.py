@@ -1,57 +1,61 @@
-"""Two lanes into Kafka: a producer that keeps its word, and one that runs at librdkafka's own speed."""
+"""Two lanes into Kafka: a producer that keeps its word, and one that runs at librdkafka's own speed.
 
-from importlib.metadata import PackageNotFoundError, version
+A name is imported when it is first used (PEP 562): ``import twolane`` alone loads neither numpy nor librdkafka.
+"""
 
-from twolane.delivery import BatchDelivery
-from twolane.encoding.timestamps import pack_timestamps
-from twolane.errors import (
-    BatchError,
-    ClosedProducerError,
-    ConfigError,
-    DeliveryError,
-    FatalProducerError,
-    ForkedProducerError,
-    LibraryError,
-    QueueFullError,
-    SerializationError,
-    TimestampError,
-    TransactionError,
-    TwolaneError,
-    Verdict,
-)
-from twolane.records import BatchMetadata, RecordMetadata, TimestampType
-from twolane.safe import SafeProducer
-from twolane.serializers import Avro, Bytes, Json, Struct
-from twolane.throughput import ThroughputProducer
+from importlib import import_module
 
-try:
-    __version__ = version("twolane")
-except PackageNotFoundError:  # run from a source tree that was built in place
-    __version__ = "0+unknown"
+# Where each public name lives; __init__.pyi says the same to type checkers, and stubtest compares the two.
+_HOMES = {
+    "twolane.installation": ("about",),
+    "twolane.delivery": ("BatchDelivery",),
+    "twolane.encoding.timestamps": ("pack_timestamps",),
+    "twolane.errors": (
+        "BatchError",
+        "ClosedProducerError",
+        "ConfigError",
+        "DeliveryError",
+        "FatalProducerError",
+        "ForkedProducerError",
+        "LibraryError",
+        "QueueFullError",
+        "SerializationError",
+        "TimestampError",
+        "TransactionError",
+        "TwolaneError",
+        "Verdict",
+    ),
+    "twolane.records": ("BatchMetadata", "RecordMetadata", "TimestampType"),
+    "twolane.safe": ("SafeProducer",),
+    "twolane.serializers": ("Avro", "Bytes", "Json", "Struct"),
+    "twolane.stats": ("Stats",),
+    "twolane.throughput": ("ThroughputProducer",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Avro",
-    "BatchDelivery",
-    "BatchError",
-    "BatchMetadata",
-    "Bytes",
-    "ClosedProducerError",
-    "ConfigError",
-    "DeliveryError",
-    "FatalProducerError",
-    "ForkedProducerError",
-    "Json",
-    "LibraryError",
-    "QueueFullError",
-    "RecordMetadata",
-    "SafeProducer",
-    "SerializationError",
-    "Struct",
-    "ThroughputProducer",
-    "TimestampError",
-    "TimestampType",
-    "TransactionError",
-    "TwolaneError",
-    "Verdict",
-    "pack_timestamps",
-]
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = _version()
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    """Return the installed version; pyproject.toml is the one place where it is written."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("twolane")
+    except PackageNotFoundError:  # run from a source tree that was built in place
+        return "0+unknown"

@@ -20,7 +20,7 @@ from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_colum
 from twolane.encoding.columns import Column, as_table
 from twolane.encoding.timestamps import pack_nanoseconds, pack_timestamp, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
-from twolane.headers import Header, batch_headers, shared_headers, wire_size
+from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Call:
     timestamps : int or ndarray of int64
     partitions : int, ndarray of int32, or None
         None: chosen slice by slice.
-    headers : tuple, or list with one entry per record
+    headers : BatchHeaders
     """
 
     topic: Topic
@@ -68,7 +68,7 @@ class Call:
     keys: Source | None
     timestamps: int | NDArray[np.int64]
     partitions: int | NDArray[np.int32] | None
-    headers: tuple[Header, ...] | list[tuple[Header, ...]]
+    headers: BatchHeaders
     partitioner: str
     sticky_bytes: int
 
@@ -81,8 +81,8 @@ class Call:
         else:
             partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
-        headers = self.headers[start:stop] if isinstance(self.headers, list) else self.headers
-        return Feed(values, keys, timestamps, partitions, headers, stop - start), partitions
+        headers, columns = self.headers.slice(start, stop)
+        return Feed(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
 
 
 def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
@@ -133,15 +133,18 @@ def _in_range(topic: Topic, partitions: Any) -> None:
 
 def _check_sizes(call: Call, max_bytes: int) -> None:
     """Refuse the call if one of its records is larger than ``message.max.bytes``."""
-    each = [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers] if isinstance(call.headers, list) else []
-    shared = 0 if isinstance(call.headers, list) else wire_size(call.headers, HEADER_OVERHEAD)
+    headers = call.headers
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
+    shared = wire_size(headers.shared, HEADER_OVERHEAD)
+    shared += sum(len(name) + HEADER_OVERHEAD for name, _ in headers.columns)
     largest = max(each, default=shared)
     limit = max_bytes - RECORD_OVERHEAD
     # The ordinary case, without looking at records: nothing comes near the limit.
     if (
-        largest <= limit // 4
+        largest <= limit // 8
         and call.values.first_over(limit // 2) is None
         and (call.keys is None or call.keys.first_over(limit // 4) is None)
+        and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
     ):
         return
     for start in range(0, call.n, SIZE_CHECK_SLICE):
@@ -151,6 +154,8 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
             sizes += _sizes(call.keys.slice(start, stop), stop - start)
         if each:
             sizes += each[start:stop]
+        for _, source in headers.columns:
+            sizes += _sizes(source.slice(start, stop), stop - start)
         over = np.flatnonzero(sizes > max_bytes)
         if over.size:
             raise refusal(
@@ -327,7 +332,7 @@ def prepare(
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
             places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
-        ready_headers = batch_headers(headers, n)
+        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
     except SerializationError as error:
         error.topic = topic
         raise

@@ -18,6 +18,7 @@ from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
 from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
 from twolane.settings import SECRET
+from twolane.stats import ClientStats, LatencyHistogram, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class Producer:
     def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
         self._closed = False
         self._last_error = ""
+        self._statistics = ""
         self._settings: Settings = settings_for(self._lane, config, keywords)
         native = self._settings.native
         self._max_bytes = self._settings.number("message.max.bytes")
@@ -175,7 +177,20 @@ class Producer:
                 self._take_statistics(text)
 
     def _take_statistics(self, text: str) -> None:
-        """Receive librdkafka's statistics JSON; only the throughput lane keeps it."""
+        """Keep librdkafka's statistics as text: whoever calls ``stats()`` pays for reading it."""
+        self._statistics = text
+
+    def stats(self) -> Stats:
+        """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
+        if not self._closed:
+            with contextlib.suppress(ClosedProducerError):
+                self._serve_notes()
+        text = self._statistics
+        return Stats(
+            **self._delivery.count(),
+            latency=LatencyHistogram.of(*self._delivery.latency_counts()),
+            client=ClientStats.of(text) if text else None,
+        )
 
     def _raise_if_fatal(self, topic: str | None = None) -> None:
         fatal = self._handle.fatal_error()

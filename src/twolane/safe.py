@@ -268,7 +268,9 @@ class SafeProducer(Producer):
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Not changed; not kept after the call.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
-        headers : mapping or pairs for all records, or a list of n of them, optional
+        headers : mapping or pairs, list of str, list of n mappings, or str, optional
+            Name to a value for all records or to a column of n; names of columns, which become headers of that name;
+            the headers of each record; the name of a column that holds these.
         serializer, key_serializer : Serializer, optional
             Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
             takes, also rows or a table of their own.
@@ -521,10 +523,6 @@ class SafeProducer(Producer):
             self._turns.leave(turn)
 
     # ---- the rest ------------------------------------------------------------------------------------------------
-
-    def stats(self) -> dict[str, int]:
-        """Return the producer's counters; ``accepted == written + not_written + unknown + in_queue``."""
-        return self._delivery.count()
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until the calls that other threads are in have ended: a call of one's own leaves nothing behind.

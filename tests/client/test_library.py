@@ -7,6 +7,7 @@ import ctypes.util
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import confluent_kafka
@@ -81,6 +82,7 @@ def test_a_version_that_does_not_fit_is_told_with_those_that_do(monkeypatch, bou
         locate.locate(NAMES)
     assert library.VERSION_TEXT in str(caught.value)
     assert locate.version_text(bounds[0]) in str(caught.value)
+    assert locate.REQUIREMENT in str(caught.value)
     assert locate.version_text(bounds[1]) in str(caught.value)
 
 
@@ -119,7 +121,7 @@ def test_functions_from_two_files_are_refused(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library has another name")
 def test_import_fails_with_that_error(value, text):
     done = subprocess.run(
-        [sys.executable, "-c", "import twolane"],
+        [sys.executable, "-c", "from twolane import SafeProducer"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), locate.OVERRIDE: value},
         capture_output=True,
         text=True,
@@ -128,6 +130,75 @@ def test_import_fails_with_that_error(value, text):
     assert done.returncode == 1
     assert "LibraryError" in done.stderr
     assert text in done.stderr
+
+
+def test_the_requirement_is_the_packages():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert locate.REQUIREMENT in pyproject["project"]["dependencies"]
+    # confluent-kafka and librdkafka are released under the same numbers, but for the last one.
+    assert locate.REQUIREMENT.partition(">=")[2] == locate.version_text(locate.OLDEST)
+
+
+# ---- other systems, simulated: nothing of this has run there ---------------------------------------------------------
+
+
+def wheel(folder: Path, *names: str) -> Path:
+    """Lay out the files of a confluent-kafka wheel, give its extension module (the first)."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder / names[0]
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, platform: str, module: Path) -> list[str | None]:
+    """Tell which files would be opened to look for functions, on that platform."""
+    files: list[str | None] = []
+    real = ctypes.CDLL
+
+    def record(name: str | None) -> ctypes.CDLL:
+        files.append(name)
+        return real(library.PATH)
+
+    monkeypatch.delenv(locate.OVERRIDE, raising=False)
+    monkeypatch.setattr(locate.sys, "platform", platform)
+    monkeypatch.setattr(confluent_kafka.cimpl, "__file__", str(module))
+    monkeypatch.setattr(locate.ctypes, "CDLL", record)
+    found = locate.locate(NAMES)
+    assert set(found.addresses) == set(NAMES)
+    return files
+
+
+def test_windows_asks_the_dll_of_the_wheel(monkeypatch, tmp_path):
+    # The names are those of confluent_kafka-2.16.1-cp313-cp313-win_amd64.whl.
+    module = wheel(
+        tmp_path,
+        "confluent_kafka/cimpl.cp313-win_amd64.pyd",
+        "confluent_kafka.libs/libcrypto-3-x64-9aa2fe32eff41de79466f83a99d3efad.dll",
+        "confluent_kafka.libs/librdkafka-c22ebd06abd15eecc66d013d8d759906.dll",
+    )
+    dll = str(tmp_path / "confluent_kafka.libs" / "librdkafka-c22ebd06abd15eecc66d013d8d759906.dll")
+    assert set(opened(monkeypatch, "win32", module)) == {dll}
+
+
+def test_windows_without_a_wheel_asks_for_the_dll_by_name(monkeypatch, tmp_path):
+    module = wheel(tmp_path, "confluent_kafka/cimpl.cp313-win_amd64.pyd")
+    assert set(opened(monkeypatch, "win32", module)) == {"librdkafka.dll"}
+
+
+def test_macos_asks_the_extension_module(monkeypatch, tmp_path):
+    # The names are those of confluent_kafka-2.16.1-cp313-cp313-macosx_13_0_arm64.whl.
+    module = wheel(
+        tmp_path, "confluent_kafka/cimpl.cpython-313-darwin.so", "confluent_kafka/.dylibs/librdkafka.dylib"
+    )
+    # None is the process itself: where dladdr is.
+    assert set(opened(monkeypatch, "darwin", module)) == {str(module), None}
+
+
+def test_a_library_that_cannot_be_opened_again_is_named(monkeypatch, tmp_path):
+    monkeypatch.delenv(locate.OVERRIDE, raising=False)
+    monkeypatch.setattr(confluent_kafka.cimpl, "__file__", str(tmp_path / "cimpl.so"))
+    with pytest.raises(LibraryError, match=r"cimpl\.so cannot be loaded again"):
+        locate.locate(NAMES)
 
 
 def test_version_text():

@@ -52,7 +52,7 @@ def name(embedded_cluster, topic):
 def nothing_sent(embedded_cluster, producer, name):
     """Check at the test's end that no record was handed over, no request left, and the log is empty."""
     yield
-    assert producer.stats()["accepted"] == 0
+    assert producer.stats().accepted == 0
     assert embedded_cluster.requests(PRODUCE) == []
     assert read_all(embedded_cluster.bootstrap_servers, name) == []
 
@@ -202,7 +202,7 @@ def test_an_unreachable_broker_is_an_error_within_the_timeout_that_names_it(lane
         assert nobody in str(caught.value)
         assert caught.value.verdict is Verdict.NOT_WRITTEN
         assert isinstance(caught.value, KafkaException)
-        assert producer.stats()["accepted"] == 0
+        assert producer.stats().accepted == 0
 
 
 def test_an_unreachable_broker_is_an_error_within_message_timeout_ms(lane, nobody):
@@ -471,6 +471,36 @@ def test_bad_headers_of_one_record_are_named_by_it(producer, name, nothing_sent)
     assert caught.value.index == 2
 
 
+@pytest.mark.parametrize(
+    ("headers", "field", "index"),
+    [
+        ({"a": [b"1", 7, b"3"]}, "headers['a']", 1),
+        ({"a": [b"1", b"2"]}, "headers['a']", None),
+        ({"a": np.arange(3)}, "headers['a']", None),
+        ({"": [b"1", b"2", b"3"]}, "headers", None),
+        ({"a": {b"1", b"2", b"3"}}, "headers['a']", None),
+        ({"a": {b"1": 1, b"2": 2, b"3": 3}}, "headers['a']", None),
+        ([("a", ["\ud800", "", ""])], "headers['a']", 0),
+        (["missing"], "missing", None),
+        ("missing", "missing", None),
+    ],
+    ids=repr,
+)
+def test_bad_columns_of_headers_are_named(producer, name, nothing_sent, headers, field, index):
+    with pytest.raises(SerializationError) as caught:
+        producer.send_batch(name, [b"v"] * 3, headers=headers)
+    assert caught.value.field == field
+    assert caught.value.index == index
+    assert caught.value.topic == name
+
+
+def test_a_column_of_headers_counts_towards_the_limit(producer, name, nothing_sent):
+    with pytest.raises(DeliveryError) as caught:
+        producer.send_batch(name, [b"v"] * 3, headers={"a": [b"", b"x" * 1_000_000, b""]})
+    assert caught.value.index == 1
+    assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
 # ---- the end -------------------------------------------------------------------------------------------------------
 
 
@@ -489,7 +519,7 @@ def test_after_close_everything_is_refused(lane, embedded_cluster, topic):
         with pytest.raises(ClosedProducerError):
             call()
     assert [record.value for record in read_all(embedded_cluster.bootstrap_servers, name)] == [b"before"]
-    assert producer.stats()["written"] == 1
+    assert producer.stats().written == 1
     assert "closed" in repr(producer)
 
 

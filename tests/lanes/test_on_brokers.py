@@ -159,7 +159,7 @@ def test_throughput_with_every_acks(kafka_cluster, topic, acks):
         producer.send_batch(name, [b"first"]).result(30)
         metadata = producer.send_batch(name, [b"v"] * N).result(60)
         assert metadata.written == N
-        assert producer.stats()["written"] == N + 1
+        assert producer.stats().written == N + 1
     assert (metadata.offsets == -1).all() == (acks == "0")
     assert len(read_all(kafka_cluster.bootstrap_servers, name, expected=N + 1)) == N + 1
 
@@ -170,7 +170,7 @@ def test_an_unknown_topic(kafka_cluster, producer):
         producer.send("no-such-topic", b"v")
     assert time.monotonic() - started < 10
     assert caught.value.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-    assert producer.stats()["accepted"] == 0
+    assert producer.stats().accepted == 0
 
 
 def test_a_topic_that_gets_more_partitions(kafka_cluster, producer, topic):
@@ -209,4 +209,4 @@ def test_a_topic_deleted_under_way_ends_with_verdicts(kafka_cluster, topic):
         assert len(errors) == 20
         assert all(isinstance(error, DeliveryError) for error in errors)
         counts = producer.stats()
-        assert counts["accepted"] == counts["written"] + counts["not_written"] + counts["unknown"] == 30
+        assert counts.accepted == counts.written + counts.not_written + counts.unknown == 30

@@ -98,8 +98,8 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
     if call == "send_batch":
         assert caught.value.twolane_metadata.failed == 10
     counted = producer.stats()
-    assert counted["in_queue"] == 0
-    assert counted["unknown"] == (1 if call == "send" else 10)
+    assert counted.in_queue == 0
+    assert counted.unknown == (1 if call == "send" else 10)
     embedded_cluster.set_rtt(0)
 
 
@@ -134,7 +134,7 @@ def test_ctrl_c_in_the_caller_that_leads_leaves_its_followers_a_verdict(embedded
     for value in (b"one", b"two"):
         assert isinstance(results[value], DeliveryError)
         assert results[value].verdict is Verdict.UNKNOWN
-    assert producer.stats()["unknown"] == 3
+    assert producer.stats().unknown == 3
 
 
 def test_offsets_are_watched_per_partition(embedded_cluster, producer, topic):
@@ -169,8 +169,8 @@ def test_ctrl_c_at_random_moments_never_jams_the_lane(embedded_cluster, topic):
                 producer.send({name!r}, b"after", timeout=10)
                 assert time.monotonic() - started < 5, number
             counted = producer.stats()
-            assert counted["in_queue"] == 0, counted
-            assert counted["accepted"] == counted["written"] + counted["not_written"] + counted["unknown"], counted
+            assert counted.in_queue == 0, counted
+            assert counted.accepted == counted.written + counted.not_written + counted.unknown, counted
         print(landed)
     """
     done = subprocess.run(

@@ -138,8 +138,8 @@ class SafeProducerMachine(RuleBasedStateMachine):
     def counters_add_up(self) -> None:
         if self.producer is not None:
             counted = self.producer.stats()
-            assert counted["in_queue"] == 0
-            assert counted["accepted"] == counted["written"] + counted["not_written"] + counted["unknown"]
+            assert counted.in_queue == 0
+            assert counted.accepted == counted.written + counted.not_written + counted.unknown
 
     def teardown(self) -> None:
         if self.producer is None:

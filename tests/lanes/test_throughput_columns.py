@@ -140,7 +140,7 @@ def test_a_bad_value_in_a_column_sends_nothing(embedded_cluster, producer, topic
     with pytest.raises(SerializationError) as caught:
         producer.send_batch(name, columns, timestamps="at", serializer=Avro(SCHEMA))
     assert caught.value.index == N - 1
-    assert producer.stats()["accepted"] == 0
+    assert producer.stats().accepted == 0
 
 
 def test_the_users_columns_are_not_changed(embedded_cluster, producer, topic):

@@ -6,11 +6,12 @@ import datetime
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.support.murmur2 import java_partition, murmur2
 from tests.support.readers import read_all
-from twolane import Bytes, ThroughputProducer, TimestampType
+from twolane import Bytes, Json, ThroughputProducer, TimestampType
 
 CREATE_TIME = 1
 NOW = 1_700_000_000_123
@@ -155,6 +156,59 @@ def test_many_shared_headers(producer, embedded_cluster, topic, read, count):
     headers = [(f"h{i}", b"%d" % i) for i in range(count)]
     producer.send_batch(name, [b"v", b"w"], headers=headers, keys=b"k").result(10)
     assert all(record.headers == headers for record in read(name, 2))
+
+
+def columns_of_headers(n):
+    """The same n headers as columns of every kind, and what a consumer should read."""
+    texts = [f"é{i}" for i in range(n)]
+    return texts, {
+        "list": [text.encode() for text in texts],
+        "text": texts,
+        "numpy": np.array([text.encode() for text in texts]),
+        "arrow": pa.array([None if i % 5 == 0 else text for i, text in enumerate(texts)]),
+    }
+
+
+def test_headers_from_columns(producer, embedded_cluster, topic, read):
+    name = topic(embedded_cluster)
+    n = 20_000
+    texts, columns = columns_of_headers(n)
+    headers = {"first": b"all", **columns, "none": None}
+    producer.send_batch(name, [b"%d" % i for i in range(n)], headers=headers, keys=b"k").result(20)
+    for i, record in enumerate(read(name, n)):
+        value = texts[i].encode()
+        assert record.value == b"%d" % i
+        # Those of all records come first.
+        assert record.headers == [
+            ("first", b"all"),
+            ("none", None),
+            ("list", value),
+            ("text", value),
+            ("numpy", value),
+            ("arrow", None if i % 5 == 0 else value),
+        ]
+
+
+def test_headers_named_as_columns_of_the_values(producer, embedded_cluster, topic, read):
+    table = {"trace": np.array([b"a", b"b"]), "origin": ["x", "y"], "n": np.arange(2)}
+    rows = [{"trace": "a", "origin": "x", "n": 0}, {"trace": "b", "origin": "y", "n": 1}]
+    for values in (table, rows):
+        name = topic(embedded_cluster)
+        producer.send_batch(name, values, headers=["trace", "origin"], serializer=Json()).result(10)
+        assert [record.headers for record in read(name, 2)] == [
+            [("trace", b"a"), ("origin", b"x")],
+            [("trace", b"b"), ("origin", b"y")],
+        ]
+
+
+def test_headers_of_each_row_in_a_column(producer, embedded_cluster, topic, read):
+    entries = [{"a": b"1"}, None, [("b", None), ("b", b"2")]]
+    rows = [{"v": i, "meta": entry} for i, entry in enumerate(entries)]
+    table = {"v": np.arange(3), "meta": np.array([*entries, None], dtype=object)[:3]}
+    for values in (rows, table):
+        name = topic(embedded_cluster)
+        producer.send_batch(name, values, headers="meta", serializer=RowNumber()).result(10)
+        assert [record.headers for record in read(name, 3)] == [[("a", b"1")], [], [("b", None), ("b", b"2")]]
 
 
 # ---- partitions ----------------------------------------------------------------------------------------------------

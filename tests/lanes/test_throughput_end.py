@@ -75,8 +75,8 @@ def test_close_without_time_purges_and_leaves_verdicts(embedded_cluster, make, n
     assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.UNKNOWN}
     assert len(called) == 1
     counts = producer.stats()
-    assert counts["in_queue"] == 0
-    assert counts["accepted"] == 12
+    assert counts.in_queue == 0
+    assert counts.accepted == 12
     embedded_cluster.set_rtt(0)
 
 
@@ -89,7 +89,7 @@ def test_close_from_two_threads(make, name):
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
-    assert producer.stats()["written"] == 1_000
+    assert producer.stats().written == 1_000
 
 
 def test_close_while_another_thread_looks_for_a_topic(embedded_cluster, make):
@@ -276,7 +276,7 @@ def test_a_forked_child_is_told_and_ends_and_the_parent_goes_on(embedded_cluster
         producer.send(name, b"after")
         delivery.result(10)
         producer.close()
-        print("parent", producer.stats()["written"])
+        print("parent", producer.stats().written)
     """
     done = python(code, embedded_cluster.bootstrap_servers, name)
     assert done.stdout.split("\n")[:2] == ["child 42", "parent 1003"], done
@@ -340,7 +340,7 @@ INTERRUPTED = """
     except KeyboardInterrupt as error:
         print("interrupted after", time.monotonic() - at[0], getattr(error, "__notes__", ""))
     producer.close(0) if what != "close" else None
-    print(producer.stats()["in_queue"], producer.stats()["unknown"])
+    print(producer.stats().in_queue, producer.stats().unknown)
 """
 
 
@@ -381,7 +381,7 @@ def test_signals_in_a_loop_of_sends_do_no_harm(embedded_cluster, make, name):
                 producer.send(name, b"%d" % i)
             producer.send_batch(name, [b"v"] * 20_000).result(20)
             producer.flush(20)
-            assert producer.stats()["written"] == 40_000
+            assert producer.stats().written == 40_000
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -53,7 +53,7 @@ def test_eight_threads_send_one_by_one_and_in_batches(embedded_cluster, topic):
     assert failures == []
     assert called == {None: 4 * EACH}
     counts = producer.stats()
-    assert counts["accepted"] == counts["written"] == 8 * EACH
+    assert counts.accepted == counts.written == 8 * EACH
     records = read_all(embedded_cluster.bootstrap_servers, name, expected=8 * EACH)
     assert len(records) == 8 * EACH
     for number in range(8):
@@ -102,9 +102,9 @@ def test_close_while_threads_send(embedded_cluster, topic):
         assert not thread.is_alive()
     assert ends == []
     counts = producer.stats()
-    assert counts["accepted"] == sum(accepted) + 2
-    assert counts["accepted"] == counts["written"] + counts["not_written"] + counts["unknown"]
-    assert counts["unknown"] == 0
+    assert counts.accepted == sum(accepted) + 2
+    assert counts.accepted == counts.written + counts.not_written + counts.unknown
+    assert counts.unknown == 0
 
 
 def rss():

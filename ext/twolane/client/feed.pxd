@@ -21,7 +21,9 @@ cdef class Feed:
     cdef Py_ssize_t partition_step
     cdef rd_kafka_vu_t* shared              # VTYPE_HEADER entries that every record gets
     cdef int n_shared
-    cdef int64_t shared_size                # of those headers, on the wire
+    cdef int n_columns                      # entries behind the shared ones: a name for all, a value for each record
+    cdef const ByteColumn** columns
+    cdef int64_t shared_size                # of those headers, on the wire; of the columns their names
     cdef int64_t* each_size                 # of `each`, on the wire; NULL without it
     cdef list each                          # per record: tuple of (name, value) bytes, or None; else None
     cdef rd_kafka_headers_t** ready         # made from `each` just before the records go; an entry is NULL once taken
@@ -29,5 +31,6 @@ cdef class Feed:
     cdef int64_t _one_timestamp
     cdef int32_t _one_partition
 
+    cdef int _take_headers(self, tuple headers, list columns) except -1
     cdef int make_headers(self) except -1
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil

@@ -205,7 +205,6 @@ cdef class Handle:
         """
         cdef const rd_kafka_metadata_t* answer = NULL
         cdef int error = 0, step_ms
-        cdef int i = 0
         cdef double deadline = time.monotonic() + timeout
         self.ensure_open()
         while True:
@@ -241,14 +240,14 @@ cdef class Handle:
         cdef int code = rd.fatal_error(self.rk, reason, sizeof(reason))
         return (code, reason.decode("utf-8", "replace")) if code else None
 
-    def purge(self):
-        """Drop every record that is queued or in flight; each still gets its delivery report (``rd_kafka_purge``).
+    def purge(self, bint in_flight=True):
+        """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).
 
         GIL: released while librdkafka's broker threads answer, which they do at once.
         """
         self.ensure_open()
         with nogil:
-            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
 
     def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.

@@ -3,6 +3,9 @@
 One librdkafka in the process: the extension links against none and ships none. It takes the one that
 confluent-kafka's own extension module has mapped, so the two can never disagree. ``TWOLANE_LIBRDKAFKA=/path``
 names another one.
+
+Linux is where this runs every day. macOS and Windows follow the contents of confluent-kafka's wheels; their ways are
+tested by simulation only.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 OVERRIDE = "TWOLANE_LIBRDKAFKA"
 # 2.12.0 mended a double free of headers in rd_kafka_produceva (CHANGELOG, #4628). 3.0 may change the ABI.
 OLDEST, TOO_NEW = 0x020C0000, 0x03000000
+# The confluent-kafka releases that bring such a librdkafka; pyproject.toml asks for the same.
+REQUIREMENT = "confluent-kafka>=2.12.0"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,20 @@ def version_text(version: int) -> str:
     return ".".join(str(version >> shift & 0xFF) for shift in (24, 16, 8))
 
 
+def _library_of(module: str) -> str:
+    """Return the file to ask for librdkafka's functions, given confluent-kafka's extension module.
+
+    Linux and macOS look names up through a library's dependencies, so the extension module answers for the librdkafka that
+    it was linked to, wherever that lies: in the wheel, or a system's own where confluent-kafka was built from source.
+    Windows looks names up in the one file it is given: that has to be the DLL itself.
+    """
+    if sys.platform != "win32":
+        return module
+    bundled = sorted((Path(module).parent.parent / "confluent_kafka.libs").glob("librdkafka*.dll"))
+    # Not in a wheel: the loader has mapped it for the extension module already, and finds it again by its name.
+    return str(bundled[0]) if bundled else "librdkafka.dll"
+
+
 def _open() -> tuple[ctypes.CDLL, str]:
     """Open the library: the override, else whatever confluent-kafka's extension module resolves to."""
     override = os.environ.get(OVERRIDE)
@@ -63,13 +82,9 @@ def _open() -> tuple[ctypes.CDLL, str]:
     except ImportError as error:
         raise LibraryError(
             f"twolane takes librdkafka from confluent-kafka, which cannot be imported: {error}. "
-            f"Install confluent-kafka, or name a library with {OVERRIDE}."
+            f"Install {REQUIREMENT}, or name a library with {OVERRIDE}."
         ) from error
-    path = cimpl.__file__
-    if sys.platform == "win32":
-        # Windows has no look-up through a dependent module: load the DLL that the wheel carries beside it.
-        folder = Path(path).parent.parent / "confluent_kafka.libs"
-        path = next((str(file) for file in sorted(folder.glob("librdkafka*.dll"))), path)
+    path = _library_of(cimpl.__file__)
     try:
         return ctypes.CDLL(path), path
     except OSError as error:
@@ -113,7 +128,7 @@ def locate(names: Sequence[str]) -> Found:
     found = f"{path}: librdkafka {version_text(version)}"
     accepted = f"accepted are {version_text(OLDEST)} to below {version_text(TOO_NEW)}"
     if not OLDEST <= version < TOO_NEW:
-        raise LibraryError(f"{found} does not fit: {accepted}")
+        raise LibraryError(f"{found} does not fit: {accepted}; pip install '{REQUIREMENT}' brings one")
     missing = sorted(name for name, address in addresses.items() if not address)
     if missing:
         raise LibraryError(f"{found} lacks {', '.join(missing)} ({accepted})")

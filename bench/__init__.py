@@ -1,0 +1,1 @@
+"""What the lanes cost, beside others: ``python -m bench --help``, and docs/benchmarks.md for what the numbers mean."""

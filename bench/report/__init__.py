@@ -1,0 +1,1 @@
+"""Tables and pictures, made from files of results and from nothing else."""

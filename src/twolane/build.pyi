@@ -1,0 +1,3 @@
+COMPILER: str
+CYTHON: str
+FLAGS: tuple[str, ...]

