@@ -30,7 +30,7 @@ cdef extern from "Python.h":
 cdef object NDARRAY = np.ndarray
 
 cdef enum:
-    MANY = 256              # objects whose fields are read at a time
+    MANY = 64              # objects whose fields are read at a time
 
 
 cdef inline int enter() except -1:
