@@ -182,7 +182,7 @@ class ThroughputProducer(RecordSender, Producer):
             try:
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
-                error.add_note(f"twolane: {batch.accepted} of {call.n} records had been accepted when this came")
+                error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
                 raise
             finally:
                 outcome.seal()
@@ -200,6 +200,7 @@ class ThroughputProducer(RecordSender, Producer):
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
                 batch._accepted = start + at
                 if error:
+                    batch._accepted = outcome.expected
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
                 if barred >= 0:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.encoding.tally import batch, batches_of
 from twolane.errors import SerializationError
 from twolane.serializers import Serializer, Source, Struct
 
@@ -38,11 +39,12 @@ def formats(draw):
     codes.append(draw(st.sampled_from(["b", "d", "h"])))
     order = draw(st.sampled_from(["", "@", "=", "<", ">", "!"]))
     row = st.tuples(*[VALUES[code] for code in codes if VALUES[code] is not None])
-    return order + "".join(codes), draw(st.lists(row, max_size=5))
+    return order + "".join(codes), draw(batch(row, 50))
 
 
+@batches_of(20)
 @given(formats())
-def test_struct_formats(made):
+def test_struct_formats(tally, made):
     form, rows = made
     serializer = Struct(form)
     assert isinstance(serializer, Serializer)
@@ -58,6 +60,33 @@ def test_struct_formats(made):
         assert list(serializer.encode_batch(array)) == want
         other = array.astype(serializer.dtype.newbyteorder())
         assert list(serializer.encode_batch(other)) == want
+    tally.add(len(rows))
+
+
+@st.composite
+def java_formats(draw):
+    """Codes that DataInput has a method for, in network order."""
+    codes = draw(
+        st.lists(st.sampled_from([code for code in VALUES if code not in ("e", "x", "3x")]), min_size=1, max_size=8)
+    )
+    return codes, draw(batch(st.tuples(*[VALUES[code] for code in codes]), 50))
+
+
+@batches_of(20)
+@given(java_formats())
+def test_java_reads_what_was_written(tally, java, made):
+    codes, rows = made
+    records = list(Struct(f">{''.join(codes)}").encode_batch(rows))
+    read = java.fields([code[::-1] for code in codes], records)
+    for row, texts in zip(rows, read, strict=True):
+        for value, text in zip(row, texts, strict=True):
+            if isinstance(value, bytes):
+                assert bytes.fromhex(text) == value.ljust(5, b"\0")
+            elif isinstance(value, float):
+                assert repr(float(text)) == repr(value)
+            else:
+                assert text == str(value).lower()
+    tally.add(len(rows))
 
 
 RECORD = np.dtype(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError
 
-from tests.support.readers import read_values
+from tests.support.readers import read_all, read_values
 from twolane import BatchError, ClosedProducerError, ConfigError, QueueFullError, ThroughputProducer, Verdict
 
 
@@ -55,6 +55,26 @@ def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster,
     # The rest, from the index on: nothing lost, nothing twice.
     assert producer.send_batch(name, values[caught.value.index : 200]).result(10).written == 100
     assert read_values(embedded_cluster.bootstrap_servers, name) == values[:200]
+
+
+def test_a_batch_over_many_partitions_stops_at_its_own_record(embedded_cluster, make, topic):
+    """Records go grouped by partition, but a full window lets in what stands before `index`, and nothing else."""
+    name = topic(embedded_cluster, 5)
+    producer = make("raise", queue_buffering_max_messages=1_000)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    values = [b"%d" % i for i in range(3_000)]
+    partitions = np.random.default_rng(7).integers(0, 5, 3_000).astype(np.int32)
+    with pytest.raises(QueueFullError) as caught:
+        producer.send_batch(name, values, partitions=partitions)
+    assert caught.value.index == 1_000
+    embedded_cluster.set_rtt(0)
+    metadata = caught.value.delivery.result(10)
+    assert metadata.partitions.tolist() == partitions[:1_000].tolist()
+    log = read_all(embedded_cluster.bootstrap_servers, name)
+    for partition in range(5):
+        expected = [value for value, place in zip(values[:1_000], partitions, strict=False) if place == partition]
+        assert [record.value for record in log if record.partition == partition] == expected
 
 
 def test_a_full_window_blocks_and_then_everything_arrives_in_order(embedded_cluster, make, name):

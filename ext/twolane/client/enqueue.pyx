@@ -11,12 +11,13 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, load, store
 from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery
 from twolane.client.feed cimport Feed
-from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, may_pass, milliseconds
+from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome
@@ -26,7 +27,8 @@ from twolane.librdkafka cimport *
 cdef enum:
     FIXED = 8               # entries of the argument template before the shared headers
     SHARED_ON_STACK = 24
-    STRETCH = 1024          # records between two looks at the window and the event queue
+    STRETCH = 8192          # records between two looks at the window and the event queue, grouped by partition
+    GROUPED_PARTITIONS = 4096   # beyond, a stretch is not grouped: there is nothing to gain
 
 
 @cython.boundscheck(False)
@@ -113,6 +115,35 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     if vu != on_stack:
         free(vu)
     return result
+
+
+cdef bint group(Feed feed, int64_t start, int64_t n, int64_t n_partitions, Gates* gates, int64_t* order,
+                int64_t* next_of) noexcept nogil:
+    """Order records ``start`` to ``start + n`` by partition; False where they must go one by one. GIL: not needed.
+
+    librdkafka allocates its records as they come and walks each partition's list three times afterwards. Neighbours in
+    the list that are neighbours in memory too are what the processor expects: that halves the cost of its later work.
+    ``next_of`` has room for ``n_partitions`` numbers.
+    """
+    cdef int64_t i, partition, count, position = 0
+    cdef int64_t now = milliseconds() if gates != NULL else 0
+    memset(next_of, 0, <size_t>n_partitions * sizeof(int64_t))
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        if partition >= n_partitions:
+            return False
+        next_of[partition] += 1
+    for partition in range(n_partitions):
+        count = next_of[partition]
+        if count and gates != NULL and not is_open(gate_at(gates, <int32_t>partition), now):
+            return False
+        next_of[partition] = position
+        position += count
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        order[next_of[partition]] = i
+        next_of[partition] += 1
+    return True
 
 
 @cython.final
@@ -213,6 +244,8 @@ cdef class Window:
         cdef int64_t at = start, n, size = 0
         cdef Enqueued part
         cdef Gates* gates = NULL
+        cdef int64_t* order = NULL
+        cdef bint grouped
         cdef Delivery delivery = self._delivery
         self._handle.ensure_open()
         feed.make_headers()
@@ -220,6 +253,9 @@ cdef class Window:
         if self._handle.gated:
             gates = &topic.gates
             cover(gates, topic.partition_count)
+        if feed.partition_step and topic.partition_count <= GROUPED_PARTITIONS:
+            # Without memory for it the records go in the order they came.
+            order = <int64_t*>malloc(<size_t>(STRETCH + topic.partition_count) * sizeof(int64_t))
         part.error = 0
         part.barred = -1
         with nogil:
@@ -228,16 +264,22 @@ cdef class Window:
                 if n == 0:
                     break
                 add(&outcome.slot.expected, n)
-                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
+                # In the order of a group none may be left standing before a gate: it goes where all gates are open.
+                grouped = order != NULL and group(feed, at, n, topic.partition_count, gates, order, order + STRETCH)
+                if grouped:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.slot.id, first_index, NULL)
+                else:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
                 if part.n < n:
                     add(&delivery.counters.accepted, part.n - n)
                     add(&delivery.counters.accepted_bytes, part.bytes - size)
                     add(&outcome.slot.expected, part.n - n)
-                at += part.n
+                at = order[part.n] if grouped and part.error else at + part.n
                 if part.error or part.barred >= 0:
                     break
                 delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
+        free(order)
         return at, part.error, part.barred
 
     def wait_for_room(self, double timeout):

@@ -5,9 +5,10 @@ not rounded at all: one with more digits than the schema's scale is an error.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.datetime cimport (
-    PyDate_Check, PyDateTime_Check, PyDelta_Check, PyTime_Check, import_datetime, time_hour, time_microsecond, time_minute,
-    time_second,
+    PyDate_Check, PyDateTime_Check, PyDelta_Check, PyTime_Check, datetime, import_datetime, time_hour, time_microsecond,
+    time_minute, time_second,
 )
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
@@ -37,8 +38,15 @@ cdef str unit_name(Unit unit):
 
 cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except -1:
     """An instant (aware datetime), or for local-timestamp a wall clock (naive datetime); ints are in the unit already."""
-    cdef int64_t micros
-    if PyDateTime_Check(value) and value == value:      # pandas.NaT is a datetime, and unequal to itself
+    cdef int64_t micros         # or whatever the unit is
+    cdef int overflow = 0
+    if type(value) is int:
+        micros = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if overflow:
+            raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
+        return append_zigzag(out, micros)
+    # pandas.NaT is a datetime, and unequal to itself.
+    if type(value) is datetime or (PyDateTime_Check(value) and value == value):
         if local:
             if value.tzinfo is not None:
                 raise Mismatch("datetime without a time zone (the schema says local-timestamp)", value)
