@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", type=Path, action="append", help="interpreter to build for (default: all here)")
     parser.add_argument("--quick", action="store_true", help="one Python and the quicker tests")
-    parser.add_argument("--once", action="store_true", help="no second build of the wheel, to compare it with the first")
+    parser.add_argument("--once", action="store_true", help="no second build of the wheel to compare")
     parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where sdist and wheels go")
     options = parser.parse_args()
     interpreters = [place.absolute() for place in options.python or pythons()]
