@@ -98,7 +98,7 @@ wheel: $(VENV)/.group-release  ## dist/: sdist, and a wheel for each Python here
 	$(BIN)/python -m tests.packaging.check_wheel $(ARGS)
 
 check-wheel: $(VENV)/.group-release  ## the same with one Python and the quicker tests
-	$(BIN)/python -m tests.packaging.check_wheel --quick --python $(BIN)/python --outdir build/dist $(ARGS)
+	$(BIN)/python -m tests.packaging.check_wheel --quick --once --python $(BIN)/python --outdir build/dist $(ARGS)
 
 matrix: build $(VENV)/.group-release  ## every series of confluent-kafka that is accepted, and one that is not
 	$(BIN)/python -m tests.packaging.check_matrix $(ARGS)
@@ -170,5 +170,5 @@ build/.built-$(FLAVOUR): build/.compiler $(VENV)/.group-build $(SOURCES)
 	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace $$([ $$again = 0 ] || echo --force) \
 	    >build/compile.log 2>&1 || { cat build/compile.log >&2; exit 1; }
 	@# What Cython only warns of is an error here: most of all a call that would take the GIL back in a loop without it.
-	@! grep -A 12 -E '^(warning|performance hint): (ext/|[a-z_]+\.p)' build/compile.log >&2
+	@! grep -A 12 -E '^(warning|performance hint): ext/' build/compile.log >&2
 	@touch $@

@@ -57,7 +57,7 @@ link_args: list[str] = []
 if sys.platform == "win32":
     compile_args = ["/O2", "/std:c++17"]  # charconv; not a word to the C compiler
 else:
-    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g1"]
+    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O0" if TRACE else "-O3", "-g1"]
     compile_args += ["-fvisibility=hidden"]
     compile_args += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     if SANITIZE:
