@@ -27,7 +27,7 @@ SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
 .PHONY: demo test test-embedded test-cluster lint types build debug trace asan matrix \
-        bench bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
+        bench bench-encoding bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
@@ -68,9 +68,12 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tes
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	    $(BIN)/python -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes, encoders and peers on the embedded cluster: five minutes
-	$(BIN)/python -m bench scripts --output $(RESULTS)
-	$(BIN)/python -m bench run --minutes 3 --output $(RESULTS) $(ARGS)
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes
+	$(BIN)/python -m bench run --minutes 4 --output $(RESULTS) $(ARGS)
+
+bench-encoding: build $(VENV)/.group-bench $(VENV)/.group-peers  ## encoders and timestamps beside fastavro, orjson and others
+	mkdir -p $(RESULTS)
+	$(BIN)/python -m bench.encoding --json $(RESULTS)/encoding.json
 
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
 	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
