@@ -69,6 +69,7 @@ class Log:
                 "log_level": 0,
             }
         )
+        self._met: set[str] = set()
         self._values: dict[str, list[bytes]] = {}
 
     def __enter__(self) -> Log:
@@ -79,7 +80,21 @@ class Log:
 
     def ends(self, topic: str, partitions: int) -> list[int]:
         """Return where each partition ends."""
+        if topic not in self._met:
+            self._meet(topic, partitions)
         return [self._watermarks(topic, p)[1] for p in range(partitions)]
+
+    def _meet(self, topic: str, partitions: int) -> None:
+        """Have the consumer learn of a topic.
+
+        The first broker that it asks may not have heard of a new one, and librdkafka then keeps to "unknown partition".
+        """
+        deadline = time.monotonic() + ANSWER
+        while len(self._consumer.list_topics(topic, timeout=ANSWER).topics[topic].partitions) != partitions:
+            if time.monotonic() > deadline:
+                raise UnverifiedError(f"topic {topic} has no partitions to count")
+            time.sleep(0.05)
+        self._met.add(topic)
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         deadline = time.monotonic() + ANSWER

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -18,9 +18,9 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, as_table
-from twolane.encoding.timestamps import pack_nanoseconds, pack_timestamp, timestamp_column
+from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
-from twolane.headers import Header, batch_headers, shared_headers, wire_size
+from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Call:
     timestamps : int or ndarray of int64
     partitions : int, ndarray of int32, or None
         None: chosen slice by slice.
-    headers : tuple, or list with one entry per record
+    headers : BatchHeaders
     """
 
     topic: Topic
@@ -68,7 +68,7 @@ class Call:
     keys: Source | None
     timestamps: int | NDArray[np.int64]
     partitions: int | NDArray[np.int32] | None
-    headers: tuple[Header, ...] | list[tuple[Header, ...]]
+    headers: BatchHeaders
     partitioner: str
     sticky_bytes: int
 
@@ -81,8 +81,8 @@ class Call:
         else:
             partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
-        headers = self.headers[start:stop] if isinstance(self.headers, list) else self.headers
-        return Feed(values, keys, timestamps, partitions, headers, stop - start), partitions
+        headers, columns = self.headers.slice(start, stop)
+        return Feed(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
 
 
 def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
@@ -133,15 +133,18 @@ def _in_range(topic: Topic, partitions: Any) -> None:
 
 def _check_sizes(call: Call, max_bytes: int) -> None:
     """Refuse the call if one of its records is larger than ``message.max.bytes``."""
-    each = [wire_size(entry, HEADER_OVERHEAD) for entry in call.headers] if isinstance(call.headers, list) else []
-    shared = 0 if isinstance(call.headers, list) else wire_size(call.headers, HEADER_OVERHEAD)
+    headers = call.headers
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
+    shared = wire_size(headers.shared, HEADER_OVERHEAD)
+    shared += sum(len(name) + HEADER_OVERHEAD for name, _ in headers.columns)
     largest = max(each, default=shared)
     limit = max_bytes - RECORD_OVERHEAD
     # The ordinary case, without looking at records: nothing comes near the limit.
     if (
-        largest <= limit // 4
+        largest <= limit // 8
         and call.values.first_over(limit // 2) is None
         and (call.keys is None or call.keys.first_over(limit // 4) is None)
+        and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
     ):
         return
     for start in range(0, call.n, SIZE_CHECK_SLICE):
@@ -151,6 +154,8 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
             sizes += _sizes(call.keys.slice(start, stop), stop - start)
         if each:
             sizes += each[start:stop]
+        for _, source in headers.columns:
+            sizes += _sizes(source.slice(start, stop), stop - start)
         over = np.flatnonzero(sizes > max_bytes)
         if over.size:
             raise refusal(
@@ -194,61 +199,18 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
 def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
     """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
     nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
-    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big")})
+    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big", signed=True)})
 
 
-class Encoded(NamedTuple):
-    """One record of ``send()``, encoded and small enough."""
-
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[Header, ...]
-    timestamp: int
-
-
-def prepare_one(
-    topic: str,
-    value: Any,
-    *,
-    key: Any,
-    headers: Any,
-    timestamp: Any,
-    timestamp_header: str | None,
-    serializer: Serializer | None,
-    key_serializer: Serializer | None,
-    max_bytes: int,
-) -> Encoded:
-    """Check and encode what one record carries.
-
-    Raises
-    ------
-    SerializationError, TimestampError
-        With the topic.
-    DeliveryError
-        The record is too large; the verdict is NOT_WRITTEN.
-    """
-    if not isinstance(topic, str):
-        raise SerializationError("a topic is named by a string", field="topic", value=topic)
-    try:
-        data = encode_one(serializer, value, topic, "value")
-        key_data = encode_one(key_serializer, key, topic, "key")
-        pairs = shared_headers(headers)
-        if timestamp_header is None:
-            time_ms = now_ms() if timestamp is None else pack_timestamp(timestamp)
-        else:
-            time_ms, kept = stamp(timestamp, timestamp_header)
-            pairs += kept
-    except SerializationError as error:
-        error.topic = topic
-        raise
-    size = RECORD_OVERHEAD + len(data or b"") + len(key_data or b"") + wire_size(pairs, HEADER_OVERHEAD)
-    if size > max_bytes:
-        raise refusal(
-            topic,
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            f"{size} bytes with its overhead, message.max.bytes is {max_bytes}",
-        )
-    return Encoded(data, key_data, pairs, time_ms)
+def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tuple[Any, BatchHeaders]:
+    """Return the records' CreateTimes, and their headers with one more that keeps nanoseconds."""
+    if timestamps is None:
+        time_ms, ((encoded, value),) = stamp(None, name)
+        return time_ms, headers.with_column(encoded, BatchSource(EncodedBatch.constant(value), n), n)
+    ((encoded, _),) = shared_headers({name: None})
+    nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
+    times = pack_timestamps(nanoseconds.view("M8[ns]"))
+    return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
 
 
 def _name_keys(error: SerializationError, name: str) -> None:
@@ -283,6 +245,7 @@ def prepare(
     headers: Any,
     partitions: Any,
     timestamps: Any,
+    timestamp_header: str | None,
     serializer: Serializer | None,
     key_serializer: Serializer | None,
     max_bytes: int,
@@ -318,16 +281,18 @@ def prepare(
         bound_keys = None
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
-        times: Any = now_ms()
-        if timestamps is not None:
-            times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")
+        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
+        times: Any = _column_or(timestamps, table, values, "timestamps")
+        if timestamp_header is not None:
+            times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
+        else:
+            times = now_ms() if times is None else timestamp_column(times, n, field="timestamps")
         places: Any = None
         if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, bool):
             places = int(partitions)
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
             places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
-        ready_headers = batch_headers(headers, n)
     except SerializationError as error:
         error.topic = topic
         raise

@@ -7,6 +7,7 @@ librdkafka's to say (it refuses what it does not know when the client is made); 
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -279,12 +280,25 @@ def settings_for(lane: Lane, config: Mapping[str, Any] | None, keywords: Mapping
         raise ConfigError(
             f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner"
         )
-    native = {**lane.defaults, **given}
+    native = {**lane.defaults, **_for_transactions(lane, given), **given}
     return Settings(
         native=native,
         shown={key: masked(key, value) for key, value in native.items()},
         given={key: masked(key, value) for key, value in given.items()},
     )
+
+
+def _for_transactions(lane: Lane, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults that a ``transactional.id`` asks for: librdkafka refuses it with any others."""
+    if "transactional.id" not in given:
+        return {}
+    limits = (lane.defaults["message.timeout.ms"], given.get("transaction.timeout.ms", "60000"))
+    return {"enable.idempotence": "true", "message.timeout.ms": min(limits, key=_as_number)}
+
+
+def _as_number(text: str) -> float:
+    """Return a setting as a number; what is none is librdkafka's to refuse."""
+    return float(text) if text.isdecimal() else math.inf
 
 
 def _dotted(keyword: str) -> str:

@@ -184,11 +184,12 @@ class BatchDelivery:
 
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)
-        if metadata is not None and metadata.failed and not self._seen:
-            error = self._error(metadata)
-            logger.error("nobody looked at a batch with failures: %s", error)
-            # flush() and close() raise it: failures are not lost in silence.
-            self._service.keep(error)
+        if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
+            return
+        error = self._error(metadata)
+        logger.error("nobody looked at a batch with failures: %s", error)
+        # flush() and close() raise it: failures are not lost in silence.
+        self._service.keep(error)
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import SerializationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twolane.batch import EncodedBatch
+    from twolane.serializers import Source
 
 Header = tuple[bytes, bytes | None]
 
@@ -52,23 +60,93 @@ def shared_headers(headers: Any, index: int | None = None) -> tuple[Header, ...]
     )
 
 
-def batch_headers(headers: Any, n: int) -> tuple[Header, ...] | list[tuple[Header, ...]]:
-    """Return the headers of a batch: a tuple shared by all records, or a list with one tuple per record.
+@dataclass(frozen=True, slots=True)
+class BatchHeaders:
+    """The headers of a batch.
 
-    A mapping, or a sequence of ``(str, value)`` pairs, is shared. Any other sequence has one entry per record, each a
-    mapping, a sequence of pairs, or None.
+    Attributes
+    ----------
+    shared : tuple of (bytes, bytes or None)
+        Of every record, first.
+    columns : tuple of (bytes, Source)
+        A name for all, a value for each record.
+    each : list of such tuples, or None
+        All the headers of each record; then there are no others.
     """
+
+    shared: tuple[Header, ...] = ()
+    columns: tuple[tuple[bytes, Source], ...] = ()
+    each: list[tuple[Header, ...]] | None = None
+
+    def with_column(self, name: bytes, values: Source, n: int) -> BatchHeaders:
+        """Return these headers and one more, with a value for each of the `n` records."""
+        if self.each is None:
+            return BatchHeaders(self.shared, (*self.columns, (name, values)))
+        column = values.slice(0, n)
+        return BatchHeaders(
+            each=[(*entry, (name, column[0 if column.is_constant else i])) for i, entry in enumerate(self.each)]
+        )
+
+    def slice(
+        self, start: int, stop: int
+    ) -> tuple[tuple[Header, ...] | list[tuple[Header, ...]], list[tuple[bytes, EncodedBatch]]]:
+        """Return what a Feed of these records takes: shared headers or those of each record, and columns."""
+        if self.each is not None:
+            return self.each[start:stop], []
+        return self.shared, [(name, source.slice(start, stop)) for name, source in self.columns]
+
+
+def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHeaders:
+    """Check the headers of a batch and bring them to one form.
+
+    Parameters
+    ----------
+    headers : mapping, sequence, or str
+        A mapping, or a sequence of ``(str, value)`` pairs: a value for all records, or a column of `n` values. A
+        sequence of str: columns of the batch, under their own names. Any other sequence has one entry per record, each
+        a mapping, a sequence of pairs, or None; a str is the name of a column with such entries.
+    n : int
+        Records.
+    column : callable
+        Gives a column of the batch by its name.
+
+    Raises
+    ------
+    SerializationError
+    """
+    if isinstance(headers, str):
+        entries = column(headers)
+        headers = list(getattr(entries, "objects", entries) or ())
+        if len(headers) != n:
+            raise SerializationError("the column holds no headers, one mapping per record", field="headers")
     if not headers:
-        return ()
+        return BatchHeaders()
     if isinstance(headers, Mapping):
-        return shared_headers(headers)
-    if not isinstance(headers, Sequence) or isinstance(headers, (str, bytes)):
+        return _by_name(list(headers.items()), n)
+    if not isinstance(headers, Sequence) or isinstance(headers, bytes):
         raise SerializationError("headers are a mapping or a sequence", field="headers", value=headers)
+    if all(isinstance(name, str) for name in headers):
+        return _by_name([(name, column(name)) for name in headers], n)
     if all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in headers):
-        return shared_headers(headers)
+        return _by_name(headers, n)
     if len(headers) != n:
         raise SerializationError(f"{len(headers)} headers for {n} records", field="headers")
-    return [shared_headers(entry, index) for index, entry in enumerate(headers)]
+    return BatchHeaders(each=[shared_headers(entry, index) for index, entry in enumerate(headers)])
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (bytes, str, bytearray, memoryview, Mapping, Set))
+
+
+def _by_name(pairs: Sequence[tuple[str, Any]], n: int) -> BatchHeaders:
+    shared, columns = [], []
+    for name, value in pairs:
+        if _is_column(value):
+            encoded, _ = _one(name, None, None)
+            columns.append((encoded, bytes_source(value, n, field=f"headers[{name!r}]", scalars=False)))
+        else:
+            shared.append(_one(name, value, None))
+    return BatchHeaders(tuple(shared), tuple(columns))
 
 
 def wire_size(headers: Sequence[Header], overhead: int) -> int:

@@ -72,6 +72,8 @@ class Service:
         # Reports of records without a callback or a batch that failed, until flush() tells of them.
         self.failures: list[tuple[str, Report]] = []
         self.failures_dropped = 0
+        # Batches sent before this are void: their transaction was aborted.
+        self.forgotten_until = 0.0
         self._collecting = threading.Lock()
         self._settled = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
@@ -143,6 +145,12 @@ class Service:
         """Remember an error for the next flush() or close()."""
         if len(self.errors) < KEPT:
             self.errors.append(error)
+
+    def forget(self) -> None:
+        """Forget the failures that flush() has not told of, also those of batches that somebody still holds."""
+        self.collect_failures()
+        self.errors, self.failures, self.failures_dropped = [], [], 0
+        self.forgotten_until = time.monotonic()
 
     # ---- for the other threads -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -19,9 +20,12 @@ from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
 from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
+from twolane.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from confluent_kafka import TopicPartition
 
     from twolane.client.handle import Topic
     from twolane.serializers import Serializer
@@ -47,8 +51,10 @@ class ThroughputProducer(RecordSender, Producer):
         librdkafka's dotted names. Defaults: ``acks=all``, ``linger.ms=5``, ``enable.idempotence=false``.
         ``queue.buffering.max.messages`` (500 000) and ``queue.buffering.max.kbytes`` (1 GiB) are the window.
     on_full : {"block", "raise"} or callable
-        What a call does when the window is full: wait with the GIL released until it is half empty (default), raise
+        What a call does when the window is full: wait with the GIL released until there is room (default), raise
         QueueFullError, or call the callable, with the producer, as often as needed; it may wait or raise.
+    resume_at : float
+        The low-water mark: how full the window still is, by records and by bytes, when a call that waits goes on.
     **keywords
         The settings with underscores for dots.
 
@@ -71,14 +77,17 @@ class ThroughputProducer(RecordSender, Producer):
         /,
         *,
         on_full: OnFull | Callable[[ThroughputProducer], Any] = "block",
+        resume_at: float = 0.5,
         **keywords: Any,
     ) -> None:
         if not (on_full in ("block", "raise") or callable(on_full)):
             raise ConfigError(f"on_full: expected 'block', 'raise' or a callable, got {on_full!r}")
+        if not 0 <= resume_at < 1:
+            raise ConfigError(f"resume_at: expected a part of the window, 0 to below 1, got {resume_at!r}")
         Producer.__init__(self, config, keywords)
         given = self._settings.given
         # With one request in flight nothing can overtake a first batch that is refused.
-        self._handle.gated = self._is_idempotent and given.get(IN_FLIGHT) != "1"
+        self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
         self._on_full = on_full
         self._calling_on_full: set[int] = set()  # threads
         self._closing = threading.Lock()
@@ -87,16 +96,15 @@ class ThroughputProducer(RecordSender, Producer):
             self._delivery,
             int(given.get("queue.buffering.max.messages", WINDOW_RECORDS)),
             int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
+            resume_at,
         )
         self._room = window
         self._open_sender(
             self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT
         )
         self._service = Service(self._handle, self._delivery, self._callbacks, _notes_of(self))
-
-    @property
-    def _is_idempotent(self) -> bool:
-        return self._settings.flag("enable.idempotence") or "transactional.id" in self._settings.native
+        transactional_id = self._settings.native.get("transactional.id")
+        self._transactions = Transactions(self._handle, transactional_id, self._pass_notes_on)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         # The window stands before librdkafka's own limits, which must never be reached.
@@ -112,6 +120,7 @@ class ThroughputProducer(RecordSender, Producer):
         headers: Any = None,
         partitions: Any = None,
         timestamps: Any = None,
+        timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
@@ -125,7 +134,11 @@ class ThroughputProducer(RecordSender, Producer):
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Copied before the call returns, never changed.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
-        headers : mapping or pairs for all records, or a list of n of them, optional
+        headers : mapping or pairs, list of str, list of n mappings, or str, optional
+            Name to a value for all records or to a column of n; names of columns, which become headers of that name;
+            the headers of each record; the name of a column that holds these.
+        timestamp_header : str, optional
+            Name of a header that keeps each time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
         serializer, key_serializer : Serializer, optional
             Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
             takes, also rows or a table of their own.
@@ -159,6 +172,7 @@ class ThroughputProducer(RecordSender, Producer):
                 headers=headers,
                 partitions=partitions,
                 timestamps=timestamps,
+                timestamp_header=timestamp_header,
                 serializer=serializer,
                 key_serializer=key_serializer,
                 max_bytes=self._max_bytes,
@@ -172,7 +186,7 @@ class ThroughputProducer(RecordSender, Producer):
             try:
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
-                error.add_note(f"twolane: {batch.accepted} of {call.n} records had been accepted when this came")
+                error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
                 raise
             finally:
                 outcome.seal()
@@ -190,6 +204,7 @@ class ThroughputProducer(RecordSender, Producer):
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
                 batch._accepted = start + at
                 if error:
+                    batch._accepted = outcome.expected
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
                 if barred >= 0:
@@ -254,6 +269,57 @@ class ThroughputProducer(RecordSender, Producer):
         finally:
             self._leave()
 
+    # ---- transactions --------------------------------------------------------------------------------------------
+
+    def init_transactions(self, timeout: float | None = None) -> None:
+        """Register the ``transactional.id``; once, before the first ``transaction()``. As on the safe lane."""
+        self._refuse_to_wait("init_transactions")
+        self._transactions.init(self._deadline(timeout))
+
+    @contextlib.contextmanager
+    def transaction(self, timeout: float | None = None) -> Iterator[None]:
+        """Make everything sent in a ``with`` block visible together, or not at all, whichever thread sent it.
+
+        When the block ends, every record's report is waited for, and every callback; then it is committed. It is
+        aborted when the block raises, when a record of it failed, and when a callback raised; the error is raised here,
+        and records that are still in the queue are dropped.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds for the reports, and again for the commit; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        As ``flush()``, and TransactionError, FatalProducerError as on the safe lane.
+        """
+        self._refuse_to_wait("transaction")
+        try:
+            with self._transactions.run(lambda: self._deadline(timeout)):
+                yield
+                if left := self.flush(timeout):
+                    raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
+        except BaseException:
+            # What was sent in it is void, and its failures are no news for a later flush().
+            self._service.flush(time.monotonic() + PURGE_WAIT)
+            self._service.forget()
+            raise
+
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
+    ) -> None:
+        """Commit consumed offsets with the transaction. As on the safe lane."""
+        self._refuse_to_wait("send_offsets_to_transaction")
+        self._transactions.send_offsets(offsets, group_metadata, self._deadline(timeout))
+
+    def _refuse_to_wait(self, what: str) -> None:
+        """Raise where the producer is closed, and in the service thread, which must not wait for the brokers."""
+        self._refuse_if_closed()
+        if self._service.is_service_thread:
+            raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
     def flush(self, timeout: float | None = None) -> int:
         """Wait until every record accepted before the call was reported and its callback has run.
 
@@ -276,12 +342,30 @@ class ThroughputProducer(RecordSender, Producer):
         Exception
             What a callback raised since the last ``flush()``.
         """
-        self._refuse_if_closed()
-        if self._service.is_service_thread:
-            raise RuntimeError("flush() in a delivery callback would wait for itself")
+        self._refuse_to_wait("flush")
         left = self._service.flush(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
         self._raise_what_happened()
         return left
+
+    def purge(self, *, in_flight: bool = False) -> None:
+        """Drop the records that are not in a request on its way. Each gets its report.
+
+        They end as *not written* where no request at all has left since they were accepted, else as *unknown*: they
+        may be back in the queue after a first attempt.
+
+        It empties the whole queue: librdkafka cannot take back the records of one call, which is why a BatchDelivery
+        has no ``cancel()``. A ``send_batch()`` that waits for room goes on with the rest of its records.
+
+        Parameters
+        ----------
+        in_flight : bool
+            Give up the requests without an answer too: their records end as *unknown*.
+        """
+        self._enter()
+        try:
+            self._handle.purge(in_flight)
+        finally:
+            self._leave()
 
     def _raise_what_happened(self) -> None:
         service = self._service
@@ -332,6 +416,7 @@ class ThroughputProducer(RecordSender, Producer):
             # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
             self._closed = True
             self._room.shut()
+            self._transactions.end_by = deadline
             try:
                 self._end(deadline)
             except BaseException:

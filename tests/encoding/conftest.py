@@ -1,12 +1,46 @@
-"""Hypothesis profiles: `HYPOTHESIS_PROFILE=fuzz` for the long run."""
+"""Hypothesis profiles (`HYPOTHESIS_PROFILE=fuzz` for the long run), and the readers that several tests share."""
 
-import os
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("default", max_examples=300, **COMMON)
-settings.register_profile("more", max_examples=3000, **COMMON)
-settings.register_profile("ci", max_examples=10_000, **COMMON)
-settings.register_profile("fuzz", max_examples=1_000_000, **COMMON)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+from tests.encoding.tally import PROFILE, Tally
+from tests.support.java_reader import JavaReader
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+# One tally counts all examples of its test: that the fixture is the same for all of them is the point.
+HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=HEALTHY)
+settings.register_profile("fuzz", settings.get_profile("default"), print_blob=True)
+settings.load_profile(PROFILE)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that count, so that `make fuzz` finds them."""
+    if "tally" in getattr(item, "fixturenames", ()):
+        item.add_marker("fuzz")
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    return Tally(request.node.name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Hold a test that passed to the number of values it has to check."""
+    result = yield
+    if "tally" in getattr(item, "funcargs", {}):
+        item.funcargs["tally"].check()
+    return result
+
+
+@pytest.fixture(scope="session")
+def java() -> Iterator[JavaReader]:
+    with JavaReader() as reader:
+        yield reader

@@ -1,10 +1,12 @@
 """Avro from columns: the same bytes as from rows, whatever lends the memory, and errors that name row and path."""
 
+import io
 import threading
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import duckdb
+import fastavro
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -13,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.encoding.avro_strategies import Reading, without_logical_types
+from tests.encoding.tally import batches_of
 from twolane.encoding.columns import as_table
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Source
@@ -92,7 +96,7 @@ FIELDS = [
 def columns(draw):
     """A schema, rows of it, and an Arrow table of the rows in several chunks, sliced."""
     fields, types, rows = [], [], {}
-    n = draw(st.integers(0, 12))
+    n = draw(st.integers(0, 40))
     for i in range(draw(st.integers(1, 4))):
         avro, arrow, values = draw(st.sampled_from(FIELDS))
         if isinstance(avro, dict) and "name" in avro:
@@ -117,11 +121,15 @@ def in_slices(source, step=3):
     return [record for i in range(0, len(source), step) for record in list(source.slice(i, min(i + step, len(source))))]
 
 
+@batches_of(10)
 @given(columns())
-def test_arrow_columns_like_rows(made):
+def test_arrow_columns_like_rows(tally, made):
     schema, rows, table = made
-    avro = Avro(schema)
+    avro, reading = Avro(schema), Reading(schema)
     want = list(avro.encode_batch(rows))
+    plain = fastavro.parse_schema(without_logical_types(schema))
+    for row, record in zip(rows, want, strict=True):
+        assert reading.agrees(row, fastavro.schemaless_reader(io.BytesIO(record), plain, None))
     source = avro.bind(table)
     assert isinstance(source, Source)
     assert len(source) == len(rows)
@@ -134,6 +142,7 @@ def test_arrow_columns_like_rows(made):
     if biggest:
         first = next(i for i, record in enumerate(want) if len(record) == biggest)
         assert source.first_over(biggest - 1) == (first, biggest)
+    tally.add(len(rows))
 
 
 FLAT = {

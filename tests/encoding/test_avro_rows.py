@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.encoding.avro_strategies import normal, records
+from tests.encoding.avro_strategies import Reading, records, without_logical_types
+from tests.encoding.tally import batch, batches_of
 from twolane.errors import SerializationError
 from twolane.serializers import Avro
 
@@ -47,16 +48,32 @@ def one_field(type_, **more):
     return {"type": "record", "name": "R", "fields": [{"name": "f", "type": type_, **more}]}
 
 
+@batches_of(10)
 @given(records(), st.data())
-def test_fastavro_reads_what_was_written(pair, data):
+def test_fastavro_reads_what_was_written(tally, pair, data):
     schema, values = pair
-    rows = data.draw(st.lists(values, max_size=3))
-    avro = Avro(schema)
-    batch = avro.encode_batch(rows)
-    for row, encoded in zip(rows, batch, strict=True):
-        assert normal(read(schema, encoded)) == normal(row)
+    rows = data.draw(batch(values, 50))
+    names = [field["name"] for field in schema["fields"]]
+    avro, plain, reading = Avro(schema), fastavro.parse_schema(without_logical_types(schema)), Reading(schema)
+    for row, encoded in zip(rows, avro.encode_batch(rows), strict=True):
+        block = io.BytesIO(encoded)
+        assert reading.agrees(row, fastavro.schemaless_reader(block, plain, None))
+        assert block.read() == b""
         assert avro.encode(row) == encoded
-        assert avro.encode(tuple(row[field["name"]] for field in schema["fields"])) == encoded
+        assert avro.encode(tuple(row[name] for name in names)) == encoded
+    tally.add(len(rows))
+
+
+@batches_of(10)
+@given(records(), st.data())
+def test_java_reads_what_was_written_and_writes_it_alike(tally, java, pair, data):
+    schema, values = pair
+    rows = data.draw(batch(values, 50))
+    records, reading = list(Avro(schema).encode_batch(rows)), Reading(schema, signed_zeros=False)
+    for row, encoded, read in zip(rows, records, java.avro(schema, records), strict=True):
+        assert reading.agrees(row, reading.from_json(read.value))
+        assert read.again == encoded
+    tally.add(len(rows))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.encoding.tally import batch, batches_of
 from twolane.batch import EncodedBatch
 from twolane.encoding.byte_columns import bytes_source, int32_column
 from twolane.encoding.columns import as_table
@@ -26,14 +27,16 @@ def slices(source):
     return [record for i in range(0, len(source), 3) for record in list(source.slice(i, min(i + 3, len(source))))]
 
 
-@given(st.lists(st.one_of(st.none(), st.binary(max_size=30), st.text(max_size=9))))
-def test_lists(values):
+@batches_of(40)
+@given(batch(st.none() | st.binary(max_size=30) | st.text(max_size=9), 100))
+def test_lists(tally, values):
     want = [value.encode() if isinstance(value, str) else value for value in values]
     source = Bytes().bind(values)
     assert isinstance(source, Source)
     assert slices(source) == want
     assert list(Bytes().encode_batch(iter(values))) == want
     assert list(source.slice(0, len(source)).slice(len(values) // 2, len(values))) == want[len(values) // 2 :]
+    tally.add(len(values))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Struct against the struct module and numpy's own bytes."""
 
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.encoding.tally import batch, batches_of
 from twolane.errors import SerializationError
 from twolane.serializers import Serializer, Source, Struct
 
@@ -38,11 +39,12 @@ def formats(draw):
     codes.append(draw(st.sampled_from(["b", "d", "h"])))
     order = draw(st.sampled_from(["", "@", "=", "<", ">", "!"]))
     row = st.tuples(*[VALUES[code] for code in codes if VALUES[code] is not None])
-    return order + "".join(codes), draw(st.lists(row, max_size=5))
+    return order + "".join(codes), draw(batch(row, 50))
 
 
+@batches_of(20)
 @given(formats())
-def test_struct_formats(made):
+def test_struct_formats(tally, made):
     form, rows = made
     serializer = Struct(form)
     assert isinstance(serializer, Serializer)
@@ -58,6 +60,33 @@ def test_struct_formats(made):
         assert list(serializer.encode_batch(array)) == want
         other = array.astype(serializer.dtype.newbyteorder())
         assert list(serializer.encode_batch(other)) == want
+    tally.add(len(rows))
+
+
+@st.composite
+def java_formats(draw):
+    """Codes that DataInput has a method for, in network order."""
+    codes = draw(
+        st.lists(st.sampled_from([code for code in VALUES if code not in ("e", "x", "3x")]), min_size=1, max_size=8)
+    )
+    return codes, draw(batch(st.tuples(*[VALUES[code] for code in codes]), 50))
+
+
+@batches_of(20)
+@given(java_formats())
+def test_java_reads_what_was_written(tally, java, made):
+    codes, rows = made
+    records = list(Struct(f">{''.join(codes)}").encode_batch(rows))
+    read = java.fields([code[::-1] for code in codes], records)
+    for row, texts in zip(rows, read, strict=True):
+        for value, text in zip(row, texts, strict=True):
+            if isinstance(value, bytes):
+                assert bytes.fromhex(text) == value.ljust(5, b"\0")
+            elif isinstance(value, float):
+                assert repr(float(text)) == repr(value)
+            else:
+                assert text == str(value).lower()
+    tally.add(len(rows))
 
 
 RECORD = np.dtype(
@@ -124,6 +153,28 @@ def test_nested():
     assert list(Struct(dtype).encode_batch(array)) == [array.tobytes()]
 
 
+@pytest.mark.parametrize(
+    ("value", "path", "message"),
+    [
+        ({"in": {"a": 2.5, "b": b"x"}, "v": [[1, 2]]}, "in.a", "expected int16"),
+        ({"in": {"a": 2**15, "b": b"x"}, "v": [[1, 2]]}, "in.a", "from -32768"),
+        ({"in": {"a": 1, "b": b"xyz"}, "v": [[1, 2]]}, "in.b", "at most 2"),
+        ({"in": {"a": 1}, "v": [[1, 2]]}, "in.b", "missing"),
+        ({"in": (1, b"x"), "v": [[1, 2.5]]}, "v[0][1]", "expected int8"),
+        ({"in": (1, b"x"), "v": [[1, 200]]}, "v[0][1]", "from -128"),
+        ({"in": (1, b"x"), "v": [[1, 2, 3]]}, "v[0]", "shape"),
+        ({"in": (1, b"x"), "v": [1, 2]}, "v", "shape"),
+        ({"in": (1, b"x"), "v": np.zeros(())}, "v", "shape"),
+    ],
+)
+def test_nothing_nested_is_cut_or_wrapped(value, path, message):
+    serializer = Struct(np.dtype([("in", [("a", "<i2"), ("b", "S2")]), ("v", "i1", (1, 2))]))
+    with pytest.raises(SerializationError, match=message) as caught:
+        serializer.encode_batch([value])
+    assert (caught.value.index, caught.value.field) == (0, path)
+    assert serializer.encode({"in": (1, b"x"), "v": np.array([[1, -2]])}).hex() == "0100780001fe"
+
+
 def test_single_values():
     assert Struct(">q").encode(5) == struct.pack(">q", 5)
     assert list(Struct(">q").encode_batch([5, 6])) == [struct.pack(">q", 5), struct.pack(">q", 6)]
@@ -149,6 +200,12 @@ def test_single_values():
         (np.dtype("U2"), "abc", "at most 2 characters"),
         (np.dtype("V2"), b"a", "bytes, 2"),
         (np.dtype("M8[ms]"), "nonsense", "datetime64"),
+        (np.dtype("M8[ns]"), datetime(1, 1, 1, tzinfo=UTC), "within its range"),
+        (np.dtype("M8[ns]"), np.datetime64("9999-01-01"), "within its range"),
+        (np.dtype("m8[ns]"), timedelta.max, "within its range"),
+        ("e", 1e6, "expected float16"),
+        ("e", "1", "expected float16"),
+        ("i", np.timedelta64(1, "s"), "expected int32"),
     ],
 )
 def test_refused(layout, value, message):

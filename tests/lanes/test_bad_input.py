@@ -363,7 +363,7 @@ def test_the_name_of_a_column_that_is_not_there_is_refused(producer, name, nothi
 BAD_TIMES = {
     "zero": 0,
     "negative": -1,
-    "NaT": np.datetime64("NaT"),
+    "NaT": np.datetime64("NaT", "s"),
     "naive": datetime.datetime(2024, 1, 1),  # noqa: DTZ001 - that is the point
     "before 1970": datetime.datetime(1969, 1, 1, tzinfo=datetime.UTC),
     "text": "2024-01-01",
@@ -469,6 +469,36 @@ def test_bad_headers_of_one_record_are_named_by_it(producer, name, nothing_sent)
     with pytest.raises(SerializationError) as caught:
         producer.send_batch(name, [b"v"] * 3, headers=[{"a": b"1"}, None, {"a": 7}])
     assert caught.value.index == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "index"),
+    [
+        ({"a": [b"1", 7, b"3"]}, "headers['a']", 1),
+        ({"a": [b"1", b"2"]}, "headers['a']", None),
+        ({"a": np.arange(3)}, "headers['a']", None),
+        ({"": [b"1", b"2", b"3"]}, "headers", None),
+        ({"a": {b"1", b"2", b"3"}}, "headers['a']", None),
+        ({"a": {b"1": 1, b"2": 2, b"3": 3}}, "headers['a']", None),
+        ([("a", ["\ud800", "", ""])], "headers['a']", 0),
+        (["missing"], "missing", None),
+        ("missing", "missing", None),
+    ],
+    ids=repr,
+)
+def test_bad_columns_of_headers_are_named(producer, name, nothing_sent, headers, field, index):
+    with pytest.raises(SerializationError) as caught:
+        producer.send_batch(name, [b"v"] * 3, headers=headers)
+    assert caught.value.field == field
+    assert caught.value.index == index
+    assert caught.value.topic == name
+
+
+def test_a_column_of_headers_counts_towards_the_limit(producer, name, nothing_sent):
+    with pytest.raises(DeliveryError) as caught:
+        producer.send_batch(name, [b"v"] * 3, headers={"a": [b"", b"x" * 1_000_000, b""]})
+    assert caught.value.index == 1
+    assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
 
 # ---- the end -------------------------------------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.support.murmur2 import java_partition, murmur2
 from tests.support.readers import read_all
-from twolane import Bytes, ThroughputProducer, TimestampType
+from twolane import Bytes, Json, ThroughputProducer, TimestampType
 
 CREATE_TIME = 1
 NOW = 1_700_000_000_123
@@ -155,6 +157,59 @@ def test_many_shared_headers(producer, embedded_cluster, topic, read, count):
     headers = [(f"h{i}", b"%d" % i) for i in range(count)]
     producer.send_batch(name, [b"v", b"w"], headers=headers, keys=b"k").result(10)
     assert all(record.headers == headers for record in read(name, 2))
+
+
+def columns_of_headers(n):
+    """The same n headers as columns of every kind, and what a consumer should read."""
+    texts = [f"é{i}" for i in range(n)]
+    return texts, {
+        "list": [text.encode() for text in texts],
+        "text": texts,
+        "numpy": np.array([text.encode() for text in texts]),
+        "arrow": pa.array([None if i % 5 == 0 else text for i, text in enumerate(texts)]),
+    }
+
+
+def test_headers_from_columns(producer, embedded_cluster, topic, read):
+    name = topic(embedded_cluster)
+    n = 20_000
+    texts, columns = columns_of_headers(n)
+    headers = {"first": b"all", **columns, "none": None}
+    producer.send_batch(name, [b"%d" % i for i in range(n)], headers=headers, keys=b"k").result(20)
+    for i, record in enumerate(read(name, n)):
+        value = texts[i].encode()
+        assert record.value == b"%d" % i
+        # Those of all records come first.
+        assert record.headers == [
+            ("first", b"all"),
+            ("none", None),
+            ("list", value),
+            ("text", value),
+            ("numpy", value),
+            ("arrow", None if i % 5 == 0 else value),
+        ]
+
+
+def test_headers_named_as_columns_of_the_values(producer, embedded_cluster, topic, read):
+    table = {"trace": np.array([b"a", b"b"]), "origin": ["x", "y"], "n": np.arange(2)}
+    rows = [{"trace": "a", "origin": "x", "n": 0}, {"trace": "b", "origin": "y", "n": 1}]
+    for values in (table, rows):
+        name = topic(embedded_cluster)
+        producer.send_batch(name, values, headers=["trace", "origin"], serializer=Json()).result(10)
+        assert [record.headers for record in read(name, 2)] == [
+            [("trace", b"a"), ("origin", b"x")],
+            [("trace", b"b"), ("origin", b"y")],
+        ]
+
+
+def test_headers_of_each_row_in_a_column(producer, embedded_cluster, topic, read):
+    entries = [{"a": b"1"}, None, [("b", None), ("b", b"2")]]
+    rows = [{"v": i, "meta": entry} for i, entry in enumerate(entries)]
+    table = {"v": np.arange(3), "meta": np.array([*entries, None], dtype=object)[:3]}
+    for values in (rows, table):
+        name = topic(embedded_cluster)
+        producer.send_batch(name, values, headers="meta", serializer=RowNumber()).result(10)
+        assert [record.headers for record in read(name, 3)] == [[("a", b"1")], [], [("b", None), ("b", b"2")]]
 
 
 # ---- partitions ----------------------------------------------------------------------------------------------------
@@ -333,6 +388,44 @@ def test_metadata_of_a_batch(producer, embedded_cluster, topic):
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_compression(embedded_cluster, topic, read, codec):
     name = topic(embedded_cluster)
-    with ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, compression_type=codec) as producer:
-        producer.send_batch(name, [b"%d" % i * 20 for i in range(5_000)]).result(10)
-    assert [record.value for record in read(name, 5_000)] == [b"%d" % i * 20 for i in range(5_000)]
+    values = [b"%d" % i * 20 for i in range(5_000)]
+    with ThroughputProducer(
+        bootstrap_servers=embedded_cluster.bootstrap_servers, compression_type=codec, statistics_interval_ms=100
+    ) as producer:
+        producer.send_batch(name, values, keys=b"key", headers={"h": b"v"}, timestamps=NOW).result(10)
+        deadline = time.monotonic() + 10
+        while True:
+            client = producer.stats().client
+            sent = sum(broker.bytes for broker in client.brokers) if client else 0
+            if sent > 5_000 or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+    # Not compressed where nobody asked for it, and compressed where somebody did.
+    assert (sent > sum(map(len, values))) is (codec == "none")
+    records = read(name, 5_000)
+    assert [record.value for record in records] == values
+    assert all((r.key, r.headers, r.timestamp) == (b"key", [("h", b"v")], (CREATE_TIME, NOW)) for r in records)
+
+
+@pytest.mark.parametrize(
+    ("settings", "requests"), [({}, 4), ({"message.max.bytes": 4_500_000, "batch.size": 4_500_000}, 1)]
+)
+def test_big_batches(embedded_cluster, topic, read, settings, requests):
+    """``batch.size`` and ``message.max.bytes`` together say how much goes in one request."""
+    name = topic(embedded_cluster)
+    settings = {"linger.ms": 1_000, "bootstrap.servers": embedded_cluster.bootstrap_servers, **settings}
+    with ThroughputProducer(settings) as producer:
+        producer.partitions_for(name)
+        assert producer.send_batch(name, [b"%04d" % i * 250 for i in range(4_000)]).result(20).written == 4_000
+        assert producer.stats().delivery_events - requests in (0, 1)
+    assert [record.value for record in read(name, 4_000)] == [b"%04d" % i * 250 for i in range(4_000)]
+
+
+def test_big_batches_with_small_records_are_bounded_by_their_number(embedded_cluster, topic, read):
+    name = topic(embedded_cluster)
+    settings = {"linger.ms": 1_000, "batch.num.messages": 100_000}
+    with ThroughputProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        producer.partitions_for(name)
+        assert producer.send_batch(name, [b"%06d" % i for i in range(20_000)]).result(20).written == 20_000
+        assert producer.stats().delivery_events <= 2
+    assert [record.value for record in read(name, 20_000)] == [b"%06d" % i for i in range(20_000)]

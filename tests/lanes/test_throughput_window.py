@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from confluent_kafka import KafkaError
 
-from tests.support.readers import read_values
-from twolane import ClosedProducerError, ConfigError, QueueFullError, ThroughputProducer
+from tests.support.readers import read_all, read_values
+from twolane import BatchError, ClosedProducerError, ConfigError, QueueFullError, ThroughputProducer, Verdict
 
 
 @pytest.fixture
@@ -54,6 +55,26 @@ def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster,
     # The rest, from the index on: nothing lost, nothing twice.
     assert producer.send_batch(name, values[caught.value.index : 200]).result(10).written == 100
     assert read_values(embedded_cluster.bootstrap_servers, name) == values[:200]
+
+
+def test_a_batch_over_many_partitions_stops_at_its_own_record(embedded_cluster, make, topic):
+    """Records go grouped by partition, but a full window lets in what stands before `index`, and nothing else."""
+    name = topic(embedded_cluster, 5)
+    producer = make("raise", queue_buffering_max_messages=1_000)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    values = [b"%d" % i for i in range(3_000)]
+    partitions = np.random.default_rng(7).integers(0, 5, 3_000).astype(np.int32)
+    with pytest.raises(QueueFullError) as caught:
+        producer.send_batch(name, values, partitions=partitions)
+    assert caught.value.index == 1_000
+    embedded_cluster.set_rtt(0)
+    metadata = caught.value.delivery.result(10)
+    assert metadata.partitions.tolist() == partitions[:1_000].tolist()
+    log = read_all(embedded_cluster.bootstrap_servers, name)
+    for partition in range(5):
+        expected = [value for value, place in zip(values[:1_000], partitions, strict=False) if place == partition]
+        assert [record.value for record in log if record.partition == partition] == expected
 
 
 def test_a_full_window_blocks_and_then_everything_arrives_in_order(embedded_cluster, make, name):
@@ -242,6 +263,78 @@ def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
     assert [type(error) for error in ends] == [ClosedProducerError]
     assert first.result(0).written == 100
     assert producer.stats().accepted == 110
+
+
+@pytest.mark.parametrize(("resume_at", "waits"), [(0.9, False), (0.5, True), (0, True)])
+def test_a_waiting_call_goes_on_at_the_low_water_mark(embedded_cluster, make, topic, resume_at, waits):
+    """40 of 100 records are answered at once, 60 after a second: below 0.9 of the window, above its half."""
+    name = topic(embedded_cluster, 2)
+    embedded_cluster.set_leader(name, 0, 1)
+    embedded_cluster.set_leader(name, 1, 2)
+    producer = make(resume_at=resume_at, linger_ms=0)
+    producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1]).result(10)
+    embedded_cluster.set_rtt(1_000, 2)
+    producer.send_batch(name, [b"v"] * 60, partitions=1)
+    started = time.monotonic()
+    producer.send_batch(name, [b"v"] * 41, partitions=0)
+    assert (time.monotonic() - started > 0.8) is waits
+    embedded_cluster.set_rtt(0, 2)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1, 7])
+def test_resume_at_is_checked(embedded_cluster, bad):
+    with pytest.raises(ConfigError, match="resume_at"):
+        ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, resume_at=bad)
+
+
+def test_purge_drops_what_is_in_the_queue_and_tells(embedded_cluster, make, name):
+    producer = make(linger_ms=5_000)
+    producer.partitions_for(name)
+    delivery = producer.send_batch(name, [b"v"] * 50)
+    producer.purge()
+    with pytest.raises(BatchError) as caught:
+        delivery.result(5)
+    assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.NOT_WRITTEN}
+    assert {failure.error.code() for failure in caught.value.metadata.failures} == {KafkaError._PURGE_QUEUE}
+    stats = producer.stats()
+    assert (stats.accepted, stats.not_written, stats.in_queue) == (50, 50, 0)
+    assert read_values(embedded_cluster.bootstrap_servers, name) == []
+
+
+def test_purge_of_what_is_in_flight_leaves_it_open(embedded_cluster, make, name):
+    producer = make(linger_ms=0)
+    producer.send_batch(name, [b"warm"]).result(10)
+    embedded_cluster.set_rtt(1_000)
+    delivery = producer.send_batch(name, [b"v"] * 10)
+    time.sleep(0.3)
+    producer.purge()
+    assert not delivery.done()
+    producer.purge(in_flight=True)
+    with pytest.raises(BatchError) as caught:
+        delivery.result(5)
+    assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.UNKNOWN}
+    assert len(read_values(embedded_cluster.bootstrap_servers, name)) == 11
+
+
+def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, make, name):
+    producer = make(linger_ms=0)
+    producer.send_batch(name, [b"warm"]).result(10)
+    embedded_cluster.set_rtt(10_000)
+    deliveries = []
+    thread = threading.Thread(
+        target=lambda: deliveries.append(producer.send_batch(name, [b"%d" % i for i in range(300)]))
+    )
+    thread.start()
+    while producer.stats().in_queue < 100:
+        time.sleep(0.01)
+    producer.purge(in_flight=True)
+    embedded_cluster.set_rtt(0)
+    thread.join(10)
+    with pytest.raises(BatchError) as caught:
+        deliveries[0].result(10)
+    metadata = caught.value.metadata
+    assert metadata.failures.indices == list(range(100))
+    assert metadata.written == 200
 
 
 def test_partitions_that_are_added_are_found(embedded_cluster, make):

@@ -84,6 +84,7 @@ def test_every_import_comes_from_a_declared_package() -> None:
     package_of = {
         "arrow_kafka_pyo3": "arrow-kafka-pyo3",
         "confluent_kafka": "confluent-kafka",
+        "elftools": "pyelftools",
         "kafka": "kafka-python",
         "yaml": "pyyaml",
     }

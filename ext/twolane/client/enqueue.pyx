@@ -9,7 +9,7 @@ import time
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -17,7 +17,7 @@ from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, load, store
 from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery
 from twolane.client.feed cimport Feed
-from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, may_pass, milliseconds
+from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome
@@ -27,7 +27,8 @@ from twolane.librdkafka cimport *
 cdef enum:
     FIXED = 8               # entries of the argument template before the shared headers
     SHARED_ON_STACK = 24
-    STRETCH = 1024          # records between two looks at the window and the event queue
+    STRETCH = 8192          # records between two looks at the window and the event queue, grouped by partition
+    GROUPED_PARTITIONS = 4096   # beyond, a stretch is not grouped: there is nothing to gain
 
 
 @cython.boundscheck(False)
@@ -45,16 +46,16 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     cdef rd_kafka_vu_t* vu = on_stack
     cdef rd_kafka_error_t* error
     cdef int64_t k, i
-    cdef int j, n_fixed, n_vu
-    cdef Span value, key
+    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
+    cdef Span value, key, header
     cdef bint keyed = feed.keys != NULL
     cdef int64_t now = milliseconds() if gates != NULL else 0
     result.n = 0
     result.bytes = 0
     result.error = 0
     result.barred = -1
-    if feed.n_shared > SHARED_ON_STACK:
-        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + feed.n_shared) * sizeof(rd_kafka_vu_t))
+    if n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
         if vu == NULL:
             result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
             return result
@@ -70,9 +71,9 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     if keyed:
         vu[6].vtype = RD_KAFKA_VTYPE_KEY
         n_fixed = 7
-    for j in range(feed.n_shared):
+    for j in range(n_shared):
         vu[n_fixed + j] = feed.shared[j]
-    n_vu = n_fixed + feed.n_shared
+    n_vu = n_fixed + n_shared
     key.size = 0
     for k in range(start, stop):
         i = order[k] if order != NULL else k
@@ -86,6 +87,10 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
             key = span_at(feed.keys, i)
             vu[6].u.mem.ptr = <void*>key.data
             vu[6].u.mem.size = <size_t>key.size
+        for j in range(feed.n_columns):
+            header = span_at(feed.columns[j], i)
+            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
+            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
         if feed.ready != NULL:
             if feed.ready[i] != NULL:
                 vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
@@ -112,6 +117,35 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
     return result
 
 
+cdef bint group(Feed feed, int64_t start, int64_t n, int64_t n_partitions, Gates* gates, int64_t* order,
+                int64_t* next_of) noexcept nogil:
+    """Order records ``start`` to ``start + n`` by partition; False where they must go one by one. GIL: not needed.
+
+    librdkafka allocates its records as they come and walks each partition's list three times afterwards. Neighbours in
+    the list that are neighbours in memory too are what the processor expects: that halves the cost of its later work.
+    ``next_of`` has room for ``n_partitions`` numbers.
+    """
+    cdef int64_t i, partition, count, position = 0
+    cdef int64_t now = milliseconds() if gates != NULL else 0
+    memset(next_of, 0, <size_t>n_partitions * sizeof(int64_t))
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        if not 0 <= partition < n_partitions:
+            return False
+        next_of[partition] += 1
+    for partition in range(n_partitions):
+        count = next_of[partition]
+        if count and gates != NULL and not is_open(gate_at(gates, <int32_t>partition), now):
+            return False
+        next_of[partition] = position
+        position += count
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        order[next_of[partition]] = i
+        next_of[partition] += 1
+    return True
+
+
 @cython.final
 cdef class Window:
     """What may be inside librdkafka at once, and the one way in for the throughput lane.
@@ -121,17 +155,20 @@ cdef class Window:
     handle, delivery
     records, bytes : int
         High-water marks. Bytes are those of values and keys.
+    resume_at : float
+        Part of them: the low-water marks.
     """
 
-    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes):
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t records, int64_t bytes,
+                 double resume_at=0.5):
         if records < 1 or bytes < 1:
             raise ValueError("a window holds at least one record and one byte")
         self._handle = handle
         self._delivery = delivery
         self.records = records
         self.bytes = bytes
-        self.low_records = records // 2
-        self.low_bytes = bytes // 2
+        self.low_records = <int64_t>(<double>records * resume_at)
+        self.low_bytes = <int64_t>(<double>bytes * resume_at)
         self.is_shut = False
 
     cdef bint has_room(self) noexcept nogil:
@@ -207,6 +244,8 @@ cdef class Window:
         cdef int64_t at = start, n, size = 0
         cdef Enqueued part
         cdef Gates* gates = NULL
+        cdef int64_t* order = NULL
+        cdef bint grouped
         cdef Delivery delivery = self._delivery
         self._handle.ensure_open()
         feed.make_headers()
@@ -214,6 +253,9 @@ cdef class Window:
         if self._handle.gated:
             gates = &topic.gates
             cover(gates, topic.partition_count)
+        if feed.partition_step and topic.partition_count <= GROUPED_PARTITIONS:
+            # Without memory for it the records go in the order they came.
+            order = <int64_t*>malloc(<size_t>(STRETCH + topic.partition_count) * sizeof(int64_t))
         part.error = 0
         part.barred = -1
         with nogil:
@@ -222,16 +264,22 @@ cdef class Window:
                 if n == 0:
                     break
                 add(&outcome.slot.expected, n)
-                part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
+                # In the order of a group none may be left standing before a gate: it goes where all gates are open.
+                grouped = order != NULL and group(feed, at, n, topic.partition_count, gates, order, order + STRETCH)
+                if grouped:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.slot.id, first_index, NULL)
+                else:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
                 if part.n < n:
                     add(&delivery.counters.accepted, part.n - n)
                     add(&delivery.counters.accepted_bytes, part.bytes - size)
                     add(&outcome.slot.expected, part.n - n)
-                at += part.n
+                at = order[part.n] if grouped and part.error else at + part.n
                 if part.error or part.barred >= 0:
                     break
                 delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
+        free(order)
         return at, part.error, part.barred
 
     def wait_for_room(self, double timeout):

@@ -1,14 +1,22 @@
 """The columns of one slice as plain pointers, and the Python objects that keep them alive."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
-from twolane.batch cimport EncodedBatch, Span, span_at
+from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
 import numpy as np
+
+
+cdef Span span_of(bytes data) noexcept:
+    """The span of one byte string or None. Borrows."""
+    cdef Span span
+    span.data = NULL if data is None else <const uint8_t*>PyBytes_AS_STRING(data)
+    span.size = 0 if data is None else PyBytes_GET_SIZE(data)
+    return span
 
 
 @cython.final
@@ -25,6 +33,8 @@ cdef class Feed:
         Checked against the topic by the caller: librdkafka must never see one that does not exist.
     headers : tuple of (bytes, bytes or None), or list of such tuples or None, shape (n,)
         A tuple is shared by all records, a list has one entry per record.
+    columns : list of (bytes, EncodedBatch), optional
+        Headers behind the shared ones: the name, and a value for each record. None beside a list of headers.
     """
 
     def __cinit__(self):
@@ -34,9 +44,12 @@ cdef class Feed:
         self.ready = NULL
         self.each_size = NULL
         self.n_shared = 0
+        self.n_columns = 0
+        self.columns = NULL
         self.shared_size = 0
 
-    def __init__(self, EncodedBatch values not None, EncodedBatch keys, timestamps, partitions, headers=None, n=None):
+    def __init__(self, EncodedBatch values not None, EncodedBatch keys, timestamps, partitions, headers=None, n=None,
+                 list columns=None):
         cdef const int64_t[::1] times
         cdef const int32_t[::1] places
         cdef bytes name, value
@@ -81,22 +94,64 @@ cdef class Feed:
             for i in range(self.n):
                 for name, value in headers[i] or ():
                     self.each_size[i] += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
-        elif headers:
-            self.shared = <rd_kafka_vu_t*>calloc(len(headers), sizeof(rd_kafka_vu_t))
-            if self.shared == NULL:
-                raise MemoryError()
-            for name, value in headers:
-                self.shared[self.n_shared].vtype = RD_KAFKA_VTYPE_HEADER
-                self.shared[self.n_shared].u.header.name = PyBytes_AS_STRING(name)
-                self.shared[self.n_shared].u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
-                self.shared[self.n_shared].u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
-                self.n_shared += 1
-                self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
-        self._owners = (values, keys, timestamps, partitions, headers)
+        elif headers or columns:
+            self._take_headers(headers or (), columns or [])
+        self._owners = (values, keys, timestamps, partitions, headers, columns)
+
+    cdef int _take_headers(self, tuple headers, list columns) except -1:
+        cdef bytes name, value
+        cdef EncodedBatch batch
+        cdef rd_kafka_vu_t* entry
+        self.shared = <rd_kafka_vu_t*>calloc(len(headers) + len(columns), sizeof(rd_kafka_vu_t))
+        self.columns = <const ByteColumn**>calloc(max(len(columns), 1), sizeof(ByteColumn*))
+        if self.shared == NULL or self.columns == NULL:
+            raise MemoryError()
+        for name, value in headers:
+            entry = &self.shared[self.n_shared]
+            entry.vtype = RD_KAFKA_VTYPE_HEADER
+            entry.u.header.name = PyBytes_AS_STRING(name)
+            entry.u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
+            entry.u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
+            self.n_shared += 1
+            self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+        for name, batch in columns:
+            if not batch.column.broadcast and batch.column.n != self.n:
+                raise ValueError(f"headers: {batch.column.n} for {self.n} records")
+            entry = &self.shared[self.n_shared + self.n_columns]
+            entry.vtype = RD_KAFKA_VTYPE_HEADER
+            entry.u.header.name = PyBytes_AS_STRING(name)
+            self.columns[self.n_columns] = &batch.column
+            self.n_columns += 1
+            self.shared_size += len(name) + HEADER_OVERHEAD
+        return 0
+
+    @staticmethod
+    cdef Feed lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers):
+        """One record as a Feed, without the objects around it."""
+        cdef Feed feed = Feed.__new__(Feed)
+        feed.n = 1
+        feed._one_value_span = span_of(value)
+        feed._one_value.n = 1
+        feed._one_value.spans = &feed._one_value_span
+        feed.values = &feed._one_value
+        if key is not None:
+            feed._one_key_span = span_of(key)
+            feed._one_key.n = 1
+            feed._one_key.spans = &feed._one_key_span
+            feed.keys = &feed._one_key
+        feed._one_timestamp = timestamp
+        feed.timestamps = &feed._one_timestamp
+        feed._one_partition = partition
+        feed.partitions = &feed._one_partition
+        if headers:
+            feed._take_headers(headers, [])
+        feed._owners = (value, key, headers)
+        return feed
 
     def __dealloc__(self):
         cdef Py_ssize_t i
         free(self.shared)
+        free(self.columns)
         free(self.each_size)
         if self.ready != NULL:
             for i in range(self.n):
@@ -128,11 +183,14 @@ cdef class Feed:
 
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
         """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
+        cdef int j
         cdef int64_t size = RECORD_OVERHEAD + self.shared_size + span_at(self.values, i).size
         if self.keys != NULL:
             size += span_at(self.keys, i).size
         if self.each_size != NULL:
             size += self.each_size[i]
+        for j in range(self.n_columns):
+            size += span_at(self.columns[j], i).size
         return size
 
     def __len__(self):

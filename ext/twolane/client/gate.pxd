@@ -26,6 +26,11 @@ cdef int64_t* gate_at(Gates* gates, int32_t partition) noexcept nogil
 cdef int64_t milliseconds() noexcept nogil
 
 
+cdef inline bint is_open(int64_t* gate, int64_t now) noexcept nogil:
+    cdef int64_t state = load(gate)
+    return state > 0 and now - state < FRESH_MS
+
+
 cdef inline bint may_pass(int64_t* gate, int64_t now) noexcept nogil:
     """Whether a record may go to this partition. Of those who ask at a closed gate one may: its record opens it."""
     cdef int64_t state = load(gate)

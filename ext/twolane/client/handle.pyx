@@ -13,7 +13,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.gate cimport cover, free_gates
+from twolane.client.gate cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
@@ -240,14 +240,14 @@ cdef class Handle:
         cdef int code = rd.fatal_error(self.rk, reason, sizeof(reason))
         return (code, reason.decode("utf-8", "replace")) if code else None
 
-    def purge(self):
-        """Drop every record that is queued or in flight; each still gets its delivery report (``rd_kafka_purge``).
+    def purge(self, bint in_flight=True):
+        """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).
 
         GIL: released while librdkafka's broker threads answer, which they do at once.
         """
         self.ensure_open()
         with nogil:
-            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
 
     def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.

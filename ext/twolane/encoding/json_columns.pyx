@@ -11,8 +11,9 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, append, fresh, has_room, put_bytes
+from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes
 from twolane.encoding.columns cimport Column, kind_name
+from twolane.encoding.json_objects cimport dump_objects
 from twolane.encoding.json_text cimport (
     put_base64, put_clock, put_day, put_scaled, put_signed, put_text, put_ucs4_text, put_unsigned,
 )
@@ -22,7 +23,6 @@ from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at,
 )
 
-from twolane.encoding.mismatch import Mismatch
 from twolane.errors import SerializationError
 
 cdef enum:
@@ -319,7 +319,7 @@ cdef class JsonColumns:
             opening = b"," if self._keys else b"{"
             self._keys.append(b"" if self._bare else opening + dump(name) + b":")
             if column.objects is not None:
-                self._vectors.append(dump_all(column, dump))
+                self._vectors.append(dump_objects(column.objects, dump, name, False))
                 continue
             self._vectors.append(None)
             for part in range(column.n_parts):
@@ -390,69 +390,6 @@ cdef class JsonColumns:
                         raise MemoryError()
             row = last
         return True
-
-
-cdef Arena dump_all(Column column, object dump):
-    """A column of Python objects, one by one."""
-    cdef Arena arena = Arena.__new__(Arena)
-    cdef Py_ssize_t i
-    arena.start(column.length)
-    for i in range(column.length):
-        try:
-            append_text(arena, i, dump(column.objects[i]))
-        except Mismatch as error:
-            raise error.as_error(i, column.name) from None
-    return arena
-
-
-cdef int append_text(Arena arena, Py_ssize_t row, bytes text) except -1:
-    append(&arena.out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    arena.offsets[row + 1] = arena.out.size
-    return 0
-
-
-def dump_rows(rows, dump):
-    """Encode rows one by one into one block; an EncodedBatch. None becomes a null record.
-
-    Parameters
-    ----------
-    rows : iterable
-    dump : callable
-        One Python object to JSON bytes; raises Mismatch. Its bytes are copied and let go: an allocator that gives the same
-        block again and again costs less than pages that are touched for the first time.
-
-    Raises
-    ------
-    SerializationError
-        With the row and the path of the first value that has no JSON form.
-    """
-    cdef tuple kept = tuple(rows)
-    cdef Arena arena = Arena.__new__(Arena)
-    cdef Py_ssize_t i = 0, n = len(kept)
-    cdef bint nulls = False
-    # orjson's own function, without a Python call around it, where that is what dump stands for.
-    dumps, default, options = getattr(dump, "call", (None, None, None))
-    arena.start(n)
-    try:
-        for i in range(n):
-            row = kept[i]
-            if row is None:
-                if not nulls:
-                    arena.mark_valid(n)
-                    nulls = True
-                arena.valid[i] = 0
-                arena.offsets[i + 1] = arena.out.size
-            elif dumps is None:
-                append_text(arena, i, dump(row))
-            else:
-                try:
-                    text = dumps(row, default, options)
-                except (TypeError, ValueError, RecursionError):
-                    text = dump(row)        # takes more, or says where it fails
-                append_text(arena, i, text)
-    except Mismatch as error:
-        raise error.as_error(i, None) from None
-    return arena.batch(n, nulls)
 
 
 cdef size_t bound(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

@@ -12,7 +12,14 @@ class Window:
     low_records: int
     low_bytes: int
     is_shut: bool
-    def __init__(self, handle: Handle, delivery: Delivery, records: int, bytes: int) -> None: ...  # noqa: A002
+    def __init__(
+        self,
+        handle: Handle,
+        delivery: Delivery,
+        records: int,
+        bytes: int,  # noqa: A002
+        resume_at: float = 0.5,
+    ) -> None: ...
     @property
     def room(self) -> int: ...
     def push(

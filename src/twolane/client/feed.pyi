@@ -18,5 +18,6 @@ class Feed:
         partitions: int | NDArray[np.int32],
         headers: tuple[_Header, ...] | list[tuple[_Header, ...]] | None = None,
         n: int | None = None,
+        columns: list[tuple[bytes, EncodedBatch]] | None = None,
     ) -> None: ...
     def __len__(self) -> int: ...

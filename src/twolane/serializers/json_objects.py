@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.byte_columns import BatchSource
-from twolane.encoding.json_columns import JsonColumns, dump_rows
+from twolane.encoding.json_columns import JsonColumns
+from twolane.encoding.json_objects import dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.serializers.interface import Source, bindable, rows_of

@@ -58,13 +58,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twolane"
 
 
-def find_program(name: str) -> str:
-    """Return the path of ``java`` or ``mvn``; `ClusterUnavailableError` where it is not installed."""
+def find_program(name: str, purpose: str = "real brokers") -> str:
+    """Return the path of ``java`` or ``mvn``; `ClusterUnavailableError`, naming `purpose`, where it is missing."""
     home = os.environ.get("JAVA_HOME")
     path = shutil.which(name, path=str(Path(home, "bin"))) if home else None
     path = path or shutil.which(name)
     if path is None:
-        raise ClusterUnavailableError(f"real brokers need {name!r}, which is not installed (Java 17 or newer, Maven)")
+        raise ClusterUnavailableError(f"{purpose} need {name!r}, which is not installed (Java 17 or newer, Maven)")
     return path
 
 
@@ -101,14 +101,18 @@ def kafka_jars(version: str = KAFKA_VERSION) -> Path:
     ClusterError
         Maven failed; the message holds what it said.
     """
-    folder = kafka_jars_folder(version)
+    return fetched_jars(kafka_jars_folder(version), _pom(version))
+
+
+def fetched_jars(folder: Path, pom: str, purpose: str = "real brokers") -> Path:
+    """Return `folder`, filled by Maven with what `pom` depends on if it is not there yet. Errors as of `kafka_jars`."""
     if folder.is_dir():
         return folder
-    maven = find_program("mvn")
+    maven = find_program("mvn", purpose)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
-            _download(maven, _pom(version), folder)
+            _download(maven, pom, folder)
     return folder
 
 
@@ -129,9 +133,9 @@ def _download(maven: str, pom: str, folder: Path) -> None:
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"Maven did not fetch Kafka within {DOWNLOAD_SECONDS} s") from error
+            raise ClusterError(f"Maven did not fetch {folder.name} within {DOWNLOAD_SECONDS} s") from error
         if done.returncode:
-            raise ClusterError(f"Maven could not fetch Kafka:\n{(done.stdout + done.stderr)[-4000:]}")
+            raise ClusterError(f"Maven could not fetch {folder.name}:\n{(done.stdout + done.stderr)[-4000:]}")
         # Complete or absent: the folder appears by one rename.
         Path(work, "jars").rename(folder)
 

@@ -1,0 +1,99 @@
+"""Apache Avro's Java library and Java's DataInput as readers of our records: one JVM for a whole run of tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from twolane.testing.java import cache_folder, fetched_jars, find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+AVRO_VERSION = "1.12.1"
+PURPOSE = "Java's readers"
+SOURCE = Path(__file__).parent / "java" / "Reader.java"
+POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>twolane.testing</groupId>
+  <artifactId>avro</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.avro</groupId>
+      <artifactId>avro</artifactId>
+      <version>{AVRO_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.slf4j</groupId>
+      <artifactId>slf4j-nop</artifactId>
+      <version>2.0.17</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+class Read(NamedTuple):
+    """One record as Java read it: Avro's JSON encoding of the value, and Java's own binary encoding of it."""
+
+    value: Any
+    again: bytes
+
+
+class JavaReader:
+    """A child JVM that answers questions; see Reader.java. `ClusterUnavailableError` without a JDK or Maven."""
+
+    def __init__(self) -> None:
+        find_program("javac", PURPOSE)  # java runs the source file, which a bare run-time environment cannot compile
+        digest = hashlib.sha256(POM.encode()).hexdigest()[:8]
+        jars = fetched_jars(cache_folder() / f"avro-{AVRO_VERSION}-{digest}", POM, PURPOSE)
+        options = ["-Xmx256m", "-XX:+UseSerialGC"]
+        self._process = subprocess.Popen(
+            [find_program("java", PURPOSE), *options, "-cp", f"{jars}/*", str(SOURCE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def _block(self, size: int) -> bytes:
+        data = self._process.stdout.read(size)
+        assert len(data) == size, "the JVM ended"
+        return data
+
+    def _answer(self) -> bytes:
+        (size,) = struct.unpack(">i", self._block(4))
+        assert size >= 0, f"Java cannot read it: {self._answer().decode()}"
+        return self._block(size)
+
+    def _ask(self, kind: bytes, text: str, records: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        blocks = [struct.pack(">i", len(block)) + block for block in (text.encode(), *records)]
+        question = kind + blocks[0] + struct.pack(">i", len(records)) + b"".join(blocks[1:])
+        self._process.stdin.write(question)
+        self._process.stdin.flush()
+        return [(self._answer(), self._answer()) for _ in records]
+
+    def avro(self, schema: Any, records: Sequence[bytes]) -> list[Read]:
+        """Read records with Apache's library, without logical types."""
+        return [Read(json.loads(value), again) for value, again in self._ask(b"A", json.dumps(schema), records)]
+
+    def fields(self, codes: Sequence[str], records: Sequence[bytes]) -> list[list[str]]:
+        """Read records with DataInput: codes of the struct module, ``s5`` instead of ``5s``; values as text."""
+        return [value.decode().split(",") for value, _ in self._ask(b"S", ",".join(codes), records)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not terminated while it answers: a test that failed in the middle leaves answers unread.
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(30)
