@@ -8,12 +8,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.client.atomic cimport add, load, store
+from twolane.client.atomic cimport add, load
 from twolane.client.callbacks cimport Callbacks
 from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
 from twolane.client.enqueue cimport Window
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD
-from twolane.client.gate cimport CLOSED, cover, gate_at, may_pass, milliseconds
+from twolane.client.gate cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
 from twolane.client.slots cimport Rounds, Slot, opaque_of
@@ -277,7 +277,7 @@ cdef class RecordSender:
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
             if self._c_handle.gated:
-                store(gate_at(&known.gates, place), CLOSED)
+                set_gate(&known.gates, place, CLOSED)
             if on_delivery is not None:
                 self._callbacks.drop(index)
             self._raise_if_fatal(known.name)
@@ -290,9 +290,9 @@ cdef class RecordSender:
     cdef int _pass_gate(self, Topic topic, int32_t place, object timeout) except -1:
         """Wait until a record may go to this partition (see gate)."""
         cover(&topic.gates, topic.partition_count)
-        if not may_pass(gate_at(&topic.gates, place), milliseconds()):
+        if not may_pass(&topic.gates, place, milliseconds()):
             deadline = self._deadline(timeout)
-            while not may_pass(gate_at(&topic.gates, place), milliseconds()):
+            while not may_pass(&topic.gates, place, milliseconds()):
                 self._wait_at_gate(topic, place, deadline)
         return 0
 

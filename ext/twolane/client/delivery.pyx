@@ -13,8 +13,8 @@ from libc.stdint cimport int8_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, load, store
-from twolane.client.gate cimport CLOSED, Gates, gate_at, milliseconds
+from twolane.client.atomic cimport add, load
+from twolane.client.gate cimport CLOSED, Gates, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.judge cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, verdict_of
 from twolane.client.latency cimport BUCKETS, note
@@ -188,7 +188,7 @@ cdef class Delivery:
                         latency = rd.message_latency(message)
                         timed = True
                         if gates != NULL:
-                            store(gate_at(gates, message.partition), milliseconds())
+                            set_gate(gates, message.partition, milliseconds())
                     written += 1
                     if slot == NULL:
                         continue
@@ -205,7 +205,7 @@ cdef class Delivery:
                 else:
                     verdict = self._judge(slot, message)
                     if gates != NULL:
-                        store(gate_at(gates, message.partition), CLOSED)
+                        set_gate(gates, message.partition, CLOSED)
                     if verdict == VERDICT_NOT_WRITTEN:
                         self.counters.not_written += 1
                     else:

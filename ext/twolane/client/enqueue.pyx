@@ -14,10 +14,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
-from twolane.client.atomic cimport add, load, store
+from twolane.client.atomic cimport add, load
 from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery
 from twolane.client.feed cimport Feed
-from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds
+from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome
@@ -98,7 +98,7 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
                 n_vu = n_fixed + 1
             else:
                 n_vu = n_fixed
-        if gates != NULL and not may_pass(gate_at(gates, vu[1].u.i32), now):
+        if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
             result.barred = vu[1].u.i32
             break
         error = rd.produceva(rk, vu, <size_t>n_vu)
@@ -106,7 +106,7 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, Feed feed, const in
             result.error = rd.error_code(error)
             rd.error_destroy(error)
             if gates != NULL:
-                store(gate_at(gates, vu[1].u.i32), CLOSED)
+                set_gate(gates, vu[1].u.i32, CLOSED)
             break
         if feed.ready != NULL:
             feed.ready[i] = NULL        # librdkafka owns it now
@@ -135,7 +135,7 @@ cdef bint group(Feed feed, int64_t start, int64_t n, int64_t n_partitions, Gates
         next_of[partition] += 1
     for partition in range(n_partitions):
         count = next_of[partition]
-        if count and gates != NULL and not is_open(gate_at(gates, <int32_t>partition), now):
+        if count and gates != NULL and not is_open(gates, <int32_t>partition, now):
             return False
         next_of[partition] = position
         position += count
@@ -242,6 +242,7 @@ cdef class Window:
         that allocated it.
         """
         cdef int64_t at = start, n, size = 0
+        cdef int64_t n_partitions = topic.partition_count       # another thread may count again meanwhile
         cdef Enqueued part
         cdef Gates* gates = NULL
         cdef int64_t* order = NULL
@@ -252,10 +253,10 @@ cdef class Window:
         outcome.attach()
         if self._handle.gated:
             gates = &topic.gates
-            cover(gates, topic.partition_count)
-        if feed.partition_step and topic.partition_count <= GROUPED_PARTITIONS:
+            cover(gates, n_partitions)
+        if feed.partition_step and n_partitions <= GROUPED_PARTITIONS:
             # Without memory for it the records go in the order they came.
-            order = <int64_t*>malloc(<size_t>(STRETCH + topic.partition_count) * sizeof(int64_t))
+            order = <int64_t*>malloc(<size_t>(STRETCH + n_partitions) * sizeof(int64_t))
         part.error = 0
         part.barred = -1
         with nogil:
@@ -265,7 +266,7 @@ cdef class Window:
                     break
                 add(&outcome.slot.expected, n)
                 # In the order of a group none may be left standing before a gate: it goes where all gates are open.
-                grouped = order != NULL and group(feed, at, n, topic.partition_count, gates, order, order + STRETCH)
+                grouped = order != NULL and group(feed, at, n, n_partitions, gates, order, order + STRETCH)
                 if grouped:
                     part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.slot.id, first_index, NULL)
                 else:

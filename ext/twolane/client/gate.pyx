@@ -6,22 +6,12 @@ acknowledgement that the first one was written too. So the first record goes alo
 handed to librdkafka before its report has come. After a failure, and after an hour without an acknowledgement, again.
 """
 from cpython.time cimport monotonic
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 
 cdef int64_t milliseconds() noexcept nogil:
     return <int64_t>(monotonic() * 1000) + 1
-
-
-cdef int64_t* gate_at(Gates* gates, int32_t partition) noexcept nogil:
-    """The gate of a partition that is covered."""
-    cdef int block = 0
-    cdef int64_t at = partition
-    while at >= <int64_t>FIRST_BLOCK << block:
-        at -= <int64_t>FIRST_BLOCK << block
-        block += 1
-    return gates.blocks[block] + at
 
 
 cdef int cover(Gates* gates, int64_t partitions) except -1:
@@ -35,7 +25,6 @@ cdef int cover(Gates* gates, int64_t partitions) except -1:
                 raise MemoryError()
         first += <int64_t>FIRST_BLOCK << block
         block += 1
-    gates.covered = partitions
     return 0
 
 
