@@ -9,7 +9,7 @@ For each Python:
 4. the tests, with the wheel installed in an empty environment and no source tree within reach;
 5. one record to three real brokers and back (where Java and Maven are).
 
-``--quick`` (``make check-wheel``) takes one Python, builds its wheel once and runs the quicker tests, for CI.
+``make check-wheel`` takes one Python, builds its wheel once and runs the quicker tests, for CI.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def one_python(python: Path, sdist: Path | None, folder: Path, options: argparse
         same(sdists)
         sdist = Path(shutil.copy2(sdists[0], options.outdir))
         say(f"{sdist.name}: {sdist.stat().st_size} bytes")
-        times = 1 if options.quick else 2
+        times = 1 if options.once else 2
     built = [build_wheel(builder, sdist, folder / f"wheel{again}", epoch) for again in range(times)]
     same(built)
     base = run([python, "-c", "import sys; print(sys.base_prefix)"], folder).strip()
@@ -219,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", type=Path, action="append", help="interpreter to build for (default: all here)")
     parser.add_argument("--quick", action="store_true", help="one Python and the quicker tests")
+    parser.add_argument("--once", action="store_true", help="no second build of the wheel to compare")
     parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where sdist and wheels go")
     options = parser.parse_args()
     interpreters = [place.absolute() for place in options.python or pythons()]
