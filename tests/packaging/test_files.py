@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import twolane
+import twolane.errors
 from bench.demo import readme as demo_figures
 from tests.packaging.sources import ROOT, imported, module_name, sources, tracked
 
@@ -131,6 +133,15 @@ def public() -> list[tuple[str, Any]]:
 
 def _is_ours(part: Any) -> bool:
     return (getattr(part, "__module__", None) or "").startswith("twolane")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = read("docs/api.md")
+    errors = {name for name in twolane.__all__ if getattr(twolane.errors, name, None) is getattr(twolane, name)}
+    assert ".. automodule:: twolane.errors" in page, "it lists the errors"
+    assert not [
+        name for name in twolane.__all__ if name not in errors and not re.search(rf":: (twolane\.)?{name}$", page, re.M)
+    ]
 
 
 @pytest.mark.parametrize(("name", "value"), public(), ids=lambda part: part if isinstance(part, str) else "")
