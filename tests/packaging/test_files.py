@@ -137,11 +137,9 @@ def _is_ours(part: Any) -> bool:
 
 def test_the_reference_has_every_public_name() -> None:
     page = read("docs/api.md")
-    errors = {name for name in twolane.__all__ if getattr(twolane.errors, name, None) is getattr(twolane, name)}
     assert ".. automodule:: twolane.errors" in page, "it lists the errors"
-    assert not [
-        name for name in twolane.__all__ if name not in errors and not re.search(rf":: (twolane\.)?{name}$", page, re.M)
-    ]
+    others = [name for name in twolane.__all__ if name not in vars(twolane.errors)]
+    assert not [name for name in others if not re.search(rf":: (twolane\.)?{name}$", page, re.M)]
 
 
 @pytest.mark.parametrize(("name", "value"), public(), ids=lambda part: part if isinstance(part, str) else "")
