@@ -4,7 +4,8 @@
 #   PYTHON=python3.13    which interpreter makes .venv (default: python3, else the newest python3.x that is 3.11 or later)
 #   BOOTSTRAP=host:port  demo and bench-cluster against a running cluster
 #   RECORDS=20000        demo with fewer records
-#   JSON=FILE            demo and benchmarks: write the figures there, with machine, date and versions
+#   JSON=FILE            demo: write the figures there, with machine, date and versions
+#   RESULTS=FOLDER       benchmarks: figures, tables and pictures go there (default: build/bench/results)
 #   ARGS="-k order -x"   more arguments for pytest
 
 SHELL := /bin/sh
@@ -16,6 +17,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --timeout 60
 SOURCES := setup.py $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 FLAVOUR ?= normal
+RESULTS ?= build/bench/results
+TESTING = $(VENV)/.group-test $(VENV)/.group-demo $(VENV)/.group-bench
 DEMO := $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP)) $(if $(RECORDS),--records $(RECORDS)) $(if $(JSON),--json $(JSON))
 SWITCH_normal :=
 SWITCH_debug := TWOLANE_DEBUG=1
@@ -29,13 +32,13 @@ SWITCH_asan := TWOLANE_SANITIZE=1
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
 
-test: build $(VENV)/.group-test $(VENV)/.group-demo  ## the whole suite: embedded cluster and real Kafka
+test: build $(TESTING)  ## the whole suite: embedded cluster and real Kafka
 	$(BIN)/python -m pytest $(ARGS)
 
-test-embedded: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests that need no real Kafka
+test-embedded: build $(TESTING)  ## the tests that need no real Kafka
 	$(BIN)/python -m pytest -m "not cluster" $(ARGS)
 
-test-cluster: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
+test-cluster: build $(TESTING)  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
@@ -57,23 +60,24 @@ debug:  ## -O0 with C assertions and accounting checks, then the embedded tests
 trace: $(VENV)/.group-trace  ## line tracing, then the embedded tests with coverage of ext/ and src/
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=trace
 	# A Ctrl-C that lands in the tracer would end the tracing.
-	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" $(ARGS)
+	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" --ignore=tests/bench $(ARGS)
 	$(BIN)/coverage report
 
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tests
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not cluster" $(ARGS)
+	    $(BIN)/python -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the lanes beside a bare C loop, on the embedded cluster
-	$(BIN)/python -m bench.floor $(if $(JSON),--json $(JSON)) $(ARGS)
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes, encoders and peers on the embedded cluster: five minutes
+	$(BIN)/python -m bench scripts --output $(RESULTS)
+	$(BIN)/python -m bench run --minutes 3 --output $(RESULTS) $(ARGS)
+
+bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
+	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
+	    --output $(RESULTS) $(ARGS)
 
 bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
 	$(BIN)/python -m bench.startup $(if $(JSON),--output $(JSON)) $(ARGS)
-
-bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the same on real brokers: BOOTSTRAP=localhost:9092
-	@test -n "$(BOOTSTRAP)" || { echo "Which cluster? make bench-cluster BOOTSTRAP=localhost:9092" >&2; exit 1; }
-	$(BIN)/python -m bench.floor --bootstrap-servers $(BOOTSTRAP) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 counts: build  ## instructions of the hot loops, under valgrind, against the committed numbers
 	$(BIN)/python -m bench.counts $(ARGS)

@@ -77,10 +77,12 @@ class Build(build_ext):
         """Take what the command line leaves open from the machine."""
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        # setuptools clears `inplace` while it builds.
+        self.stays_here = bool(self.inplace)
 
     def build_extensions(self) -> None:
         """Compile all modules."""
-        if not (self.inplace or DEBUG or SANITIZE or sys.platform == "win32"):
+        if not (self.stays_here or DEBUG or SANITIZE or sys.platform == "win32"):
             for linker in (self.compiler.linker_so, self.compiler.linker_so_cxx):
                 # A Python that was built in a folder of its own would leave that folder's path in every module.
                 linker[:] = [word for word in linker if not word.startswith(("-L", "-Wl,-rpath"))]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.clusters import Real, connect_time
 from bench.lanes import BATCH, CONTENDERS, SAFE_BATCH, SAFE_SEND
 from bench.matrix import PIPELINE, WAIT, Case
 from bench.model import Costs, fit, fitting
@@ -107,8 +106,7 @@ def survey(kafka: Kafka, size: int, properties: str, on_step: Callable[[str], No
     RuntimeError
         A case has no figure; the message says which and why.
     """
-    addresses = kafka.addresses if isinstance(kafka, Real) else [_first(kafka.bootstrap_servers)]
-    rtt = connect_time(addresses)
+    rtt = kafka.round_trip(0)
     with tempfile.TemporaryDirectory(prefix="twolane-advise-") as folder:
         results = Results(Path(folder) / "advise.json", kafka.facts())
         contenders = {contender.name: contender for contender in CONTENDERS}
@@ -121,11 +119,6 @@ def survey(kafka: Kafka, size: int, properties: str, on_step: Callable[[str], No
         if results.failed:
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in results.failed.items()))
         return Survey(rtt, load(results.path), size)
-
-
-def _first(bootstrap: str) -> tuple[str, int]:
-    host, _, port = bootstrap.split(",")[0].rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from bench.clusters import EMBEDDED, OWN, UnreachableError, round_trip
+from bench.clusters import EMBEDDED, OWN, UnreachableError
 from bench.contender import Task, write_values
 from bench.matrix import WAIT
 from bench.measure import FailedError, measure
@@ -153,10 +153,9 @@ class Session:
         values = self._values(case, folder)
         try:
             if case.rtt_ms not in self._round_trips:
-                with self.kafka.delayed(case.rtt_ms) as bootstrap:
-                    self._round_trips[case.rtt_ms] = round_trip(bootstrap)
+                self._round_trips[case.rtt_ms] = self.kafka.round_trip(case.rtt_ms)
             result = self._sized(case, values, log)
-        except (UnverifiedError, FailedError, KafkaException, UnreachableError) as error:
+        except (UnverifiedError, FailedError, KafkaException, UnreachableError, OSError) as error:
             self.results.refuse(case, f"{type(error).__name__.removesuffix('Error').lower()}: {error}")
             return False
         self.results.add(case, result, self._round_trips[case.rtt_ms], turn)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import make_dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 FIVE: dict[str, Any] = {
     "type": "record",
@@ -45,6 +47,31 @@ def five_rows(n: int) -> list[dict[str, Any]]:
     columns = five_columns(n)
     lists = {**{k: v.tolist() for k, v in columns.items()}, "sensor": columns["sensor"].astype("U5").tolist()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def five_table(n: int) -> pa.Table:
+    """Give the same as an Arrow table."""
+    columns = five_columns(n)
+    return pa.table({**columns, "sensor": columns["sensor"].astype("U5").tolist()})
+
+
+def five_objects(n: int) -> list[Any]:
+    """Give the same as dataclass instances."""
+    rows = five_rows(n)
+    row_class = make_dataclass("Row", list(rows[0]))
+    return [row_class(**row) for row in rows]
+
+
+ARROW = {
+    "long": pa.int64(), "string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "int": pa.int32(),
+}  # fmt: skip
+
+
+def thirty_table(n: int) -> pa.Table:
+    """Give the rows of thirty fields as an Arrow table."""
+    return pa.Table.from_pylist(
+        thirty_rows(n), pa.schema([(field["name"], ARROW[field["type"][1]]) for field in THIRTY["fields"]])
+    )
 
 
 def thirty_rows(n: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -18,7 +18,7 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, as_table
-from twolane.encoding.timestamps import pack_nanoseconds, pack_timestamp, timestamp_column
+from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
@@ -199,61 +199,18 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
 def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
     """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
     nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
-    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big")})
+    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big", signed=True)})
 
 
-class Encoded(NamedTuple):
-    """One record of ``send()``, encoded and small enough."""
-
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[Header, ...]
-    timestamp: int
-
-
-def prepare_one(
-    topic: str,
-    value: Any,
-    *,
-    key: Any,
-    headers: Any,
-    timestamp: Any,
-    timestamp_header: str | None,
-    serializer: Serializer | None,
-    key_serializer: Serializer | None,
-    max_bytes: int,
-) -> Encoded:
-    """Check and encode what one record carries.
-
-    Raises
-    ------
-    SerializationError, TimestampError
-        With the topic.
-    DeliveryError
-        The record is too large; the verdict is NOT_WRITTEN.
-    """
-    if not isinstance(topic, str):
-        raise SerializationError("a topic is named by a string", field="topic", value=topic)
-    try:
-        data = encode_one(serializer, value, topic, "value")
-        key_data = encode_one(key_serializer, key, topic, "key")
-        pairs = shared_headers(headers)
-        if timestamp_header is None:
-            time_ms = now_ms() if timestamp is None else pack_timestamp(timestamp)
-        else:
-            time_ms, kept = stamp(timestamp, timestamp_header)
-            pairs += kept
-    except SerializationError as error:
-        error.topic = topic
-        raise
-    size = RECORD_OVERHEAD + len(data or b"") + len(key_data or b"") + wire_size(pairs, HEADER_OVERHEAD)
-    if size > max_bytes:
-        raise refusal(
-            topic,
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            f"{size} bytes with its overhead, message.max.bytes is {max_bytes}",
-        )
-    return Encoded(data, key_data, pairs, time_ms)
+def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tuple[Any, BatchHeaders]:
+    """Return the records' CreateTimes, and their headers with one more that keeps nanoseconds."""
+    if timestamps is None:
+        time_ms, ((encoded, value),) = stamp(None, name)
+        return time_ms, headers.with_column(encoded, BatchSource(EncodedBatch.constant(value), n), n)
+    ((encoded, _),) = shared_headers({name: None})
+    nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
+    times = pack_timestamps(nanoseconds.view("M8[ns]"))
+    return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
 
 
 def _name_keys(error: SerializationError, name: str) -> None:
@@ -288,6 +245,7 @@ def prepare(
     headers: Any,
     partitions: Any,
     timestamps: Any,
+    timestamp_header: str | None,
     serializer: Serializer | None,
     key_serializer: Serializer | None,
     max_bytes: int,
@@ -323,16 +281,18 @@ def prepare(
         bound_keys = None
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
-        times: Any = now_ms()
-        if timestamps is not None:
-            times = timestamp_column(_column_or(timestamps, table, values, "timestamps"), n, field="timestamps")
+        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
+        times: Any = _column_or(timestamps, table, values, "timestamps")
+        if timestamp_header is not None:
+            times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
+        else:
+            times = now_ms() if times is None else timestamp_column(times, n, field="timestamps")
         places: Any = None
         if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, bool):
             places = int(partitions)
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
             places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
-        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
     except SerializationError as error:
         error.topic = topic
         raise

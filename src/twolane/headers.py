@@ -78,6 +78,15 @@ class BatchHeaders:
     columns: tuple[tuple[bytes, Source], ...] = ()
     each: list[tuple[Header, ...]] | None = None
 
+    def with_column(self, name: bytes, values: Source, n: int) -> BatchHeaders:
+        """Return these headers and one more, with a value for each of the `n` records."""
+        if self.each is None:
+            return BatchHeaders(self.shared, (*self.columns, (name, values)))
+        column = values.slice(0, n)
+        return BatchHeaders(
+            each=[(*entry, (name, column[0 if column.is_constant else i])) for i, entry in enumerate(self.each)]
+        )
+
     def slice(
         self, start: int, stop: int
     ) -> tuple[tuple[Header, ...] | list[tuple[Header, ...]], list[tuple[bytes, EncodedBatch]]]:

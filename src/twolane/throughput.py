@@ -120,6 +120,7 @@ class ThroughputProducer(RecordSender, Producer):
         headers: Any = None,
         partitions: Any = None,
         timestamps: Any = None,
+        timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
@@ -136,6 +137,8 @@ class ThroughputProducer(RecordSender, Producer):
         headers : mapping or pairs, list of str, list of n mappings, or str, optional
             Name to a value for all records or to a column of n; names of columns, which become headers of that name;
             the headers of each record; the name of a column that holds these.
+        timestamp_header : str, optional
+            Name of a header that keeps each time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
         serializer, key_serializer : Serializer, optional
             Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
             takes, also rows or a table of their own.
@@ -169,6 +172,7 @@ class ThroughputProducer(RecordSender, Producer):
                 headers=headers,
                 partitions=partitions,
                 timestamps=timestamps,
+                timestamp_header=timestamp_header,
                 serializer=serializer,
                 key_serializer=key_serializer,
                 max_bytes=self._max_bytes,

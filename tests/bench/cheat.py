@@ -20,6 +20,7 @@ def main() -> None:
     keys = records.keys or [None] * len(records.values)
     rows = list(zip(records.values, keys, records.partitions, records.timestamps, strict=True))
     producer = Producer({**task.librdkafka(), "log_level": 0})
+    clock = Clock()
     for number, (value, key, partition, timestamp) in enumerate(rows):
         last = number == len(rows) - 1
         if last and how == "loses one":
@@ -42,7 +43,7 @@ def main() -> None:
     if how == "prints nothing":
         return
     print("a line before the result")
-    print(Result(records=task.records - failed, failed=failed, **Clock().stop()).to_json())
+    print(Result(records=task.records - failed, failed=failed, **clock.stop()).to_json())
 
 
 if __name__ == "__main__":

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 import pyperf
 import pytest
 
+from bench.clusters import TOPIC_BYTES, Real
 from bench.encoding import bench_encoders
 from bench.results import load
+from bench.verify import Log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from twolane.testing import KafkaCluster
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,8 +136,8 @@ def test_the_floor_runs_once() -> None:
 
 
 @pytest.mark.cluster
-def test_real_brokers_are_measured_and_advised(kafka_cluster: object, tmp_path: Path) -> None:
-    servers = kafka_cluster.bootstrap_servers  # type: ignore[attr-defined]
+def test_real_brokers_are_measured_and_advised(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
+    servers = kafka_cluster.bootstrap_servers
     done = bench(
         "run", "--smoke", "--bootstrap-servers", servers, "SafeProducer", "none", "rtt=0ms", "--output", tmp_path
     )
@@ -143,3 +147,16 @@ def test_real_brokers_are_measured_and_advised(kafka_cluster: object, tmp_path: 
     assert advice.returncode == 0, advice.stderr
     assert "an acknowledged request takes" in advice.stdout
     assert "CHOSEN" in advice.stdout
+
+
+@pytest.mark.cluster
+def test_the_next_topic_is_known_when_the_last_is_full(kafka_cluster: KafkaCluster) -> None:
+    kafka = Real(kafka_cluster.bootstrap_servers)
+    topics = set()
+    with Log(kafka.bootstrap_servers) as log:
+        for _ in range(4):
+            topic = kafka.topic(1, TOPIC_BYTES)
+            topics.add(topic)
+            assert log.ends(topic, 1) == [0]
+    kafka.delete_topics()
+    assert len(topics) == 4

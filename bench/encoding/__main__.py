@@ -1,0 +1,68 @@
+"""Run every script of this folder, keep one JSON, print each target with what was reached.
+
+``python -m bench.encoding --json FILE [--rigorous]`` measures; ``--report FILE`` prints the table
+of what was measured before. The quick mode takes about three minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyperf
+
+from bench.encoding.targets import table
+
+SCRIPTS = ["bench_avro", "bench_json", "bench_layouts", "bench_timestamps", "bench_flat", "bench_whole_path"]
+QUICK = ["--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05"]
+
+
+def measure(rigorous: bool) -> pyperf.BenchmarkSuite:
+    """Run the scripts one after the other and return all their benchmarks."""
+    benchmarks: list[pyperf.Benchmark] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for script in SCRIPTS:
+            if script == "bench_whole_path" and importlib.util.find_spec("arrow_kafka_pyo3") is None:
+                print("arrow-kafka-pyo3 is not installed: its whole path is not measured", file=sys.stderr)
+                continue
+            path = Path(folder, f"{script}.json")
+            options = [] if rigorous else QUICK
+            command = [
+                sys.executable,
+                "-m",
+                f"bench.encoding.{script}",
+                "--copy-env",
+                "--quiet",
+                "-o",
+                str(path),
+                *options,
+            ]
+            subprocess.run(command, check=True)
+            benchmarks += pyperf.BenchmarkSuite.load(str(path)).get_benchmarks()
+    command = [sys.executable, "-m", "bench.encoding.bench_flat", "--memory"]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    metadata = {"name": "avro5_memory_1e7", "unit": "byte"}
+    benchmarks.append(pyperf.Benchmark([pyperf.Run([float(grown)], metadata=metadata, collect_metadata=False)]))
+    return pyperf.BenchmarkSuite(benchmarks)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.encoding", description=__doc__)
+    parser.add_argument("--json", type=Path, help="measure, and write this file")
+    parser.add_argument("--report", type=Path, help="print the table of a file")
+    parser.add_argument("--rigorous", action="store_true", help="more processes and values")
+    arguments = parser.parse_args()
+    if (arguments.json is None) == (arguments.report is None):
+        parser.error("give either --json or --report")
+    if arguments.json is not None:
+        measure(arguments.rigorous).dump(str(arguments.json), replace=True)
+    print("\n".join(table(pyperf.BenchmarkSuite.load(str(arguments.json or arguments.report)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What the encoders are asked to reach, and the table that says whether a run reached it: from its JSON alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyperf
+
+MIB = 1 << 20
+FLAT = [f"avro5_flat_1e{power}" for power in range(3, 8)]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A quotient of two benchmarks, or where there is no `below` a value, and its bound.
+
+    Attributes
+    ----------
+    above, below : tuple of str
+        Names; of several above the smallest counts, of several below too.
+    bound : float
+        At least this for ``at_least``, else at most.
+    unit : str
+        Of a value: "ns" or "MiB".
+    """
+
+    what: str
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+    bound: float
+    at_least: bool = True
+    unit: str = ""
+
+    def value(self, means: dict[str, float]) -> float:
+        """Return what was reached, from means by name (seconds per record, bytes)."""
+        above = min(means[name] for name in self.above)
+        if self.below:
+            return above / min(means[name] for name in self.below)
+        return above * 1e9 if self.unit == "ns" else above / MIB
+
+    def is_met(self, value: float) -> bool:
+        """Tell whether `value` keeps within the bound."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+TARGETS = [
+    *(
+        Target(f"Avro from {kind} columns, 5 fields", (f"avro5_{kind}_columns",), (), 25, False, "ns")
+        for kind in ("numpy", "arrow")
+    ),
+    Target("fastavro's rows / Avro from columns", ("avro5_fastavro_rows",), ("avro5_numpy_columns",), 100),
+    Target("fastavro's rows / Avro from columns, 30 fields", ("avro30_fastavro_rows",), ("avro30_arrow_columns",), 100),
+    Target(
+        "arrow-kafka-pyo3's whole path (CPU) / Avro from columns",
+        ("whole_path5_arrow_kafka_cpu",),
+        ("avro5_arrow_columns",),
+        20,
+    ),
+    Target("fastavro / Avro from dict rows", ("avro5_fastavro_rows",), ("avro5_rows",), 6),
+    Target("fastavro / Avro from dict rows, 30 fields", ("avro30_fastavro_rows",), ("avro30_rows",), 6),
+    Target("Avro from dataclasses / from dicts", ("avro5_dataclasses",), ("avro5_rows",), 1.2, False),
+    Target("orjson's rows / JSON from columns", ("json5_orjson_rows",), ("json5_arrow_columns",), 1.5),
+    Target("orjson's rows / JSON from columns, 30 fields", ("json30_orjson_rows",), ("json30_arrow_columns",), 1.5),
+    Target("making rows and orjson / JSON from columns", ("json5_make_rows_then_orjson",), ("json5_arrow_columns",), 4),
+    *(
+        Target(
+            f"JSON from dict rows / orjson or msgspec, {fields} fields",
+            (f"json{fields}_rows",),
+            (f"json{fields}_orjson_rows", f"json{fields}_msgspec_rows"),
+            1.0,
+            False,
+        )
+        for fields in (5, 30)
+    ),
+    *(
+        Target(
+            f"numpy's astype / pack_timestamps, {size} datetime64[ns]",
+            (f"datetime64ns_{size}_numpy_astype",),
+            (f"datetime64ns_{size}_pack",),
+            4,
+        )
+        for size in ("1e4", "1e6")
+    ),
+    Target("Python loop / pack_timestamps, datetimes", ("datetimes_python_loop",), ("datetimes_pack",), 5),
+    *(
+        Target(f"Avro from columns, {name[-3:]} records / the best size", (name,), tuple(FLAT), 1.5, False)
+        for name in FLAT
+    ),
+    Target("memory beyond 1e7 records' columns", ("avro5_memory_1e7",), (), 64, False, "MiB"),
+]
+
+
+def table(suite: pyperf.BenchmarkSuite) -> list[str]:
+    """Return the lines of the table; what the suite lacks is left out."""
+    means = {bench.get_name(): bench.mean() for bench in suite}
+    lines = [f"{'':62s} {'reached':>10s} {'target':>10s}"]
+    for target in TARGETS:
+        if not {*target.above, *target.below} <= set(means):
+            continue
+        value = target.value(means)
+        bound = f"{'>=' if target.at_least else '<='} {target.bound:g}"
+        reached = f"{value:.2f}{' ' + target.unit if target.unit else 'x'}"
+        lines.append(
+            f"{target.what:62s} {reached:>10s} {bound:>10s}  {'' if target.is_met(value) else 'MISSED'}".rstrip()
+        )
+    return lines
