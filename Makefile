@@ -26,8 +26,8 @@ SWITCH_trace := TWOLANE_TRACE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug trace asan matrix \
-        bench bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
+.PHONY: demo test test-embedded test-cluster lint types build debug trace asan fuzz matrix \
+        bench bench-encoding bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
@@ -50,7 +50,7 @@ lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the work
 
 types: build $(VENV)/.group-lint $(VENV)/.group-test  ## mypy --strict over src/, and the stubs beside the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest twolane --concise --allowlist tests/packaging/stubtest.txt
+	MYPYPATH=src $(BIN)/python -m mypy.stubtest twolane --concise --ignore-missing-stub --allowlist tests/packaging/stubtest.txt
 
 build: build/.built-$(FLAVOUR) $(VENV)/.editable  ## compile ext/ in place and install the package editable
 
@@ -63,14 +63,22 @@ trace: $(VENV)/.group-trace  ## line tracing, then the embedded tests with cover
 	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" --ignore=tests/bench $(ARGS)
 	$(BIN)/coverage report
 
-asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tests
+# Leaks are tests/support/leaks.py's business: to the sanitizer, whatever the interpreter keeps at its end is one.
+asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' tests (ARGS=tests/client: more)
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
+	    $(BIN)/python -m pytest -m "not cluster" tests/encoding $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes, encoders and peers on the embedded cluster: five minutes
-	$(BIN)/python -m bench scripts --output $(RESULTS)
-	$(BIN)/python -m bench run --minutes 3 --output $(RESULTS) $(ARGS)
+# Failures are kept in .hypothesis and come first in the next run; Ctrl-C ends it at any time.
+fuzz: build $(VENV)/.group-test  ## a million values through each serializer: hours (ARGS="-k json" for one of them)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/encoding -m fuzz --hypothesis-show-statistics $(ARGS)
+
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes
+	$(BIN)/python -m bench run --minutes 4 --output $(RESULTS) $(ARGS)
+
+bench-encoding: build $(VENV)/.group-bench $(VENV)/.group-peers  ## encoders and timestamps beside fastavro, orjson and others
+	mkdir -p $(RESULTS)
+	$(BIN)/python -m bench.encoding --json $(RESULTS)/encoding.json
 
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
 	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \

@@ -19,6 +19,7 @@ import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler.PyrexTypes import CStructOrUnionType
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -49,6 +50,9 @@ directives = {
 macros: list[tuple[str, str | None]] = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
 if TRACE:
     macros += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+    # The tracer is handed what a function returns: a struct as a dict, its char pointers as texts. But ours point at
+    # bytes that no zero ends, or nowhere. Without this the tracer gets None.
+    CStructOrUnionType.to_py_function = property(lambda self: None, lambda self, value: None)
 if DEBUG:
     macros += [("TWOLANE_DEBUG", "1")]
 

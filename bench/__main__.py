@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -179,25 +178,6 @@ def _errors_in_a_line() -> Iterator[None]:
         yield
     except (UnreachableError, ClusterError, KafkaException, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-
-
-@main.command()
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=OUTPUT, show_default=True)
-@click.option("--rigorous", is_flag=True, help="five processes each instead of one")
-def scripts(output: Path, rigorous: bool) -> None:
-    """Run pyperf's own scripts (bench/encoding/bench_*.py); their JSON goes to the folder --output."""
-    output.mkdir(parents=True, exist_ok=True)
-    for path in sorted(Path(__file__).parent.glob("encoding/bench_*.py")):
-        made = output / f"{path.stem.removeprefix('bench_')}.json"
-        new = made.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        options = ["--processes", "5" if rigorous else "1", "--values", "3", "--warmups", "1", "--output", str(new)]
-        # The workers are processes of pyperf's, with an environment of their own.
-        command = [sys.executable, "-m", f"bench.encoding.{path.stem}", *options, "--inherit-environ=PYTHONPATH"]
-        done = subprocess.run(command, check=False)
-        if done.returncode:
-            raise click.ClickException(f"{path.name}: exit status {done.returncode}")
-        new.replace(made)
 
 
 @main.command()

@@ -173,8 +173,8 @@ class Result:
     latencies : dict
         Mode ``"wait"``: seconds under the names of `quantiles`, of the calls.
     lacks : list of str
-        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or was left out; "avro":
-        the readings are sent as JSON.
+        Of "key", "timestamp", "partition", "order", "acknowledged" (it hears of no failure), "avro" (another encoding):
+        what the client cannot do or was left out.
     versions : dict
         Of the client and what it is made of.
     settings : dict

@@ -110,7 +110,7 @@ class Results:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._benchmarks:
             new = self.path.with_suffix(".new")
-            pyperf.BenchmarkSuite(list(self._benchmarks.values())).dump(str(new), compact=False, replace=True)
+            pyperf.BenchmarkSuite(list(self._benchmarks.values())).dump(str(new), replace=True)
             new.replace(self.path)
         notes_of(self.path).write_text(json.dumps(self._notes, indent=2) + "\n")
 

@@ -10,7 +10,6 @@ import atexit
 import io
 import json
 import multiprocessing
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -107,4 +106,4 @@ def arrow_kafka() -> Any:
 CASES = {"whole_path5_twolane_cpu": twolane, "whole_path5_arrow_kafka_cpu": arrow_kafka}
 
 if __name__ == "__main__":
-    run(CASES, N, clock=time.process_time)
+    run(CASES, N)

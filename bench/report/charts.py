@@ -171,14 +171,15 @@ PICTURES: dict[str, Callable[[Sequence[Row]], Figure]] = {
 
 
 def draw(rows: Sequence[Row], folder: Path, stem: str) -> list[str]:
-    """Write the pictures of one file of results; return their names."""
+    """Write those pictures that the results have something for; return their names."""
     names = []
     with mpl.rc_context(STYLE):
         for name, picture in PICTURES.items():
             figure = picture(rows)
-            path = folder / f"{stem}-{name}.svg"
-            # No date: the same results give the same file.
-            figure.savefig(path, metadata={"Date": None, "Creator": None})
+            if any(axes.has_data() for axes in figure.axes):
+                path = folder / f"{stem}-{name}.svg"
+                # No date: the same results give the same file.
+                figure.savefig(path, metadata={"Date": None, "Creator": None})
+                names.append(path.name)
             plt.close(figure)
-            names.append(path.name)
     return names

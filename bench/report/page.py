@@ -85,6 +85,8 @@ def _script(path: Path) -> str:
     """Return the table of one of pyperf's own scripts."""
     rows = []
     for benchmark in pyperf.BenchmarkSuite.load(str(path)):
+        if benchmark.get_unit() != "second":
+            continue
         values = benchmark.get_values()
         mark = f"{tables.UNSTABLE} " if is_unstable(values) else ""
         spread = noise(values)

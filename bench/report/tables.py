@@ -22,6 +22,15 @@ NOTHING = ""
 MARKED = (
     f"{UNSTABLE} marks what pyperf would call unstable: a deviation of 10 % or more, an outlier, or one value only."
 )
+# What a client cannot do or its contender leaves out, see `bench.contender.Result`.
+LACKS = {
+    "key": "its own keys",
+    "timestamp": "no timestamps of ours",
+    "partition": "no choice of partition",
+    "order": "order not kept",
+    "acknowledged": "hears of no failure",
+    "avro": "JSON instead of Avro",
+}
 OURS = (SAFE_SEND, SAFE_BATCH, BATCH, SEND, CALLBACK)
 
 
@@ -154,13 +163,17 @@ def peers(rows: Sequence[Row], missing: Mapping[str, str], *, with_latency: bool
     lines = []
     for row in rows:
         ratio = f"{ratio_of(row, base, CPU):.2f}" if base is not None else NOTHING
-        lacks = row.metadata["lacks"]
-        line = [name_of(row.case), rate(row), cpu(row), ratio, NOTHING if lacks == "nothing" else f"no {lacks}"]
+        line = [name_of(row.case), rate(row), cpu(row), ratio, _remarks(row)]
         lines.append([*line, latency(row)] if with_latency and P50 in row.values else line)
     width = max(map(len, lines), default=5)
     lines += [[f"`{name}`", *[NOTHING] * 3, why, *[NOTHING] * (width - 5)] for name, why in missing.items()]
     headings = ["", "records/s", "CPU ns/record", "CPU to the first", "remarks"]
     return markdown([*headings, "p50 / p99 ms"][:width], lines)
+
+
+def _remarks(row: Row) -> str:
+    lacks = row.metadata["lacks"]
+    return NOTHING if lacks == "nothing" else ", ".join(LACKS.get(what, what) for what in lacks.split(", "))
 
 
 def name_of(case: Case) -> str:

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from twolane.client.callbacks import Callbacks
 from twolane.client.delivery import Delivery
 from twolane.client.enqueue import Window
@@ -11,6 +13,7 @@ from twolane.serializers import Serializer
 
 _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 
+@disjoint_base
 class RecordSender:
     _callbacks: Callbacks
     @property

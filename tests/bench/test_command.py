@@ -15,12 +15,13 @@ import pyperf
 import pytest
 
 from bench.clusters import TOPIC_BYTES, Real
-from bench.encoding import bench_encoders
+from bench.encoding import bench_avro, bench_json, bench_layouts
 from bench.results import load
 from bench.verify import Log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from twolane.testing import KafkaCluster
 
@@ -121,12 +122,12 @@ def test_a_script_of_pyperf_runs_once() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_encoder_of_the_script_runs_once() -> None:
-    # As a script each of them is a process that makes and checks all data anew: minutes on a small machine.
-    found = bench_encoders.cases()
-    assert len(found) > 10
-    for function in found.values():
-        function()
+@pytest.mark.parametrize("module", [bench_avro, bench_json, bench_layouts], ids=lambda module: module.__name__)
+def test_every_case_of_a_script_is_made_and_checked(module: ModuleType) -> None:
+    # As scripts they are a process for each case.
+    assert module.CASES
+    for case in module.CASES.values():
+        case()
 
 
 def test_the_floor_runs_once() -> None:

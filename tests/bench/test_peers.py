@@ -31,7 +31,7 @@ NAMES = [(contender, mode) for contender in peers.CONTENDERS for mode in contend
 @pytest.fixture(scope="module")
 def values(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("values") / "values"
-    write_values(path, 50, 100)
+    write_values(path, 50)
     return path
 
 

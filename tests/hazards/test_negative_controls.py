@@ -10,6 +10,9 @@ number of rounds is at least five times what was ever needed.
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from confluent_kafka import Producer
 
@@ -194,6 +197,20 @@ def test_f5_gapless_guarantee_leaves_a_gap(embedded_cluster, topic, code):
     assert isinstance(plain.send(b"Z"), int)
 
 
+def test_f6_a_batch_becomes_as_many_requests_as_it_happens(embedded_cluster, topic):
+    """The broker thread takes what is there when it looks: a failure can then hit any part of the batch."""
+    name = topic(embedded_cluster)
+    plain = Plain(embedded_cluster.bootstrap_servers, name)
+    plain.send(b"warm")
+    requests = []
+    for chunk in range(20):
+        embedded_cluster.clear_requests()
+        plain.produce(*(b"%d %d" % (chunk, i) for i in range(1000)))
+        plain.wait()
+        requests.append(len(embedded_cluster.requests(ApiKey.PRODUCE)))
+    assert max(requests) > 1
+
+
 def test_f7_three_retries_are_less_than_a_second_of_patience(embedded_cluster, topic):
     """Waits of 100, 200 and 400 ms, give or take a fifth: a leader election takes longer."""
     name = topic(embedded_cluster)
@@ -217,6 +234,37 @@ def test_f7_some_retries_are_not_counted_at_all(embedded_cluster, topic):
     embedded_cluster.push_errors(ApiKey.PRODUCE, ["NOT_LEADER_FOR_PARTITION"] * 12)
     assert isinstance(plain.send(b"A"), int)
     assert len(embedded_cluster.requests(ApiKey.PRODUCE)) == 13
+
+
+def test_f10_a_producer_that_goes_takes_its_records_along(embedded_cluster, topic):
+    """No report says so."""
+    name = topic(embedded_cluster)
+    plain = Plain(embedded_cluster.bootstrap_servers, name)
+    plain.send(b"warm")
+    embedded_cluster.set_rtt(60_000)
+    plain.produce(*of(b"ABC"))
+    del plain._producer
+    embedded_cluster.set_rtt(0)
+    assert set(plain.reports) == {b"warm"}
+
+
+def test_f11_a_child_of_a_fork_sends_nothing(embedded_cluster, topic):
+    """Its produce() is accepted all the same, and its flush() waits for nobody, if it ever comes back."""
+    name = topic(embedded_cluster)
+    plain = Plain(embedded_cluster.bootstrap_servers, name)
+    plain.send(b"warm")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(5)
+            plain.produce(b"A")
+            plain._producer.flush(2)
+            status = 0 if b"A" in plain.reports else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (2, -signal.SIGALRM)
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]
 
 
 def test_f12_the_mock_does_not_deduplicate(embedded_cluster, topic):

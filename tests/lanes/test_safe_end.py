@@ -12,12 +12,14 @@ import threading
 import time
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
 from twolane import (
     BatchError,
     ClosedProducerError,
     DeliveryError,
+    FatalProducerError,
     ForkedProducerError,
     SafeProducer,
     Verdict,
@@ -333,3 +335,29 @@ def test_a_producer_open_at_interpreter_exit_is_closed_with_a_warning(embedded_c
     assert "ResourceWarning" in done.stderr
     assert "open at interpreter exit" in done.stderr
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"x"]
+
+
+# ---- fatal errors --------------------------------------------------------------------------------------------------
+
+
+def test_a_fatal_error_ends_the_producer_and_is_told_by_every_call(embedded_cluster, topic):
+    """The broker says that sequence numbers are missing: librdkafka gives the producer up, and so does the lane."""
+    name = topic(embedded_cluster)
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
+    producer.send(name, b"warm")
+    embedded_cluster.push_errors(PRODUCE, [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER])
+    with pytest.raises(FatalProducerError) as caught:
+        producer.send(name, b"A")
+    assert caught.value.verdict is Verdict.UNKNOWN
+    assert caught.value.error.fatal()
+    with pytest.raises(FatalProducerError) as caught:
+        producer.send(name, b"B")
+    assert caught.value.verdict is Verdict.NOT_WRITTEN
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, [b"C"] * 3)
+    assert isinstance(caught.value, FatalProducerError)
+    assert {verdict for _, verdict in caught.value.metadata.failures.verdicts()} == {Verdict.NOT_WRITTEN}
+    started = time.monotonic()
+    producer.close()
+    assert time.monotonic() - started < 2
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]

@@ -257,3 +257,19 @@ def test_requests_of_other_partitions_leave_the_verdict_alone(embedded_cluster, 
     with pytest.raises(BatchError) as caught:
         producer.send_batch(name, [b"A", b"B"], partitions=[0, 1])
     assert dict(caught.value.metadata.failures.verdicts()) == {1: Verdict.NOT_WRITTEN}
+
+
+def test_a_lone_record_waits_for_nothing_but_its_answer(embedded_cluster, producer, topic):
+    """The latency path: no linger, no nagle, no flush; one request each."""
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
+    took = []
+    for _ in range(200):
+        started = time.perf_counter()
+        producer.send(name, b"x")
+        took.append(time.perf_counter() - started)
+    assert len(embedded_cluster.requests(PRODUCE)) == 200
+    assert min(took) < 0.003
+    assert producer.config["linger.ms"] == "0"
+    assert producer.config["socket.nagle.disable"] == "true"

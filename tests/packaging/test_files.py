@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import twolane
+import twolane.errors
 from bench.demo import readme as demo_figures
 from tests.packaging.sources import ROOT, imported, module_name, sources, tracked
 
@@ -137,6 +139,13 @@ def public() -> list[tuple[str, Any]]:
 
 def _is_ours(part: Any) -> bool:
     return (getattr(part, "__module__", None) or "").startswith("twolane")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = read("docs/api.md")
+    assert ".. automodule:: twolane.errors" in page, "it lists the errors"
+    others = [name for name in twolane.__all__ if name not in vars(twolane.errors)]
+    assert not [name for name in others if not re.search(rf":: (twolane\.)?{name}$", page, re.M)]
 
 
 @pytest.mark.parametrize(("name", "value"), public(), ids=lambda part: part if isinstance(part, str) else "")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from tests.support.processes import plain_environment
 from twolane.testing.java import cache_folder, fetched_jars, find_program
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class JavaReader:
             [find_program("java", PURPOSE), *options, "-cp", f"{jars}/*", str(SOURCE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=plain_environment(),
         )
 
     def _block(self, size: int) -> bytes:

@@ -1,9 +1,17 @@
-"""Whether processes are alive."""
+"""Whether processes are alive, and what those that are not ours to examine should inherit."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+
+UNDER_SANITIZER = "libasan" in os.environ.get("LD_PRELOAD", "")
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment without a preloaded sanitizer: neither Java nor Go runs with one."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def alive(pid: int) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from tests.support.processes import plain_environment
 from twolane.testing.java import cache_folder
 
 if TYPE_CHECKING:
@@ -30,7 +31,15 @@ def built() -> Path:
         program.parent.mkdir(parents=True, exist_ok=True)
         # Go writes the file under another name and renames it: complete or absent.
         command = [go, "build", "-trimpath", "-o", str(program), "."]
-        done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            cwd=SOURCE,
+            env=plain_environment(),
+            capture_output=True,
+            text=True,
+            timeout=BUILD_SECONDS,
+            check=False,
+        )
         assert not done.returncode, f"Go could not build the fake Schema Registry:\n{done.stderr}"
     return program
 
@@ -50,7 +59,9 @@ class SchemaRegistry:
         command = [str(built())]
         command += ["-user", user] if user else []
         command += ["-certificate", str(certificate)] if certificate else []
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=plain_environment(), text=True
+        )
         self.url = self._line()
 
     def _line(self) -> str:

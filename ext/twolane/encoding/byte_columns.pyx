@@ -155,8 +155,6 @@ cdef class ColumnSource:
         return self._arena.span_batch(row, self._column)
 
 
-@cython.profile(False)  # see batch.pxd
-@cython.linetrace(False)
 cdef inline Span valid_span(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """The bytes of item ``i``, or no bytes for a null: also one inside the dictionary. GIL: not needed; borrows."""
     cdef Span span

@@ -468,11 +468,11 @@ cpdef Table as_table(object values):
         return table_of_records(values) if values.dtype.names is not None and values.ndim == 1 else None
     try:
         data = import_arrow(values)
-    except ImportError:
-        # pandas reaches Arrow through pyarrow; without it, each of its columns still has an array.
-        if not hasattr(values, "columns"):
+    except (ImportError, TypeError, ValueError) as error:
+        # pandas reaches Arrow through pyarrow, which may be missing, or know no type for a column of objects.
+        if isinstance(error, SerializationError) or not hasattr(values, "columns"):
             raise
-        return table_of_dict({str(name): values[name].to_numpy() for name in values.columns})
+        return table_of_dict({str(name): values[name] for name in values.columns})
     return table_of_arrow(data) if data is not None and data.is_table() else None
 
 

@@ -1,8 +1,11 @@
+from typing import final
+
 from twolane.batch import EncodedBatch
 from twolane.encoding.avro_rows import RowEncoder
 from twolane.encoding.avro_schema import AvroType
 from twolane.encoding.columns import Column, Table
 
+@final
 class AvroColumns:
     def __init__(self, schema: AvroType, rows: RowEncoder, values: Table | Column, prefix: bytes = b"") -> None: ...
     def __len__(self) -> int: ...

@@ -1,10 +1,11 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.avro_schema import AvroType
 from twolane.encoding.avro_writers import Writer
 
+@final
 class RowEncoder:
     @property
     def root(self) -> Writer: ...

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns import Column
 
+@final
 class BatchSource:
     @property
     def batch(self) -> EncodedBatch: ...
@@ -15,6 +16,7 @@ class BatchSource:
     def first_over(self, limit: int) -> tuple[int, int] | None: ...
     def slice(self, start: int, stop: int) -> EncodedBatch: ...
 
+@final
 class ColumnSource:
     def __init__(self, column: Column, field: str | None = None) -> None: ...
     def __len__(self) -> int: ...

@@ -1,9 +1,10 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns import Column, Table
 
+@final
 class JsonColumns:
     def __init__(
         self, values: Table | Column, dump: Callable[[Any], bytes], base64: bool, refuse_nan: bool

@@ -112,6 +112,8 @@ class Fallback:
             return dict(value)
         if isinstance(value, (set, frozenset)):
             return list(value)
+        if isinstance(value, tuple) and hasattr(value, "_asdict"):
+            return value._asdict()
         if hasattr(value, "model_dump"):
             return value.model_dump()
         if hasattr(value, "__attrs_attrs__"):
@@ -151,7 +153,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
             name = key_text(key)
             made[name] = stepped(item, fallback, nan, depth, name)
         return made
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_asdict"):
         return [stepped(item, fallback, nan, depth, i) for i, item in enumerate(value)]
     try:
         known = fallback(value)

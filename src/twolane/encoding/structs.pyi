@@ -1,11 +1,12 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns import Column, Table
 
+@final
 class StructLayout:
     @property
     def dtype(self) -> np.dtype[Any]: ...
@@ -15,6 +16,7 @@ class StructLayout:
     def encode(self, record: Any) -> bytes | None: ...
     def encode_rows(self, rows: Iterable[Any]) -> EncodedBatch: ...
 
+@final
 class StructColumns:
     def __init__(self, layout: StructLayout, values: Table | Column) -> None: ...
     def __len__(self) -> int: ...

@@ -1,0 +1,87 @@
+"""Memory beyond the input while records are encoded: bounded, however many there are; measured in a child process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.processes import UNDER_SANITIZER
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is read, and reset, through /proc"),
+    pytest.mark.skipif(UNDER_SANITIZER, reason="a sanitizer's own memory would be counted"),
+]
+
+MOST_MIB = 64
+RECORDS = 1_000_000
+# The high-water mark starts anew once the input stands; what it reaches after that is the encoder's.
+CODE = """
+import json, pathlib, sys
+import numpy as np
+from twolane import Avro, Bytes, Json, Struct
+
+def status(name):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":"))
+
+n = {n}
+rng = np.random.default_rng(7)
+table = {{
+    "id": rng.integers(0, 2**40, n), "level": rng.random(n), "flag": rng.random(n) < 0.5,
+    "sensor": np.char.add("sensor-", (np.arange(n) % 1000).astype("U4")),
+    "time": np.arange(n).astype("M8[ms]"),
+}}
+fields = [("id", "long"), ("level", "double"), ("flag", "boolean"), ("sensor", "string"),
+          ("time", {{"type": "long", "logicalType": "timestamp-millis"}})]
+schema = {{"type": "record", "name": "R", "fields": [dict(name=name, type=kind) for name, kind in fields]}}
+layout = np.dtype([("id", ">i8"), ("level", ">f8"), ("flag", "?"), ("time", "M8[ms]")])
+serializer, values = {{
+    "Avro": (Avro(schema), table), "Json": (Json(), table), "Struct": (Struct(layout), table),
+    "Bytes": (Bytes(), table["sensor"]),
+}}[{kind!r}]
+{setup}
+pathlib.Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+{work}
+print(json.dumps({{"mib": status("VmHWM") - before, "records": n}}))
+"""
+SLICES = """
+source = serializer.bind(values)
+for start in range(0, n, 65_536):
+    batch = source.slice(start, min(start + 65_536, n))
+    del batch
+"""
+# Connected, and with a window that is filled once: librdkafka's own memory is there before the count begins.
+OPEN = """
+from twolane import ThroughputProducer
+producer = ThroughputProducer({{"bootstrap.servers": {servers!r}, "queue.buffering.max.messages": 50_000}})
+first = {{name: column[:100_000] for name, column in table.items()}}
+producer.send_batch({topic!r}, first, serializer=serializer).result(60)
+"""
+SEND = """
+assert producer.send_batch({topic!r}, values, serializer=serializer).result(240).written == n
+producer.close()
+"""
+
+
+def beyond_the_input(kind, work, setup="", n=RECORDS):
+    """Run the work in a child; return the MiB that it needed beyond its input."""
+    code = CODE.format(n=n, kind=kind, work=work, setup=setup)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=290, check=False)
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout)["mib"]
+
+
+@pytest.mark.parametrize("kind", ["Avro", "Json", "Struct", "Bytes"])
+def test_encoding_in_slices(kind):
+    assert beyond_the_input(kind, SLICES) < MOST_MIB
+
+
+def test_encoding_through_a_lane(embedded_cluster, topic):
+    name = topic(embedded_cluster, 4)
+    places = {"servers": embedded_cluster.bootstrap_servers, "topic": name}
+    assert beyond_the_input("Avro", SEND.format(**places), OPEN.format(**places)) < MOST_MIB
