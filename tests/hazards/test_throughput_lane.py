@@ -51,7 +51,7 @@ def test_random_faults(fault_proxy, kafka_cluster, topic, idempotent):
         fault_proxy.clear()
         settings = {
             "enable.idempotence": idempotent,
-            "message.timeout.ms": 6_000,
+            "message.timeout.ms": 1_000,
             "retry.backoff.ms": 50,
             "socket.timeout.ms": 2_000,
             "reconnect.backoff.ms": 20,
@@ -66,10 +66,12 @@ def test_random_faults(fault_proxy, kafka_cluster, topic, idempotent):
             for batch in range(BATCHES):
                 values = [b"%d %d" % (batch, i) for i in range(RECORDS)]
                 partitions = [i % PARTITIONS for i in range(RECORDS)]
-                deliveries.append((producer.send_batch(name, values, partitions=partitions), values))
+                deliveries.append((producer.send_batch(name, values, partitions=partitions, timeout=30), values))
                 for i in range(5):
                     noted = functools.partial(note, callbacks, b"one %d %d" % (batch, i), i % PARTITIONS)
-                    producer.send(name, b"one %d %d" % (batch, i), partition=i % PARTITIONS, on_delivery=noted)
+                    producer.send(
+                        name, b"one %d %d" % (batch, i), partition=i % PARTITIONS, timeout=30, on_delivery=noted
+                    )
                 time.sleep(0.02)
             for delivery, values in deliveries:
                 sent += what_became(delivery, values)
@@ -87,7 +89,9 @@ def test_random_faults(fault_proxy, kafka_cluster, topic, idempotent):
             ordered = sorted(sent, key=lambda one: _moment(one.value))
             problems += disorder(ordered, log)
         assert not problems, f"round {round_}: {problems[:10]}"
-    assert told[Verdict.WRITTEN] > ROUNDS * BATCHES * RECORDS // 2
+    # Neither kind of end is missing, or the rounds would prove nothing.
+    assert told[Verdict.WRITTEN]
+    assert told[Verdict.UNKNOWN]
 
 
 def _moment(value):
