@@ -4,7 +4,8 @@
 #   PYTHON=python3.13    which interpreter makes .venv (default: python3, else the newest python3.x that is 3.11 or later)
 #   BOOTSTRAP=host:port  demo and bench-cluster against a running cluster
 #   RECORDS=20000        demo with fewer records
-#   JSON=FILE            demo and benchmarks: write the figures there, with machine, date and versions
+#   JSON=FILE            demo: write the figures there, with machine, date and versions
+#   RESULTS=FOLDER       benchmarks: figures, tables and pictures go there (default: build/bench/results)
 #   ARGS="-k order -x"   more arguments for pytest
 
 SHELL := /bin/sh
@@ -16,6 +17,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --timeout 60
 SOURCES := setup.py $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 FLAVOUR ?= normal
+RESULTS ?= build/bench/results
+TESTING = $(VENV)/.group-test $(VENV)/.group-demo $(VENV)/.group-bench
 DEMO := $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP)) $(if $(RECORDS),--records $(RECORDS)) $(if $(JSON),--json $(JSON))
 SWITCH_normal :=
 SWITCH_debug := TWOLANE_DEBUG=1
@@ -23,27 +26,31 @@ SWITCH_trace := TWOLANE_TRACE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug trace asan bench bench-cluster \
-        cluster-up cluster-down docs sdist wheel clean help
+.PHONY: demo test test-embedded test-cluster lint types build debug trace asan matrix \
+        bench bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
 
-test: build $(VENV)/.group-test $(VENV)/.group-demo  ## the whole suite: embedded cluster and real Kafka
+test: build $(TESTING)  ## the whole suite: embedded cluster and real Kafka
 	$(BIN)/python -m pytest $(ARGS)
 
-test-embedded: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests that need no real Kafka
+test-embedded: build $(TESTING)  ## the tests that need no real Kafka
 	$(BIN)/python -m pytest -m "not cluster" $(ARGS)
 
-test-cluster: build $(VENV)/.group-test $(VENV)/.group-demo  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
+test-cluster: build $(TESTING)  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
-lint: $(VENV)/.group-lint  ## ruff: rules and format
+lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	PATH="$(BIN):$$PATH" $(BIN)/cython-lint ext
+	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet --persona=pedantic .github
 
-types: build $(VENV)/.group-lint  ## mypy --strict over src/
+types: build $(VENV)/.group-lint $(VENV)/.group-test  ## mypy --strict over src/, and the stubs beside the compiled modules
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest twolane --concise --allowlist tests/packaging/stubtest.txt
 
 build: build/.built-$(FLAVOUR) $(VENV)/.editable  ## compile ext/ in place and install the package editable
 
@@ -53,20 +60,27 @@ debug:  ## -O0 with C assertions and accounting checks, then the embedded tests
 trace: $(VENV)/.group-trace  ## line tracing, then the embedded tests with coverage of ext/ and src/
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=trace
 	# A Ctrl-C that lands in the tracer would end the tracing.
-	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" $(ARGS)
+	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" --ignore=tests/bench $(ARGS)
 	$(BIN)/coverage report
 
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the embedded tests
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not cluster" $(ARGS)
+	    $(BIN)/python -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
 
-bench: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the lanes beside a bare C loop, on the embedded cluster
-	$(BIN)/python -m bench.floor $(if $(JSON),--json $(JSON)) $(ARGS)
+bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes, encoders and peers on the embedded cluster: five minutes
+	$(BIN)/python -m bench scripts --output $(RESULTS)
+	$(BIN)/python -m bench run --minutes 3 --output $(RESULTS) $(ARGS)
 
-bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo  ## the same on real brokers: BOOTSTRAP=localhost:9092
-	@test -n "$(BOOTSTRAP)" || { echo "Which cluster? make bench-cluster BOOTSTRAP=localhost:9092" >&2; exit 1; }
-	$(BIN)/python -m bench.floor --bootstrap-servers $(BOOTSTRAP) $(if $(JSON),--json $(JSON)) $(ARGS)
+bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
+	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
+	    --output $(RESULTS) $(ARGS)
+
+bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
+	$(BIN)/python -m bench.startup $(if $(JSON),--output $(JSON)) $(ARGS)
+
+counts: build  ## instructions of the hot loops, under valgrind, against the committed numbers
+	$(BIN)/python -m bench.counts $(ARGS)
 
 cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 	docker compose up --wait
@@ -74,14 +88,27 @@ cluster-up:  ## three KRaft brokers on localhost:9092, 9093, 9094
 cluster-down:  ## stop them and forget their logs
 	docker compose down --volumes
 
-docs: build $(VENV)/.group-test  ## check the examples, links and layers that README and docs/ speak of
-	$(BIN)/python -m pytest tests/packaging $(ARGS)
+docs: build $(VENV)/.group-docs $(VENV)/.group-test  ## build/site/index.html; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs build/site
 
 sdist: $(VENV)/.group-release  ## dist/*.tar.gz: the tracked sources
-	$(BIN)/python -m build --sdist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --sdist
 
-wheel: $(VENV)/.group-release  ## dist/*.whl, built from the sdist
-	$(BIN)/python -m build
+wheel: $(VENV)/.group-release  ## dist/: sdist, and a wheel for each Python here, each tried in an empty environment
+	$(BIN)/python -m tests.packaging.check_wheel $(ARGS)
+
+check-wheel: $(VENV)/.group-release  ## the same with one Python and the quicker tests
+	$(BIN)/python -m tests.packaging.check_wheel --quick --once --python $(BIN)/python --outdir build/dist $(ARGS)
+
+matrix: build $(VENV)/.group-release  ## every series of confluent-kafka that is accepted, and one that is not
+	$(BIN)/python -m tests.packaging.check_matrix $(ARGS)
+
+# dist/ has to hold the wheel for this Python.
+sbom: $(VENV)/.group-release  ## dist/twolane.cdx.json: all that an installed wheel brings along
+	rm -rf build/sbom
+	$(BIN)/python -m venv --without-pip build/sbom
+	$(PIP) --python build/sbom install dist/twolane-*-cp$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON --output-file dist/twolane.cdx.json build/sbom
 
 clean:  ## forget .venv, build/, dist/ and everything generated
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
@@ -140,5 +167,8 @@ build/.built-$(FLAVOUR): build/.compiler $(VENV)/.group-build $(SOURCES)
 	@echo "Compiling ext/ ($(FLAVOUR))"
 	@other=$$(find build -maxdepth 1 -name '.built-*' ! -name '.built-$(FLAVOUR)'); rm -f build/.built-*; \
 	if [ -n "$$other" ] || [ "$(FLAVOUR)" != normal ]; then again=1; else again=0; fi; \
-	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 $$([ $$again = 0 ] || echo --force)
+	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace $$([ $$again = 0 ] || echo --force) \
+	    >build/compile.log 2>&1 || { cat build/compile.log >&2; exit 1; }
+	@# What Cython only warns of is an error here: most of all a call that would take the GIL back in a loop without it.
+	@! grep -A 12 -E '^(warning|performance hint): ext/' build/compile.log >&2
 	@touch $@

@@ -57,7 +57,7 @@ link_args: list[str] = []
 if sys.platform == "win32":
     compile_args = ["/O2", "/std:c++17"]  # charconv; not a word to the C compiler
 else:
-    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g1"]
+    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O0" if TRACE else "-O3", "-g1"]
     compile_args += ["-fvisibility=hidden"]
     compile_args += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     if SANITIZE:
@@ -73,10 +73,12 @@ class Build(build_ext):
         """Take what the command line leaves open from the machine."""
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        # setuptools clears `inplace` while it builds.
+        self.stays_here = bool(self.inplace)
 
     def build_extensions(self) -> None:
         """Compile all modules."""
-        if not (self.inplace or DEBUG or SANITIZE or sys.platform == "win32"):
+        if not (self.stays_here or DEBUG or SANITIZE or sys.platform == "win32"):
             for linker in (self.compiler.linker_so, self.compiler.linker_so_cxx):
                 # A Python that was built in a folder of its own would leave that folder's path in every module.
                 linker[:] = [word for word in linker if not word.startswith(("-L", "-Wl,-rpath"))]
@@ -87,7 +89,7 @@ class Build(build_ext):
 
 
 class Sdist(sdist):
-    """The usual sdist, the same bytes from the same files if ``SOURCE_DATE_EPOCH`` is set: setuptools' takes the clock's."""
+    """The usual sdist, but the same bytes from the same files if ``SOURCE_DATE_EPOCH`` is set."""
 
     def make_archive(self, base_name: str, format: str, **options: str) -> str:  # noqa: A002
         """Write the archive: sorted, nobody's, all of one time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bench import suite
+from bench import peers, suite
 from bench.clusters import EMBEDDED, OWN, RUNNING, UnreachableError, open_cluster
 from bench.lanes import CONTENDERS
 from bench.matrix import choose, matrix, preset, void
@@ -38,13 +38,8 @@ console = Console(soft_wrap=True, highlight=False)
 
 
 def everybody() -> dict[str, Contender]:
-    """Return all contenders by name: the lanes, and the peers if they are in the tree."""
-    found = list(CONTENDERS)
-    if importlib.util.find_spec("bench.peers"):
-        from bench import peers
-
-        found += peers.CONTENDERS
-    return {contender.name: contender for contender in found}
+    """Return all contenders by name: the lanes and the peers."""
+    return {contender.name: contender for contender in (*CONTENDERS, *peers.CONTENDERS)}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -187,6 +182,25 @@ def _errors_in_a_line() -> Iterator[None]:
 
 
 @main.command()
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=OUTPUT, show_default=True)
+@click.option("--rigorous", is_flag=True, help="five processes each instead of one")
+def scripts(output: Path, rigorous: bool) -> None:
+    """Run pyperf's own scripts (bench/encoding/bench_*.py); their JSON goes to the folder --output."""
+    output.mkdir(parents=True, exist_ok=True)
+    for path in sorted(Path(__file__).parent.glob("encoding/bench_*.py")):
+        made = output / f"{path.stem.removeprefix('bench_')}.json"
+        new = made.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        options = ["--processes", "5" if rigorous else "1", "--values", "3", "--warmups", "1", "--output", str(new)]
+        # The workers are processes of pyperf's, with an environment of their own.
+        command = [sys.executable, "-m", f"bench.encoding.{path.stem}", *options, "--inherit-environ=PYTHONPATH"]
+        done = subprocess.run(command, check=False)
+        if done.returncode:
+            raise click.ClickException(f"{path.name}: exit status {done.returncode}")
+        new.replace(made)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--readme", is_flag=True, help="put the short tables into README.md as well")
 def report(folder: Path, readme: bool) -> None:
@@ -222,7 +236,7 @@ def compare(old: Path, new: Path, figure: tuple[str, ...]) -> None:
 @on_a_cluster
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="records per second that are wanted")
 @click.option("--p99", type=click.FloatRange(min=0, min_open=True), help="milliseconds until a record is acknowledged")
-@click.option("--size", type=click.IntRange(7, 1_000_000), default=100, show_default=True, help="bytes of a value")
+@click.option("--size", type=click.IntRange(7, 100_000), default=100, show_default=True, help="bytes of a value")
 @click.option("--partitions", type=click.IntRange(1), default=1, show_default=True, help="that the records go to")
 def advise(
     bootstrap_servers: str | None,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.clusters import Real, connect_time
 from bench.lanes import BATCH, CONTENDERS, SAFE_BATCH, SAFE_SEND
 from bench.matrix import PIPELINE, WAIT, Case
 from bench.model import Costs, fit, fitting
@@ -107,8 +106,7 @@ def survey(kafka: Kafka, size: int, properties: str, on_step: Callable[[str], No
     RuntimeError
         A case has no figure; the message says which and why.
     """
-    addresses = kafka.addresses if isinstance(kafka, Real) else [_first(kafka.bootstrap_servers)]
-    rtt = connect_time(addresses)
+    rtt = kafka.round_trip(0)
     with tempfile.TemporaryDirectory(prefix="twolane-advise-") as folder:
         results = Results(Path(folder) / "advise.json", kafka.facts())
         contenders = {contender.name: contender for contender in CONTENDERS}
@@ -121,11 +119,6 @@ def survey(kafka: Kafka, size: int, properties: str, on_step: Callable[[str], No
         if results.failed:
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in results.failed.items()))
         return Survey(rtt, load(results.path), size)
-
-
-def _first(bootstrap: str) -> tuple[str, int]:
-    host, _, port = bootstrap.split(",")[0].rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True)
@@ -214,8 +207,8 @@ def _one_by_one(survey: Survey) -> Option:
 
 
 def _batches(survey: Survey, wish: Wish) -> Option:
-    costs, most = survey.costs, fitting(survey.size)
-    batch = _largest_within(survey, wish.p99, most) if wish.rate is None else _smallest(costs, wish, most)
+    costs = survey.costs
+    batch = _largest_within(survey, wish.p99) if wish.rate is None else _smallest(costs, wish, survey.size)
     call = costs.call(batch, 0.0, survey.size)
     # While one call is on its way the next one fills: a record waits for two at the most.
     return Option(
@@ -227,15 +220,16 @@ def _batches(survey: Survey, wish: Wish) -> Option:
     )
 
 
-def _smallest(costs: Costs, wish: Wish, most: int) -> int:
+def _smallest(costs: Costs, wish: Wish, size: int) -> int:
     """Return the smallest call that brings the wished rate, or the largest there is."""
     assert wish.rate is not None
-    batch = costs.batch_for(wish.rate / wish.partitions / USABLE)
-    return min(batch or most, most)
+    batch = costs.batch_for(wish.rate / wish.partitions / USABLE, size=size)
+    return batch or fitting(size)
 
 
-def _largest_within(survey: Survey, p99: float | None, most: int) -> int:
+def _largest_within(survey: Survey, p99: float | None) -> int:
     """Return the largest call whose records are acknowledged in time, or one."""
+    most = fitting(survey.size)
     if p99 is None:
         return most
     room = p99 / (2 * survey.tail) - survey.costs.request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
 import statistics
 import struct
@@ -16,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.contender import properties
+from bench.peers import delay
 from twolane.testing import EmbeddedCluster, KafkaCluster
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Kafka(Protocol):
         """Give the address at which the brokers' answers take so much longer."""
         ...
 
+    def round_trip(self, rtt_ms: int) -> float:
+        """Return the seconds of a round trip, the delay included."""
+        ...
+
     def topic(self, partitions: int, size: int) -> str:
         """Return a topic with room for `size` bytes."""
         ...
@@ -90,6 +94,11 @@ class Embedded:
             yield self.bootstrap_servers
         finally:
             self._cluster.set_rtt(0)
+
+    def round_trip(self, rtt_ms: int) -> float:
+        """See `Kafka`."""
+        with self.delayed(rtt_ms) as bootstrap:
+            return round_trip(bootstrap)
 
     def topic(self, partitions: int, size: int) -> str:
         """See `Kafka`; it forgets old records by itself."""
@@ -133,17 +142,16 @@ class Real:
             raise UnreachableError(f"{bootstrap}: no broker answered: {error.args[0].str()}") from error
         self._topics: dict[int, tuple[str, int]] = {}
 
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every broker, as clients are told."""
-        return [(str(broker.host), int(broker.port)) for broker in self._brokers.values()]
-
     @contextlib.contextmanager
     def delayed(self, rtt_ms: int) -> Iterator[str]:
         """See `Kafka`."""
         if rtt_ms:
             raise ValueError(f"{self.kind}: the round-trip time cannot be changed")
         yield self.bootstrap_servers
+
+    def round_trip(self, rtt_ms: int) -> float:
+        """See `Kafka`; of the farthest broker, and by TCP alone: what is spoken then may be encrypted."""
+        return max(connect_time(str(broker.host), int(broker.port)) for broker in self._brokers.values())
 
     def topic(self, partitions: int, size: int) -> str:
         """See `Kafka`; every `TOPIC_BYTES` another one."""
@@ -190,11 +198,10 @@ class Own(Real):
         super().__init__(cluster.bootstrap_servers)
         self._cluster = cluster
         self._proxy = None
-        self.delay = "none: bench.peers.delay is not there"
-        if importlib.util.find_spec("bench.peers") and importlib.util.find_spec("bench.peers.delay"):
-            from bench.peers.delay import DelayingProxy
-
-            self._proxy = stack.enter_context(DelayingProxy(cluster.proxied))
+        reason = delay.missing()
+        self.delay = f"none: {reason}"
+        if reason is None:
+            self._proxy = stack.enter_context(delay.DelayingProxy(cluster.proxied))
             self.delay = self._proxy.what
         self.has_delay = self._proxy is not None
 
@@ -207,6 +214,15 @@ class Own(Real):
             return
         self._proxy.set_rtt(rtt_ms)
         yield self._proxy.bootstrap_servers
+
+    def round_trip(self, rtt_ms: int) -> float:
+        """See `Kafka`."""
+        with self.delayed(rtt_ms) as bootstrap:
+            return round_trip(bootstrap)
+
+    def _wait_for_leaders(self, name: str, partitions: int) -> None:
+        # Every broker is asked: a client that asks one which does not know the topic yet may give up.
+        self._cluster.wait_in_sync(name)
 
     def facts(self) -> dict[str, str | int]:
         """See `Kafka`."""
@@ -237,7 +253,7 @@ def round_trip(bootstrap: str, times: int = 11) -> float:
     # Length, ApiVersions (18) version 0, correlation id, no client id.
     request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
     taken = []
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
+    with socket.create_connection((host, int(port)), timeout=REACH_SECONDS) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(times):
             started = time.perf_counter()
@@ -248,17 +264,14 @@ def round_trip(bootstrap: str, times: int = 11) -> float:
     return statistics.median(taken)
 
 
-def connect_time(addresses: list[tuple[str, int]], times: int = 5) -> float:
-    """Return the median seconds of a TCP connect, one round trip whatever is spoken then; the worst broker's."""
-    worst = 0.0
-    for address in addresses:
-        taken = []
-        for _ in range(times):
-            started = time.perf_counter()
-            with socket.create_connection(address, timeout=REACH_SECONDS):
-                taken.append(time.perf_counter() - started)
-        worst = max(worst, statistics.median(taken))
-    return worst
+def connect_time(host: str, port: int, times: int = 5) -> float:
+    """Return the median seconds of a TCP connect: one round trip."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        with socket.create_connection((host, port), timeout=REACH_SECONDS):
+            taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -173,7 +173,8 @@ class Result:
     latencies : dict
         Mode ``"wait"``: seconds under the names of `quantiles`, of the calls.
     lacks : list of str
-        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or was left out.
+        Of "key", "timestamp", "partition", "order", "acknowledged": what the client cannot do or was left out; "avro":
+        the readings are sent as JSON.
     versions : dict
         Of the client and what it is made of.
     settings : dict
@@ -289,17 +290,18 @@ def reading(index: int, first_timestamp: int) -> dict[str, Any]:
 WORDS = (b"arrival carrier delay flight gate hour minute origin plane runway tail taxi tower weather wind zone").split()
 
 
-def write_values(path: Path, size: int, count: int = 10_000) -> None:
-    """Write `count` different values of `size` bytes, one a line: a number, then words and digits.
+def write_values(path: Path, size: int) -> None:
+    """Write different values of `size` bytes, one a line: a number, then words and digits.
 
-    A request of ten thousand does not repeat itself: lz4 brings it to about two thirds, zstd to two fifths. The same
-    arguments give the same bytes.
+    They are as many as fill two requests, so that none repeats itself: lz4 brings it to about two thirds, zstd to two
+    fifths. The same size gives the same bytes.
     """
     lines = []
-    for i in range(count):
-        state, parts = i + 1, [b"%06d" % i]
-        while sum(map(len, parts)) + len(parts) < size + 8:
+    for i in range(max(100, min(10_000, 2_000_000 // size))):
+        state, parts, length = i + 1, [b"%06d" % i], 6
+        while length < size:
             state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
             parts.append(WORDS[state >> 60] if state >> 59 & 1 else b"%05d" % (state >> 40 & 0xFFFF))
+            length += 1 + len(parts[-1])
         lines.append(b" ".join(parts)[:size])
     path.write_bytes(b"\n".join(lines) + b"\n")

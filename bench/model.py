@@ -14,13 +14,14 @@ and the report draws it over what was measured there.
 
 from __future__ import annotations
 
+import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.matrix import BATCH, SAFE, WAIT
+from bench.matrix import BATCH, PIPELINE, SAFE, WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,14 +78,14 @@ class Costs:
         full = min(batch, fitting(size))
         return min(in_flight * full / self.call(full, rtt, size), 1 / work)
 
-    def batch_for(self, rate: float, rtt: float = 0.0) -> int | None:
-        """Return the smallest call that reaches a rate with one request in flight, None if none does."""
-        for step in range(24):
-            batch = 2**step
-            if self.rate(batch, rtt) >= rate:
-                low = batch // 2 + 1 if step else 1
-                return next(size for size in range(low, batch + 1) if self.rate(size, rtt) >= rate)
-        return None
+    def batch_for(self, rate: float, rtt: float = 0.0, size: int = 100) -> int | None:
+        """Return the smallest call that reaches a rate with one request in flight, None if none does.
+
+        Up to one full request a larger call is faster; several requests after each other are not.
+        """
+        batches = range(1, fitting(size) + 1)
+        found = bisect.bisect_left(batches, rate, key=lambda batch: self.rate(batch, rtt, size=size))
+        return batches[found] if found < len(batches) else None
 
 
 def fitting(size: int) -> int:
@@ -159,14 +160,25 @@ def costs_of(rows: Iterable[Row]) -> dict[tuple[object, ...], Costs]:
 
 
 def predictions(rows: Sequence[Row]) -> list[Prediction]:
-    """Return what the model says of every case with a delay, from the cases without."""
+    """Return what the model says of every case with a delay, from the cases without.
+
+    With several requests in flight the brokers' own pace is a limit too; it is taken from the same case without a
+    delay. A pipeline's last answer is one round trip behind its last request.
+    """
     costs = costs_of(rows)
-    without = {row.metadata["round_trip_s"] for row in rows if row.case.rtt_ms == 0}
+    near = {row.case: row for row in rows if row.case.rtt_ms == 0}
     found = []
     for row in rows:
         case = row.case
-        if _is_plain(case) and case.rtt_ms and _family(case) in costs:
-            added = row.metadata["round_trip_s"] - min(without)
+        base = near.get(replace(case, rtt_ms=0))
+        if case.rtt_ms and base is not None and _is_plain(case) and _family(case) in costs:
+            added = row.metadata["round_trip_s"] - base.metadata["round_trip_s"]
             in_flight = 1 if case.mode == WAIT else case.in_flight
-            found.append(Prediction(row, costs[_family(case)].rate(case.batch, added, in_flight)))
+            rate = costs[_family(case)].rate(case.batch, added, in_flight)
+            if in_flight != 1:
+                rate = min(rate, base.rate)
+            if case.mode == PIPELINE:
+                records = row.metadata["records"]
+                rate = records / (records / rate + added)
+            found.append(Prediction(row, rate))
     return found

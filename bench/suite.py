@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from bench.clusters import EMBEDDED, OWN, UnreachableError, round_trip
+from bench.clusters import EMBEDDED, OWN, UnreachableError
 from bench.contender import Task, write_values
 from bench.matrix import WAIT
 from bench.measure import FailedError, measure
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_RECORDS, MOST_BYTES = 1_000_000, 200_000_000
 SAVE_SECONDS = 5.0
+PIPELINE_ROUND_TRIPS = 15
 # A first guess of how long an answer takes, a record, a byte: only good enough to choose how many to send.
 ANSWER_S = {EMBEDDED: 0.000_1}
 REAL_ANSWER_S, RECORD_S, BYTE_S = 0.001, 0.000_003, 0.000_000_01
@@ -152,10 +153,9 @@ class Session:
         values = self._values(case, folder)
         try:
             if case.rtt_ms not in self._round_trips:
-                with self.kafka.delayed(case.rtt_ms) as bootstrap:
-                    self._round_trips[case.rtt_ms] = round_trip(bootstrap)
+                self._round_trips[case.rtt_ms] = self.kafka.round_trip(case.rtt_ms)
             result = self._sized(case, values, log)
-        except (UnverifiedError, FailedError, KafkaException, UnreachableError) as error:
+        except (UnverifiedError, FailedError, KafkaException, UnreachableError, OSError) as error:
             self.results.refuse(case, f"{type(error).__name__.removesuffix('Error').lower()}: {error}")
             return False
         self.results.add(case, result, self._round_trips[case.rtt_ms], turn)
@@ -172,7 +172,9 @@ class Session:
 
     def _task(self, case: Case, values: Path) -> Task:
         rate = self._rates.get(case.name) or _guess(case, self.kafka.kind)
-        records = int(min(rate * self.effort.seconds, MOST_RECORDS, MOST_BYTES / case.size))
+        # The first and the last round trip of a pipeline should not be what is measured.
+        seconds = max(self.effort.seconds, PIPELINE_ROUND_TRIPS * case.rtt_ms / 1000)
+        records = int(min(rate * seconds, MOST_RECORDS, MOST_BYTES / case.size))
         if case.mode == WAIT:
             calls = max(self.effort.calls, records // case.calls_of)
             # Long calls: their number is for the tail of short ones.

@@ -7,13 +7,14 @@ compared: value, key, timestamp, and that they stand in the order they were sent
 from __future__ import annotations
 
 import io
+import json
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, KafkaException, TopicPartition
 
 from bench.contender import SCHEMA, key_of, properties, reading
 
@@ -27,6 +28,13 @@ SAMPLE = 1_000
 # Seconds until the high watermarks have caught up: with acks=0 and acks=1 they trail behind the client.
 CATCH_UP = 5.0
 ANSWER = 10.0
+# What brokers under load say of a topic just made, until all of them know it.
+NOT_YET = (
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 PARSED = fastavro.parse_schema(SCHEMA)
 
 
@@ -61,6 +69,7 @@ class Log:
                 "log_level": 0,
             }
         )
+        self._met: set[str] = set()
         self._values: dict[str, list[bytes]] = {}
 
     def __enter__(self) -> Log:
@@ -71,11 +80,32 @@ class Log:
 
     def ends(self, topic: str, partitions: int) -> list[int]:
         """Return where each partition ends."""
+        if topic not in self._met:
+            self._meet(topic, partitions)
         return [self._watermarks(topic, p)[1] for p in range(partitions)]
 
+    def _meet(self, topic: str, partitions: int) -> None:
+        """Have the consumer learn of a topic.
+
+        The first broker that it asks may not have heard of a new one, and librdkafka then keeps to "unknown partition".
+        """
+        deadline = time.monotonic() + ANSWER
+        while len(self._consumer.list_topics(topic, timeout=ANSWER).topics[topic].partitions) != partitions:
+            if time.monotonic() > deadline:
+                raise UnverifiedError(f"topic {topic} has no partitions to count")
+            time.sleep(0.05)
+        self._met.add(topic)
+
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER)
-        return low, high
+        deadline = time.monotonic() + ANSWER
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER)
+                return low, high
+            except KafkaException as error:
+                if error.args[0].code() not in NOT_YET or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def check(self, task: Task, result: Result, before: list[int]) -> None:
         """Compare the log with what was asked and what was reported.
@@ -152,8 +182,11 @@ class Log:
         in_order = not {"partition", "order"} & set(result.lacks)
         value: Any = message.value()
         if task.data == "avro":
-            value = fastavro.schemaless_reader(io.BytesIO(value[5:]), PARSED, None)
-            value["ts"] = round(value["ts"].timestamp() * 1000)
+            if "avro" in result.lacks:
+                value = json.loads(value)
+            else:
+                value = fastavro.schemaless_reader(io.BytesIO(value[5:]), PARSED, None)
+                value["ts"] = round(value["ts"].timestamp() * 1000)
             index = index if in_order else value["id"]
             wanted: Any = reading(index, task.first_timestamp)
         else:

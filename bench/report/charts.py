@@ -130,6 +130,7 @@ def cpu_bars(rows: Sequence[Row]) -> Figure:
         bars = axes.barh([row.case.contender for row in found], values, color=colours)
         axes.bar_label(bars, [f"{value:,.0f}".replace(",", " ") for value in values], padding=3, fontsize=8)
         axes.set_xscale("log")
+        axes.set_xlim(left=100)
         axes.set_title(f"{title}: CPU ns per record of the producing process")
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.15)

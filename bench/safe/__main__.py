@@ -1,7 +1,8 @@
 """The price of the safe lane's promise, on three real brokers, acks=all, 100-byte records, one partition.
 
 Every contender runs in a process of its own, rounds in turn; its records are counted in the log before its figures
-count. Ratios are taken round by round, then their median.
+count. Ratios are taken round by round, then their median. Prints the contenders, then each target beside what was
+measured, then what bounds the hundred threads.
 """
 
 from __future__ import annotations
@@ -21,26 +22,28 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.demo.table import machine, versions
 from bench.floor.__main__ import build
+from bench.safe import targets
 from bench.safe.contender import CONTENDERS
+from bench.safe.targets import ASYNC, BATCH, FLOOR, HUNDRED, LOOP, PIPE, POLL, THREADS, Runs, between, p50, rate
 from twolane.client import library
 from twolane.testing import ExternalCluster, KafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOOP, BATCH = "SafeProducer.send, one by one", "SafeProducer.send_batch of 100 000"
-POLL, ASYNC = "confluent-kafka produce + poll, one by one", "confluent-kafka produce, asynchronous"
-FLOOR = "C loop, one by one"
 # Records of a run: about two seconds each.
 RECORDS = {
     LOOP: 1_000,
     POLL: 1_000,
     FLOOR: 1_000,
-    "SafeProducer.send, 100 threads": 10_000,
-    "SafeProducer.send_batch of 100": 50_000,
+    THREADS: 10_000,
+    HUNDRED: 50_000,
     BATCH: 500_000,
     ASYNC: 500_000,
+    PIPE: 500_000,
 }
+# The C loops: how they go about it, and the settings that make them comparable.
+LOOPS = {FLOOR: ("wait", "linger.ms=0"), PIPE: ("pipeline", "linger.ms=5")}
 
 
 def run(name: str, program: Path, bootstrap: str, topic: str, idempotence: str, share: float) -> dict[str, Any]:
@@ -49,10 +52,12 @@ def run(name: str, program: Path, bootstrap: str, topic: str, idempotence: str, 
     if name == BATCH:
         records = max(100_000, records // 100_000 * 100_000)
     before = end_of(bootstrap, topic)
-    if name == FLOOR:
+    if name in LOOPS:
+        mode, linger = LOOPS[name]
         flag = "true" if idempotence == "on" else "false"
-        command = [str(program), library.PATH, bootstrap, topic, "1", str(records), "100", "wait", "acks=all"]
-        command += ["linger.ms=0", "max.in.flight=1", f"enable.idempotence={flag}", "socket.nagle.disable=true"]
+        command = [str(program), library.PATH, bootstrap, topic, "1", str(records), "100", mode, "acks=all", linger]
+        command += ["max.in.flight=1", f"enable.idempotence={flag}", "socket.nagle.disable=true"]
+        command += ["queue.buffering.max.messages=10000000", "queue.buffering.max.kbytes=2000000"]
     else:
         command = [sys.executable, "-m", "bench.safe.contender", name, bootstrap, topic, str(records), idempotence]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,7 +82,7 @@ def end_of(bootstrap: str, topic: str) -> int:
 def brokers(bootstrap: str | None) -> Iterator[tuple[str, str]]:
     """Give (bootstrap servers, a new topic) of a running cluster, or of one started for the run."""
     topic = f"bench-safe-{uuid.uuid4().hex[:8]}"
-    with ExternalCluster(bootstrap) if bootstrap else KafkaCluster() as cluster:
+    with contextlib.nullcontext(ExternalCluster(bootstrap)) if bootstrap else KafkaCluster() as cluster:
         cluster.create_topic(topic, 1)
         try:
             yield cluster.bootstrap_servers, topic
@@ -85,27 +90,22 @@ def brokers(bootstrap: str | None) -> Iterator[tuple[str, str]]:
             cluster.delete_topic(topic, wait=False)
 
 
-def rows_of(runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return a row of medians per contender and setting, with the ratios the promises are about."""
+def rows_of(runs: Runs) -> list[dict[str, Any]]:
+    """Return a row of medians per contender and setting."""
     rows = []
     for (idempotence, name), lines in runs.items():
-        rate = [line["records"] / line["wall"] for line in lines]
         row = {
             "idempotence": idempotence,
             "contender": name,
-            "records_per_second": round(statistics.median(rate)),
+            "records_per_second": round(statistics.median(rate(line) for line in lines)),
             "cpu_ns_per_record": round(statistics.median(line["cpu"] / line["records"] for line in lines) * 1e9),
+            "x_own_loop": round(between(runs, (idempotence, name), (idempotence, LOOP), rate), 2),
+            "x_confluent_async": round(between(runs, (idempotence, name), (idempotence, ASYNC), rate), 2),
         }
-        for label, other in (("x_own_loop", LOOP), ("x_confluent_async", ASYNC)):
-            base = [line["records"] / line["wall"] for line in runs[idempotence, other]]
-            row[label] = round(statistics.median(a / b for a, b in zip(rate, base, strict=True)), 2)
         if "p50" in lines[0]:
-            floor = runs[idempotence, FLOOR]
             row["p50_us"] = round(statistics.median(line["p50"] for line in lines) * 1e6)
             row["p99_us"] = round(statistics.median(line["p99"] for line in lines) * 1e6)
-            row["p50_to_c_loop"] = round(
-                statistics.median(a["p50"] / b["p50"] for a, b in zip(lines, floor, strict=True)), 3
-            )
+            row["p50_to_c_loop"] = round(between(runs, (idempotence, name), (idempotence, FLOOR), p50), 3)
         rows.append(row)
     return rows
 
@@ -115,6 +115,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     print("| " + " | ".join(keys) + " |\n|" + " --- |" * len(keys))
     for row in rows:
         print("| " + " | ".join(str(row.get(key, "")) for key in keys) + " |")
+    print()
 
 
 def main() -> None:
@@ -127,22 +128,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     program = build(Path("build/bench"))
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    runs: Runs = {}
     with brokers(given.bootstrap_servers) as (bootstrap, topic):
         for number in range(given.rounds):
             for idempotence in ("on", "off"):
-                for name in (*CONTENDERS, FLOOR):
+                for name in (*CONTENDERS, *LOOPS):
                     line = run(name, program, bootstrap, topic, idempotence, given.share)
                     runs.setdefault((idempotence, name), []).append(line)
             print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
-    rows = rows_of(runs)
-    show(rows)
-    ratios = [
-        (on["records"] / on["wall"]) / (off["records"] / off["wall"])
-        for on, off in zip(runs["on", BATCH], runs["off", BATCH], strict=True)
-    ]
-    cost = round(1 - statistics.median(ratios), 3)
-    print(f"\nsend_batch of 100 000: idempotence costs {cost:.1%}")
+    rows, reached = rows_of(runs), targets.rows(runs)
+    threads = [targets.bounds_of_threads(runs, idempotence) for idempotence in ("on", "off")]
+    for table in (rows, reached, threads):
+        show(table)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         report = {
@@ -150,8 +147,9 @@ def main() -> None:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "versions": versions(),
-            "idempotence_costs": cost,
             "runs": rows,
+            "targets": reached,
+            "hundred_threads": threads,
         }
         given.json.write_text(json.dumps(report, indent=2) + "\n")
 

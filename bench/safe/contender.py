@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Producer
 
+from bench.safe.targets import ASYNC, BATCH, HUNDRED, LOOP, POLL, THREADS
 from twolane import SafeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 VALUE, KEY = bytes(i * 31 + 7 & 0xFF for i in range(100)), b"key-0000"
-THREADS = 100
+N_THREADS = 100
 
 
 def safe_loop(bootstrap: str, topic: str, records: int, idempotent: bool) -> dict[str, Any]:
@@ -49,16 +50,17 @@ def safe_threads(bootstrap: str, topic: str, records: int, idempotent: bool) -> 
         producer.send(topic, VALUE, key=KEY)
 
         def work() -> None:
-            for _ in range(records // THREADS):
+            for _ in range(records // N_THREADS):
                 producer.send(topic, VALUE, key=KEY)
 
-        threads = [threading.Thread(target=work) for _ in range(THREADS)]
+        threads = [threading.Thread(target=work) for _ in range(N_THREADS)]
         clock = Clock()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return clock.stop(producer.stats().written - 1)
+        result = clock.stop(producer.stats().written - 1)
+        return result | {"requests": producer.stats().delivery_events - 1}
 
 
 def confluent(bootstrap: str, idempotent: bool, linger: int) -> Producer:
@@ -127,12 +129,12 @@ def waited(one: Callable[[], None], records: int) -> dict[str, Any]:
 
 
 CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
-    "SafeProducer.send, one by one": safe_loop,
-    "SafeProducer.send, 100 threads": safe_threads,
-    "SafeProducer.send_batch of 100": safe_batch(100),
-    "SafeProducer.send_batch of 100 000": safe_batch(100_000),
-    "confluent-kafka produce, asynchronous": confluent_async,
-    "confluent-kafka produce + poll, one by one": confluent_poll,
+    LOOP: safe_loop,
+    THREADS: safe_threads,
+    HUNDRED: safe_batch(100),
+    BATCH: safe_batch(100_000),
+    ASYNC: confluent_async,
+    POLL: confluent_poll,
 }
 
 

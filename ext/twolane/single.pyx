@@ -5,9 +5,8 @@ one record is enqueued faster than the GIL is let go and taken again.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport monotonic, time as wall_clock
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 
 from twolane.client.atomic cimport add, load, store
 from twolane.client.callbacks cimport Callbacks
@@ -18,15 +17,12 @@ from twolane.client.gate cimport CLOSED, cover, gate_at, may_pass, milliseconds
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
 from twolane.client.slots cimport Rounds, Slot, opaque_of
-from twolane.encoding.timestamps cimport pack_one
 from twolane.librdkafka cimport *
+from twolane.record cimport as_bytes, place_asked, place_of, plain_ms
 
 from confluent_kafka import KafkaError
 
-from twolane.batch import EncodedBatch
 from twolane.calls import encode_one, refusal, stamp
-from twolane.client.partition import assign
-from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
 
@@ -35,21 +31,6 @@ cdef enum:
     HEADERS_ON_STACK = 25
     DRAIN_EVERY = 1024          # records between two looks at the delivery reports
 
-# 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
-cdef int64_t GUARD_FROM = 631_152_000_000
-cdef int64_t GUARD_TO = 4_102_444_800_000
-
-
-cdef int64_t plain_ms(object timestamp) except -1:
-    """``pack_one()``, with a short way for what most loops give: an int of milliseconds."""
-    cdef long long ms
-    cdef int overflow = 0
-    if type(timestamp) is int:
-        ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow)
-        if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
-            return ms
-    return pack_one(timestamp)
-
 
 cdef object encoded(object serializer, object record, object topic, str field):
     """Bytes of a value or key that has a serializer."""
@@ -57,15 +38,6 @@ cdef object encoded(object serializer, object record, object topic, str field):
         return encode_one(serializer, record, topic, field)
     except SerializationError as error:
         error.topic = topic
-        raise
-
-
-cdef bytes as_bytes(object value, str field):
-    """bytes of a value or key that is no plain ``bytes``."""
-    try:
-        return bytes_source((value,), field=field).slice(0, 1)[0]
-    except SerializationError as error:
-        error.index = None
         raise
 
 
@@ -85,7 +57,6 @@ cdef class RecordSender:
     cdef int64_t _inside            # calls that may be using the native client: close() waits for them
     cdef readonly Callbacks _callbacks
     cdef str _how                   # the partitioner
-    cdef bint _murmur
     cdef int64_t _stick
     cdef double _recount            # seconds after which a topic's partitions are counted again
 
@@ -99,7 +70,6 @@ cdef class RecordSender:
         self._rounds = delivery.slots.rounds
         self._callbacks = Callbacks(self._rounds)
         self._how = partitioner
-        self._murmur = partitioner == "murmur2_random"
         self._stick = sticky_bytes
         self._recount = recount
 
@@ -145,22 +115,6 @@ cdef class RecordSender:
         self._last_name = name
         self._last_topic = topic
         return topic
-
-    cdef int32_t _place(self, Topic topic, bytes value, bytes key) except -1:
-        cdef int32_t count = topic.partition_count
-        cdef int64_t size
-        if count == 1:
-            return 0
-        if self._murmur and key is not None:
-            return rd.partitioner_murmur2(topic.rkt, PyBytes_AS_STRING(key), <size_t>PyBytes_GET_SIZE(key), count,
-                                          NULL, NULL)
-        if self._murmur:
-            size = (PyBytes_GET_SIZE(value) if value is not None else 0) + 1
-            if 0 <= topic.sticky_partition < count and topic.sticky_bytes + size < self._stick:
-                topic.sticky_bytes += size
-                return topic.sticky_partition
-        return int(assign(topic, self._how, EncodedBatch.constant(value),
-                          None if key is None else EncodedBatch.constant(key), 1, self._stick)[0])
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
              serializer=None, key_serializer=None, timeout=None, on_delivery=None):
@@ -218,8 +172,7 @@ cdef class RecordSender:
         cdef int64_t time_ms, size, index = 0, payload = 0
         cdef Slot* slot
         cdef int32_t place
-        cdef int n_vu = 5, code, overflow = 0
-        cdef long long given
+        cdef int n_vu = 5, code
         cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
         cdef rd_kafka_error_t* error
         cdef tuple pairs = ()
@@ -285,15 +238,9 @@ cdef class RecordSender:
             raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
         if partition is None:
-            place = self._place(known, data, key_data)
+            place = place_of(known, data, key_data, self._how, self._stick)
         else:
-            place = known.partition_count
-            if type(partition) is int:
-                given = PyLong_AsLongLongAndOverflow(partition, &overflow)
-                if overflow == 0 and 0 <= given < place:
-                    place = <int32_t>given
-            if place == known.partition_count:
-                place = self._given_place(known, partition, timeout)
+            place = place_asked(self, known, partition, timeout)
         vu[1].u.i32 = place
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
@@ -348,17 +295,6 @@ cdef class RecordSender:
             while not may_pass(gate_at(&topic.gates, place), milliseconds()):
                 self._wait_at_gate(topic, place, deadline)
         return 0
-
-    def _given_place(self, Topic topic, partition, timeout):
-        if isinstance(partition, bool) or not hasattr(partition, "__index__"):
-            raise SerializationError("a partition is an int", field="partition", value=partition, topic=topic.name)
-        place = partition.__index__()
-        if place >= topic.partition_count:
-            self._look_again(topic, self._deadline(timeout))
-        if not 0 <= place < topic.partition_count:
-            raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
-                          f"partition {place} does not exist, the topic has {topic.partition_count}", partition=place)
-        return place
 
     def _refuse_if_closed(self):
         if self._c_handle is None:

@@ -5,9 +5,20 @@ turn for good. In compiled code it can only come out of ``wait()``, where it is 
 section; without one (free-threaded Python) the critical sections do.
 """
 cimport cython
+from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.time cimport monotonic
 
 import threading
-import time
+
+# How long a caller that is interrupted waits for the neighbour that has its job in hand: it should learn the verdict,
+# and Ctrl-C should work within a second.
+cdef double NEIGHBOUR_SECONDS = 0.7
+
+
+cdef object held_lock():
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 @cython.final
@@ -32,28 +43,19 @@ cdef class Turn:
     sent : bool
         The job's record was handed to librdkafka: its fate is open until `outcome` is set.
     outcome : object
-        Set by whoever did the job: a result or an exception.
+        Set by whoever did the job: a result or an exception. None if a signal came in between.
     """
-
-    cdef readonly double deadline
-    cdef readonly object job
-    cdef public bint mine, done, sent
-    cdef public object outcome
-    cdef object _signal
-    cdef object _thread
 
     def __init__(self, double deadline, job=None):
         self.deadline = deadline
         self.job = job
-        self._thread = threading.get_ident()
-        self._signal = threading.Lock()
-        self._signal.acquire()
+        self._thread = PyThread_get_thread_ident()
 
-    def wake(self):
+    cpdef wake(self):
         """Let the waiting caller look at `mine` and `done`."""
         self._signal.release()
 
-    def wait(self, double timeout):
+    cpdef bint wait(self, double timeout) except -1:
         """Wait to be woken; Ctrl-C interrupts. False if the time ran out."""
         return self._signal.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX))
 
@@ -67,15 +69,11 @@ cdef class Turns:
     ``take()`` stands inside a ``try`` whose ``finally`` calls ``leave()``: whatever comes between, the turn goes on.
     """
 
-    cdef list _waiting           # of Turn, the longest waiting first
-    cdef bint _busy
-    cdef object _holder          # the thread whose turn it is
-
     def __init__(self):
         self._waiting = []
         self._busy = False
 
-    def take(self, Turn turn not None):
+    cpdef bint take(self, Turn turn) except -1:
         """Wait for the turn, or for somebody to do the job meanwhile.
 
         Returns
@@ -83,16 +81,27 @@ cdef class Turns:
         bool
             True: either ``turn.done`` (the job was done), or the turn is the caller's.
             False: the deadline passed, nothing was done, and the caller is out of the queue.
+
+        Raises
+        ------
+        KeyboardInterrupt, or whatever a signal handler raises
+            The caller is out of the queue. Where a neighbour had the job in hand already, its word was waited for, for
+            a moment: ``turn.outcome``.
         """
-        with cython.critical_section(self):
-            if not self._busy and not self._waiting:
-                self._busy = True
-                self._holder = turn._thread
-                turn.mine = True
-                return True
-            self._waiting.append(turn)
+        while True:
+            with cython.critical_section(self):
+                if not self._busy and not self._waiting:
+                    self._busy = True
+                    self._holder = turn._thread
+                    turn.mine = True
+                    return True
+                if turn._signal is not None:
+                    self._waiting.append(turn)
+                    break
+            # Not inside: making an object may run the garbage collector, and that any code.
+            turn._signal = held_lock()
         try:
-            while not turn.wait(turn.deadline - time.monotonic()):
+            while not turn.wait(turn.deadline - monotonic()):
                 if self._withdraw(turn):
                     return False
                 # Taken up by a neighbour, or handed the turn, just now: the word comes within its deadline.
@@ -100,7 +109,8 @@ cdef class Turns:
                     pass
                 break
         except BaseException:
-            self._withdraw(turn)
+            if not self._withdraw(turn) and not turn.mine:
+                turn.wait(NEIGHBOUR_SECONDS)
             raise
         return True
 
@@ -114,8 +124,10 @@ cdef class Turns:
                     return True
         return False
 
-    def neighbours(self, Turn turn not None, Py_ssize_t most, double within):
-        """Take the callers right behind the holder whose jobs can go with its own.
+    def gather(self, Turn turn not None, Py_ssize_t most, double within):
+        """Take along the callers right behind the holder whose jobs can go with its own.
+
+        They are woken when the holder leaves, whatever comes between; their `outcome` is set by then, or left open.
 
         Parameters
         ----------
@@ -127,20 +139,21 @@ cdef class Turns:
             Seconds that their deadlines may lie apart, so that nobody is kept much longer, or cut off earlier, than
             asked for.
         """
-        cdef list taken = []
         cdef Turn other
+        turn._followers = []
         with cython.critical_section(self):
-            while self._waiting and len(taken) < most:
+            while self._waiting and len(turn._followers) < most:
                 other = <Turn>self._waiting[0]
                 if other.job is None or abs(other.deadline - turn.deadline) > within:
                     break
-                taken.append(other)
+                turn._followers.append(other)
                 del self._waiting[0]
-        return taken
+        return turn._followers
 
-    def leave(self, Turn turn not None):
-        """Hand the turn to the caller who has waited longest, if `turn` is the holder's. Does nothing otherwise."""
+    cpdef leave(self, Turn turn):
+        """Wake whom the holder took along, hand the turn to who has waited longest. Nothing if `turn` is not the holder's."""
         cdef Turn following = None
+        cdef Turn other
         with cython.critical_section(self):
             if not turn.mine:
                 return
@@ -152,14 +165,19 @@ cdef class Turns:
                 self._holder = following._thread
             else:
                 self._busy = False
-                self._holder = None
+                self._holder = 0
+        if turn._followers is not None:
+            for other in turn._followers:
+                other.done = True
+                other.wake()
+            turn._followers = None
         if following is not None:
             following.wake()
 
     @property
     def is_below(self):
         """bool: whether the turn is this very thread's, in a call that a signal handler has interrupted."""
-        return self._holder == threading.get_ident()
+        return self._holder == PyThread_get_thread_ident()
 
     def dismiss(self):
         """Empty the line, for close(): the caller settles those who waited."""

@@ -1,4 +1,3 @@
-from twolane.installation import about as about
 from twolane.delivery import BatchDelivery as BatchDelivery
 from twolane.encoding.timestamps import pack_timestamps as pack_timestamps
 from twolane.errors import BatchError as BatchError
@@ -14,6 +13,7 @@ from twolane.errors import TimestampError as TimestampError
 from twolane.errors import TransactionError as TransactionError
 from twolane.errors import TwolaneError as TwolaneError
 from twolane.errors import Verdict as Verdict
+from twolane.installation import about as about
 from twolane.records import BatchMetadata as BatchMetadata
 from twolane.records import RecordMetadata as RecordMetadata
 from twolane.records import TimestampType as TimestampType

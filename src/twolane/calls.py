@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -18,13 +18,7 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, as_table
-from twolane.encoding.timestamps import (
-    nanosecond_column,
-    pack_nanoseconds,
-    pack_timestamp,
-    pack_timestamps,
-    timestamp_column,
-)
+from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
@@ -217,60 +211,6 @@ def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tup
     nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
     times = pack_timestamps(nanoseconds.view("M8[ns]"))
     return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
-
-
-class Encoded(NamedTuple):
-    """One record of ``send()``, encoded and small enough."""
-
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[Header, ...]
-    timestamp: int
-
-
-def prepare_one(
-    topic: str,
-    value: Any,
-    *,
-    key: Any,
-    headers: Any,
-    timestamp: Any,
-    timestamp_header: str | None,
-    serializer: Serializer | None,
-    key_serializer: Serializer | None,
-    max_bytes: int,
-) -> Encoded:
-    """Check and encode what one record carries.
-
-    Raises
-    ------
-    SerializationError, TimestampError
-        With the topic.
-    DeliveryError
-        The record is too large; the verdict is NOT_WRITTEN.
-    """
-    if not isinstance(topic, str):
-        raise SerializationError("a topic is named by a string", field="topic", value=topic)
-    try:
-        data = encode_one(serializer, value, topic, "value")
-        key_data = encode_one(key_serializer, key, topic, "key")
-        pairs = shared_headers(headers)
-        if timestamp_header is None:
-            time_ms = now_ms() if timestamp is None else pack_timestamp(timestamp)
-        else:
-            time_ms, kept = stamp(timestamp, timestamp_header)
-            pairs += kept
-    except SerializationError as error:
-        error.topic = topic
-        raise
-    size = RECORD_OVERHEAD + len(data or b"") + len(key_data or b"") + wire_size(pairs, HEADER_OVERHEAD)
-    if size > max_bytes:
-        raise refusal(
-            topic,
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            f"{size} bytes with its overhead, message.max.bytes is {max_bytes}",
-        )
-    return Encoded(data, key_data, pairs, time_ms)
 
 
 def _name_keys(error: SerializationError, name: str) -> None:

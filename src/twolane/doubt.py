@@ -28,18 +28,23 @@ class Doubts:
     ----------
     fenced : bool
         Idempotence is on: nothing is ever in doubt.
+
+    Attributes
+    ----------
+    causes : dict of (str, int) to DeliveryError
+        What brought each of them into doubt.
     """
 
     def __init__(self, *, fenced: bool) -> None:
         self._fenced = fenced
-        self._causes: dict[tuple[str, int], DeliveryError] = {}
+        self.causes: dict[tuple[str, int], DeliveryError] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._causes)
+        return bool(self.causes)
 
     def partitions(self) -> set[tuple[str, int]]:
         """Return them as (topic, partition)."""
-        return set(self._causes)
+        return set(self.causes)
 
     def note(self, topic: str, reports: list[Report]) -> None:
         """Remember the partitions of records whose fate is unknown."""
@@ -47,15 +52,15 @@ class Doubts:
             return
         for report in reports:
             if report[2] == UNKNOWN and report[3] >= 0:
-                self._causes.setdefault((topic, report[3]), delivery_error(topic, report))
+                self.causes.setdefault((topic, report[3]), delivery_error(topic, report))
 
     def resolve(self, topic: str, partition: int) -> None:
         """Forget a doubt. Does nothing where there is none."""
-        self._causes.pop((topic, partition), None)
+        self.causes.pop((topic, partition), None)
 
     def refusal(self, topic: str, partition: int) -> DeliveryError | None:
         """Return the error that a record for this partition gets, or None."""
-        cause = self._causes.get((topic, partition))
+        cause = self.causes.get((topic, partition))
         if cause is None:
             return None
         return refusal(
@@ -68,7 +73,7 @@ class Doubts:
 
     def first_refusal(self, topic: str, partitions: NDArray[np.int32]) -> DeliveryError | None:
         """Return the error of the first partition in doubt among these, or None."""
-        for name, partition in list(self._causes):
+        for name, partition in list(self.causes):
             if name == topic and (partitions == partition).any():
                 return self.refusal(topic, partition)
         return None

@@ -13,6 +13,8 @@ from twolane.verdicts import BY_NUMBER, NOT_WRITTEN
 
 # (index, error, verdict, partition, offset, timestamp, timestamp_type), as the compiled side reports it.
 Report = tuple[int, int, int, int, int, int, int]
+# Failures, indices of what was never sent, librdkafka's reason for a refusal: ``Outcome.ends`` of the compiled side.
+Ends = tuple[list[Report], list[int], int]
 
 # Success without an offset: librdkafka acknowledged it without the broker saying so.
 NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"

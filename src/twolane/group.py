@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -12,18 +12,17 @@ from twolane.batch import EncodedBatch
 from twolane.calls import refusal
 from twolane.client.feed import Feed
 from twolane.client.outcome import Outcome
-from twolane.failures import Report, delivery_error
+from twolane.failures import Ends, Report, delivery_error
 from twolane.records import RecordMetadata, TimestampType
 from twolane.verdicts import NOT_WRITTEN, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from twolane.aftermath import Aftermath
     from twolane.client.chunks import ChunkSender
     from twolane.client.delivery import Delivery
-    from twolane.client.handle import Topic
     from twolane.doubt import Doubts
-    from twolane.headers import Header
+    from twolane.errors import DeliveryError
+    from twolane.record import Record
     from twolane.turns import Turn, Turns
     from twolane.watch import Watch
 
@@ -39,29 +38,11 @@ _RECORD_AT_FAULT = frozenset(
         KafkaError.INVALID_RECORD,
     }
 )
-
-
-class Single(NamedTuple):
-    """One checked record of ``send()``."""
-
-    topic: Topic
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[Header, ...]
-    partition: int
-    timestamp: int
+_TYPES = {kind.value: kind for kind in TimestampType}
 
 
 class GroupSender:
-    """Sends the record whose turn it is, and those of the callers waiting right behind it.
-
-    Parameters
-    ----------
-    fatal_reason : callable
-        Returns librdkafka's reason for ending the producer, or None.
-    after : callable
-        Told of the reports of failures, per topic.
-    """
+    """Sends the record whose turn it is, and those of the callers waiting right behind it."""
 
     def __init__(
         self,
@@ -70,45 +51,59 @@ class GroupSender:
         delivery: Delivery,
         doubts: Doubts,
         watch: Watch,
-        fatal_reason: Callable[[], str | None],
-        after: Callable[[str, list[Report]], None],
+        aftermath: Aftermath,
     ) -> None:
         self._turns = turns
         self._chunks = chunks
         self._delivery = delivery
         self._doubts = doubts
         self._watch = watch
-        self._fatal_reason = fatal_reason
-        self._after = after
+        self._aftermath = aftermath
 
     def lead(self, turn: Turn) -> None:
-        """Send for the group; every member's ``outcome`` is set when this returns or raises."""
-        others = self._turns.neighbours(turn, GROUP - 1, GROUP_SPREAD)
-        group = [turn, *others]
+        """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
+        group = [turn, *self._turns.gather(turn, GROUP - 1, GROUP_SPREAD)]
         try:
             deadline = max(member.deadline for member in group)
-            for members in _by_topic(group) if others else [group]:
+            for members in _by_topic(group):
                 self._send_together(members, deadline)
         except Exception as error:
             # Whatever it is, every caller of the group must hear of it.
             for member in group:
                 if member.outcome is None:
                     member.outcome = error
-        finally:
-            for member in others:
-                if member.outcome is None:
-                    member.outcome = self._interrupted(member)
-                member.done = True
-                member.wake()
 
-    def _interrupted(self, member: Turn) -> BaseException:
-        """Return the error of a caller whose neighbour, who was to send its record, got a signal in between."""
-        job: Single = member.job
-        if not member.sent:
-            return refusal(job.topic.name, KafkaError._FAIL, "not sent: its sender was interrupted")
-        report: Report = (0, KafkaError._FAIL, UNKNOWN, job.partition, -1, -1, 0)
-        self._after(job.topic.name, [report])
-        return delivery_error(job.topic.name, report, detail="the call that sent it was interrupted")
+    def note(self, turn: Turn, interruption: BaseException) -> None:
+        """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
+        if type(turn.outcome) is tuple:
+            turn.outcome = self.error_of(turn.job, turn.outcome)
+        elif turn.outcome is None:
+            turn.outcome = self.open_end(turn)
+        interruption.add_note(f"twolane: the record being sent: {turn.outcome}")
+        interruption.twolane_outcome = turn.outcome  # type: ignore[attr-defined]
+
+    def error_of(self, record: Record, ends: Ends) -> DeliveryError:
+        """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
+        reports, _, refused = ends
+        self._aftermath.of(record.topic.name, reports)
+        if refused and not reports:
+            reports = [(0, refused, NOT_WRITTEN, record.partition, -1, -1, 0)]
+        if reports:
+            return delivery_error(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
+        return _too_late(record)
+
+    def open_end(self, turn: Turn) -> DeliveryError:
+        """Return the error of a record of which no report came: a signal interrupted its caller, or who sent it."""
+        record: Record = turn.job
+        if not turn.sent:
+            return refusal(
+                record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
+            )
+        report: Report = (0, KafkaError._FAIL, UNKNOWN, record.partition, -1, -1, 0)
+        if turn.mine or turn.done:
+            # Otherwise a neighbour is still sending it, and will know.
+            self._aftermath.of(record.topic.name, [report])
+        return delivery_error(record.topic.name, report, detail="interrupted before its report came")
 
     def _send_together(self, members: list[Turn], deadline: float) -> None:
         """Send records of one topic in order."""
@@ -117,19 +112,19 @@ class GroupSender:
             batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
             batch = self._without_doubtful(batch)
             if batch:
-                again, refused = self._attempt(batch, deadline)
-                if refused and len(batch) > 1:
+                again, at_fault = self._attempt(batch, deadline)
+                # Where nothing of it was tried, time is over or the producer closes.
+                is_over = again == batch or time.monotonic() >= deadline
+                if at_fault and len(batch) > 1:
                     # Somebody's record was refused for what it is. Alone, it fails alone.
                     one_by_one = True
-                    for member in refused:
+                    for member in at_fault:
                         member.outcome, member.sent = None, False
                     again = [member for member in batch if member.outcome is None]
                 rest = again + rest
-                if rest and time.monotonic() >= deadline:
+                if is_over:
                     for member in rest:
-                        member.outcome = refusal(
-                            member.job.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out before it was sent"
-                        )
+                        member.outcome = _too_late(member.job)
                     return
             members = rest
 
@@ -145,65 +140,59 @@ class GroupSender:
                 member.outcome = error
         return allowed
 
-    def _written(self, job: Single, outcome: Outcome, index: int) -> RecordMetadata:
-        """Return the metadata of an acknowledged record."""
-        name, offset = job.topic.name, outcome.offset_of(index)
-        self._watch.acknowledged(name, job.partition, offset, offset)
-        append_time = outcome.append_time_of(index)
-        stamp = job.timestamp if append_time is None else append_time
-        return RecordMetadata(name, job.partition, offset, stamp, _TYPES[outcome.timestamp_type])
-
     def _attempt(self, batch: list[Turn], deadline: float) -> tuple[list[Turn], list[Turn]]:
         """Send once. Returns the members that were never sent, and those refused for what their records are."""
-        jobs: list[Single] = [member.job for member in batch]
-        topic = jobs[0].topic
-        outcome = Outcome(self._delivery, len(jobs))
-        interruption: BaseException | None = None
+        records: list[Record] = [member.job for member in batch]
+        outcome = Outcome(self._delivery, len(batch))
         for member in batch:
             member.sent = True
         try:
-            reports, not_sent, refused = self._chunks.send(topic, _feed_of(jobs), outcome, 0, deadline)
-        except BaseException as error:
-            ends = getattr(error, "twolane_ends", None)
-            if ends is None:
-                raise
-            interruption = error
-            reports, not_sent, refused = ends
-        if reports:
-            self._after(topic.name, reports)
-        elif len(batch) == 1 and interruption is None and not not_sent:
-            # The ordinary send(): nobody waited behind it and it is written.
-            batch[0].outcome = self._written(jobs[0], outcome, 0)
+            self._chunks.send(records[0].topic, _feed_of(records), outcome, 0, deadline)
+            return self._settle(batch, outcome)
+        except BaseException:
+            # A signal, while the records were on their way or just after: each has its end all the same.
+            self._settle(batch, outcome)
+            raise
+
+    def _settle(self, batch: list[Turn], outcome: Outcome) -> tuple[list[Turn], list[Turn]]:
+        """Give every member that was sent its outcome, unless it has one."""
+        if outcome.ends is None:
             return [], []
+        reports, not_sent, refused = outcome.ends
+        topic = batch[0].job.topic.name
+        self._aftermath.of(topic, reports)
+        fatal = self._aftermath.fatal_reason() if reports or refused else None
+        failed = {report[0]: report for report in reports}
+        if refused:
+            failed |= {i: (i, refused, NOT_WRITTEN, batch[i].job.partition, -1, -1, 0) for i in not_sent}
+            not_sent = []
         for index in not_sent:
             batch[index].sent = False
-        failed: dict[int, Report] = {report[0]: report for report in reports}
-        unsent = set(not_sent)
-        fatal = self._fatal_reason() if failed or refused else None
-        for index, (member, job) in enumerate(zip(batch, jobs, strict=True)):
+        for index, member in enumerate(batch):
+            if member.outcome is not None or not member.sent:
+                continue
             if index in failed:
-                member.outcome = delivery_error(topic.name, (0, *failed[index][1:]), fatal=fatal)
-            elif index not in unsent:
-                member.outcome = self._written(job, outcome, index)
-        if interruption is not None:
-            mine = batch[0].outcome
-            interruption.add_note(
-                f"twolane: the record being sent: {'not written: not sent yet' if mine is None else mine}"
-            )
-            raise interruption
-        if refused:
-            for index in unsent:
-                batch[index].outcome = delivery_error(
-                    topic.name, (0, refused, NOT_WRITTEN, jobs[index].partition, -1, -1, 0), fatal=fatal
-                )
-            return [], []
+                member.outcome = delivery_error(topic, (0, *failed[index][1:]), fatal=fatal)
+            else:
+                member.outcome = self._written(member.job, outcome, index)
         at_fault = [
             batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == NOT_WRITTEN
         ]
-        return [batch[index] for index in not_sent], at_fault
+        return [batch[index] for index in not_sent], [] if refused else at_fault
+
+    def _written(self, record: Record, outcome: Outcome, index: int) -> RecordMetadata:
+        """Return the metadata of an acknowledged record."""
+        name, offset = record.topic.name, outcome.offset_of(index)
+        self._watch.acknowledged(name, record.partition, offset, offset)
+        append_time = outcome.append_time_of(index)
+        stamp = record.timestamp if append_time is None else append_time
+        return RecordMetadata(name, record.partition, offset, stamp, _TYPES[outcome.timestamp_type])
 
 
-_TYPES = {kind.value: kind for kind in TimestampType}
+def _too_late(record: Record) -> DeliveryError:
+    return refusal(
+        record.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out before it was sent", partition=record.partition
+    )
 
 
 def _by_topic(group: list[Turn]) -> list[list[Turn]]:
@@ -214,17 +203,13 @@ def _by_topic(group: list[Turn]) -> list[list[Turn]]:
     return list(topics.values())
 
 
-def _feed_of(jobs: list[Single]) -> Feed:
+def _feed_of(records: list[Record]) -> Feed:
     """Return the Feed of single records of one topic."""
-    if len(jobs) == 1:
-        job = jobs[0]
-        keys = None if job.key is None else EncodedBatch.constant(job.key)
-        return Feed(EncodedBatch.constant(job.value), keys, job.timestamp, job.partition, job.headers, 1)
     return Feed(
-        EncodedBatch.borrowed([job.value for job in jobs]),
-        None if all(job.key is None for job in jobs) else EncodedBatch.borrowed([job.key for job in jobs]),
-        np.array([job.timestamp for job in jobs], dtype=np.int64),
-        np.array([job.partition for job in jobs], dtype=np.int32),
-        [job.headers for job in jobs] if any(job.headers for job in jobs) else (),
-        len(jobs),
+        EncodedBatch.borrowed([record.value for record in records]),
+        None if all(record.key is None for record in records) else EncodedBatch.borrowed([r.key for r in records]),
+        np.array([record.timestamp for record in records], dtype=np.int64),
+        np.array([record.partition for record in records], dtype=np.int32),
+        [record.headers for record in records] if any(record.headers for record in records) else (),
+        len(records),
     )

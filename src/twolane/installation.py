@@ -19,8 +19,8 @@ def about() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``twolane``, ``build`` (compiler, Cython, flags), ``librdkafka`` (version and file), ``confluent-kafka``, ``numpy``,
-        ``python`` (version, and whether the GIL is on) and ``system``.
+        ``twolane``, ``build`` (compiler, Cython, flags), ``librdkafka`` (version and file), ``confluent-kafka``,
+        ``numpy``, ``python`` (version, and whether the GIL is on) and ``system``.
 
     Raises
     ------

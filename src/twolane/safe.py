@@ -12,50 +12,38 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from confluent_kafka import KafkaError
-
-from twolane.batch import EncodedBatch
-from twolane.calls import Call, Encoded, prepare, prepare_one, refusal
+from twolane.aftermath import Aftermath
+from twolane.batches import BatchSender
+from twolane.calls import prepare
 from twolane.client.chunks import ChunkSender
-from twolane.client.outcome import Outcome
-from twolane.client.partition import assign
 from twolane.config import SAFE
 from twolane.doubt import Doubts
-from twolane.errors import (
-    BatchError,
-    ClosedProducerError,
-    ConfigError,
-    FatalBatchError,
-    ForkedProducerError,
-    SerializationError,
-    TwolaneError,
-)
-from twolane.failures import Failures, Report, delivery_error
-from twolane.group import GroupSender, Single
-from twolane.lane import Producer
-from twolane.records import BatchMetadata, RecordMetadata, TimestampType
+from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
+from twolane.group import GroupSender
+from twolane.lane import RECOUNT, Producer
+from twolane.lone import LoneSender
 from twolane.transactions import Transactions
 from twolane.turns import Turn, Turns
-from twolane.verdicts import UNKNOWN
 from twolane.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from confluent_kafka import TopicPartition
-    from numpy.typing import NDArray
 
     from twolane.client.handle import Topic
+    from twolane.records import BatchMetadata
     from twolane.serializers import Serializer
 
-# Records of a batch that are grouped by partition at a time; bounds the memory of encoded bytes.
-SLICE = 65_536
+# How much later than the lane librdkafka gives a record up (see client.chunks): its own clock is only the net.
+MARGIN_MS = 10_000
+# librdkafka's default of transaction.timeout.ms.
+TRANSACTION_MS = 60_000
 # How long after its end a call that closing cuts off may take to collect its verdicts.
 PURGE_SECONDS = 1.2
 
 
-class SafeProducer(Producer):
+class SafeProducer(LoneSender, Producer):
     """A producer that waits for the brokers, keeps order, and says exactly what is in the log.
 
     Parameters
@@ -107,144 +95,57 @@ class SafeProducer(Producer):
     ) -> None:
         if on_partition_change not in ("notice", "error"):
             raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
-        super().__init__(config, keywords)
-        native = self._settings.native
+        Producer.__init__(self, config, keywords)
+        settings = self._settings
+        fenced = settings.flag("enable.idempotence")
         # Every request carries these names, and librdkafka counts them against batch.size.
-        names = len(native.get("client.id", "").encode()) + len(native.get("transactional.id", "").encode())
-        self._chunk_bytes = min(self._max_bytes, self._settings.number("batch.size")) - names
+        names = sum(len(settings.native.get(key, "").encode()) for key in ("client.id", "transactional.id"))
         self._chunks = ChunkSender(
-            self._handle, self._delivery, self._settings.number("batch.num.messages"), self._chunk_bytes
+            self._handle,
+            self._delivery,
+            settings.number("batch.num.messages"),
+            min(self._max_bytes, settings.number("batch.size")) - names,
+            self._timeout,
+            # librdkafka varies it by a fifth.
+            settings.number("retry.backoff.ms") * 0.8 / 1000 if fenced else None,
         )
         self._turns = Turns()
         # Reentrant: a signal handler may call close() while close() runs.
         self._ending = threading.RLock()
-        self._doubts = Doubts(fenced=self._settings.flag("enable.idempotence"))
+        self._doubts = Doubts(fenced=fenced)
         self._watch = Watch(
-            self._settings.native, check_topics=check_topics, strict_partitions=on_partition_change == "error"
+            settings.native, check_topics=check_topics, strict_partitions=on_partition_change == "error"
         )
-        self._transactions = Transactions(
-            self._handle, self._settings.native.get("transactional.id"), self._serve_notes
+        self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._serve_notes)
+        aftermath = Aftermath(self._handle, self._doubts, self._pass_notes_on)
+        self._batches = BatchSender(self._chunks, self._delivery, self._doubts, self._watch, aftermath)
+        group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch, aftermath)
+        self._open_sender(
+            self._handle,
+            self._chunks,
+            self._turns,
+            group,
+            self._watch,
+            self._doubts,
+            self._partitioner,
+            self._max_bytes,
+            self._timeout,
+            RECOUNT,
         )
-        self._group = GroupSender(
-            self._turns, self._chunks, self._delivery, self._doubts, self._watch, self._fatal_reason, self._after
-        )
 
-    # ---- one record ----------------------------------------------------------------------------------------------
-
-    def send(
-        self,
-        topic: str,
-        value: Any = None,
-        *,
-        key: Any = None,
-        headers: Any = None,
-        partition: int | None = None,
-        timestamp: Any = None,
-        timestamp_header: str | None = None,
-        serializer: Serializer | None = None,
-        key_serializer: Serializer | None = None,
-        timeout: float | None = None,
-    ) -> RecordMetadata:
-        """Send one record and wait until every in-sync replica has it.
-
-        Parameters
-        ----------
-        topic : str
-        value, key : bytes, str (UTF-8), bytearray, memoryview or None
-            None as a value is a tombstone, as a key no key.
-        headers : mapping or sequence of (str, bytes or str or None), optional
-        partition : int, optional
-            Without it: by the key (murmur2, as the Java client), else any.
-        timestamp : int (ms), aware datetime or datetime64, optional
-            CreateTime; now by default.
-        timestamp_header : str, optional
-            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
-        serializer, key_serializer : Serializer, optional
-            Of the value and of the key, which may then be whatever they take.
-        timeout : float, optional
-            Seconds; ``message.timeout.ms`` by default.
-
-        Returns
-        -------
-        RecordMetadata
-
-        Raises
-        ------
-        DeliveryError
-            Not acknowledged; ``.verdict`` says whether it may be in the log.
-        SerializationError, TimestampError
-            Refused before it was sent.
-        ClosedProducerError, ForkedProducerError, FatalProducerError
-        """
-        deadline = self._deadline(timeout)
-        record = prepare_one(
-            topic,
-            value,
-            key=key,
-            headers=headers,
-            timestamp=timestamp,
-            timestamp_header=timestamp_header,
-            serializer=serializer,
-            key_serializer=key_serializer,
-            max_bytes=self._max_bytes,
-        )
-        turn = Turn(deadline, self._place(topic, record, partition, deadline))
-        try:
-            self._take(turn, topic)
-            if not turn.done:
-                self._group.lead(turn)
-        finally:
-            self._turns.leave(turn)
-        if isinstance(turn.outcome, BaseException):
-            raise turn.outcome
-        metadata: RecordMetadata = turn.outcome
-        return metadata
-
-    def _place(self, name: str, record: Encoded, partition: Any, deadline: float) -> Single:
-        """Choose or check the record's partition; nothing has been sent when this raises."""
-        topic = self._topic(name, deadline)
-        if partition is None:
-            moved = self._watch.refusal(name) if record.key is not None else None
-            if moved is not None:
-                raise moved
-            values = EncodedBatch.constant(record.value)
-            keys = None if record.key is None else EncodedBatch.constant(record.key)
-            chosen = assign(topic, self._partitioner, values, keys, 1, self._chunk_bytes)
-            place = chosen if isinstance(chosen, int) else int(chosen[0])
-        else:
-            if isinstance(partition, bool) or not isinstance(partition, (int, np.integer)):
-                raise SerializationError("a partition is an int", field="partition", value=partition, topic=name)
-            place = int(partition)
-            if place >= topic.partition_count:
-                self._look_again(topic, deadline)
-            if not 0 <= place < topic.partition_count:
-                raise refusal(
-                    name,
-                    KafkaError._UNKNOWN_PARTITION,
-                    f"partition {place} does not exist, the topic has {topic.partition_count}",
-                    partition=place,
-                )
-        return Single(topic, record.value, record.key, record.headers, place, record.timestamp)
-
-    def _refuse_in_child(self) -> None:
-        """Raise in a forked child, where whoever had the turn does not exist."""
-        if self._handle.is_forked:
-            raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
-
-    def _take(self, turn: Turn, topic: str) -> None:
-        """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
-        if self._closed:
-            raise ClosedProducerError("the producer is closed")
-        if self._turns.is_below:
-            raise RuntimeError(
-                "called from a signal handler that interrupted a call of this producer: it would wait for itself"
+    def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
+        ours, most = self._settings.number("message.timeout.ms"), 2**31 - 1
+        if "transactional.id" in native:
+            # librdkafka takes no longer one.
+            most = (
+                self._settings.number("transaction.timeout.ms")
+                if "transaction.timeout.ms" in native
+                else TRANSACTION_MS
             )
-        if not self._turns.take(turn):
-            raise refusal(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
-        if turn.mine and self._closed:
-            raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
+        later = max(ours, min(ours + MARGIN_MS, most)) if ours else 0
+        return {**native, "message.timeout.ms": str(later)}
 
-    # ---- many records --------------------------------------------------------------------------------------------
+    # ---- records: send() stands in the compiled base, twolane.lone ---------------------------------------------
 
     def send_batch(
         self,
@@ -308,91 +209,21 @@ class SafeProducer(Producer):
             key_serializer=key_serializer,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
-            sticky_bytes=self._chunk_bytes,
+            sticky_bytes=self._chunks.chunk_bytes,
         )
         moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
         if moved is not None:
             raise moved
-        deadline = math.inf if timeout is None else setup
+        batch = self._batches.open(call, started)
         turn = Turn(setup if timeout is not None else started + 1e9)
+        deadline = math.inf if timeout is None else setup
         try:
-            self._take(turn, topic)
-            return self._send_call(call, deadline, started)
-        finally:
-            self._turns.leave(turn)
-
-    def _send_call(self, call: Call, deadline: float, started: float) -> BatchMetadata:
-        topic = call.topic
-        outcome = Outcome(self._delivery, call.n)
-        partitions = np.full(call.n, -1, dtype=np.int32)
-        reports: list[Report] = []
-        behind: list[int] = []
-        reason, refused = "not sent: a record before it was not written", KafkaError._PURGE_QUEUE
-        interruption: BaseException | None = None
-        start = reached = 0
-        try:
-            while reached < call.n and not (reports or behind):
-                start, reached = reached, min(call.n, reached + SLICE)
-                feed, partitions[start:reached] = call.feed(start, reached)
-                doubtful = self._doubts.first_refusal(topic.name, partitions[start:reached])
-                if doubtful is not None:
-                    behind, reason = list(range(start, reached)), str(doubtful.detail)
-                    break
-                reports, behind, code = self._chunks.send(topic, feed, outcome, start, deadline)
-                if code:
-                    reason, refused = "refused by librdkafka", code
-                elif behind and not reports:
-                    reason, refused = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
-        except BaseException as error:
-            # A signal, or no memory: the records keep their verdicts all the same.
-            interruption = error
-            reports, behind, _ = getattr(error, "twolane_ends", None) or _open_ends(outcome, partitions, start, reached)
-        if reports:
-            self._after(topic.name, reports)
-        self._watch_offsets(topic.name, partitions, outcome.offsets)
-        if interruption is None and not (reports or behind):
-            return self._metadata(call, outcome, partitions, (), started)
-        behind += range(reached, call.n)
-        failures = Failures(topic.name, reports, [(i, int(partitions[i])) for i in behind], reason, refused)
-        metadata = self._metadata(call, outcome, partitions, failures, started)
-        if interruption is not None:
-            interruption.add_note(f"twolane: the batch being sent when this came: {metadata!r}")
-            interruption.twolane_metadata = metadata  # type: ignore[attr-defined]
-            raise interruption
-        raise self._batch_error(topic.name, reports, failures, metadata)
-
-    def _batch_error(
-        self, topic: str, reports: list[Report], failures: Failures, metadata: BatchMetadata
-    ) -> BatchError:
-        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
-        cause = delivery_error(topic, reports[0]) if reports else failures[0]
-        fatal = self._fatal_reason()
-        kind = BatchError if fatal is None else FatalBatchError
-        return kind(
-            cause.error,
-            metadata=metadata,
-            verdict=cause.verdict,
-            topic=topic,
-            partition=cause.partition,
-            index=failures.indices[0],
-            possible_offset=cause.possible_offset,
-            detail=cause.detail if fatal is None else f"fatal: {fatal}",
-        )
-
-    def _metadata(
-        self, call: Call, outcome: Outcome, partitions: NDArray[np.int32], failures: Any, started: float
-    ) -> BatchMetadata:
-        kind = TimestampType(outcome.timestamp_type)
-        return BatchMetadata(
-            topic=call.topic.name,
-            partitions=partitions,
-            offsets=outcome.offsets,
-            written=int(np.count_nonzero(outcome.offsets >= 0)),
-            failures=failures,
-            latency=time.monotonic() - started,
-            timestamp_type=kind,
-            log_append_times=outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None,
-        )
+            return self._in_turn(turn, topic, lambda: self._batches.send(batch, deadline))
+        except TwolaneError:
+            raise
+        except BaseException as interruption:
+            self._batches.note(batch, interruption)
+            raise
 
     # ---- partitions in doubt -------------------------------------------------------------------------------------
 
@@ -413,14 +244,6 @@ class SafeProducer(Producer):
         """Partitions, as (topic, partition), that wait for ``resume()``. A copy."""
         return self._doubts.partitions()
 
-    def _after(self, topic: str, reports: list[Report]) -> None:
-        """Note what failures mean for the next call: doubtful partitions, and that a look at the topic is due."""
-        self._pass_notes_on()
-        # Closed already where a signal handler called close() in the middle of the call.
-        with contextlib.suppress(ClosedProducerError):
-            self._handle.open_topic(topic).counted_at = 0.0
-        self._doubts.note(topic, reports)
-
     # ---- what was noticed of topics ------------------------------------------------------------------------------
 
     @property
@@ -434,23 +257,6 @@ class SafeProducer(Producer):
 
     def _counted(self, topic: Topic, replicas: int) -> None:
         self._watch.counted(topic.name, topic.partition_count, replicas)
-
-    def _watch_offsets(self, topic: str, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> None:
-        written = offsets >= 0
-        places, own = partitions[written], offsets[written]
-        if not own.size:
-            return
-        # Of a repeated index numpy keeps the last value: one pass each, however many partitions there are.
-        first, last = np.full((2, int(places.max()) + 1), -1, dtype=np.int64)
-        first[places[::-1]], last[places] = own[::-1], own
-        for partition in np.flatnonzero(last >= 0):
-            self._watch.acknowledged(topic, int(partition), int(first[partition]), int(last[partition]))
-
-    def _fatal_reason(self) -> str | None:
-        if self._handle.is_closed:
-            return None
-        fatal = self._handle.fatal_error()
-        return None if fatal is None else fatal[1]
 
     # ---- transactions --------------------------------------------------------------------------------------------
 
@@ -471,8 +277,9 @@ class SafeProducer(Producer):
         FatalProducerError
             Another producer has taken the id over.
         """
-        with self._alone("init_transactions", timeout) as deadline:
-            self._transactions.init(deadline)
+        self._refuse_in_child()
+        deadline = self._deadline(timeout)
+        self._in_turn(Turn(deadline), "init_transactions", lambda: self._transactions.init(deadline))
 
     @contextlib.contextmanager
     def transaction(self, timeout: float | None = None) -> Iterator[None]:
@@ -511,20 +318,18 @@ class SafeProducer(Producer):
         FatalProducerError
             Another producer has taken the ``transactional.id`` over.
         """
-        with self._alone("send_offsets_to_transaction", timeout) as deadline:
-            self._transactions.send_offsets(offsets, group_metadata, deadline)
-
-    @contextlib.contextmanager
-    def _alone(self, what: str, timeout: float | None) -> Iterator[float]:
-        """Wait for the turn and keep it for the block."""
         self._refuse_in_child()
         deadline = self._deadline(timeout)
-        turn = Turn(deadline)
-        try:
-            self._take(turn, what)
-            yield deadline
-        finally:
-            self._turns.leave(turn)
+        self._in_turn(
+            Turn(deadline),
+            "send_offsets_to_transaction",
+            lambda: self._transactions.send_offsets(offsets, group_metadata, deadline),
+        )
+
+    def _refuse_in_child(self) -> None:
+        """Raise in a forked child, where whoever had the turn does not exist."""
+        if self._handle.is_forked:
+            raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
@@ -579,18 +384,3 @@ class SafeProducer(Producer):
             finally:
                 # For a caller that saw the producer open and came into the line only now.
                 self._turns.leave(turn)
-
-
-def _open_ends(
-    outcome: Outcome, partitions: NDArray[np.int32], start: int, reached: int
-) -> tuple[list[Report], list[int], int]:
-    """Return the ends of a slice that was interrupted outside of the sending itself: what has no offset is open."""
-    reports: list[Report] = []
-    behind: list[int] = []
-    offsets = outcome.offsets
-    for index in range(start, reached):
-        if partitions[index] < 0:
-            behind.append(index)
-        elif offsets[index] < 0:
-            reports.append((index, KafkaError._FAIL, UNKNOWN, int(partitions[index]), -1, -1, 0))
-    return reports, behind, 0

@@ -4,7 +4,7 @@ from typing import Any
 from twolane.client.callbacks import Callbacks
 from twolane.client.delivery import Delivery
 from twolane.client.enqueue import Window
-from twolane.client.handle import Handle, Topic
+from twolane.client.handle import Handle
 from twolane.errors import DeliveryError
 from twolane.records import RecordMetadata
 from twolane.serializers import Serializer
@@ -28,7 +28,6 @@ class RecordSender:
     def _enter(self) -> None: ...
     def _leave(self) -> None: ...
     def _forget_topic(self, name: str) -> None: ...
-    def _given_place(self, topic: Topic, partition: Any, timeout: float | None) -> int: ...
     def _refuse_if_closed(self) -> None: ...
     def send(
         self,

@@ -36,6 +36,11 @@ class Watch:
     ----------
     notices : list of str
         Everything noticed, in order; each is also a warning of the logger ``twolane``.
+    moved : dict of str to (int, int)
+        Topics that take no records by key until ``accept()``: how many partitions there were, and are.
+    offsets : dict of (str, int) to int
+        The last offset acknowledged in each partition. ``send()`` looks here first, and calls ``acknowledged()`` where
+        it has not risen.
     """
 
     def __init__(self, settings: Mapping[str, str], *, check_topics: bool, strict_partitions: bool) -> None:
@@ -43,8 +48,8 @@ class Watch:
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}
-        self._moved: dict[str, tuple[int, int]] = {}
-        self._offsets: dict[tuple[str, int], int] = {}
+        self.moved: dict[str, tuple[int, int]] = {}
+        self.offsets: dict[tuple[str, int], int] = {}
         self.notices: list[str] = []
 
     def say(self, text: str) -> None:
@@ -64,17 +69,17 @@ class Watch:
         elif before != count:
             self.say(f"topic {topic!r} has {count} partitions now, {before} before: keys move to other partitions")
             if self._strict:
-                self._moved.setdefault(topic, (before, count))
+                self.moved.setdefault(topic, (before, count))
 
     def accept(self, topic: str) -> None:
         """Place records by key over the partitions there are now."""
-        self._moved.pop(topic, None)
+        self.moved.pop(topic, None)
 
     def refusal(self, topic: str) -> DeliveryError | None:
         """Return the error of a record placed by its key, after the number of partitions changed; else None."""
-        if topic not in self._moved:
+        if topic not in self.moved:
             return None
-        before, count = self._moved[topic]
+        before, count = self.moved[topic]
         return refusal(
             topic,
             KafkaError._STATE,
@@ -86,13 +91,13 @@ class Watch:
 
     def acknowledged(self, topic: str, partition: int, first: int, last: int) -> None:
         """Take the offsets of acknowledged records; offsets that do not rise mean another topic of the same name."""
-        known = self._offsets.get((topic, partition), -1)
+        known = self.offsets.get((topic, partition), -1)
         if first <= known:
             self.say(
                 f"offset regression in topic {topic!r} partition {partition}: {first} was acknowledged after {known}. "
                 "The topic was deleted and created again, or its log was cut: records acknowledged before may be gone"
             )
-        self._offsets[topic, partition] = last
+        self.offsets[topic, partition] = last
 
     # ---- settings ------------------------------------------------------------------------------------------------
 

@@ -187,9 +187,7 @@ def test_windows_without_a_wheel_asks_for_the_dll_by_name(monkeypatch, tmp_path)
 
 def test_macos_asks_the_extension_module(monkeypatch, tmp_path):
     # The names are those of confluent_kafka-2.16.1-cp313-cp313-macosx_13_0_arm64.whl.
-    module = wheel(
-        tmp_path, "confluent_kafka/cimpl.cpython-313-darwin.so", "confluent_kafka/.dylibs/librdkafka.dylib"
-    )
+    module = wheel(tmp_path, "confluent_kafka/cimpl.cpython-313-darwin.so", "confluent_kafka/.dylibs/librdkafka.dylib")
     # None is the process itself: where dladdr is.
     assert set(opened(monkeypatch, "darwin", module)) == {str(module), None}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -56,24 +57,29 @@ def endless():
     return [rows, table]
 
 
+EAST, WEST = (datetime.timezone(datetime.timedelta(hours=hours)) for hours in (23, -23))
+BC = datetime.datetime.fromisoformat("0001-01-01")
 HOSTILE = [
     None, True, 0, -1, 2**31, 2**63, 2**64, -(2**64), 10**5000, Number(5), 0.0, float("nan"), float("inf"), 1e300, 1j,
     "", "a", "\ud800", "a\ud800" * 30, "\0", "x" * 100_000, Word("a"), b"", b"a", b"x" * 100_000, bytearray(b"ab"),
-    memoryview(b"abcd")[::2], memoryview(b"abcdefgh").cast("i"), np.arange(6).data, released(), [], [1], ["a"], (), (1,),
-    ("a", 1), ("int", 5), ("R", {"f": 1}), {}, {"a": 1}, {1: 1}, {"f": 1}, {"-type": "R", "f": 1}, {"\ud800": 1},
-    {"k" * 1000: object()}, {Unprintable(): 1}, {(1, 2): 3}, set(), {1}, frozenset("ab"), range(3), iter([1]), object(),
-    Unprintable(), [Unprintable()], Point(1), Point, Point(Unprintable()), SimpleNamespace(f=1), int, len, Colour.RED, Colour,
-    collections.UserDict(f=1), collections.OrderedDict(f=1), collections.deque([1]), fractions.Fraction(1, 3), Ellipsis,
-    decimal.Decimal(1), decimal.Decimal("1" * 5000), decimal.Decimal("NaN"), decimal.Decimal("sNaN"), decimal.Decimal("-0"),
-    decimal.Decimal("Infinity"), decimal.Decimal("1e999999"), decimal.Decimal("1e-999999"), decimal.Decimal("1e-5000"),
-    datetime.datetime.min, datetime.datetime.max, datetime.datetime.min.replace(tzinfo=datetime.UTC),
-    datetime.datetime.max.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=-23))), datetime.date.min,
-    datetime.date.max, datetime.time.max, datetime.time(1, tzinfo=datetime.UTC), datetime.timedelta.min,
-    datetime.timedelta.max, datetime.timedelta(-1), uuid.UUID(int=0), pd.NaT, pd.NA, pd.Timestamp.max, pd.Timedelta(1),
-    np.datetime64("NaT"), np.datetime64("2026"), np.datetime64(2**62, "D"), np.datetime64(-(2**62), "Y"),
-    np.datetime64(2**62, "as"), np.timedelta64("NaT"), np.timedelta64(2**62, "W"), np.int64(-1), np.uint64(2**64 - 1),
-    np.float16(1), np.longdouble(1), np.bool_(True), np.str_("\ud800"), np.bytes_(b"a"), np.void(b"abc"), np.zeros(()),
-    np.zeros((2, 2)), np.zeros(3, dtype=[("a", "i4")]), np.zeros(0), np.array([object()]), *endless(),
+    memoryview(b"abcd")[::2], memoryview(b"abcdefgh").cast("i"), np.arange(6).data, released(),
+    [], [1], ["a"], (), (1,), ("a", 1), ("int", 5), ("R", {"f": 1}), {}, {"a": 1}, {1: 1}, {"f": 1},
+    {"-type": "R", "f": 1}, {"\ud800": 1}, {"k" * 1000: object()}, {Unprintable(): 1}, {(1, 2): 3}, {10**5000: 1},
+    set(), {1}, frozenset("ab"),
+    range(3), iter([1]), object(), Unprintable(), [Unprintable()], Point(1), Point, Point(Unprintable()),
+    SimpleNamespace(f=1), int, len, Colour.RED, Colour, collections.UserDict(f=1), collections.OrderedDict(f=1),
+    collections.deque([1]), fractions.Fraction(1, 3), Ellipsis,
+    decimal.Decimal(1), decimal.Decimal("1" * 5000), decimal.Decimal("NaN"), decimal.Decimal("sNaN"),
+    decimal.Decimal("-0"), decimal.Decimal("Infinity"), decimal.Decimal("1e99999"), decimal.Decimal("1e-99999"),
+    decimal.Decimal("1e-5000"),
+    BC, BC.replace(tzinfo=datetime.UTC), BC.replace(tzinfo=EAST), datetime.datetime(9999, 12, 31, 23, tzinfo=WEST),
+    datetime.date.min, datetime.date.max, datetime.time.max, datetime.time(1, tzinfo=datetime.UTC),
+    datetime.timedelta.min, datetime.timedelta.max, datetime.timedelta(-1), uuid.UUID(int=0),
+    pd.NaT, pd.NA, pd.Timestamp.max, pd.Timedelta(1), np.datetime64("NaT"), np.datetime64("2026"),
+    np.datetime64(2**62, "D"), np.datetime64(-(2**62), "Y"), np.datetime64(2**62, "as"), np.timedelta64("NaT"),
+    np.timedelta64(2**62, "W"), np.int64(-1), np.uint64(2**64 - 1), np.float16(1), np.longdouble(1), np.bool_(True),
+    np.str_("\ud800"), np.bytes_(b"a"), np.void(b"abc"), np.zeros(()), np.zeros((2, 2)),
+    np.zeros(3, dtype=[("a", "i4")]), np.zeros(0), np.array([object()]), *endless(),
 ]  # fmt: skip
 
 LOGICAL = "logicalType"
@@ -84,7 +90,8 @@ TYPES = [
     {"type": "map", "values": "int"}, {"type": "record", "name": "In", "fields": [{"name": "f", "type": "int"}]},
     {"type": "record", "name": "In", "fields": [{"name": "a", "type": ["null", "R"], "default": None}]},
     ["null", "int"], ["int", "string", "bytes", {"type": "map", "values": "double"}], ["string", "R"],
-    [{"type": "int", LOGICAL: "date"}, {"type": "long", LOGICAL: "timestamp-micros"}, {"type": "string", LOGICAL: "uuid"}],
+    [{"type": "int", LOGICAL: "date"}, {"type": "long", LOGICAL: "timestamp-micros"},
+     {"type": "string", LOGICAL: "uuid"}],
     {"type": "bytes", LOGICAL: "decimal", "precision": 40, "scale": 6},
     {"type": "fixed", "name": "D", "size": 3, LOGICAL: "decimal", "precision": 6, "scale": 0},
     {"type": "string", LOGICAL: "uuid"}, {"type": "fixed", "name": "U", "size": 16, LOGICAL: "uuid"},
@@ -139,9 +146,13 @@ def test_json(options):
             assert_says_where(column, 1, "f")
 
 
-@pytest.mark.parametrize("layout", ["b", "Q", "f", "d", "?", "e", "3s", np.dtype("U2"), np.dtype("V2"), np.dtype("M8[ns]"),
-                                    np.dtype("m8[s]"), np.dtype([("f0", "i4", (2,))]),
-                                    np.dtype([("f0", [("a", "i4"), ("b", "S2")])])], ids=str)  # fmt: skip
+LAYOUTS = [
+    "b", "Q", "f", "d", "?", "e", "3s", *map(np.dtype, ["U2", "V2", "M8[ns]", "m8[s]"]),
+    np.dtype([("f0", "i4", (2,))]), np.dtype([("f0", "i1", (2, 2))]), np.dtype([("f0", [("a", "i4"), ("b", "S2")])]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_struct(layout):
     serializer = Struct(layout)
     for value in HOSTILE:
@@ -173,4 +184,5 @@ def test_whole_inputs():
     for value in HOSTILE:
         for serializer in serializers:
             outcome(serializer.encode_batch, value)
-        outcome(pack_timestamps, value)
+        with contextlib.suppress(ValueError):
+            pack_timestamps(value)

@@ -230,6 +230,10 @@ def test_nan():
         ({"a": b"x"}, "a"),
         ({"a": timedelta(1)}, "a"),
         ({"a": {object(): 1}}, "a"),
+        ({"a": [{"\ud800": 1}]}, "a[0]"),
+        ({"a": {"b": 2**64}}, "a.b"),
+        ({"a": {"b": [1, -(2**63) - 1]}}, "a.b[1]"),
+        ({"a": [10**5000]}, "a[0]"),
     ],
 )
 @pytest.mark.parametrize("use_orjson", [True, False])

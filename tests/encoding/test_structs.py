@@ -1,7 +1,7 @@
 """Struct against the struct module and numpy's own bytes."""
 
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -153,6 +153,28 @@ def test_nested():
     assert list(Struct(dtype).encode_batch(array)) == [array.tobytes()]
 
 
+@pytest.mark.parametrize(
+    ("value", "path", "message"),
+    [
+        ({"in": {"a": 2.5, "b": b"x"}, "v": [[1, 2]]}, "in.a", "expected int16"),
+        ({"in": {"a": 2**15, "b": b"x"}, "v": [[1, 2]]}, "in.a", "from -32768"),
+        ({"in": {"a": 1, "b": b"xyz"}, "v": [[1, 2]]}, "in.b", "at most 2"),
+        ({"in": {"a": 1}, "v": [[1, 2]]}, "in.b", "missing"),
+        ({"in": (1, b"x"), "v": [[1, 2.5]]}, "v[0][1]", "expected int8"),
+        ({"in": (1, b"x"), "v": [[1, 200]]}, "v[0][1]", "from -128"),
+        ({"in": (1, b"x"), "v": [[1, 2, 3]]}, "v[0]", "shape"),
+        ({"in": (1, b"x"), "v": [1, 2]}, "v", "shape"),
+        ({"in": (1, b"x"), "v": np.zeros(())}, "v", "shape"),
+    ],
+)
+def test_nothing_nested_is_cut_or_wrapped(value, path, message):
+    serializer = Struct(np.dtype([("in", [("a", "<i2"), ("b", "S2")]), ("v", "i1", (1, 2))]))
+    with pytest.raises(SerializationError, match=message) as caught:
+        serializer.encode_batch([value])
+    assert (caught.value.index, caught.value.field) == (0, path)
+    assert serializer.encode({"in": (1, b"x"), "v": np.array([[1, -2]])}).hex() == "0100780001fe"
+
+
 def test_single_values():
     assert Struct(">q").encode(5) == struct.pack(">q", 5)
     assert list(Struct(">q").encode_batch([5, 6])) == [struct.pack(">q", 5), struct.pack(">q", 6)]
@@ -178,6 +200,12 @@ def test_single_values():
         (np.dtype("U2"), "abc", "at most 2 characters"),
         (np.dtype("V2"), b"a", "bytes, 2"),
         (np.dtype("M8[ms]"), "nonsense", "datetime64"),
+        (np.dtype("M8[ns]"), datetime(1, 1, 1, tzinfo=UTC), "within its range"),
+        (np.dtype("M8[ns]"), np.datetime64("9999-01-01"), "within its range"),
+        (np.dtype("m8[ns]"), timedelta.max, "within its range"),
+        ("e", 1e6, "expected float16"),
+        ("e", "1", "expected float16"),
+        ("i", np.timedelta64(1, "s"), "expected int32"),
     ],
 )
 def test_refused(layout, value, message):

@@ -137,7 +137,7 @@ def test_naive_needs_a_policy():
         ([NOON_MS, 1e30], 1),
         ([NOON, datetime(1970, 1, 1, tzinfo=UTC)], 1),
         ([NOON, datetime(1, 1, 1, tzinfo=UTC)], 1),
-        ([np.datetime64("NaT")], 0),
+        ([np.datetime64("NaT", "s")], 0),
         (np.array(["2026-01-01", "NaT"], dtype="M8[ns]"), 1),
         (np.array(["2026-01-01", "1969-12-31T23:59:59.999999999"], dtype="M8[ns]"), 1),
         (np.array(["2026-01-01", "1970-01-01"], dtype="M8[us]"), 1),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Producer
 
-from tests.support.proxy import falsify, forward, hold, refuse
+from tests.support.proxy import falsify, forward, hold, once, refuse
 from tests.support.readers import read_values
 from twolane.testing import ApiKey
 
@@ -33,9 +33,9 @@ class Plain:
         assert message.value() not in self.reports
         self.reports[message.value()] = error.name() if error else message.offset()
 
-    def produce(self, *values, gap=0.0):
+    def produce(self, *values, gap=0.0, partition=0):
         for value in values:
-            self._producer.produce(self.topic, value, partition=0, on_delivery=self._report)
+            self._producer.produce(self.topic, value, partition=partition, on_delivery=self._report)
             self._producer.poll(gap)
 
     def wait(self, timeout=30):
@@ -229,3 +229,26 @@ def test_f12_the_mock_does_not_deduplicate(embedded_cluster, topic):
     embedded_cluster.push_broker_errors(1, ApiKey.PRODUCE, [(0, 1500)])
     plain.send(b"A")
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"A", b"A"]
+
+
+def test_f13_a_failure_in_one_partition_doubles_another(fault_proxy, kafka_cluster, topic):
+    """A permanent error in one partition makes librdkafka bump the epoch and number all partitions anew.
+
+    What was appended in another partition, answered with an error and is waiting for its retry then comes with a new
+    number: the broker cannot know it again.
+    """
+    name = topic(kafka_cluster, 2)
+    plain = Plain(
+        fault_proxy.bootstrap_servers,
+        name,
+        **{"enable.idempotence": True, "retry.backoff.ms": 1000, "retry.backoff.max.ms": 1000},
+    )
+    plain.produce(b"warm 0")
+    plain.produce(b"warm 1", partition=1)
+    plain.wait()
+    fault_proxy.rule = once({b"A": falsify(7), b"B": refuse(87, after=0.3)})
+    plain.produce(b"A")
+    plain.produce(b"B", partition=1)
+    plain.wait()
+    assert plain.reports[b"B"] == "INVALID_RECORD"
+    assert read_values(kafka_cluster.bootstrap_servers, name, 0) == [b"warm 0", b"A", b"A"]

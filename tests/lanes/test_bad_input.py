@@ -363,7 +363,7 @@ def test_the_name_of_a_column_that_is_not_there_is_refused(producer, name, nothi
 BAD_TIMES = {
     "zero": 0,
     "negative": -1,
-    "NaT": np.datetime64("NaT"),
+    "NaT": np.datetime64("NaT", "s"),
     "naive": datetime.datetime(2024, 1, 1),  # noqa: DTZ001 - that is the point
     "before 1970": datetime.datetime(1969, 1, 1, tzinfo=datetime.UTC),
     "text": "2024-01-01",

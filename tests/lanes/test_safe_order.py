@@ -78,6 +78,32 @@ def test_a_large_batch_is_cut_by_bytes_into_as_few_requests_as_it_takes(embedded
     assert len(embedded_cluster.requests(PRODUCE)) == 4
 
 
+def test_a_chunk_is_as_large_as_a_request_can_be(embedded_cluster, producer, topic):
+    """librdkafka counts what it has written as it is, and only the next record at its worst."""
+    name = topic(embedded_cluster)
+    producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
+    producer.send_batch(name, [b"x" * 100] * 24_000)
+    # About 110 bytes a record, 136 at worst.
+    assert len(embedded_cluster.requests(PRODUCE)) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_records_are_a_chunk_is_one_request(embedded_cluster, producer, topic, seed):
+    name = topic(embedded_cluster)
+    random = np.random.default_rng(seed)
+    n, size = 6000, int(random.choice([1, 60, 130, 5000]))
+    values = [bytes(int(length)) for length in random.integers(0, size, n)]
+    keys = [None if length % 5 == 0 else bytes(int(length)) for length in random.integers(0, 200, n)]
+    headers = [{"h" * int(length): bytes(int(length) * 3)} if length else None for length in random.integers(0, 40, n)]
+    times = random.integers(7 * 10**11, 4 * 10**12, n) if seed % 2 else 1_700_000_000_000 + np.arange(n)
+    producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
+    before = producer._chunks.started
+    producer.send_batch(name, values, keys=keys, headers=headers, timestamps=times)
+    assert len(embedded_cluster.requests(PRODUCE)) == producer._chunks.started - before > 0
+
+
 def test_records_of_a_chunk_stay_together_over_a_retry(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
@@ -219,3 +245,15 @@ def test_refusals_are_unwritten_and_lost_answers_unknown(embedded_cluster, topic
                 producer.send(name, b"x")
             embedded_cluster.clear_errors(PRODUCE)
             assert caught.value.verdict is verdict, KafkaError(code).name()
+
+
+def test_requests_of_other_partitions_leave_the_verdict_alone(embedded_cluster, producer, topic):
+    """A refusal proves something only of a record that was sent once; the other partition's request is not its own."""
+    name = topic(embedded_cluster, 2)
+    embedded_cluster.set_leader(name, 0, 1)
+    embedded_cluster.set_leader(name, 1, 2)
+    producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+    embedded_cluster.push_broker_errors(2, PRODUCE, [(KafkaError.INVALID_RECORD, 400)])
+    with pytest.raises(BatchError) as caught:
+        producer.send_batch(name, [b"A", b"B"], partitions=[0, 1])
+    assert dict(caught.value.metadata.failures.verdicts()) == {1: Verdict.NOT_WRITTEN}

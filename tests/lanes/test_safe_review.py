@@ -215,29 +215,38 @@ def test_close_ends_the_wait_of_init_transactions():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, topic, monkeypatch):
+class ClosedAfterTheLook(SafeProducer):
+    """close() runs just after one thread saw the producer open, before it stands in the line."""
+
+    worker: int | None = None
+
+    @property
+    def _closed(self):
+        seen = vars(self)["closed"]
+        if not seen and threading.get_ident() == self.worker:
+            self.close()
+        return seen
+
+    @_closed.setter
+    def _closed(self, closed):
+        vars(self)["closed"] = closed
+
+
+@pytest.mark.parametrize("call", ["send", "send_batch"])
+def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, topic, call):
     """It saw the producer open; close() came before it stood in the line, and a batch waits there without a limit."""
     name = topic(embedded_cluster)
-    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
+    producer = ClosedAfterTheLook(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
     producer.send(name, b"warm")
-    line, ended = producer._turns, []
-
-    class ClosedBefore:
-        def __getattr__(self, what):
-            return getattr(line, what)
-
-        def take(self, turn):
-            monkeypatch.setattr(producer, "_turns", line)
-            producer.close()
-            return line.take(turn)
+    ended = []
 
     def work():
+        producer.worker = threading.get_ident()
         try:
-            producer.send_batch(name, [b"x"])
+            getattr(producer, call)(name, [b"x"] if call == "send_batch" else b"x")
         except ClosedProducerError as error:
             ended.append(error)
 
-    producer._turns = ClosedBefore()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(3)

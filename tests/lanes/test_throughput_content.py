@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import Counter
 
 import numpy as np
@@ -387,6 +388,44 @@ def test_metadata_of_a_batch(producer, embedded_cluster, topic):
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_compression(embedded_cluster, topic, read, codec):
     name = topic(embedded_cluster)
-    with ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, compression_type=codec) as producer:
-        producer.send_batch(name, [b"%d" % i * 20 for i in range(5_000)]).result(10)
-    assert [record.value for record in read(name, 5_000)] == [b"%d" % i * 20 for i in range(5_000)]
+    values = [b"%d" % i * 20 for i in range(5_000)]
+    with ThroughputProducer(
+        bootstrap_servers=embedded_cluster.bootstrap_servers, compression_type=codec, statistics_interval_ms=100
+    ) as producer:
+        producer.send_batch(name, values, keys=b"key", headers={"h": b"v"}, timestamps=NOW).result(10)
+        deadline = time.monotonic() + 10
+        while True:
+            client = producer.stats().client
+            sent = sum(broker.bytes for broker in client.brokers) if client else 0
+            if sent > 5_000 or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+    # Not compressed where nobody asked for it, and compressed where somebody did.
+    assert (sent > sum(map(len, values))) is (codec == "none")
+    records = read(name, 5_000)
+    assert [record.value for record in records] == values
+    assert all((r.key, r.headers, r.timestamp) == (b"key", [("h", b"v")], (CREATE_TIME, NOW)) for r in records)
+
+
+@pytest.mark.parametrize(
+    ("settings", "requests"), [({}, 4), ({"message.max.bytes": 4_500_000, "batch.size": 4_500_000}, 1)]
+)
+def test_big_batches(embedded_cluster, topic, read, settings, requests):
+    """``batch.size`` and ``message.max.bytes`` together say how much goes in one request."""
+    name = topic(embedded_cluster)
+    settings = {"linger.ms": 1_000, "bootstrap.servers": embedded_cluster.bootstrap_servers, **settings}
+    with ThroughputProducer(settings) as producer:
+        producer.partitions_for(name)
+        assert producer.send_batch(name, [b"%04d" % i * 250 for i in range(4_000)]).result(20).written == 4_000
+        assert producer.stats().delivery_events - requests in (0, 1)
+    assert [record.value for record in read(name, 4_000)] == [b"%04d" % i * 250 for i in range(4_000)]
+
+
+def test_big_batches_with_small_records_are_bounded_by_their_number(embedded_cluster, topic, read):
+    name = topic(embedded_cluster)
+    settings = {"linger.ms": 1_000, "batch.num.messages": 100_000}
+    with ThroughputProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        producer.partitions_for(name)
+        assert producer.send_batch(name, [b"%06d" % i for i in range(20_000)]).result(20).written == 20_000
+        assert producer.stats().delivery_events <= 2
+    assert [record.value for record in read(name, 20_000)] == [b"%06d" % i for i in range(20_000)]

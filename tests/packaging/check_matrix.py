@@ -1,7 +1,7 @@
 """The contract with confluent-kafka's releases, each in an environment of its own: ``make matrix``.
 
-Those that are accepted carry records through both lanes and back; one that is too old is refused, by a message that names
-what was found, what is accepted and how to get it. ``--tests`` also runs the embedded tests on the oldest that is accepted.
+Those that are accepted carry records through both lanes and back; one that is too old is refused, by a message that
+names what was found, what is accepted and how to get it. ``--tests`` also runs the embedded tests on the oldest one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from twolane.client.locate import OLDEST, REQUIREMENT, version_text
 
 TOO_OLD = "2.11.1"
 # The oldest that is accepted, the last of each series since, and whatever is the newest today.
-ACCEPTED = (REQUIREMENT.replace(">=", "=="), *(f"confluent-kafka=={last}" for last in ("2.13.2", "2.14.2", "2.15.1")), "confluent-kafka")
+ACCEPTED = (
+    REQUIREMENT.replace(">=", "=="),
+    "confluent-kafka==2.13.2",
+    "confluent-kafka==2.14.2",
+    "confluent-kafka==2.15.1",
+    "confluent-kafka",
+)
 
 
 def refused(python: Path) -> None:

@@ -3,12 +3,13 @@
 For each Python:
 
 1. the sdist, from the tracked files alone, twice: the same bytes;
-2. the wheel, from that sdist, with no network and the declared build requirements; for the first Python twice, the same bytes;
+2. the wheel, from that sdist, with no network and the declared build requirements; once more for the first Python: the
+   same bytes;
 3. what auditwheel says of it, its tag, and what must not be in it: libraries, folders of this machine, symbols;
 4. the tests, with the wheel installed in an empty environment and no source tree within reach;
 5. one record to three real brokers and back (where Java and Maven are).
 
-``--quick`` (``make check-wheel``) takes one Python, builds its wheel once and runs the quicker tests, for CI.
+``make check-wheel`` takes one Python, builds its wheel once and runs the quicker tests, for CI.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -32,7 +34,7 @@ from elftools.elf.elffile import ELFFile
 ROOT = Path(__file__).parents[2]
 LARGEST = 1_500_000
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
-# Beside the installed wheel: what the tests read. Not src/, not ext/.
+# Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/lanes/test_throughput_content.py", "tests/testing/test_plugin.py")
 # Part of every Linux (PEP 600).
@@ -41,14 +43,18 @@ SYSTEM = re.compile(r"lib(c|m|gcc_s|stdc\+\+|pthread|dl|rt)\.so\.\d+|ld-linux.*"
 
 def run(command: Sequence[str | Path], folder: Path, **variables: str) -> str:
     """Run a command, give what it printed; on failure show that and stop."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, cwd=folder, env=inherited | variables, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(words, cwd=folder, env=kept | variables, check=False, text=True, **pipes)
     if done.returncode:
         sys.exit(f"{done.stdout}\nfailed ({done.returncode}): {' '.join(words)}")
     return done.stdout
+
+
+def succeeds(command: Sequence[str | Path]) -> bool:
+    """Tell whether a command ends well; what it prints does not matter."""
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def say(text: str) -> None:
@@ -62,17 +68,17 @@ def digest(path: Path) -> str:
 
 
 def pythons() -> list[Path]:
-    """Find a CPython of each minor version from 3.11 on: on PATH, else pyenv's."""
+    """Find a CPython of each minor version from 3.11 on that can build: on PATH, else pyenv's."""
+    probe = (
+        "import sys, sysconfig, pathlib, venv, ensurepip;"
+        "header = pathlib.Path(sysconfig.get_path('include'), 'Python.h');"
+        "sys.exit(sys.version_info[1] != int(sys.argv[1]) or not header.exists())"
+    )
     found = []
     for minor in range(11, 20):
         on_path = shutil.which(f"python3.{minor}")
-        pyenv = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
-        for candidate in [*([Path(on_path)] if on_path else []), *pyenv]:
-            probe = f"import venv, ensurepip, sys, sysconfig, pathlib; sys.exit(sys.version_info[:2] != (3, {minor}) or not " \
-                "pathlib.Path(sysconfig.get_path('include'), 'Python.h').exists())"
-            if not subprocess.run([candidate, "-c", probe], capture_output=True, check=False).returncode:
-                found.append(candidate)
-                break
+        places = [*([Path(on_path)] if on_path else []), *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
+        found += [place for place in places if succeeds([place, "-c", probe, str(minor)])][:1]
     return found
 
 
@@ -99,8 +105,7 @@ def tracked_files(folder: Path) -> Path:
 def without_network() -> list[str]:
     """Return the command that cuts what follows it off the network, or none where that is not allowed."""
     command = ["unshare", "--map-root-user", "--net"]
-    allowed = shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True, check=False).returncode
-    return command if allowed else []
+    return command if shutil.which("unshare") and succeeds([*command, "true"]) else []
 
 
 def build_sdist(python: Path, folder: Path, epoch: str) -> Path:
@@ -121,7 +126,7 @@ def same(paths: Sequence[Path]) -> None:
     """Stop if two builds of the same thing differ."""
     if len({path.read_bytes() for path in paths}) != 1:
         sys.exit(f"not reproducible: {', '.join(f'{path} {digest(path)}' for path in paths)}")
-    say(f"{paths[0].name}: built {len(paths)} times, the same bytes ({digest(paths[0])})")
+    say(f"{paths[0].name}: {len(paths)} of {len(paths)} builds have SHA-256 {digest(paths[0])}..")
 
 
 def faults_of_module(path: Path, machine_paths: Sequence[str]) -> list[str]:
@@ -167,56 +172,64 @@ def repair(wheel: Path, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def try_wheel(python: Path, wheel: Path, folder: Path, quick: bool) -> None:
+def try_wheel(python: Path, wheel: Path, sdist: Path, folder: Path, quick: bool) -> None:
     """Install the wheel where nothing else is, and run the tests there."""
     inside = environment(python, folder / "venv")
     groups = ["--group", f"{ROOT / 'pyproject.toml'}:test", "--group", f"{ROOT / 'pyproject.toml'}:demo"]
     run([inside, *PIP, "install", wheel, *groups], folder)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.glob("twolane-*/")
     for name in TEST_FILES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)
+        (unpacked / name).rename(folder / name)
+    shutil.rmtree(unpacked)
     say(run([inside, "-m", "twolane"], folder).rstrip().replace("\n", "\n           "))
     which = QUICK if quick else ("tests", "--ignore=tests/packaging")
-    command = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=.", *which]
-    say(run(command, folder).rstrip().splitlines()[-1])
+    pytest = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=."]
+    say(run([*pytest, *which], folder).rstrip().splitlines()[-1])
     say(run([inside, "-m", "tests.packaging.round_trip", "--kafka"], folder).rstrip())
 
 
-def main() -> None:
-    """Read the arguments and do it all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", type=Path, action="append", help="interpreter to build for (default: all that are here)")
-    parser.add_argument("--quick", action="store_true", help="one Python and the quicker tests")
-    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where sdist and wheels go")
-    options = parser.parse_args()
-    interpreters = options.python or pythons()
-    if options.quick:
-        interpreters = interpreters[-1:]
+def one_python(python: Path, sdist: Path | None, folder: Path, options: argparse.Namespace) -> Path:
+    """Do it all for one interpreter; the first one also makes the sdist. Give the sdist."""
+    say(f"---- {run([python, '-VV'], folder).strip()}")
     epoch = run(["git", "log", "-1", "--format=%ct"], ROOT).strip()
     requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    builder = environment(python, folder / "build", "build", *requires)
+    times = 1
+    if sdist is None:
+        sdists = [build_sdist(builder, folder / f"sdist{again}", epoch) for again in (1, 2)]
+        same(sdists)
+        sdist = Path(shutil.copy2(sdists[0], options.outdir))
+        say(f"{sdist.name}: {sdist.stat().st_size} bytes")
+        times = 1 if options.once else 2
+    built = [build_wheel(builder, sdist, folder / f"wheel{again}", epoch) for again in range(times)]
+    same(built)
+    base = run([python, "-c", "import sys; print(sys.base_prefix)"], folder).strip()
+    machine = [str(place) for place in (ROOT, folder, Path.home(), base) if str(place) != "/usr"]
+    check_content(built[0], folder / "content", machine)
+    wheel = Path(shutil.copy2(repair(built[0], folder / "repaired"), options.outdir))
+    check_content(wheel, folder / "repaired-content", machine)
+    try_wheel(python, wheel, sdist, folder, options.quick)
+    return sdist
+
+
+def main() -> None:
+    """Read the arguments, take one Python after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", type=Path, action="append", help="interpreter to build for (default: all here)")
+    parser.add_argument("--quick", action="store_true", help="one Python and the quicker tests")
+    parser.add_argument("--once", action="store_true", help="no second build of the wheel to compare")
+    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where sdist and wheels go")
+    options = parser.parse_args()
+    interpreters = [place.absolute() for place in options.python or pythons()]
+    options.outdir = options.outdir.absolute()
     options.outdir.mkdir(parents=True, exist_ok=True)
     say("builds have no network" if without_network() else "builds have --no-index, but the network is not cut off")
+    sdist = None
     with tempfile.TemporaryDirectory(prefix="twolane-wheel-") as name:
-        work = Path(name)
-        sdist = None
-        for number, python in enumerate(interpreters):
-            folder = work / str(number)
-            folder.mkdir()
-            say(f"---- {run([python, '-VV'], work).strip()}")
-            builder = environment(python, folder / "build", "build", *requires)
-            if sdist is None:
-                same([build_sdist(builder, folder / f"sdist{again}", epoch) for again in (1, 2)])
-                sdist = Path(shutil.copy2(folder / "sdist1" / next((folder / "sdist1").glob("*.tar.gz")).name, options.outdir))
-                say(f"{sdist.name}: {sdist.stat().st_size} bytes")
-            built = [build_wheel(builder, sdist, folder / f"wheel{again}", epoch) for again in range(1 if number or options.quick else 2)]
-            if len(built) > 1:
-                same(built)
-            base = run([python, "-c", "import sys; print(sys.base_prefix)"], work).strip()
-            check_content(built[0], folder / "content", [str(ROOT), str(work), str(Path.home()), base])
-            wheel = repair(built[0], folder / "repaired")
-            check_content(wheel, folder / "repaired-content", [str(ROOT), str(work), str(Path.home())])
-            shutil.copy2(wheel, options.outdir)
-            try_wheel(python, options.outdir / wheel.name, folder, options.quick)
+        for python in interpreters[-1:] if options.quick else interpreters:
+            sdist = one_python(python, sdist, Path(tempfile.mkdtemp(dir=name)), options)
     say("done")
 
 

@@ -40,7 +40,8 @@ def main(kafka: bool) -> None:
     with (KafkaCluster if kafka else EmbeddedCluster)(brokers=3) as cluster:
         cluster.create_topic(TOPIC, partitions=3)
         bootstrap = cluster.bootstrap_servers
-        with SafeProducer({"bootstrap.servers": bootstrap}) as safe, ThroughputProducer({"bootstrap.servers": bootstrap}) as fast:
+        settings = {"bootstrap.servers": bootstrap}
+        with SafeProducer(settings) as safe, ThroughputProducer(settings) as fast:
             value, key, at, headers = sent[0]
             safe.send(TOPIC, value, key=key, timestamp=at, headers=headers)
             value, key, at, headers = sent[1]
@@ -52,7 +53,8 @@ def main(kafka: bool) -> None:
         found = read(bootstrap, len(sent))
     assert sorted(found, key=repr) == sorted(sent, key=repr), f"{len(found)} records came back, {len(sent)} were sent"
     where = "three real brokers" if kafka else "the embedded cluster"
-    print(f"{len(sent)} records to {where} and back: confluent-kafka {confluent_kafka.__version__}, librdkafka {library.VERSION_TEXT}")
+    versions = f"confluent-kafka {confluent_kafka.__version__}, librdkafka {library.VERSION_TEXT}"
+    print(f"{len(sent)} records to {where} and back: {versions}")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,13 @@ def test_every_dependency_has_its_reason() -> None:
 def test_every_import_comes_from_a_declared_package() -> None:
     names = {name.partition(".")[0] for path in sources(".py", ".pyx") for name in imported(path)}
     own = {"bench", "cpython", "cython", "libc", "libcpp", "tests", "twolane"}
-    package_of = {"confluent_kafka": "confluent-kafka", "yaml": "pyyaml"}
+    package_of = {
+        "arrow_kafka_pyo3": "arrow-kafka-pyo3",
+        "confluent_kafka": "confluent-kafka",
+        "elftools": "pyelftools",
+        "kafka": "kafka-python",
+        "yaml": "pyyaml",
+    }
     outside = {package_of.get(name, name).lower() for name in names - own - sys.stdlib_module_names}
     assert outside <= declared()
 

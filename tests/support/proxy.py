@@ -52,9 +52,9 @@ def refuse(code: int, after: float = 0.0) -> Action:
     return Action("refuse", code, after)
 
 
-def falsify(code: int) -> Action:
-    """Pass it on, and replace the error code of the answer: an error after the append."""
-    return Action("falsify", code)
+def falsify(code: int, after: float = 0.0) -> Action:
+    """Pass it on, and replace the error code of the answer: an error after the append, told `after` seconds late."""
+    return Action("falsify", code, after)
 
 
 def delay(seconds: float) -> Action:
@@ -80,6 +80,19 @@ def close_after() -> Action:
 def hold(seconds: float) -> Action:
     """Swallow it, and deliver it to the broker later in a connection of its own: a ghost write."""
     return Action("hold", 0, seconds)
+
+
+def once(actions: Mapping[bytes, Action]) -> Callable[[Seen], Action]:
+    """Return a rule: the first request that carries one of these values has its action, all others pass."""
+    left = dict(actions)
+
+    def rule(seen: Seen) -> Action:
+        for value in list(left):
+            if value in seen.request:
+                return left.pop(value)
+        return forward()
+
+    return rule
 
 
 class Seen(NamedTuple):

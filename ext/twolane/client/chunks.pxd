@@ -1,21 +1,11 @@
 """Ordered chunks: one MessageSet per partition inside librdkafka, the next only after the last is acknowledged."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 
 from twolane.client.delivery cimport Delivery
-from twolane.client.slots cimport Slot
 from twolane.client.feed cimport Feed
 from twolane.client.handle cimport Handle, Topic
-
-
-cdef struct Run:
-    # The records of one partition, in the order they were handed over.
-    Slot slot
-    int32_t partition
-    int64_t start           # position in `order` of its first record
-    int64_t next            # position in `order` of the first record not enqueued yet
-    int64_t stop            # position behind the partition's last record
-    int64_t chunk_stop      # position behind the chunk being enqueued now
-    bint warm               # its leader's connection was in use a moment ago
+from twolane.client.runs cimport Run
+from twolane.client.slots cimport Rows
 
 
 cdef class ChunkSender:
@@ -23,12 +13,28 @@ cdef class ChunkSender:
     cdef Delivery _delivery
     cdef readonly int64_t chunk_records     # limits of one MessageSet
     cdef readonly int64_t chunk_bytes
-    cdef bint _failed                       # a record of the running call was not acknowledged
-    cdef bint _purged
+    cdef readonly int64_t started           # chunks enqueued so far
+    cdef double _patience                   # seconds that a chunk may stay unacknowledged
+    cdef bint _renumbers                    # idempotence is on
+    cdef int _retry_look_ms                 # after a failure: how often to look for records that wait for a retry
     cdef double _end_by                     # monotonic(): the producer closes, no call may last longer
-    cdef dict _last_used                    # (topic, partition) -> time.monotonic() of its last acknowledgement
+    cdef dict _last_used                    # (topic, partition) -> monotonic() of its last acknowledgement
+    # Of the running call:
+    cdef bint _failed                       # a record was not acknowledged, or a chunk's time is over: nothing may follow
+    cdef bint _purged
+    cdef bint _out_of_time                  # that is why it was purged
+    cdef int64_t _round
+    cdef int _refusal                       # librdkafka's reason for refusing a record that it was given
+    cdef object _interruption               # what a signal handler raised
 
-    cdef int64_t _chunk_end(self, Feed feed, const int64_t* order, int64_t start, int64_t stop) noexcept nogil
+    cdef int _run(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs, int64_t first_index,
+                  Rows* rows, double deadline) except -1
     cdef int _start_chunks(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs,
                            int64_t first_index) except -1
     cdef int64_t _in_flight(self, Run* runs, int64_t n_runs) noexcept nogil
+    cdef double _purge_at(self, Run* runs, int64_t n_runs, double deadline, double now) noexcept nogil
+    cdef tuple _collect(self, Topic topic, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
+                        Rows* rows)
+    cdef void _let_go(self, Run* runs, int64_t n_runs) noexcept
+    cdef tuple send_one(self, Topic topic, Feed feed, Rows* rows, double deadline)
+    cdef object take_interruption(self)

@@ -12,13 +12,15 @@ one record needs none of that.
 The first chunk of a partition that was idle is one record. Nothing but an ordinary enqueue makes librdkafka connect to a
 leader at once (flush wakes connected brokers only), and with idempotence a first request that is acknowledged alone is
 what keeps librdkafka from inferring acknowledgements that never were (F4).
-"""
-import time
 
+Time is kept here, per chunk: librdkafka's own ``message.timeout.ms`` takes the records of a chunk one by one, so that
+its head could be given up and its tail still be written. It is set later than the lane's, as a net.
+"""
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free, malloc
+from cpython.time cimport monotonic
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
@@ -29,7 +31,8 @@ from twolane.client.handle cimport Handle, Topic
 from twolane.client.judge cimport VERDICT_UNKNOWN
 from twolane.client.library cimport rd
 from twolane.client.outcome cimport Outcome, take_reports
-from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, Slot, clear_reports
+from twolane.client.runs cimport Run, all_enqueued, by_partition, chunk_end, is_in_flight
+from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, clear_reports
 from twolane.librdkafka cimport *
 
 cdef enum:
@@ -39,6 +42,16 @@ cdef enum:
     # librdkafka counts the whole request against batch.size: the MessageSet's header (61 bytes), the fields around it, and
     # the topic's name (249 at most). Too little here, and a chunk becomes two MessageSets.
     MESSAGESET_OVERHEAD = 512
+
+# When one partition's chunk has used up its time: how long those of other partitions get to end by themselves.
+cdef double SETTLE_SECONDS = 0.3
+cdef double NEVER = float("inf")
+
+# What a purge for want of time is called: the library's user knows of no purge.
+cdef dict OUT_OF_TIME = {
+    RD_KAFKA_RESP_ERR__PURGE_QUEUE: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
+    RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
+}
 
 
 @cython.final
@@ -52,15 +65,25 @@ cdef class ChunkSender:
         ``batch.num.messages``.
     chunk_bytes : int
         The smaller of ``batch.size`` and ``message.max.bytes``, less the names that every request carries.
+    patience : float
+        Seconds that a chunk may stay unacknowledged; then it is purged as a whole.
+    retry_seconds : float, optional
+        The shortest time that a refused record waits for its retry, where idempotence is on: see `send()`.
     """
 
-    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t chunk_records, int64_t chunk_bytes):
+    def __init__(self, Handle handle not None, Delivery delivery not None, int64_t chunk_records, int64_t chunk_bytes,
+                 double patience=NEVER, retry_seconds=None):
         self._handle = handle
         self._delivery = delivery
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
+        self._patience = patience
+        self._renumbers = retry_seconds is not None
+        self._retry_look_ms = SLICE_MS
+        if self._renumbers:
+            self._retry_look_ms = <int>max(1.0, min(<double>SLICE_MS, <double>retry_seconds * 1000 / 4))
         self._last_used = {}
-        self._end_by = float("inf")
+        self._end_by = NEVER
 
     def end_by(self, double deadline):
         """Let no call last longer than that, not even the one in progress: the producer closes."""
@@ -77,153 +100,192 @@ cdef class ChunkSender:
         feed : Feed
             Its partitions exist.
         outcome : Outcome
-            Takes the offsets.
+            Takes the offsets and, as its ``ends``, what became of the rest: see there.
         first_index : int
             Index in `outcome` of the feed's record 0.
         deadline : float
             ``time.monotonic()`` after which everything unacknowledged is purged.
 
-        Returns
-        -------
-        failures : list of tuple
-            ``(index, error, verdict, partition, offset, timestamp, timestamp_type)`` of each record that was enqueued
-            and not acknowledged.
-        not_sent : list of int
-            Indices of the records that never entered librdkafka, because one before them failed or time ran out.
-        refusal : int
-            librdkafka's reason where it refused a record that it was given, else 0.
-
         Raises
         ------
         KeyboardInterrupt, or whatever a signal handler raises
-            After the unacknowledged records were purged and reported; the exception then carries the same three
-            things as its attribute ``twolane_ends``.
+            After the unacknowledged records were purged and reported; ``outcome.ends`` is set.
 
         Notes
         -----
+        After a failure in one partition no chunk is begun, and those in flight in other partitions may end. With
+        idempotence, what waits for a retry there is purged: librdkafka is about to number the records anew, and would
+        write a record twice that had been appended before its answer was lost (F13).
+
         GIL: released while records are enqueued and while waiting; signals are looked at every 100 ms.
         """
-        cdef int64_t n_runs = 0, i, left
-        cdef int wait_ms, refusal = 0
+        cdef int64_t n_runs = 0, i
         cdef int64_t* order = NULL
         cdef Run* runs = NULL
-        cdef double now, give_up = 0
-        cdef object interruption = None
         self._handle.ensure_open()
+        outcome.ends = ([], [], 0)
         if feed.n == 0:
-            return [], [], 0
+            return
+        outcome.ends = None
         feed.make_headers()
-        self._failed = False
-        self._purged = False
         self._handle.hold()
         try:
-            runs = group(feed, &order, &n_runs)
-            now = time.monotonic()
+            runs = by_partition(feed, &order, &n_runs)
+            self._run(topic, feed, order, runs, n_runs, first_index, &outcome.rows, deadline)
             for i in range(n_runs):
-                runs[i].warm = now - self._last_used.get((topic.name, runs[i].partition), -1e9) < IDLE_SECONDS
-                runs[i].slot.rows = &outcome.rows
-                self._delivery.attach(&runs[i].slot)
-            while True:
-                deadline = min(deadline, self._end_by)
-                # First what came of the chunks before: nothing may follow a failure.
-                left = self._in_flight(runs, n_runs)
-                if interruption is None and not self._failed and time.monotonic() < deadline:
-                    refusal = self._start_chunks(topic, feed, order, runs, n_runs, first_index)
-                left = self._in_flight(runs, n_runs)
-                if left == 0:
-                    if refusal or interruption is not None or self._failed or time.monotonic() >= deadline:
-                        break
-                    if all_enqueued(runs, n_runs):
-                        break
-                    continue
-                now = time.monotonic()
-                if (now >= deadline or interruption is not None) and not self._purged:
-                    self._purged = True
-                    give_up = now + GIVE_UP_SECONDS
-                    with nogil:
-                        # Without waiting for the broker threads: one of them may sit in a name look-up.
-                        rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
-                                 | RD_KAFKA_PURGE_F_NON_BLOCKING)
-                if self._purged and now >= give_up:
-                    break
-                wait_ms = SLICE_MS if self._purged else <int>max(0.0, min(<double>SLICE_MS, (deadline - now) * 1000 + 1))
-                with nogil:
-                    self._delivery.serve(wait_ms)
-                try:
-                    PyErr_CheckSignals()
-                except BaseException as raised:  # noqa: BLE001 - re-raised below, after the verdicts are in
-                    interruption = raised if interruption is None else interruption
-            ends = collect(self._delivery, runs, n_runs, order, first_index, &outcome.rows)
-            now = time.monotonic()
-            for i in range(n_runs):
-                if runs[i].slot.n_reports:
-                    self._last_used.pop((topic.name, runs[i].partition), None)
-                elif runs[i].slot.written:
-                    self._last_used[(topic.name, runs[i].partition)] = now
                 outcome.slot.written += runs[i].slot.written
                 outcome.slot.done += runs[i].slot.done
                 outcome.slot.expected += runs[i].slot.expected
-            if interruption is not None:
-                interruption.twolane_ends = (*ends, refusal)
-                raise interruption
-            return (*ends, refusal)
+            outcome.ends = self._collect(topic, runs, n_runs, order, first_index, &outcome.rows)
         finally:
-            for i in range(n_runs):
-                if runs[i].slot.id >= FIRST_FREE_SLOT:      # no memory may have come before attach()
-                    self._delivery.detach(&runs[i].slot)
-                clear_reports(&runs[i].slot)
+            self._let_go(runs, n_runs)
             free(runs)
             free(order)
             self._handle.release()
+        interruption = self.take_interruption()
+        if interruption is not None:
+            raise interruption
+
+    cdef tuple send_one(self, Topic topic, Feed feed, Rows* rows, double deadline):
+        """Send the feed's only record and wait for its report.
+
+        Returns None if it is acknowledged, else what ``Outcome.ends`` says. The caller asks ``take_interruption()``.
+        """
+        cdef Run run
+        memset(&run, 0, sizeof(run))
+        run.partition = feed.partitions[0]
+        run.stop = 1
+        self._handle.hold()
+        try:
+            self._run(topic, feed, NULL, &run, 1, 0, rows, deadline)
+            if run.slot.written:
+                self._last_used[(topic.name, run.partition)] = monotonic()
+                return None
+            return self._collect(topic, &run, 1, NULL, 0, rows)
+        finally:
+            self._let_go(&run, 1)
+            self._handle.release()
+
+    cdef object take_interruption(self):
+        """What a signal handler raised during the call, or None."""
+        interruption, self._interruption = self._interruption, None
+        return interruption
+
+    cdef int _run(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs, int64_t first_index,
+                  Rows* rows, double deadline) except -1:
+        """Enqueue chunk after chunk until all is reported, or something ends it."""
+        cdef double now = monotonic(), purge_at, give_up = 0
+        cdef int64_t i, left
+        cdef int wait_ms
+        cdef bint may_go
+        self._failed = self._purged = self._out_of_time = False
+        self._refusal = 0
+        self._interruption = None
+        for i in range(n_runs):
+            runs[i].warm = now - <double>self._last_used.get((topic.name, runs[i].partition), -NEVER) < IDLE_SECONDS
+            runs[i].slot.rows = rows
+            self._delivery.attach(&runs[i].slot)
+        while True:
+            deadline = min(deadline, self._end_by)
+            # First what came of the chunks before: nothing may follow a failure.
+            left = self._in_flight(runs, n_runs)
+            now = monotonic()
+            may_go = not self._failed and self._interruption is None and now < deadline
+            if may_go and self._start_chunks(topic, feed, order, runs, n_runs, first_index):
+                left = self._in_flight(runs, n_runs)
+            if left == 0:
+                if not may_go or self._failed or all_enqueued(runs, n_runs):
+                    return 0
+                continue
+            purge_at = self._purge_at(runs, n_runs, deadline, now)
+            if now >= purge_at and not self._purged:
+                self._purged = True
+                self._out_of_time = self._interruption is None and now < self._end_by
+                give_up = now + GIVE_UP_SECONDS
+                with nogil:
+                    # Without waiting for the broker threads: one of them may sit in a name look-up.
+                    rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
+                             | RD_KAFKA_PURGE_F_NON_BLOCKING)
+            elif self._failed and self._renumbers and not self._purged:
+                with nogil:
+                    rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING)
+            if self._purged and now >= give_up:
+                return 0
+            wait_ms = self._retry_look_ms if self._failed else SLICE_MS
+            if not self._purged:
+                wait_ms = <int>max(0.0, min(<double>wait_ms, (purge_at - now) * 1000 + 1))
+            with nogil:
+                self._delivery.serve(wait_ms)
+            try:
+                PyErr_CheckSignals()
+            except BaseException as raised:  # noqa: BLE001 - raised by the caller, after the verdicts are in
+                self._interruption = raised if self._interruption is None else self._interruption
+
+    cdef double _purge_at(self, Run* runs, int64_t n_runs, double deadline, double now) noexcept nogil:
+        """When to purge what is in flight. GIL: not needed."""
+        cdef double soonest = NEVER
+        cdef bint others = False
+        cdef int64_t i
+        if self._interruption is not None:
+            return now
+        for i in range(n_runs):
+            if is_in_flight(&runs[i]):
+                soonest = min(soonest, runs[i].began + self._patience)
+                others = others or runs[i].began + self._patience > now
+        if soonest <= now:
+            self._failed = True
+            soonest = soonest + SETTLE_SECONDS if others else now
+        return min(deadline, soonest)
 
     cdef int64_t _in_flight(self, Run* runs, int64_t n_runs) noexcept nogil:
         """Records enqueued and not reported; also notes failures. GIL: not needed."""
-        cdef int64_t i, left = 0
+        cdef int64_t i, k, left = 0
         self._delivery.lock()
         for i in range(n_runs):
             left += runs[i].slot.expected - runs[i].slot.done
             if runs[i].slot.n_reports or runs[i].slot.reports_dropped:
                 self._failed = True
+            elif runs[i].open and not is_in_flight(&runs[i]):
+                # Acknowledged: one ProduceRequest at least was this chunk's. Where it was sent later than a chunk still in
+                # flight was enqueued, that one has had so many fewer, which its verdict may hang on.
+                runs[i].open = False
+                for k in range(n_runs):
+                    if runs[k].open and runs[k].round <= runs[i].round:
+                        runs[k].slot.requests_before += 1
         self._delivery.unlock()
         return left
 
-    cdef int64_t _chunk_end(self, Feed feed, const int64_t* order, int64_t start, int64_t stop) noexcept nogil:
-        """Where the chunk that begins at ``start`` must end to fit one MessageSet. At least one record."""
-        cdef int64_t at = start, size = 0, limit = min(stop, start + self.chunk_records)
-        while at < limit:
-            size += feed.size_of(order[at] if order != NULL else at)
-            if size > self.chunk_bytes and at > start:
-                break
-            at += 1
-        return at
-
     cdef int _start_chunks(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs,
                            int64_t first_index) except -1:
-        """Enqueue the next chunk of every partition that has none in flight. Returns librdkafka's refusal, or 0."""
+        """Enqueue the next chunk of every partition that has none in flight. Returns how many there were."""
         cdef int64_t i, n_idle = 0, n_several = 0
         cdef Enqueued part
-        cdef int refusal = 0
         cdef Delivery delivery = self._delivery
         cdef rd_kafka_topic_partition_list_t* held = NULL
         cdef const char* name = topic.encoded_name
         for i in range(n_runs):
             runs[i].chunk_stop = runs[i].next
-            if runs[i].next < runs[i].stop and runs[i].slot.done >= runs[i].slot.expected:
-                if runs[i].warm or runs[i].slot.done:
+            if runs[i].next < runs[i].stop and not is_in_flight(&runs[i]):
+                if runs[i].next + 1 < runs[i].stop and (runs[i].warm or runs[i].slot.done):
                     with nogil:
-                        runs[i].chunk_stop = self._chunk_end(feed, order, runs[i].next, runs[i].stop)
+                        runs[i].chunk_stop = chunk_end(feed, order, &runs[i], self.chunk_records, self.chunk_bytes)
                 else:
                     runs[i].chunk_stop = runs[i].next + 1
                 n_idle += 1
                 n_several += runs[i].chunk_stop > runs[i].next + 1
         if n_idle == 0:
             return 0
+        self._round += 1
         if load(&delivery.counters.accepted) == load(&delivery.counters.done):
             # Nothing is in flight: whichever broker comes first, it is no change (see Delivery._judge).
             self._handle.wire.last_broker = -2
             for i in range(n_runs):
-                runs[i].slot.requests_before = load(&self._handle.wire.produce_requests)
                 runs[i].slot.changes_before = load(&self._handle.wire.broker_changes)
+        for i in range(n_runs):
+            if runs[i].chunk_stop > runs[i].next:
+                runs[i].slot.requests_before = load(&self._handle.wire.produce_requests)
+                runs[i].round = self._round
+                runs[i].open = True
         with nogil:
             if n_several:
                 held = rd.topic_partition_list_new(<int>n_several)
@@ -234,108 +296,66 @@ cdef class ChunkSender:
             for i in range(n_runs):
                 if runs[i].chunk_stop == runs[i].next:
                     continue
+                self.started += 1
                 add(&delivery.counters.accepted, runs[i].chunk_stop - runs[i].next)
                 add(&runs[i].slot.expected, runs[i].chunk_stop - runs[i].next)
                 part = enqueue(self._handle.rk, topic.rkt, feed, order, runs[i].next, runs[i].chunk_stop,
                                runs[i].slot.id, first_index, NULL)
                 add(&delivery.counters.accepted_bytes, part.bytes)
                 runs[i].next += part.n
+                runs[i].began = monotonic()
                 if part.error:
                     # Everything was checked before, so this is no ordinary refusal (fatal error, no memory): stop.
                     add(&delivery.counters.accepted, runs[i].next - runs[i].chunk_stop)
                     add(&runs[i].slot.expected, runs[i].next - runs[i].chunk_stop)
-                    refusal = part.error
+                    self._refusal = part.error
                     self._failed = True
                     break
             if held != NULL:
                 rd.resume_partitions(self._handle.rk, held)
                 rd.flush(self._handle.rk, 0)
                 rd.topic_partition_list_destroy(held)
-        return refusal
+        return <int>n_idle
+
+    cdef tuple _collect(self, Topic topic, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
+                        Rows* rows):
+        """The failures of all runs and what was never enqueued, both in the order of the call: ``Outcome.ends``."""
+        cdef int64_t i, k, index
+        cdef double now = monotonic()
+        failures = []
+        not_sent = []
+        for i in range(n_runs):
+            if runs[i].slot.n_reports:
+                self._last_used.pop((topic.name, runs[i].partition), None)
+            elif runs[i].slot.written:
+                self._last_used[(topic.name, runs[i].partition)] = now
+            self._delivery.lock()
+            try:
+                reports = take_reports(&runs[i].slot)
+            finally:
+                self._delivery.unlock()
+            if self._out_of_time:
+                reports = [(report[0], OUT_OF_TIME.get(report[1], report[1]), *report[2:]) for report in reports]
+            if is_in_flight(&runs[i]):
+                # Purged, but no report came in time: these may still be written.
+                reported = {report[0] for report in reports}
+                for k in range(runs[i].start, runs[i].next):
+                    index = first_index + (order[k] if order != NULL else k)
+                    if rows.offsets[index] < 0 and index not in reported:
+                        reports.append((index, RD_KAFKA_RESP_ERR__TIMED_OUT, VERDICT_UNKNOWN, runs[i].partition, -1, -1, 0))
+            failures += reports
+            for k in range(runs[i].next, runs[i].stop):
+                not_sent.append(first_index + (order[k] if order != NULL else k))
+        failures.sort()
+        not_sent.sort()
+        return failures, not_sent, self._refusal
+
+    cdef void _let_go(self, Run* runs, int64_t n_runs) noexcept:
+        cdef int64_t i
+        for i in range(n_runs):
+            if runs[i].slot.id >= FIRST_FREE_SLOT:      # no memory may have come before attach()
+                self._delivery.detach(&runs[i].slot)
+            clear_reports(&runs[i].slot)
 
     def __reduce__(self):
         raise TypeError("a ChunkSender cannot be pickled")
-
-
-cdef bint all_enqueued(Run* runs, int64_t n_runs) noexcept nogil:
-    cdef int64_t i
-    for i in range(n_runs):
-        if runs[i].next < runs[i].stop:
-            return False
-    return True
-
-
-cdef Run* group(Feed feed, int64_t** order, int64_t* n_runs) except NULL:
-    """One Run per partition of the feed and, where there are several, the records' order by partition (stable)."""
-    cdef Run* runs
-    cdef int64_t* counts = NULL
-    cdef int64_t i, at = 0, n_partitions
-    cdef int32_t highest = 0, partition
-    if feed.partition_step == 0 or all_alike(feed):
-        runs = <Run*>calloc(1, sizeof(Run))
-        if runs == NULL:
-            raise MemoryError()
-        runs[0].partition = feed.partitions[0]
-        runs[0].stop = feed.n
-        n_runs[0] = 1
-        return runs
-    for i in range(feed.n):
-        highest = max(highest, feed.partitions[i])
-    n_partitions = highest + 1
-    counts = <int64_t*>calloc(<size_t>n_partitions + 1, sizeof(int64_t))
-    order[0] = <int64_t*>malloc(<size_t>feed.n * sizeof(int64_t))
-    runs = <Run*>calloc(<size_t>n_partitions, sizeof(Run))
-    if counts == NULL or order[0] == NULL or runs == NULL:
-        free(counts)
-        free(runs)
-        raise MemoryError()
-    for i in range(feed.n):
-        counts[feed.partitions[i] + 1] += 1
-    for partition in range(n_partitions):
-        if counts[partition + 1]:
-            runs[at].partition = partition
-            runs[at].start = runs[at].next = counts[partition]
-            runs[at].stop = counts[partition] + counts[partition + 1]
-            at += 1
-        counts[partition + 1] += counts[partition]
-    for i in range(feed.n):
-        partition = feed.partitions[i]
-        order[0][counts[partition]] = i
-        counts[partition] += 1
-    free(counts)
-    n_runs[0] = at
-    return runs
-
-
-cdef bint all_alike(Feed feed) noexcept nogil:
-    cdef int64_t i
-    for i in range(1, feed.n):
-        if feed.partitions[i] != feed.partitions[0]:
-            return False
-    return True
-
-
-cdef tuple collect(Delivery delivery, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index, Rows* rows):
-    """The failures of all runs, and the indices of what was never enqueued, both in the order of the call."""
-    cdef int64_t i, k, index
-    failures = []
-    not_sent = []
-    for i in range(n_runs):
-        delivery.lock()
-        try:
-            reports = take_reports(&runs[i].slot)
-        finally:
-            delivery.unlock()
-        if runs[i].slot.done < runs[i].slot.expected:
-            # Purged, but no report came in time: these may still be written.
-            reported = {report[0] for report in reports}
-            for k in range(runs[i].start, runs[i].next):
-                index = first_index + (order[k] if order != NULL else k)
-                if rows.offsets[index] < 0 and index not in reported:
-                    reports.append((index, RD_KAFKA_RESP_ERR__TIMED_OUT, VERDICT_UNKNOWN, runs[i].partition, -1, -1, 0))
-        failures += reports
-        for k in range(runs[i].next, runs[i].stop):
-            not_sent.append(first_index + (order[k] if order != NULL else k))
-    failures.sort()
-    not_sent.sort()
-    return failures, not_sent

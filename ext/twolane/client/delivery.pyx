@@ -300,7 +300,6 @@ cdef class Delivery:
         moment its report was taken.
         """
         cdef Latencies now
-        cdef int i
         with nogil:
             self.lock()
             now = self.latencies

@@ -9,7 +9,7 @@ import time
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -130,7 +130,7 @@ cdef bint group(Feed feed, int64_t start, int64_t n, int64_t n_partitions, Gates
     memset(next_of, 0, <size_t>n_partitions * sizeof(int64_t))
     for i in range(start, start + n):
         partition = feed.partitions[i]
-        if partition >= n_partitions:
+        if not 0 <= partition < n_partitions:
             return False
         next_of[partition] += 1
     for partition in range(n_partitions):

@@ -1,7 +1,7 @@
 """Feed: one slice of a call, ready for librdkafka: bytes, keys, times, partitions and headers by record."""
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.batch cimport ByteColumn, EncodedBatch
+from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
 
 
@@ -30,7 +30,13 @@ cdef class Feed:
     cdef tuple _owners
     cdef int64_t _one_timestamp
     cdef int32_t _one_partition
+    cdef ByteColumn _one_value              # of a lone record
+    cdef ByteColumn _one_key
+    cdef Span _one_value_span
+    cdef Span _one_key_span
 
+    @staticmethod
+    cdef Feed lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers)
     cdef int _take_headers(self, tuple headers, list columns) except -1
     cdef int make_headers(self) except -1
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil

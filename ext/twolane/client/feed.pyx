@@ -1,14 +1,22 @@
 """The columns of one slice as plain pointers, and the Python objects that keep them alive."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
-from twolane.batch cimport EncodedBatch, Span, span_at
+from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
 import numpy as np
+
+
+cdef Span span_of(bytes data) noexcept:
+    """The span of one byte string or None. Borrows."""
+    cdef Span span
+    span.data = NULL if data is None else <const uint8_t*>PyBytes_AS_STRING(data)
+    span.size = 0 if data is None else PyBytes_GET_SIZE(data)
+    return span
 
 
 @cython.final
@@ -116,6 +124,29 @@ cdef class Feed:
             self.n_columns += 1
             self.shared_size += len(name) + HEADER_OVERHEAD
         return 0
+
+    @staticmethod
+    cdef Feed lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers):
+        """One record as a Feed, without the objects around it."""
+        cdef Feed feed = Feed.__new__(Feed)
+        feed.n = 1
+        feed._one_value_span = span_of(value)
+        feed._one_value.n = 1
+        feed._one_value.spans = &feed._one_value_span
+        feed.values = &feed._one_value
+        if key is not None:
+            feed._one_key_span = span_of(key)
+            feed._one_key.n = 1
+            feed._one_key.spans = &feed._one_key_span
+            feed.keys = &feed._one_key
+        feed._one_timestamp = timestamp
+        feed.timestamps = &feed._one_timestamp
+        feed._one_partition = partition
+        feed.partitions = &feed._one_partition
+        if headers:
+            feed._take_headers(headers, [])
+        feed._owners = (value, key, headers)
+        return feed
 
     def __dealloc__(self):
         cdef Py_ssize_t i

@@ -13,7 +13,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
-from twolane.client.gate cimport cover, free_gates
+from twolane.client.gate cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 

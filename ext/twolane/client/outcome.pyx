@@ -35,6 +35,17 @@ cdef class Outcome:
     n : int
         Records of the call. 8 bytes each are held until the Outcome goes.
 
+    Attributes
+    ----------
+    ends : tuple or None
+        What became of the records of a ``ChunkSender.send()`` that were not acknowledged; None until it has ended. It
+        stands here, set in compiled code, because a signal may take the place of a returned value.
+
+        - failures, list of tuple ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``: records that
+          were enqueued and not acknowledged
+        - not_sent, list of int: records that never entered librdkafka, because one before them failed or time ran out
+        - refusal, int: librdkafka's reason where it refused a record that it was given, else 0
+
     Notes
     -----
     While it is attached the delivery side holds its address: the lane keeps a reference until ``detach()``.

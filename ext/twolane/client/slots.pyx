@@ -228,7 +228,7 @@ cdef class Slots:
 
     cdef list take_finished(self):
         """Return and forget the numbers of the slots that finished since the last call."""
-        cdef int64_t i, n
+        cdef int64_t n
         cdef int64_t* finished
         self.lock()
         finished, n = self._finished, self._n_finished

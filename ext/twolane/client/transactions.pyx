@@ -1,5 +1,4 @@
 """librdkafka's transaction calls, one Python function each. What an error means for the program is decided above."""
-from libc.stdint cimport int32_t, int64_t
 
 from twolane.client.handle cimport Handle
 from twolane.client.library cimport rd

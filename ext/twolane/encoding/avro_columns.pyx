@@ -7,7 +7,7 @@ Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span

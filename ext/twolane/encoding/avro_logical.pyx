@@ -10,9 +10,9 @@ from cpython.datetime cimport (
 )
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
-cimport cython
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
+from twolane.encoding.objects cimport is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 
 from decimal import Decimal
@@ -26,7 +26,6 @@ from twolane.errors import TimestampError
 import_datetime()
 
 cdef object datetime64 = np.datetime64
-cdef object INTEGER = np.integer
 cdef dict TICK_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
@@ -65,7 +64,7 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
         if not INT64_MIN <= nanos <= INT64_MAX:
             raise Mismatch("datetime between 1677 and 2262, which is what 64 bits of nanoseconds hold", value)
         return append_zigzag(out, nanos)
-    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+    if is_integer(value):
         if not INT64_MIN <= value <= INT64_MAX:
             raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
         return append_zigzag(out, int(value))
@@ -83,8 +82,11 @@ cdef int put_date(object value, Buffer* out) except -1:
     if PyDate_Check(value) and value == value:
         return append_zigzag(out, days_of_date(value))
     if isinstance(value, datetime64) and not np.isnat(value):
-        value = int(value.astype("datetime64[D]").astype(np.int64))
-    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool) and INT32_MIN <= value <= INT32_MAX:
+        try:
+            value = int(value.astype("datetime64[D]").astype(np.int64))
+        except OverflowError:       # from one of numpy's finest units
+            raise Mismatch("date", value) from None
+    if is_integer(value) and INT32_MIN <= value <= INT32_MAX:
         return append_zigzag(out, int(value))
     raise Mismatch("date, or days since 1970-01-01 as an int", value)
 
@@ -96,7 +98,7 @@ cdef int put_time(object value, Unit unit, Buffer* out) except -1:
         micros = time_hour(value) * 3600 + time_minute(value) * 60 + time_second(value)
         micros = micros * 1_000_000 + time_microsecond(value)
         return append_zigzag(out, micros // 1000 if unit == Unit.MILLIS else micros)
-    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+    if is_integer(value):
         if 0 <= value < 86_400_000_000_000 // <int64_t>unit:
             return append_zigzag(out, int(value))
     raise Mismatch(f"time without a zone, or {unit_name(unit)} since midnight as an int", value)
@@ -106,20 +108,20 @@ cdef int put_decimal(object value, object type, Buffer* out) except -1:
     """The unscaled number as two's complement, big-endian: shortest for bytes, filled up for fixed."""
     cdef bytes encoded
     cdef Py_ssize_t size
-    if isinstance(value, (int, INTEGER)) and not isinstance(value, bool):
+    if is_integer(value):
         unscaled = int(value) * 10**type.scale
     elif isinstance(value, Decimal) and value.is_finite():
         sign, digits, exponent = value.as_tuple()
-        unscaled = int("".join(map(str, digits)) or "0")
-        exponent += type.scale
-        if exponent > type.precision and unscaled:      # before 10 ** exponent becomes a very large number
+        text = "".join(map(str, digits))
+        whole = text.rstrip("0")
+        exponent += type.scale + len(text) - len(whole)
+        whole = whole.lstrip("0")
+        # Both before a power of ten becomes a very large number.
+        if len(whole) > type.precision or (whole and exponent > type.precision):
             raise Mismatch(f"Decimal of at most {type.precision} digits, {type.scale} behind the point", value)
-        if exponent >= 0:
-            unscaled *= 10 ** min(exponent, type.precision)
-        else:
-            unscaled, rest = divmod(unscaled, 10**-exponent) if -exponent <= len(digits) else (0, unscaled)
-            if rest:
-                raise Mismatch(f"Decimal with at most {type.scale} digits behind the point", value)
+        if whole and exponent < 0:
+            raise Mismatch(f"Decimal with at most {type.scale} digits behind the point", value)
+        unscaled = int(whole) * 10**exponent if whole else 0
         if sign:
             unscaled = -unscaled
     else:

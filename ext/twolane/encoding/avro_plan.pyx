@@ -19,7 +19,7 @@ from twolane.encoding.columns cimport Column
 from twolane.encoding.objects cimport object_at
 from twolane.encoding.utf8 cimport is_ascii, is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at, span_of,
+    Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at,
 )
 
 import numpy as np

@@ -74,7 +74,9 @@ cdef class ArrayWriter(Writer):
 
 
 cdef bint is_array(object value):
-    if isinstance(value, (list, tuple, NDARRAY, set, frozenset)):
+    if isinstance(value, NDARRAY):
+        return value.ndim > 0
+    if isinstance(value, (list, tuple, set, frozenset)):
         return True
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
 

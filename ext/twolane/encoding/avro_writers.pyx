@@ -15,6 +15,7 @@ from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.avro_logical cimport (
     Unit, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
+from twolane.encoding.objects cimport bytes_of, is_integer
 
 import numpy as np
 
@@ -24,7 +25,6 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
 cdef object FLOATING = np.floating
-cdef object INTEGER = np.integer
 cdef object NUMPY_BOOL = np.bool_
 
 
@@ -74,7 +74,7 @@ cdef class IntegerWriter(Writer):
         cdef int overflow = 0
         cdef int64_t number
         if type(value) is not int:
-            if isinstance(value, bool) or not isinstance(value, (int, INTEGER)):
+            if not is_integer(value):
                 raise Mismatch(self.label, value)
             value = int(value)
         number = PyLong_AsLongLongAndOverflow(value, &overflow)
@@ -83,7 +83,7 @@ cdef class IntegerWriter(Writer):
         return append_zigzag(out, number)
 
     cdef int fits(self, object value) except -1:
-        if isinstance(value, (bool, NUMPY_BOOL)) or not isinstance(value, (int, INTEGER)):
+        if not is_integer(value):
             return 0
         return 2 if self._low <= int(value) <= self._high else 0
 
@@ -97,9 +97,7 @@ cdef class FloatWriter(Writer):
         cdef float single
         if type(value) is float:
             number = <double>value
-        elif isinstance(value, (float, FLOATING)) or (
-            isinstance(value, (int, INTEGER)) and not isinstance(value, bool)
-        ):
+        elif isinstance(value, (float, FLOATING)) or is_integer(value):
             try:
                 number = float(value)
             except OverflowError:
@@ -116,9 +114,7 @@ cdef class FloatWriter(Writer):
     cdef int fits(self, object value) except -1:
         if isinstance(value, (float, FLOATING)):
             return 2
-        if isinstance(value, (bool, NUMPY_BOOL)):
-            return 0
-        return 1 if isinstance(value, (int, INTEGER)) else 0
+        return 1 if is_integer(value) else 0
 
 
 @cython.final
@@ -142,12 +138,11 @@ cdef class StringWriter(Writer):
 @cython.final
 cdef class BytesWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
-        if type(value) is not bytes:
-            if not isinstance(value, (bytes, bytearray, memoryview)):
-                raise Mismatch("bytes", value)
-            value = bytes(value)
-        append_zigzag(out, PyBytes_GET_SIZE(value))
-        return append(out, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        cdef bytes plain = <bytes>value if type(value) is bytes else bytes_of(value)
+        if plain is None:
+            raise Mismatch("bytes", value)
+        append_zigzag(out, PyBytes_GET_SIZE(plain))
+        return append(out, PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain))
 
     cdef int fits(self, object value) except -1:
         return 2 if isinstance(value, (bytes, bytearray, memoryview)) else 0
@@ -158,17 +153,14 @@ cdef class FixedWriter(Writer):
     cdef Py_ssize_t _size
 
     cdef int put(self, object value, Buffer* out) except -1:
-        if not isinstance(value, (bytes, bytearray, memoryview)):
+        cdef bytes plain = <bytes>value if type(value) is bytes else bytes_of(value)
+        if plain is None or PyBytes_GET_SIZE(plain) != self._size:
             raise Mismatch(f"{self.label}, {self._size} bytes", value)
-        value = bytes(value)
-        if PyBytes_GET_SIZE(value) != self._size:
-            raise Mismatch(f"{self.label}, {self._size} bytes", value)
-        return append(out, PyBytes_AS_STRING(value), self._size)
+        return append(out, PyBytes_AS_STRING(plain), self._size)
 
     cdef int fits(self, object value) except -1:
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            return 0
-        return 3 if len(bytes(value)) == self._size else 0
+        cdef bytes plain = bytes_of(value)
+        return 3 if plain is not None and PyBytes_GET_SIZE(plain) == self._size else 0
 
 
 @cython.final
@@ -237,7 +229,7 @@ cdef int fits_by_trial(Writer writer, object value) except -1:
     finally:
         free(scratch.data)
     # An int is a time only if nothing else takes it; a str is a UUID before it is a string.
-    return 1 if isinstance(value, (int, INTEGER)) else 3
+    return 1 if is_integer(value) else 3
 
 
 cdef Writer logical_writer(object type):

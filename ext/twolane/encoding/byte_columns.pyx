@@ -12,6 +12,7 @@ cimport cython
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.arena cimport Arena, fresh, has_room
 from twolane.encoding.columns cimport Column, as_column, kind_name
+from twolane.encoding.objects cimport bytes_of
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, index_at, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )
@@ -154,6 +155,8 @@ cdef class ColumnSource:
         return self._arena.span_batch(row, self._column)
 
 
+@cython.profile(False)  # see batch.pxd
+@cython.linetrace(False)
 cdef inline Span valid_span(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """The bytes of item ``i``, or no bytes for a null: also one inside the dictionary. GIL: not needed; borrows."""
     cdef Span span
@@ -240,6 +243,7 @@ cdef EncodedBatch batch_of_objects(object values, object field):
     cdef list copies = []
     cdef Span* spans
     cdef object value
+    cdef bytes copy
     arena.start_spans(n)
     spans = arena.spans
     for i in range(n):
@@ -258,13 +262,13 @@ cdef EncodedBatch batch_of_objects(object values, object field):
                 raise SerializationError(
                     "expected a string that UTF-8 can hold (it has a lone surrogate)", index=i, field=field, value=value
                 ) from None
-        elif isinstance(value, (bytearray, memoryview)):
-            value = bytes(value)
-            copies.append(value)
-            spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
-            spans[i].size = PyBytes_GET_SIZE(value)
         else:
-            raise SerializationError("expected bytes, str or None", index=i, field=field, value=value)
+            copy = bytes_of(value)
+            if copy is None:
+                raise SerializationError("expected bytes, str or None", index=i, field=field, value=value)
+            copies.append(copy)
+            spans[i].data = <const uint8_t*>PyBytes_AS_STRING(copy)
+            spans[i].size = PyBytes_GET_SIZE(copy)
     return arena.span_batch(n, (kept, copies))
 
 

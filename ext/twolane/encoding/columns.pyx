@@ -5,8 +5,7 @@ object arrays stay Python objects (a snapshot of the references); whoever encode
 """
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uintptr_t
 cimport cython
 
 from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow

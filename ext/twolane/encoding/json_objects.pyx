@@ -6,7 +6,6 @@ characters in strings are escaped.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr
-cimport cython
 
 from twolane.encoding.arena cimport Arena, append
 

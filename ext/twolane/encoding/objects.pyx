@@ -1,4 +1,4 @@
-"""One item of a vector as a Python object: for error messages and for types without a native path."""
+"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -18,6 +18,8 @@ from twolane.errors import SerializationError
 
 cdef object EPOCH = datetime(1970, 1, 1)
 cdef object datetime64 = np.datetime64
+cdef object INTEGER = np.integer
+cdef tuple NO_INTEGER = (bool, np.timedelta64)
 cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
 
@@ -118,3 +120,20 @@ cdef object object_at(const Vector* vector, Py_ssize_t i):
     if kind <= Kind.UINT64:
         return int_at(vector, i)
     return span_object(vector, i)
+
+
+cdef bint is_integer(object value) except -1:
+    """Whether it is an int, Python's or numpy's: not a bool or a timedelta64, which are derived from those."""
+    return isinstance(value, (int, INTEGER)) and not isinstance(value, NO_INTEGER)
+
+
+cdef bytes bytes_of(object value):
+    """The bytes of a buffer of bytes, strided or not; None for anything else, and for a memoryview that was released."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, memoryview):
+        try:
+            return bytes(value)
+        except ValueError:
+            return None
+    return None

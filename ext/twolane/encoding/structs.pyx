@@ -8,19 +8,19 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from libc.math cimport fabs
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 cimport cython
 
-from twolane.batch cimport EncodedBatch, Span
-from twolane.encoding.arena cimport Arena, Buffer, fresh, make_room
+from twolane.batch cimport Span
+from twolane.encoding.arena cimport Arena, fresh, make_room
 from twolane.encoding.columns cimport Column, Table, read_dtype
-from twolane.encoding.objects cimport object_at
+from twolane.encoding.objects cimport bytes_of, is_integer, object_at
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,
 )
 
-from datetime import datetime, timezone
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
+cdef object ndarray = np.ndarray
 cdef object INTEGER = np.integer
 cdef object FLOATING = np.floating
 cdef double MAX_SINGLE = 3.4028235677973366e+38
@@ -111,6 +112,28 @@ cdef tuple int_range(const Vector* target):
     return -(2**(bits - 1)), 2**(bits - 1) - 1
 
 
+cdef object inner_layout(object dtype):
+    """The layout of a nested record or of one item of a subarray; None for a plain field."""
+    if dtype.names is not None:
+        return StructLayout(dtype)
+    if dtype.subdtype is None:
+        return None
+    item, shape = dtype.subdtype
+    return StructLayout(np.dtype([("item", item if len(shape) == 1 else (item, shape[1:]))]))
+
+
+cdef bint wraps(object value, object stored) except -1:
+    """Whether numpy stored another time: it lets those wrap around that a finer unit cannot hold."""
+    given = value
+    if not isinstance(value, (np.datetime64, np.timedelta64)):
+        if not isinstance(value, (date, timedelta)):
+            return False        # numbers are ticks, and text is checked by numpy
+        given = (np.timedelta64 if isinstance(value, timedelta) else np.datetime64)(value, "us")
+    if np.isnat(given) or np.promote_types(given.dtype, stored.dtype) != stored.dtype:
+        return False            # a coarser unit holds all of a finer one
+    return stored.astype(given.dtype) != given
+
+
 @cython.final
 cdef class StructLayout:
     """Fields and their places; encodes rows.
@@ -124,6 +147,7 @@ cdef class StructLayout:
     cdef readonly Py_ssize_t width
     cdef list _names
     cdef list _dtypes
+    cdef list _inner            # per field: the layout of a nested record or of a subarray's item, or None
     cdef list _keep
     cdef Leaf* _leaves
     cdef Py_ssize_t _n
@@ -137,6 +161,7 @@ cdef class StructLayout:
         self._names = list(dtype.names)
         self._n = len(self._names)
         self._dtypes = [dtype.fields[name][0] for name in self._names]
+        self._inner = [inner_layout(dtype) for dtype in self._dtypes]
         self._keep = []
         self._leaves = <Leaf*>PyMem_Calloc(max(self._n, 1), sizeof(Leaf))
         if self._leaves == NULL:
@@ -145,8 +170,8 @@ cdef class StructLayout:
             field = self._dtypes[i]
             self._leaves[i].offset = dtype.fields[name][1]
             self._leaves[i].width = field.itemsize
-            if field.names is not None or field.subdtype is not None:
-                self._leaves[i].target.kind = Kind.UNREADABLE       # written by numpy
+            if self._inner[i] is not None:
+                self._leaves[i].target.kind = Kind.UNREADABLE       # not one value
             else:
                 read_dtype(&self._leaves[i].target, field, name, nested, self._keep)
 
@@ -187,21 +212,26 @@ cdef class StructLayout:
     cdef int put_value(self, Py_ssize_t i, object value, uint8_t* at) except -1:
         cdef const Vector* target = &self._leaves[i].target
         cdef uint64_t bits
-        if target.meaning == Meaning.PLAIN and Kind.INT8 <= target.kind <= Kind.UINT64:
-            if isinstance(value, bool) or not isinstance(value, (int, INTEGER)):
+        if self._inner[i] is not None:
+            self.put_parts(i, value, at)
+        elif target.meaning == Meaning.PLAIN and Kind.INT8 <= target.kind <= Kind.UINT64:
+            if not is_integer(value):
                 raise Mismatch(str(self._dtypes[i]), value)
             low, high = int_range(target)
             if not low <= value <= high:
                 raise Mismatch(f"{self._dtypes[i]}, from {low} to {high}", value)
             bits = int(value) & 0xFFFFFFFFFFFFFFFF
             store_int(target, at, <int64_t>bits)
-        elif target.kind == Kind.FLOAT64 or target.kind == Kind.FLOAT32:
-            if isinstance(value, bool) or not isinstance(value, (int, float, INTEGER, FLOATING)):
+        elif Kind.FLOAT16 <= target.kind <= Kind.FLOAT64:
+            if not isinstance(value, (float, FLOATING)) and not is_integer(value):
                 raise Mismatch(str(self._dtypes[i]), value)
             try:
                 number = float(value)
             except OverflowError:
                 raise Mismatch(str(self._dtypes[i]), value) from None
+            if target.kind == Kind.FLOAT16:
+                self.put_by_numpy(i, number, at)
+                return 0
             if target.kind == Kind.FLOAT32 and MAX_SINGLE <= abs(number) < float("inf"):
                 raise Mismatch("float32, within single precision's range", value)
             store_float(target, at, number)
@@ -223,37 +253,51 @@ cdef class StructLayout:
                 value = value.encode()
             except UnicodeEncodeError:
                 raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
-        if not isinstance(value, (bytes, bytearray, memoryview, np.void)):
-            raise Mismatch(f"bytes, at most {target.width}", value)
-        cdef bytes plain = value.tobytes() if isinstance(value, np.void) else bytes(value)
-        if PyBytes_GET_SIZE(plain) > target.width or (
+        cdef bytes plain = value.tobytes() if isinstance(value, np.void) else bytes_of(value)
+        if plain is None or PyBytes_GET_SIZE(plain) > target.width or (
             target.kind == Kind.FIXED and PyBytes_GET_SIZE(plain) != target.width
         ):
             raise Mismatch(f"bytes, {'at most ' if target.kind == Kind.PADDED else ''}{target.width}", value)
         memcpy(at, PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain))
         return 0
 
+    cdef int put_parts(self, Py_ssize_t i, object value, uint8_t* at) except -1:
+        """A nested record, or the items of a subarray."""
+        cdef StructLayout inner = self._inner[i]
+        cdef Py_ssize_t j
+        dtype = self._dtypes[i]
+        if dtype.names is not None:
+            return inner.put_row(value, at)
+        listed = value.ndim > 0 if isinstance(value, ndarray) else isinstance(value, (list, tuple))
+        if not listed or len(value) != dtype.shape[0]:
+            raise Mismatch(f"an array of shape {dtype.shape}", value)
+        for j, item in enumerate(tuple(value)):
+            try:
+                inner.put_value(0, item, at + j * inner.width)
+            except Mismatch as error:
+                error.path.append(j)
+                raise
+        return 0
+
     cdef int put_by_numpy(self, Py_ssize_t i, object value, uint8_t* at) except -1:
-        """Times, numpy strings, nested records, subarrays, rare numbers: numpy converts, but may not cut silently."""
+        """Times, numpy strings, rare numbers: numpy converts, but may not cut or wrap silently."""
         cdef bytes plain
         dtype = self._dtypes[i]
         if value is None:
             raise Mismatch(str(dtype), value)
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            value = value.astimezone(timezone.utc).replace(tzinfo=None)
         if dtype.kind == "U" and (not isinstance(value, str) or 4 * len(value) > dtype.itemsize):
             raise Mismatch(f"str of at most {dtype.itemsize // 4} characters", value)
-        if dtype.names is not None and isinstance(value, dict):
-            if any([name not in value for name in dtype.names]):
-                raise Mismatch(f"a record with {', '.join(dtype.names)}", value)
-            value = tuple([value[name] for name in dtype.names])
-        if dtype.subdtype is not None and np.shape(value) != dtype.shape:
-            raise Mismatch(f"an array of shape {dtype.shape}", value)
-        cell = np.zeros(1, dtype=np.dtype([("f", dtype)]))
+        cell = np.zeros(1, dtype=dtype)
         try:
-            cell["f"][0] = value
-        except (ValueError, TypeError, OverflowError):
+            if isinstance(value, datetime) and value.tzinfo is not None:
+                value = value.replace(tzinfo=None) - value.utcoffset()
+            with np.errstate(over="raise"):
+                cell[0] = value
+            wrapped = dtype.kind in "mM" and wraps(value, cell[0])
+        except (ValueError, TypeError, ArithmeticError):
             raise Mismatch(str(dtype), value) from None
+        if wrapped:
+            raise Mismatch(f"{dtype}, within its range", value)
         plain = cell.tobytes()
         memcpy(at, PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain))
         return 0

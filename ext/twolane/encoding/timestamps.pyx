@@ -14,9 +14,9 @@ from cpython.datetime cimport (
 )
 from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
-cimport cython
 
 from twolane.encoding.columns cimport Column, address_of, as_column, column_of_times
+from twolane.encoding.objects cimport is_integer
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
 
 from datetime import timezone
@@ -154,7 +154,7 @@ cdef int64_t convert(
         return ticks_to(per, datetime_micros(value, naive), 1000) + <int64_t>nanosecond
     if isinstance(value, bool):
         raise TimestampError("expected a time", value=value)
-    if isinstance(value, (int, INTEGER)):
+    if is_integer(value):
         is_number[0] = True
         return ticks_to(per, value, int_ns)
     if isinstance(value, (float, FLOATING)):

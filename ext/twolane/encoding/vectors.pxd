@@ -4,6 +4,7 @@ A vector borrows everything; the Column (columns.pyx) that holds it owns the len
 ``offset + i`` of its pointers, so that a part of a column is the same vector with another offset and length.
 Source: the Arrow columnar format and C data interface, https://arrow.apache.org/docs/format/Columnar.html
 """
+cimport cython
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -192,6 +193,8 @@ cdef inline Py_ssize_t index_at(const Vector* vector, Py_ssize_t i) noexcept nog
     return <Py_ssize_t>load_int(vector.index_kind, vector.swapped, item_at(vector, i))
 
 
+@cython.profile(False)  # see batch.pxd
+@cython.linetrace(False)
 cdef inline Span plain_span_at(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """The bytes of item ``i``: FIXED, PADDED, BINARY32, BINARY64, VIEWED. GIL: not needed; borrows."""
     cdef Span span
@@ -225,6 +228,8 @@ cdef inline Span plain_span_at(const Vector* vector, Py_ssize_t i) noexcept nogi
     return span
 
 
+@cython.profile(False)  # see batch.pxd
+@cython.linetrace(False)
 cdef inline Span span_of(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """The bytes of item ``i`` of a byte string vector, through its dictionary if it has one. GIL: not needed; borrows."""
     if vector.kind == Kind.DICTIONARY:

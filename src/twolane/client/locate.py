@@ -58,8 +58,8 @@ def version_text(version: int) -> str:
 def _library_of(module: str) -> str:
     """Return the file to ask for librdkafka's functions, given confluent-kafka's extension module.
 
-    Linux and macOS look names up through a library's dependencies, so the extension module answers for the librdkafka that
-    it was linked to, wherever that lies: in the wheel, or a system's own where confluent-kafka was built from source.
+    Linux and macOS look names up through a library's dependencies, so the extension module answers for the librdkafka
+    that it was linked to, wherever that lies: in the wheel, or the system's own if confluent-kafka came from source.
     Windows looks names up in the one file it is given: that has to be the DLL itself.
     """
     if sys.platform != "win32":

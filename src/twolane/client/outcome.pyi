@@ -7,6 +7,7 @@ from twolane.client.delivery import Delivery, _Report
 
 @final
 class Outcome:
+    ends: tuple[list[_Report], list[int], int] | None
     def __init__(self, delivery: Delivery, n: int) -> None: ...
     @property
     def id(self) -> int: ...

@@ -63,10 +63,7 @@ def make_dump(*, binary: str, nan: str, use_orjson: bool | None = None) -> Calla
     )
 
     def dump(value: Any) -> bytes:
-        try:
-            return encoder.encode(plain(value, fallback, nan, 0)).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise explained(value, fallback, nan, error) from None
+        return encoder.encode(brought_down(value, fallback, nan)).encode()
 
     return dump
 
@@ -84,8 +81,9 @@ class FastDump:
         """Encode one object."""
         try:
             return orjson.dumps(value, self._fallback, self._options)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise explained(value, self._fallback, "null", error) from None
+        except (TypeError, ValueError, RecursionError):
+            # It names no path, and a few of numpy's values it refuses without asking Fallback.
+            return orjson.dumps(brought_down(value, self._fallback, "null"))
 
 
 class Fallback:
@@ -98,7 +96,7 @@ class Fallback:
         """Give something that JSON knows."""
         if isinstance(value, (bytes, bytearray, memoryview)):
             if self.base64:
-                return base64.b64encode(value).decode()
+                return base64.b64encode(bytes(value)).decode()
             raise TypeError("text (binary='base64' writes bytes)")
         if isinstance(value, (datetime.date, datetime.time)):
             return value.isoformat()
@@ -125,14 +123,12 @@ class Fallback:
 
 def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     """Bring an object to what JSON knows, as orjson would write it; Mismatch with the path."""
-    if value is None or value is True or value is False or type(value) is int:
+    if value is None or value is True or value is False:
         return value
+    if type(value) is int:
+        return whole(value)
     if isinstance(value, str) and not isinstance(value, enum.Enum):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
-        return str(value)
+        return text(value)
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)
@@ -144,7 +140,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return plain(value.value, fallback, nan, depth + 1)
     if isinstance(value, int):
-        return int(value)
+        return whole(value)
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, uuid.UUID):
@@ -154,7 +150,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     if isinstance(value, dict):
         made = {}
         for key, item in value.items():
-            name = key if type(key) is str else key_text(key)
+            name = key_text(key)
             made[name] = stepped(item, fallback, nan, depth, name)
         return made
     if isinstance(value, (list, tuple)) and not hasattr(value, "_asdict"):
@@ -163,6 +159,8 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
         known = fallback(value)
     except TypeError as error:
         raise Mismatch(str(error), value) from None
+    except ValueError:
+        raise Mismatch("a value that JSON can hold", value) from None
     return plain(known, fallback, nan, depth + 1)
 
 
@@ -175,11 +173,31 @@ def stepped(value: Any, fallback: Fallback, nan: str, depth: int, step: str | in
         raise
 
 
+def text(value: str) -> str:
+    """Give a str that UTF-8 can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
+    return str(value)
+
+
+def whole(value: int) -> int:
+    """Give an int of the size that JSON's readers, and orjson, know."""
+    if not -(2**63) <= value < 2**64:
+        raise Mismatch("int of at most 64 bits", value)
+    return int(value)
+
+
 def key_text(key: Any) -> str:
-    """Give the text of a key that is no str, as orjson writes it."""
+    """Give the text of a key, as orjson writes it."""
+    if isinstance(key, str) and not isinstance(key, enum.Enum):
+        return text(key)
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, (int, float)):
+    if isinstance(key, int) and not isinstance(key, enum.Enum):
+        return str(whole(key))
+    if isinstance(key, float):
         return str(key)
     if isinstance(key, (datetime.date, datetime.time)):
         return key.isoformat()
@@ -187,17 +205,12 @@ def key_text(key: Any) -> str:
         return str(key)
     if isinstance(key, enum.Enum):
         return key_text(key.value)
-    if isinstance(key, str):
-        return str(key)
     raise Mismatch("a key that JSON can hold", key)
 
 
-def explained(value: Any, fallback: Fallback, nan: str, error: Exception) -> Mismatch:
-    """Say which value the fast encoder could not take: walk the object again, slowly."""
+def brought_down(value: Any, fallback: Fallback, nan: str) -> Any:
+    """Bring a whole object to what JSON knows."""
     try:
-        plain(value, fallback, nan, 0)
-    except Mismatch as mismatch:
-        return mismatch
+        return plain(value, fallback, nan, 0)
     except RecursionError:
-        return Mismatch("a value that is not nested so deep", value)
-    return Mismatch(f"a value that JSON can hold ({error})", value)
+        raise Mismatch("a value that is not nested so deep", value) from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from twolane.encoding.avro_schema import MISSING
-from twolane.errors import SerializationError
+from twolane.errors import SerializationError, shown
+
+PATH_LENGTH = 160
 
 
 class Mismatch(Exception):
@@ -32,6 +34,8 @@ class Mismatch(Exception):
             if isinstance(step, str):
                 path = f"{path}.{step}" if path else step
             else:
-                path += f"[{step[0] if isinstance(step, tuple) else step!r}]"
+                path += f"[{shown(step[0] if isinstance(step, tuple) else step)}]"
+        if len(path) > PATH_LENGTH:
+            path = f"{path[: PATH_LENGTH // 2]}...{path[3 - PATH_LENGTH // 2 :]}"
         value = ... if self.value is MISSING else self.value
         return SerializationError(f"expected {self.expected}", index=index, field=path or None, value=value)

@@ -75,4 +75,6 @@ def rows_of(values: Any) -> Any:
         return values.objects
     if isinstance(values, (str, bytes, bytearray, memoryview)) or not hasattr(values, "__iter__"):
         raise SerializationError("expected a sequence of rows, or columns", value=values)
+    if getattr(values, "ndim", 1) == 0:  # numpy's scalars and arrays without a dimension only look iterable
+        raise SerializationError("expected a sequence of rows, or columns", value=values)
     return values

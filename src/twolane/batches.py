@@ -1,0 +1,206 @@
+"""The safe lane's ``send_batch()``: slice after slice, until the end or the first failure."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.client.outcome import Outcome
+from twolane.errors import BatchError, FatalBatchError
+from twolane.failures import Ends, Failures, Report, delivery_error
+from twolane.records import BatchMetadata, TimestampType
+from twolane.verdicts import UNKNOWN
+
+if TYPE_CHECKING:
+    from twolane.aftermath import Aftermath
+    from twolane.calls import Call
+    from twolane.client.chunks import ChunkSender
+    from twolane.client.delivery import Delivery
+    from twolane.client.feed import Feed
+    from twolane.doubt import Doubts
+    from twolane.watch import Watch
+
+# Records that are grouped by partition at a time; bounds the memory of encoded bytes.
+SLICE = 65_536
+
+
+class BatchSender:
+    """Sends whole calls, one at a time."""
+
+    def __init__(
+        self, chunks: ChunkSender, delivery: Delivery, doubts: Doubts, watch: Watch, aftermath: Aftermath
+    ) -> None:
+        self._chunks = chunks
+        self._delivery = delivery
+        self._doubts = doubts
+        self._watch = watch
+        self._aftermath = aftermath
+
+    def open(self, call: Call, started: float) -> Batch:
+        """Return the call as a Batch of which nothing is sent yet; `started` is its ``time.monotonic()``."""
+        return Batch(call, Outcome(self._delivery, call.n), started)
+
+    def send(self, batch: Batch, deadline: float) -> BatchMetadata:
+        """Send the batch.
+
+        Raises
+        ------
+        BatchError
+            Some records were not written.
+        BaseException
+            What a signal handler raised: ``note()`` it.
+        """
+        call, topic = batch.call, batch.call.topic
+        while batch.reached < call.n and not batch.has_failed:
+            feed, stop = batch.next_slice()
+            doubtful = self._doubts.first_refusal(topic.name, batch.partitions[batch.reached : stop])
+            if doubtful is not None:
+                batch.reason = str(doubtful.detail)
+                break
+            batch.start, batch.reached, batch.is_sending = batch.reached, stop, True
+            self._chunks.send(topic, feed, batch.outcome, batch.start, deadline)
+            batch.take_ends()
+        metadata = self._end(batch)
+        if metadata.failures:
+            raise self._error(batch, metadata)
+        return metadata
+
+    def note(self, batch: Batch, interruption: BaseException) -> None:
+        """Leave what became of the batch on the exception of a signal that came in the middle of its caller's call."""
+        batch.take_ends()
+        metadata = self._end(batch)
+        interruption.add_note(f"twolane: the batch being sent when this came: {metadata!r}")
+        interruption.twolane_metadata = metadata  # type: ignore[attr-defined]
+
+    def _end(self, batch: Batch) -> BatchMetadata:
+        """Draw the consequences and return the metadata. Does nothing new when called twice."""
+        self._aftermath.of(batch.call.topic.name, batch.reports)
+        if not batch.watched:
+            batch.watched = True
+            self._watch_offsets(batch)
+        return batch.metadata()
+
+    def _watch_offsets(self, batch: Batch) -> None:
+        offsets = batch.outcome.offsets
+        written = offsets >= 0
+        places, own = batch.partitions[written], offsets[written]
+        if not own.size:
+            return
+        # Of a repeated index numpy keeps the last value: one pass each, however many partitions there are.
+        first, last = np.full((2, int(places.max()) + 1), -1, dtype=np.int64)
+        first[places[::-1]], last[places] = own[::-1], own
+        for partition in np.flatnonzero(last >= 0):
+            self._watch.acknowledged(batch.call.topic.name, int(partition), int(first[partition]), int(last[partition]))
+
+    def _error(self, batch: Batch, metadata: BatchMetadata) -> BatchError:
+        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
+        topic, failures = batch.call.topic.name, metadata.failures
+        cause = delivery_error(topic, batch.reports[0]) if batch.reports else failures[0]
+        fatal = self._aftermath.fatal_reason()
+        kind = BatchError if fatal is None else FatalBatchError
+        return kind(
+            cause.error,
+            metadata=metadata,
+            verdict=cause.verdict,
+            topic=topic,
+            partition=cause.partition,
+            index=failures[0].index,
+            possible_offset=cause.possible_offset,
+            detail=cause.detail if fatal is None else f"fatal: {fatal}",
+        )
+
+
+class Batch:
+    """What became of one call so far.
+
+    A signal may come between any two steps of the code around it: at every moment this says truly what is known.
+
+    Attributes
+    ----------
+    call : Call
+    outcome : Outcome
+        The offsets.
+    partitions : ndarray of int32, shape (n,)
+        -1 where none is chosen yet.
+    start, reached : int
+        The slice sent last, or being sent.
+    is_sending : bool
+        The slice may have records in librdkafka; what became of them is not taken over yet.
+    reports : list of Report
+        Failures.
+    not_sent : list of int
+        Records of that slice that never entered librdkafka.
+    reason : str
+        Why those, and all behind them, were not sent.
+    watched : bool
+        Its offsets were compared with those before.
+    """
+
+    def __init__(self, call: Call, outcome: Outcome, started: float) -> None:
+        self.call = call
+        self.outcome = outcome
+        self.partitions = np.full(call.n, -1, dtype=np.int32)
+        self.start = self.reached = 0
+        self.is_sending = self.watched = False
+        self.reports: list[Report] = []
+        self.not_sent: list[int] = []
+        self.reason = "not sent: a record before it was not written"
+        self._code = int(KafkaError._PURGE_QUEUE)
+        self._started = started
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a record was not acknowledged, so that no more slices may go."""
+        return bool(self.reports or self.not_sent)
+
+    def next_slice(self) -> tuple[Feed, int]:
+        """Return the slice behind `reached`, and its end."""
+        stop = min(self.call.n, self.reached + SLICE)
+        feed, self.partitions[self.reached : stop] = self.call.feed(self.reached, stop)
+        return feed, stop
+
+    def take_ends(self) -> None:
+        """Take over what became of the slice being sent. Does nothing new when called twice."""
+        if not self.is_sending:
+            return
+        self.reports, self.not_sent, refused = self.outcome.ends or self._open_ends()
+        if refused:
+            self.reason, self._code = "refused by librdkafka", refused
+        elif self.not_sent and not self.reports:
+            self.reason, self._code = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
+        self.is_sending = False
+
+    def _open_ends(self) -> Ends:
+        """Return the ends of a slice whose sending was broken off (no memory): whatever has no offset is open."""
+        offsets = self.outcome.offsets
+        return (
+            [
+                (index, KafkaError._FAIL, UNKNOWN, int(self.partitions[index]), -1, -1, 0)
+                for index in range(self.start, self.reached)
+                if offsets[index] < 0
+            ],
+            [],
+            0,
+        )
+
+    def metadata(self) -> BatchMetadata:
+        """Return what is known of every record."""
+        behind = [*self.not_sent, *range(self.reached, self.call.n)]
+        failures: Failures | tuple[()] = ()
+        if self.reports or behind:
+            places = [(index, int(self.partitions[index])) for index in behind]
+            failures = Failures(self.call.topic.name, self.reports, places, self.reason, self._code)
+        kind = TimestampType(self.outcome.timestamp_type)
+        return BatchMetadata(
+            topic=self.call.topic.name,
+            partitions=self.partitions,
+            offsets=self.outcome.offsets,
+            written=int(np.count_nonzero(self.outcome.offsets >= 0)),
+            failures=failures,
+            latency=time.monotonic() - self._started,
+            timestamp_type=kind,
+            log_append_times=self.outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None,
+        )

@@ -1,0 +1,158 @@
+"""The model against costs that are known, and the advice that follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.advise import Survey, Wish, advise, cases
+from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
+from bench.matrix import PIPELINE, RTT_MS, WAIT, Case
+from bench.model import Costs, costs_of, fit, fitting, predictions
+from bench.results import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.results import Row
+
+COSTS = Costs(request=1e-3, record=1e-6, cpu_request=1e-4, cpu_record=4e-7)
+
+
+def wall(batch: int, rtt: float = 0.0) -> float:
+    """Seconds per record of a call that waits, computed apart from the model."""
+    requests = -(-batch // fitting(100))
+    return (requests * (rtt + 1e-3) + batch * 1e-6) / batch
+
+
+def test_costs_are_found_again() -> None:
+    found = fit([(b, wall(b), 1e-4 / b + 4e-7) for b in (1, 100, 5_000)])
+    assert found.request == pytest.approx(1e-3)
+    assert found.record == pytest.approx(1e-6)
+    assert found.cpu_record == pytest.approx(4e-7)
+
+
+def test_costs_are_never_negative() -> None:
+    assert fit([(1, 1e-6, 1e-6), (100, 1e-6, 1e-6), (1000, 1.1e-6, 1e-6)]).request == 0
+    assert fit([(1, 1e-3, 1e-3), (100, 0.9e-5, 1e-5)]).record == 0
+
+
+def test_one_size_of_call_says_nothing() -> None:
+    with pytest.raises(ValueError, match="two sizes"):
+        fit([(100, 1e-5, 1e-6), (100, 1e-5, 1e-6)])
+
+
+def test_one_in_flight_is_bound_by_the_round_trip() -> None:
+    assert COSTS.rate(1, 0.020) == pytest.approx(1 / 0.021, rel=1e-3)
+    assert COSTS.rate(100, 0.020) == pytest.approx(100 / 0.0211, rel=1e-3)
+
+
+def test_more_in_flight_bring_more_until_the_processor_is_the_limit() -> None:
+    assert COSTS.rate(100, 0.020, 5) == pytest.approx(5 * COSTS.rate(100, 0.020))
+    work = 1e-4 / 5_000 + 4e-7
+    assert COSTS.rate(5_000, 0.0, None) == pytest.approx(1 / work)
+    assert COSTS.rate(5_000, 0.0, 1_000) == pytest.approx(1 / work)
+
+
+def test_a_call_that_does_not_fit_a_request_takes_two_round_trips() -> None:
+    assert fitting(100) == 6_944
+    assert COSTS.call(6_944, 0.020) == pytest.approx(0.021 + 6_944e-6)
+    assert COSTS.call(6_945, 0.020) == pytest.approx(0.042 + 6_945e-6)
+
+
+@pytest.mark.parametrize("rate", [10, 900, 50_000, 600_000])
+def test_the_batch_for_a_rate_is_the_smallest(rate: float) -> None:
+    batch = COSTS.batch_for(rate)
+    assert batch is not None
+    assert COSTS.rate(batch, 0.0) >= rate
+    assert batch == 1 or COSTS.rate(batch - 1, 0.0) < rate
+
+
+def test_no_batch_for_more_than_the_processor_can() -> None:
+    assert COSTS.batch_for(1e8) is None
+
+
+def test_predictions_come_from_the_runs_without_delay_only(recorded: Callable[..., Path]) -> None:
+    rows = []
+    for rtt in RTT_MS:
+        for batch in (1, 100, 10_000):
+            case = Case(SAFE_BATCH, WAIT, in_flight=1, idempotence=True, rtt_ms=rtt, batch=batch)
+            # What was measured with a delay is twice as slow as it should be.
+            seconds = wall(batch, rtt / 1000) * (2 if rtt else 1)
+            rows.append((case, [seconds], 1e-4 / batch + 4e-7, 1e-3))
+    found = predictions(load(recorded("model", rows) / "brokers.json"))
+    assert len(found) == 9
+    assert all(one.error == pytest.approx(1.0, abs=0.01) for one in found)
+
+
+def test_costs_are_not_mixed_between_guarantees(recorded: Callable[..., Path]) -> None:
+    rows = [
+        (Case(SAFE_BATCH, WAIT, in_flight=1, idempotence=idempotent, batch=batch), [factor * wall(batch)], 1e-6, 1e-3)
+        for idempotent, factor in ((False, 1), (True, 3))
+        for batch in (1, 100)
+    ]
+    costs = costs_of(load(recorded("two", rows) / "brokers.json"))
+    assert sorted(round(one.request, 6) for one in costs.values()) == [1e-3, 3e-3]
+
+
+# ---- advice ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def survey(recorded: Callable[..., Path]) -> Survey:
+    """A cluster whose answers take a millisecond."""
+    rates = {PIPELINE: {True: 500_000, False: 900_000}}
+    rows = []
+    for case in cases(100):
+        if case.mode == WAIT:
+            seconds = wall(case.batch)
+            rows.append((case, [seconds, seconds], 1e-4 / case.batch + 4e-7, seconds * case.batch))
+        else:
+            rows.append((case, [1 / rates[PIPELINE][case.idempotence]] * 2, 5e-7, None))
+    return Survey(0.0005, load(recorded("survey", rows) / "brokers.json"), 100)
+
+
+def chosen(survey: Survey, rate: float | None, p99: float | None, partitions: int = 1) -> str:
+    option = advise(survey, Wish(rate, p99, partitions)).chosen
+    return option.how if option else "nothing"
+
+
+def test_the_safest_that_does_is_advised(survey: Survey) -> None:
+    assert chosen(survey, 500, None) == "SafeProducer.send()"
+    assert chosen(survey, 50_000, None).startswith("SafeProducer.send_batch()")
+    assert chosen(survey, 650_000, None) == "SafeProducer.send_batch() of 4 330"
+    assert chosen(survey, 1e9, None) == "nothing"
+
+
+def test_a_p99_bounds_the_batch(survey: Survey) -> None:
+    wish = Wish(None, 0.020)
+    batches = advise(survey, wish).options[1]
+    assert batches.misses(wish) is None
+    assert batches.p99 == pytest.approx(0.020, rel=0.01)
+    assert chosen(survey, 50_000, 0.001) == "nothing"
+
+
+def test_partitions_multiply_what_the_safe_lane_can(survey: Survey) -> None:
+    one = advise(survey, Wish(600_000, None, 1)).options[1]
+    four = advise(survey, Wish(600_000, None, 4)).options[1]
+    assert int(four.how.rpartition(" ")[2]) < int(one.how.split("of ")[1].replace(" ", ""))
+    assert four.rate >= 600_000
+
+
+def test_the_advice_names_its_reasons(survey: Survey) -> None:
+    text = advise(survey, Wish(50_000, 0.010)).text()
+    assert "SafeProducer.send(): no: 799 records/s at most" in text
+    assert "SafeProducer.send_batch() of " in text
+    assert "CHOSEN" in text
+    assert "an acknowledged request takes 1 ms" in text
+    nothing = advise(survey, Wish(1e9, None)).text()
+    assert "Nothing meets it" in nothing
+
+
+def test_every_case_of_the_survey_is_found(survey: Survey) -> None:
+    row: Row = survey.row(SAFE_SEND, WAIT, idempotence=True)
+    assert row.case.batch == 1
+    assert survey.row(BATCH, PIPELINE, idempotence=True).rate == pytest.approx(500_000)
+    assert survey.tail == pytest.approx(2)
