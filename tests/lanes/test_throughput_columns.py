@@ -136,7 +136,7 @@ def test_json(send, make):
 def test_a_bad_value_in_a_column_sends_nothing(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     columns = as_dict()
-    columns["at"][N - 1] = np.datetime64("NaT")
+    columns["at"][N - 1] = np.datetime64("NaT", "s")
     with pytest.raises(SerializationError) as caught:
         producer.send_batch(name, columns, timestamps="at", serializer=Avro(SCHEMA))
     assert caught.value.index == N - 1
