@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that puts the suite in the background has it ignore Ctrl-C, which is what some tests are about.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # `pytest_plugins` would not do: it fails where the entry point has loaded the plugin under another name.
     if not config.pluginmanager.is_registered(plugin):
         config.pluginmanager.register(plugin, "twolane-in-tree")

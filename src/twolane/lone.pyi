@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from typing_extensions import disjoint_base
+
 from twolane.client.chunks import ChunkSender
 from twolane.client.handle import Handle
 from twolane.doubt import Doubts
@@ -12,6 +14,7 @@ from twolane.watch import Watch
 
 _T = TypeVar("_T")
 
+@disjoint_base
 class LoneSender:
     def _open_sender(
         self,
