@@ -107,7 +107,7 @@ cdef class LoneSender:
         cdef Record record = Record.__new__(Record)
         cdef Turn turn
         self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer)
-        self._place(record, topic, partition, deadline, timeout)
+        self._place(record, topic, partition, deadline)
         turn = Turn(deadline, record)
         try:
             self._take(turn, topic)
@@ -120,10 +120,11 @@ cdef class LoneSender:
                     turn.outcome = self._group.error_of(record, turn.outcome)
             else:
                 self._group.lead(turn)
-        except TwolaneError:
-            raise
         except BaseException as interruption:
-            self._group.note(turn, interruption)
+            # A signal handler may raise anything, such as what another producer told it. Before the record is in
+            # anybody's hands an error of ours says that nothing was sent.
+            if turn.sent or turn.taken or not isinstance(interruption, TwolaneError):
+                self._group.note(turn, interruption)
             raise
         finally:
             self._c_turns.leave(turn)
@@ -163,7 +164,7 @@ cdef class LoneSender:
                           f"{size} bytes with its overhead, message.max.bytes is {self._most}")
         return 0
 
-    cdef int _place(self, Record record, topic, partition, double deadline, timeout) except -1:
+    cdef int _place(self, Record record, topic, partition, double deadline) except -1:
         """Choose or check the record's partition; nothing has been sent when this raises."""
         cdef Topic known
         self._c_handle.ensure_open()
@@ -172,7 +173,7 @@ cdef class LoneSender:
             known = self._topic(topic, deadline)
         record.topic = known
         if partition is not None:
-            record.partition = place_asked(self, known, partition, timeout)
+            record.partition = place_asked(self, known, partition, deadline - monotonic())
         elif record.key is not None and topic in self._moved:
             raise self._watch.refusal(topic)
         else:
@@ -197,6 +198,8 @@ cdef class LoneSender:
         """Wait for the turn, call `work`, and hand the turn on whatever comes; return what `work` returns."""
         try:
             self._take(turn, what)
+            if turn.done:
+                raise turn.outcome      # dismissed: the producer closes
             return work()
         finally:
             self._c_turns.leave(turn)

@@ -5,6 +5,7 @@ cdef class Turn:
     cdef readonly double deadline
     cdef readonly object job
     cdef public bint mine, done, sent
+    cdef readonly bint taken            # a neighbour has the job in hand
     cdef public object outcome
     cdef list _followers                # of Turn: whom the holder took along
     cdef object _signal                 # a lock, held until the caller is woken; made where it has to wait

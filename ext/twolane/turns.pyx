@@ -40,6 +40,8 @@ cdef class Turn:
         The turn is the caller's, who must ``leave()``.
     done : bool
         A neighbour did the job.
+    taken : bool
+        A neighbour has the job in hand, or had it.
     sent : bool
         The job's record was handed to librdkafka: its fate is open until `outcome` is set.
     outcome : object
@@ -146,6 +148,7 @@ cdef class Turns:
                 other = <Turn>self._waiting[0]
                 if other.job is None or abs(other.deadline - turn.deadline) > within:
                     break
+                other.taken = True
                 turn._followers.append(other)
                 del self._waiting[0]
         return turn._followers

@@ -33,11 +33,11 @@ class Aftermath:
         """Note what these reports of one topic mean. Does nothing new when told twice."""
         if not reports:
             return
+        self._doubts.note(topic, reports)
         self._pass_notes_on()
         # Closed already where a signal handler called close() in the middle of the call.
         with contextlib.suppress(ClosedProducerError):
             self._handle.open_topic(topic).counted_at = 0.0
-        self._doubts.note(topic, reports)
 
     def fatal_reason(self) -> str | None:
         """Return librdkafka's reason for ending the producer, or None."""

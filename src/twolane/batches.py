@@ -9,7 +9,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.client.outcome import Outcome
-from twolane.errors import BatchError, FatalBatchError
+from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError
 from twolane.failures import Ends, Failures, Report, delivery_error
 from twolane.records import BatchMetadata, TimestampType
 from twolane.verdicts import UNKNOWN
@@ -51,8 +51,20 @@ class BatchSender:
         BatchError
             Some records were not written.
         BaseException
-            What a signal handler raised: ``note()`` it.
+            What a signal handler raised, with its ``note()``.
         """
+        try:
+            metadata = self._send(batch, deadline)
+        except BaseException as error:
+            # Here, not in the caller: whose turn comes next must find the partitions in doubt.
+            if not isinstance(error, TwolaneError):
+                self.note(batch, error)
+            raise
+        if metadata.failures:
+            raise self._error(batch, metadata)
+        return metadata
+
+    def _send(self, batch: Batch, deadline: float) -> BatchMetadata:
         call, topic = batch.call, batch.call.topic
         while batch.reached < call.n and not batch.has_failed:
             feed, stop = batch.next_slice()
@@ -61,15 +73,25 @@ class BatchSender:
                 batch.reason = str(doubtful.detail)
                 break
             batch.start, batch.reached, batch.is_sending = batch.reached, stop, True
-            self._chunks.send(topic, feed, batch.outcome, batch.start, deadline)
+            try:
+                self._chunks.send(topic, feed, batch.outcome, batch.start, deadline)
+            except ClosedProducerError as error:
+                if batch.start == 0:
+                    raise
+                # A signal handler closed the producer between two slices: what went before has its offsets.
+                batch.give_back(str(error))
+                break
             batch.take_ends()
-        metadata = self._end(batch)
-        if metadata.failures:
-            raise self._error(batch, metadata)
-        return metadata
+            interruption = self._chunks.take_interruption()
+            if interruption is not None:
+                self.note(batch, interruption)
+                raise interruption
+        return self._end(batch)
 
     def note(self, batch: Batch, interruption: BaseException) -> None:
-        """Leave what became of the batch on the exception of a signal that came in the middle of its caller's call."""
+        """Leave what became of the batch on the exception of a signal in the middle of its caller's call, once."""
+        if hasattr(interruption, "twolane_metadata"):
+            return
         batch.take_ends()
         metadata = self._end(batch)
         interruption.add_note(f"twolane: the batch being sent when this came: {metadata!r}")
@@ -171,7 +193,11 @@ class Batch:
             self.reason, self._code = "refused by librdkafka", refused
         elif self.not_sent and not self.reports:
             self.reason, self._code = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
-        self.is_sending = False
+        self.is_sending, self.outcome.ends = False, None
+
+    def give_back(self, reason: str) -> None:
+        """Take back the slice that was to be sent next: nothing of it was enqueued."""
+        self.reached, self.is_sending, self.reason = self.start, False, reason
 
     def _open_ends(self) -> Ends:
         """Return the ends of a slice whose sending was broken off (no memory): whatever has no offset is open."""

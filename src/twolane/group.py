@@ -59,6 +59,7 @@ class GroupSender:
         self._doubts = doubts
         self._watch = watch
         self._aftermath = aftermath
+        self._interruption: BaseException | None = None
 
     def lead(self, turn: Turn) -> None:
         """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
@@ -68,10 +69,14 @@ class GroupSender:
             for members in _by_topic(group):
                 self._send_together(members, deadline)
         except Exception as error:
+            if error is self._interruption:
+                raise
             # Whatever it is, every caller of the group must hear of it.
             for member in group:
                 if member.outcome is None:
                     member.outcome = error
+        finally:
+            self._interruption = None
 
     def note(self, turn: Turn, interruption: BaseException) -> None:
         """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
@@ -95,13 +100,15 @@ class GroupSender:
     def open_end(self, turn: Turn) -> DeliveryError:
         """Return the error of a record of which no report came: a signal interrupted its caller, or who sent it."""
         record: Record = turn.job
-        if not turn.sent:
+        is_over = turn.mine or turn.done
+        # A neighbour that still has it in hand may be about to send it.
+        if not turn.sent and (is_over or not turn.taken):
             return refusal(
                 record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
             )
         report: Report = (0, KafkaError._FAIL, UNKNOWN, record.partition, -1, -1, 0)
-        if turn.mine or turn.done:
-            # Otherwise a neighbour is still sending it, and will know.
+        if is_over:
+            # Otherwise the neighbour will know.
             self._aftermath.of(record.topic.name, [report])
         return delivery_error(record.topic.name, report, detail="interrupted before its report came")
 
@@ -148,11 +155,15 @@ class GroupSender:
             member.sent = True
         try:
             self._chunks.send(records[0].topic, _feed_of(records), outcome, 0, deadline)
-            return self._settle(batch, outcome)
+            rest = self._settle(batch, outcome)
         except BaseException:
-            # A signal, while the records were on their way or just after: each has its end all the same.
+            # A signal, just after the records were on their way: each has its end all the same.
             self._settle(batch, outcome)
             raise
+        self._interruption = self._chunks.take_interruption()
+        if self._interruption is not None:
+            raise self._interruption
+        return rest
 
     def _settle(self, batch: list[Turn], outcome: Outcome) -> tuple[list[Turn], list[Turn]]:
         """Give every member that was sent its outcome, unless it has one."""

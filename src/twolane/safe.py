@@ -345,10 +345,11 @@ class SafeProducer(LoneSender, Producer):
             return 0
         self._refuse_in_child()
         turn = Turn(self._deadline(timeout))
-        try:
-            self._turns.take(turn)
-        finally:
-            self._turns.leave(turn)
+        if not self._turns.is_below:  # in a signal handler it would wait for the call that is below it
+            try:
+                self._turns.take(turn)
+            finally:
+                self._turns.leave(turn)
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:

@@ -35,6 +35,7 @@ cdef class ChunkSender:
     cdef double _purge_at(self, Run* runs, int64_t n_runs, double deadline, double now) noexcept nogil
     cdef tuple _collect(self, Topic topic, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
                         Rows* rows)
+    cdef void _detach(self, Run* runs, int64_t n_runs) noexcept
     cdef void _let_go(self, Run* runs, int64_t n_runs) noexcept
     cdef tuple send_one(self, Topic topic, Feed feed, Rows* rows, double deadline)
-    cdef object take_interruption(self)
+    cpdef object take_interruption(self)

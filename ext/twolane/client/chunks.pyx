@@ -106,13 +106,11 @@ cdef class ChunkSender:
         deadline : float
             ``time.monotonic()`` after which everything unacknowledged is purged.
 
-        Raises
-        ------
-        KeyboardInterrupt, or whatever a signal handler raises
-            After the unacknowledged records were purged and reported; ``outcome.ends`` is set.
-
         Notes
         -----
+        What a signal handler raises ends the call too: unacknowledged records are purged and reported, and the caller,
+        once it has noted ``outcome.ends``, asks ``take_interruption()`` for what to raise.
+
         After a failure in one partition no chunk is begun, and those in flight in other partitions may end. With
         idempotence, what waits for a retry there is purged: librdkafka is about to number the records anew, and would
         write a record twice that had been appended before its answer was lost (F13).
@@ -132,6 +130,7 @@ cdef class ChunkSender:
         try:
             runs = by_partition(feed, &order, &n_runs)
             self._run(topic, feed, order, runs, n_runs, first_index, &outcome.rows, deadline)
+            self._detach(runs, n_runs)
             for i in range(n_runs):
                 outcome.slot.written += runs[i].slot.written
                 outcome.slot.done += runs[i].slot.done
@@ -142,9 +141,6 @@ cdef class ChunkSender:
             free(runs)
             free(order)
             self._handle.release()
-        interruption = self.take_interruption()
-        if interruption is not None:
-            raise interruption
 
     cdef tuple send_one(self, Topic topic, Feed feed, Rows* rows, double deadline):
         """Send the feed's only record and wait for its report.
@@ -158,6 +154,7 @@ cdef class ChunkSender:
         self._handle.hold()
         try:
             self._run(topic, feed, NULL, &run, 1, 0, rows, deadline)
+            self._detach(&run, 1)
             if run.slot.written:
                 self._last_used[(topic.name, run.partition)] = monotonic()
                 return None
@@ -166,8 +163,8 @@ cdef class ChunkSender:
             self._let_go(&run, 1)
             self._handle.release()
 
-    cdef object take_interruption(self):
-        """What a signal handler raised during the call, or None."""
+    cpdef object take_interruption(self):
+        """Return and forget what a signal handler raised during the call, or None."""
         interruption, self._interruption = self._interruption, None
         return interruption
 
@@ -285,7 +282,6 @@ cdef class ChunkSender:
             if runs[i].chunk_stop > runs[i].next:
                 runs[i].slot.requests_before = load(&self._handle.wire.produce_requests)
                 runs[i].round = self._round
-                runs[i].open = True
         with nogil:
             if n_several:
                 held = rd.topic_partition_list_new(<int>n_several)
@@ -303,6 +299,7 @@ cdef class ChunkSender:
                                runs[i].slot.id, first_index, NULL)
                 add(&delivery.counters.accepted_bytes, part.bytes)
                 runs[i].next += part.n
+                runs[i].open = part.n > 0
                 runs[i].began = monotonic()
                 if part.error:
                     # Everything was checked before, so this is no ordinary refusal (fatal error, no memory): stop.
@@ -329,11 +326,7 @@ cdef class ChunkSender:
                 self._last_used.pop((topic.name, runs[i].partition), None)
             elif runs[i].slot.written:
                 self._last_used[(topic.name, runs[i].partition)] = now
-            self._delivery.lock()
-            try:
-                reports = take_reports(&runs[i].slot)
-            finally:
-                self._delivery.unlock()
+            reports = take_reports(&runs[i].slot)
             if self._out_of_time:
                 reports = [(report[0], OUT_OF_TIME.get(report[1], report[1]), *report[2:]) for report in reports]
             if is_in_flight(&runs[i]):
@@ -350,11 +343,18 @@ cdef class ChunkSender:
         not_sent.sort()
         return failures, not_sent, self._refusal
 
-    cdef void _let_go(self, Run* runs, int64_t n_runs) noexcept:
+    cdef void _detach(self, Run* runs, int64_t n_runs) noexcept:
+        """Let no more reports in: from here on the slots stand still."""
         cdef int64_t i
         for i in range(n_runs):
             if runs[i].slot.id >= FIRST_FREE_SLOT:      # no memory may have come before attach()
                 self._delivery.detach(&runs[i].slot)
+                runs[i].slot.id = 0
+
+    cdef void _let_go(self, Run* runs, int64_t n_runs) noexcept:
+        cdef int64_t i
+        self._detach(runs, n_runs)
+        for i in range(n_runs):
             clear_reports(&runs[i].slot)
 
     def __reduce__(self):
