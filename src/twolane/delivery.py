@@ -187,9 +187,10 @@ class BatchDelivery:
         if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
             return
         error = self._error(metadata)
-        logger.error("nobody looked at a batch with failures: %s", error)
         # flush() and close() raise it: failures are not lost in silence.
         self._service.keep(error)
+        with contextlib.suppress(Exception):
+            logger.error("nobody looked at a batch with failures: %s", error)
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"

@@ -89,7 +89,7 @@ class ThroughputProducer(RecordSender, Producer):
         # With one request in flight nothing can overtake a first batch that is refused.
         self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
         self._on_full = on_full
-        self._calling_on_full: set[int] = set()  # threads
+        self._calling_on_full: dict[int, BatchDelivery | None] = {}  # by thread: what it was enqueuing
         self._closing = threading.Lock()
         window = Window(
             self._handle,
@@ -182,8 +182,8 @@ class ThroughputProducer(RecordSender, Producer):
             outcome = Outcome(self._delivery, call.n)
             batch = BatchDelivery(topic, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
             outcome.open()
-            self._service.watch(batch)
             try:
+                self._service.watch(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
                 error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
@@ -248,7 +248,7 @@ class ThroughputProducer(RecordSender, Producer):
         thread = threading.get_ident()
         if thread in self._calling_on_full:
             raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
-        self._calling_on_full.add(thread)
+        self._calling_on_full[thread] = batch
         try:
             while not self._room.room and not self._room.is_shut:
                 if time.monotonic() >= deadline:
@@ -260,7 +260,7 @@ class ThroughputProducer(RecordSender, Producer):
             error.index, error.delivery = index, batch
             raise
         finally:
-            self._calling_on_full.discard(thread)
+            del self._calling_on_full[thread]
 
     def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in Producer
         self._enter()
@@ -323,7 +323,8 @@ class ThroughputProducer(RecordSender, Producer):
     def flush(self, timeout: float | None = None) -> int:
         """Wait until every record accepted before the call was reported and its callback has run.
 
-        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole.
+        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole,
+        the one that `on_full` is called from as far as it has come.
 
         Parameters
         ----------
@@ -343,7 +344,8 @@ class ThroughputProducer(RecordSender, Producer):
             What a callback raised since the last ``flush()``.
         """
         self._refuse_to_wait("flush")
-        left = self._service.flush(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
+        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        left = self._service.flush(deadline, self._calling_on_full.get(threading.get_ident()))
         self._raise_what_happened()
         return left
 
