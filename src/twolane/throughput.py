@@ -15,7 +15,7 @@ from twolane.client.enqueue import Window
 from twolane.client.outcome import Outcome
 from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
-from twolane.errors import ClosedProducerError, ConfigError, QueueFullError
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError
 from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
 from twolane.service import PURGE_WAIT, Service
@@ -152,7 +152,9 @@ class ThroughputProducer(RecordSender, Producer):
         Raises
         ------
         SerializationError, TimestampError, DeliveryError
-            Refused; nothing was enqueued.
+            Refused; nothing was enqueued. Only a DeliveryError whose ``.delivery`` is set came later: librdkafka itself
+            refused a record, or is fatally broken. Records go grouped by partition, so that those accepted may stand
+            before and behind ``.index``; the BatchDelivery tells of each, and of none behind its last.
         QueueFullError
             ``.index`` is the first record not enqueued, ``.delivery`` the BatchDelivery of those before it.
 
@@ -187,6 +189,8 @@ class ThroughputProducer(RecordSender, Producer):
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
                 error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
+                if isinstance(error, DeliveryError):
+                    error.delivery = batch
                 raise
             finally:
                 outcome.seal()
@@ -202,9 +206,7 @@ class ThroughputProducer(RecordSender, Producer):
             at = 0
             while at < stop - start:
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
-                batch._accepted = start + at
                 if error:
-                    batch._accepted = outcome.expected
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
                 if barred >= 0:

@@ -140,6 +140,37 @@ def test_an_error_without_an_offset_leaves_every_record_unknown(embedded_cluster
     assert {(failure.verdict, failure.possible_offset) for failure in metadata.failures} == {(Verdict.UNKNOWN, None)}
 
 
+def test_a_refusal_in_the_middle_of_a_batch_tells_of_each_record(embedded_cluster, topic):
+    """Records go grouped by partition: what librdkafka itself refuses leaves records behind before and after others."""
+    name = topic(embedded_cluster, 2)
+    values = [b"%d" % i for i in range(10)]
+    values[3] = b"x" * 2_000_000
+    producer = ThroughputProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.partitions_for(name)
+    producer._max_bytes = 10**9  # our own check lets it pass
+    with pytest.raises(DeliveryError, match="refused by librdkafka") as caught:
+        producer.send_batch(name, values, partitions=np.arange(10) % 2)
+    assert caught.value.index == 3
+    assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    delivery = caught.value.delivery
+    assert delivery.accepted == 6
+    with pytest.raises(BatchError) as failed:
+        delivery.result(10)
+    producer.close()
+    metadata = failed.value.metadata
+    assert (metadata.written, metadata.failed) == (6, 4)
+    assert metadata.failures.verdicts() == [(i, Verdict.NOT_WRITTEN) for i in (3, 5, 7, 9)]
+    assert {failure.error.code() for failure in metadata.failures} == {KafkaError.MSG_SIZE_TOO_LARGE}
+    assert [failure.partition for failure in metadata.failures] == [1] * 4
+    log = read_all(embedded_cluster.bootstrap_servers, name)
+    assert {(record.partition, record.offset): record.value for record in log} == {
+        (i % 2, metadata.offsets[i]): values[i] for i in (0, 1, 2, 4, 6, 8)
+    }
+    # Where the client is destroyed under a call, reports may be missing.
+    assert delivery._lost(10, [3, 5, 7, 9]) == []
+    assert [report[0] for report in delivery._lost(10, [3, 5])] == [7, 9]
+
+
 def test_callbacks_of_a_batch_run_once_in_the_service_thread(producer, name):
     calls = []
     delivery = producer.send_batch(name, [b"v"] * 10)
