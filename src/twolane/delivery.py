@@ -28,6 +28,7 @@ logger = logging.getLogger("twolane")
 
 # librdkafka's _DESTROY: what is said of a record whose report never came because the client was ended.
 _DESTROYED = -197
+REFUSED = "never enqueued: librdkafka refused a record of the call"
 
 
 class BatchDelivery:
@@ -45,7 +46,6 @@ class BatchDelivery:
         self._partitions = partitions
         self._started = started
         self._service = service
-        self._accepted = 0
         self._done = threading.Event()
         self._mutex = threading.Lock()
         self._callbacks: list[Callable[[BatchDelivery], Any]] = []
@@ -59,8 +59,8 @@ class BatchDelivery:
 
     @property
     def accepted(self) -> int:
-        """Records enqueued: all of the call, but after QueueFullError."""
-        return self._accepted
+        """Records enqueued: all of the call, but where ``send_batch()`` raised."""
+        return self._outcome.expected
 
     @property
     def reported(self) -> int:
@@ -135,11 +135,14 @@ class BatchDelivery:
         """Take the reports over from the compiled side, then call back. Called once, by the Service."""
         outcome = self._outcome
         outcome.detach()
-        n = self._accepted
-        reports = outcome.failures() if outcome.written < n else []
-        if outcome.done < n:
-            reports += self._lost(reports)
-        failures = Failures(self.topic, reports, []) if reports else ()
+        # Records go grouped by partition: those that a refusal left behind stand among those that went.
+        _, left, code = outcome.ends or ([], [], 0)
+        n = outcome.expected + len(left)
+        reports = outcome.failures() if outcome.written < outcome.expected else []
+        if outcome.done < outcome.expected:
+            reports += self._lost(n, [report[0] for report in reports] + left)
+        behind = [(i, int(self._partitions[i])) for i in left]
+        failures = Failures(self.topic, reports, behind, REFUSED, code) if reports or behind else ()
         kind = TimestampType(outcome.timestamp_type)
         self._metadata = BatchMetadata(
             topic=self.topic,
@@ -163,10 +166,10 @@ class BatchDelivery:
         if problems:
             raise problems[0]
 
-    def _lost(self, reports: list[Report]) -> list[Report]:
+    def _lost(self, n: int, told: list[int]) -> list[Report]:
         """Return a report for each record whose own never came: the client was ended, nothing is known."""
-        silent = self._outcome.offsets[: self._accepted] == -1
-        silent[[report[0] for report in reports]] = False
+        silent = self._outcome.offsets[:n] == -1
+        silent[told] = False
         return [(int(i), _DESTROYED, UNKNOWN, int(self._partitions[i]), -1, -1, 0) for i in np.flatnonzero(silent)]
 
     def _error(self, metadata: BatchMetadata) -> BatchError:
@@ -187,10 +190,11 @@ class BatchDelivery:
         if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
             return
         error = self._error(metadata)
-        logger.error("nobody looked at a batch with failures: %s", error)
         # flush() and close() raise it: failures are not lost in silence.
         self._service.keep(error)
+        with contextlib.suppress(Exception):
+            logger.error("nobody looked at a batch with failures: %s", error)
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"
-        return f"<BatchDelivery of {self._accepted} records to {self.topic!r}, {state}>"
+        return f"<BatchDelivery of {self.accepted} records to {self.topic!r}, {state}>"

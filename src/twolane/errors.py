@@ -183,6 +183,8 @@ class DeliveryError(TwolaneError, KafkaException):
         Where the record stands if it was written, when the broker told (for instance with REQUEST_TIMED_OUT).
     error : confluent_kafka.KafkaError
         Code, name, ``retriable()``, ``fatal()``; also ``args[0]``, as with confluent-kafka's exceptions.
+    delivery : BatchDelivery or None
+        Of the call's records, where the throughput lane's ``send_batch()`` raised this after it had enqueued some.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class DeliveryError(TwolaneError, KafkaException):
         detail: str | None = None,
     ) -> None:
         super().__init__(error)
+        self.delivery: Any = None
         self.error = error
         self.verdict = verdict
         self.topic = topic

@@ -7,6 +7,7 @@ retries and, for tests, ``mock://`` registries. Nothing here is imported unless 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -203,10 +204,15 @@ def shown_url(urls: str) -> str:
     for url in urls.split(","):
         parts = urlsplit(url.strip())
         shown.append(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
-    return ",".join(shown)
+    return without_users(",".join(shown))
 
 
 def without_secrets(error: Exception) -> str:
     """Give an error's text with every URL in it cleaned."""
     words = str(error).split(" ")
-    return " ".join(shown_url(word) if "://" in word and "@" in word else word for word in words)
+    return without_users(" ".join(shown_url(word) if "://" in word and "@" in word else word for word in words))
+
+
+def without_users(text: str) -> str:
+    """Give a text without what stands before an @: also in quotes, and where a URL lacks its scheme."""
+    return re.sub(r"[^\s/'\"]+@", "", text)

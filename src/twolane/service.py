@@ -101,11 +101,11 @@ class Service:
                     return
             except TwolaneError:
                 if not self._stopping:
-                    logger.exception("the service thread ends")
+                    log_exception("the service thread ends")
                 return
             except Exception:
-                # A logging filter that raises, for instance: reports must be taken all the same.
-                logger.exception("in the service thread")
+                # Whatever it is: reports must be taken all the same.
+                log_exception("in the service thread")
 
     def _work(self) -> None:
         """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
@@ -113,7 +113,10 @@ class Service:
             self._finish(self._batches.pop(slot_id, None))
         self._callbacks.run(self._delivery, delivery_error, self._raised)
         self.collect_failures()
-        self._pass_notes_on()
+        try:
+            self._pass_notes_on()
+        except Exception:
+            log_exception("a log line of librdkafka was not passed on")
         with self._settled:
             self._settled.notify_all()
 
@@ -138,8 +141,8 @@ class Service:
             self._raised(error)
 
     def _raised(self, error: BaseException) -> None:
-        logger.exception("a delivery callback raised")
         self.keep(error)
+        log_exception("a delivery callback raised")
 
     def keep(self, error: BaseException) -> None:
         """Remember an error for the next flush() or close()."""
@@ -168,18 +171,26 @@ class Service:
         """
         return self._wait(lambda: self._is_settled, deadline)
 
-    def flush(self, deadline: float) -> int:
-        """Do the same for the records accepted before the call; return how many of them are still on their way."""
-        serial, batches = self._rounds.serial, self._unfinished.copy()
+    def flush(self, deadline: float, own: BatchDelivery | None = None) -> int:
+        """Do the same for the records accepted before the call; return how many of them are still on their way.
+
+        `own` is a batch that the caller is still enqueuing: it cannot finish meanwhile.
+        """
+        serial, batches = self._rounds.serial, self._unfinished - {own}
+        begun = {own} if own is not None else set()
 
         def are_done() -> bool:
             if self._rounds.serial == serial:
                 self._rounds.advance()  # what is sent from now on is none of this call's business
-            return not self._rounds.left(serial) and self._unfinished.isdisjoint(batches)
+            return (
+                not self._rounds.left(serial)
+                and self._unfinished.isdisjoint(batches)
+                and all(batch.reported == batch.accepted for batch in begun)
+            )
 
         if self._wait(are_done, deadline):
             return 0
-        return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches)
+        return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches | begun)
 
     def _wait(self, are_done: Callable[[], bool], deadline: float) -> bool:
         while not are_done():
@@ -241,6 +252,12 @@ class Service:
             self._delivery.attend(min(WAIT, max(0.001, deadline - time.monotonic())))
             self._work()
         return True
+
+
+def log_exception(text: str) -> None:
+    """Log the exception that is handled; one that a user's logging filter or handler raises ends no thread of ours."""
+    with contextlib.suppress(Exception):
+        logger.exception(text)
 
 
 def _join_abandoned() -> None:

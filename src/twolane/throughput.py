@@ -15,7 +15,7 @@ from twolane.client.enqueue import Window
 from twolane.client.outcome import Outcome
 from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
-from twolane.errors import ClosedProducerError, ConfigError, QueueFullError
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError
 from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
 from twolane.service import PURGE_WAIT, Service
@@ -89,7 +89,7 @@ class ThroughputProducer(RecordSender, Producer):
         # With one request in flight nothing can overtake a first batch that is refused.
         self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
         self._on_full = on_full
-        self._calling_on_full: set[int] = set()  # threads
+        self._calling_on_full: dict[int, BatchDelivery | None] = {}  # by thread: what it was enqueuing
         self._closing = threading.Lock()
         window = Window(
             self._handle,
@@ -152,7 +152,9 @@ class ThroughputProducer(RecordSender, Producer):
         Raises
         ------
         SerializationError, TimestampError, DeliveryError
-            Refused; nothing was enqueued.
+            Refused; nothing was enqueued. Only a DeliveryError whose ``.delivery`` is set came later: librdkafka itself
+            refused a record, or is fatally broken. Records go grouped by partition, so that those accepted may stand
+            before and behind ``.index``; the BatchDelivery tells of each, and of none behind its last.
         QueueFullError
             ``.index`` is the first record not enqueued, ``.delivery`` the BatchDelivery of those before it.
 
@@ -182,11 +184,13 @@ class ThroughputProducer(RecordSender, Producer):
             outcome = Outcome(self._delivery, call.n)
             batch = BatchDelivery(topic, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
             outcome.open()
-            self._service.watch(batch)
             try:
+                self._service.watch(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
                 error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
+                if isinstance(error, DeliveryError):
+                    error.delivery = batch
                 raise
             finally:
                 outcome.seal()
@@ -202,9 +206,7 @@ class ThroughputProducer(RecordSender, Producer):
             at = 0
             while at < stop - start:
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
-                batch._accepted = start + at
                 if error:
-                    batch._accepted = outcome.expected
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
                 if barred >= 0:
@@ -248,7 +250,7 @@ class ThroughputProducer(RecordSender, Producer):
         thread = threading.get_ident()
         if thread in self._calling_on_full:
             raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
-        self._calling_on_full.add(thread)
+        self._calling_on_full[thread] = batch
         try:
             while not self._room.room and not self._room.is_shut:
                 if time.monotonic() >= deadline:
@@ -260,7 +262,7 @@ class ThroughputProducer(RecordSender, Producer):
             error.index, error.delivery = index, batch
             raise
         finally:
-            self._calling_on_full.discard(thread)
+            del self._calling_on_full[thread]
 
     def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in Producer
         self._enter()
@@ -323,7 +325,8 @@ class ThroughputProducer(RecordSender, Producer):
     def flush(self, timeout: float | None = None) -> int:
         """Wait until every record accepted before the call was reported and its callback has run.
 
-        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole.
+        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole,
+        the one that `on_full` is called from as far as it has come.
 
         Parameters
         ----------
@@ -343,7 +346,8 @@ class ThroughputProducer(RecordSender, Producer):
             What a callback raised since the last ``flush()``.
         """
         self._refuse_to_wait("flush")
-        left = self._service.flush(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
+        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        left = self._service.flush(deadline, self._calling_on_full.get(threading.get_ident()))
         self._raise_what_happened()
         return left
 

@@ -202,6 +202,17 @@ def test_tombstones_and_batches():
     ]
 
 
+def test_a_null_inside_a_dictionary_is_a_tombstone():
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0], pa.int8()), pa.array(["x", None]))
+    assert list(Json().encode_batch(column)) == [b'"x"', None, None, b'"x"']
+    assert list(Json().encode_batch(pa.table({"a": column}))) == [
+        b'{"a":"x"}',
+        b'{"a":null}',
+        b'{"a":null}',
+        b'{"a":"x"}',
+    ]
+
+
 def test_binary():
     encoded = {"b": [b"abc", b"", b"a", b"ab"]}
     want = [b'{"b":"YWJj"}', b'{"b":""}', b'{"b":"YQ=="}', b'{"b":"YWI="}']

@@ -46,6 +46,16 @@ def test_one_by_one_and_as_an_array(ticks):
     assert [pack_nanoseconds(value) for value in array] == ticks
 
 
+@pytest.mark.parametrize(("unit", "lost"), [("ps", 0), ("fs", 0), ("as", 0), ("Y", None), ("M", None)])
+def test_units_that_are_not_of_nanoseconds(unit, lost):
+    value = np.datetime64("1970-01-01T00:00:01.123456789", "ns").astype(f"M8[{unit}]") + (lost is None)
+    want = value.astype("M8[ns]").astype(np.int64).item()
+    assert want % 1_000 == 789 or lost is None
+    array = np.array([value])
+    assert [pack_nanoseconds(value)] == nanosecond_column(array, 1).tolist() == [want]
+    assert nanosecond_column([value], 1).tolist() == nanosecond_column(value, 1).tolist() == [want]
+
+
 def test_ints_with_a_unit():
     assert nanosecond_column([EXACT], 1, "ns").tolist() == [EXACT]
     assert nanosecond_column(np.array([EXACT // 1000]), 1, "us").tolist() == [EXACT - 789]

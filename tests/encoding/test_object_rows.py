@@ -50,6 +50,12 @@ class Model(pydantic.BaseModel):
         super().__init__(a=a, b=b)
 
 
+@pydantic.dataclasses.dataclass(slots=True)
+class SlottedModel:
+    a: Any
+    b: Any = None
+
+
 class Lacking:
     """Has no b, and an attribute that is computed."""
 
@@ -67,12 +73,13 @@ def read(records):
     return [None if r is None else fastavro.schemaless_reader(io.BytesIO(r), SCHEMA) for r in records]
 
 
-@pytest.mark.parametrize("kind", [Plain, Slotted, Attrs, Model, namedtuple("Tuple", "a b")])
+@pytest.mark.parametrize("kind", [Plain, Slotted, Attrs, Model, SlottedModel, namedtuple("Tuple", "a b")])
 def test_every_kind_of_object(kind):
     rows = [kind(i, None if i % 3 else str(i)) for i in range(N)]
     want = [{"a": row.a, "b": row.b} for row in rows]
     for _ in range(2):
         assert read(Avro(SCHEMA).encode_batch(rows)) == want
+    assert read([Avro(SCHEMA).encode(row) for row in rows]) == want
     assert [orjson.loads(record) for record in Json().encode_batch(rows)] == want
 
 

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from twolane.errors import ConfigError, SerializationError
-from twolane.registry import Registry, record_subject, shown_url, topic_record_subject
+from twolane.registry import Registry, record_subject, shown_url, topic_record_subject, without_secrets
 from twolane.serializers import Avro
 
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
@@ -99,3 +99,13 @@ def test_errors_show_no_credentials():
     assert "secret" not in str(caught.value)
     assert "http://127.0.0.1:1" in str(caught.value)
     assert shown_url("https://u:p@h:1/path?key=1,http://x") == "https://h:1/path,http://x"
+
+
+@pytest.mark.parametrize("url", ["user:secret@127.0.0.1:1", "'http://user:secret@127.0.0.1:1'"])
+def test_a_url_that_is_none_shows_no_credentials(url):
+    assert "secret" not in shown_url(url)
+    assert without_secrets(ValueError(f'bad URL {url}, ("{url}")')).count("127.0.0.1:1") == 2
+    assert "secret" not in without_secrets(ValueError(f'bad URL {url}, ("{url}")'))
+    with pytest.raises((ConfigError, SerializationError)) as caught:
+        Avro(SCHEMA, registry=Registry({"url": url, "max.retries": 0, "timeout": 1})).warm_up("t")
+    assert "secret" not in str(caught.value)

@@ -114,6 +114,63 @@ def test_part_of_a_batch_fails(embedded_cluster, producer, topic):
             assert log[int(partitions[i]), int(metadata.offsets[i])] == b"%d" % i
 
 
+def test_an_answer_without_an_offset_makes_none_up(embedded_cluster, topic):
+    """librdkafka counts up from -1001: the 1002nd record of a request would stand at 0."""
+    name = topic(embedded_cluster)
+    with ThroughputProducer(
+        bootstrap_servers=embedded_cluster.bootstrap_servers, acks=0, linger_ms=200, batch_num_messages=10_000
+    ) as producer:
+        metadata = producer.send_batch(name, [b"v"] * 3_000).result(10)
+    assert metadata.written == 3_000
+    assert set(metadata.offsets.tolist()) == {-1}
+
+
+@pytest.mark.parametrize(("idempotent", "code"), [(True, KafkaError.DUPLICATE_SEQUENCE_NUMBER), (False, DOUBTFUL)])
+def test_an_error_without_an_offset_leaves_every_record_unknown(embedded_cluster, topic, idempotent, code):
+    name = topic(embedded_cluster)
+    with ThroughputProducer(
+        QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=idempotent, linger_ms=200
+    ) as producer:
+        producer.send_batch(name, [b"warm"]).result(10)
+        embedded_cluster.push_errors(PRODUCE, [code])
+        with pytest.raises(BatchError) as caught:
+            producer.send_batch(name, [b"v"] * 10).result(10)
+    metadata = caught.value.metadata
+    assert (metadata.written, metadata.failed) == (0, 10)
+    assert {(failure.verdict, failure.possible_offset) for failure in metadata.failures} == {(Verdict.UNKNOWN, None)}
+
+
+def test_a_refusal_in_the_middle_of_a_batch_tells_of_each_record(embedded_cluster, topic):
+    """Records go grouped by partition: what librdkafka itself refuses leaves records behind before and after others."""
+    name = topic(embedded_cluster, 2)
+    values = [b"%d" % i for i in range(10)]
+    values[3] = b"x" * 2_000_000
+    producer = ThroughputProducer(QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.partitions_for(name)
+    producer._max_bytes = 10**9  # our own check lets it pass
+    with pytest.raises(DeliveryError, match="refused by librdkafka") as caught:
+        producer.send_batch(name, values, partitions=np.arange(10) % 2)
+    assert caught.value.index == 3
+    assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    delivery = caught.value.delivery
+    assert delivery.accepted == 6
+    with pytest.raises(BatchError) as failed:
+        delivery.result(10)
+    producer.close()
+    metadata = failed.value.metadata
+    assert (metadata.written, metadata.failed) == (6, 4)
+    assert metadata.failures.verdicts() == [(i, Verdict.NOT_WRITTEN) for i in (3, 5, 7, 9)]
+    assert {failure.error.code() for failure in metadata.failures} == {KafkaError.MSG_SIZE_TOO_LARGE}
+    assert [failure.partition for failure in metadata.failures] == [1] * 4
+    log = read_all(embedded_cluster.bootstrap_servers, name)
+    assert {(record.partition, record.offset): record.value for record in log} == {
+        (i % 2, metadata.offsets[i]): values[i] for i in (0, 1, 2, 4, 6, 8)
+    }
+    # Where the client is destroyed under a call, reports may be missing.
+    assert delivery._lost(10, [3, 5, 7, 9]) == []
+    assert [report[0] for report in delivery._lost(10, [3, 5])] == [7, 9]
+
+
 def test_callbacks_of_a_batch_run_once_in_the_service_thread(producer, name):
     calls = []
     delivery = producer.send_batch(name, [b"v"] * 10)
@@ -251,6 +308,36 @@ def test_what_on_delivery_raises_is_raised_by_flush(producer, name, caplog):
     assert len(caught.value.__notes__) == 2
     assert "a delivery callback raised" in caplog.text
     assert producer.flush(10) == 0
+
+
+def test_a_logging_filter_that_raises_loses_no_report(embedded_cluster, producer, name):
+    def refuse(record):
+        raise OSError("from the filter")
+
+    def on_delivery(err, metadata):
+        calls.append(metadata)
+        if len(calls) == 1:
+            raise LookupError("from the callback")
+
+    calls = []
+    log = logging.getLogger("twolane")
+    log.addFilter(refuse)
+    try:
+        for _ in range(10):
+            producer.send(name, b"v", on_delivery=on_delivery)
+        with pytest.raises(LookupError, match="from the callback"):
+            producer.flush(10)
+        assert len(calls) == 10
+        embedded_cluster.push_errors(PRODUCE, [REFUSED])
+        delivery = producer.send_batch(name, [b"v"])
+        while not delivery.done():
+            time.sleep(0.01)
+        del delivery
+        with pytest.raises(BatchError):
+            producer.flush(10)
+        assert producer.send_batch(name, [b"v"]).result(10).written == 1
+    finally:
+        log.removeFilter(refuse)
 
 
 def test_what_on_delivery_raises_is_raised_by_close(embedded_cluster, topic):

@@ -186,6 +186,45 @@ def test_a_callable_may_raise_queue_full_itself_and_cannot_wait_for_itself(embed
     assert len(told) == 2
 
 
+def test_a_callable_may_flush(embedded_cluster, make, name):
+    """What the call has enqueued so far is waited for, not the whole of it."""
+    in_queue = []
+
+    def on_full(producer):
+        assert producer.flush() == 0
+        in_queue.append(producer.stats().in_queue)
+
+    producer = make(on_full)
+    embedded_cluster.set_rtt(20)
+    before = producer.send_batch(name, [b"before"])
+    started = time.monotonic()
+    batch = producer.send_batch(name, [b"%d" % i for i in range(300)])
+    for i in range(300, 450):
+        producer.send(name, b"%d" % i)
+    assert time.monotonic() - started < 10
+    assert len(in_queue) >= 3
+    assert set(in_queue) == {0}
+    assert before.done()
+    assert producer.flush() == 0
+    assert batch.result(0).written == 300
+    assert read_values(embedded_cluster.bootstrap_servers, name)[1:] == [b"%d" % i for i in range(450)]
+
+
+def test_a_callables_flush_says_how_many_are_left(embedded_cluster, make, name):
+    left = []
+
+    def on_full(producer):
+        left.append(producer.flush(0.05))
+        raise QueueFullError("enough")
+
+    producer = make(on_full)
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    with pytest.raises(QueueFullError):
+        producer.send_batch(name, [b"v"] * 150)
+    assert left == [100]
+
+
 @pytest.mark.parametrize("bad", ["wait", None, 7])
 def test_on_full_is_checked(embedded_cluster, bad):
     with pytest.raises(ConfigError, match="on_full"):

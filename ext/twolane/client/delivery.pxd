@@ -55,4 +55,4 @@ cdef class Delivery:
     cdef void _announce(self, Slot* slot) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
     cdef void _check(self) noexcept nogil
-    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message) noexcept nogil
+    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset) noexcept nogil

@@ -152,10 +152,10 @@ cdef class Delivery:
         cdef const rd_kafka_message_t* messages[CHUNK]
         cdef const rd_kafka_message_t* message
         cdef size_t n, i
-        cdef int64_t bytes_done, written, id, last_id = -1, index, timestamp = -1, latency = 0
+        cdef int64_t bytes_done, written, id, last_id = -1, index, offset, timestamp = -1, latency = 0
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
-        cdef bint timed = False
+        cdef bint timed = False, told
         cdef Slot* slot = NULL
         cdef Rows* rows = NULL
         cdef Report report
@@ -165,6 +165,8 @@ cdef class Delivery:
         self.lock()
         self.counters.requests += 1
         gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n and self.handle.gated else NULL
+        # librdkafka counts up from the answer's base offset also where that is none (-1, -1001): only the first tells.
+        told = n > 0 and messages[0].offset >= 0
         while n > 0:
             bytes_done = 0
             written = 0
@@ -181,7 +183,8 @@ cdef class Delivery:
                     last_id = id
                     slot = self.slots.table[id] if id < self.slots.size else NULL
                     rows = slot.rows if slot != NULL else NULL
-                if message.err == 0 and (message.offset >= 0 or self.acks_none):
+                offset = message.offset if told and message.offset >= 0 else -1
+                if message.err == 0 and (offset >= 0 or self.acks_none):
                     if not timed:
                         # One answer, one timestamp type; for LogAppendTime one time for all its records.
                         timestamp = rd.message_timestamp(message, &timestamp_type)
@@ -195,7 +198,7 @@ cdef class Delivery:
                     slot.done += 1
                     slot.written += 1
                     if rows != NULL:
-                        rows.offsets[index] = message.offset if message.offset >= 0 else -1
+                        rows.offsets[index] = offset
                         if timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
                             note_append_time(rows, index, timestamp)
                         rows.timestamp_type = timestamp_type
@@ -203,7 +206,7 @@ cdef class Delivery:
                         continue
                     verdict = VERDICT_WRITTEN
                 else:
-                    verdict = self._judge(slot, message)
+                    verdict = self._judge(slot, message, offset)
                     if gates != NULL:
                         set_gate(gates, message.partition, CLOSED)
                     if verdict == VERDICT_NOT_WRITTEN:
@@ -215,7 +218,7 @@ cdef class Delivery:
                     slot.done += 1
                 report.index = index
                 report.topic = message.rkt
-                report.offset = message.offset if message.offset >= 0 else -1
+                report.offset = offset
                 report.partition = message.partition
                 report.error = message.err
                 report.timestamp = rd.message_timestamp(message, &report.timestamp_type)
@@ -247,7 +250,7 @@ cdef class Delivery:
             self._violations += 1
             add(&_all_violations, 1)
 
-    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message) noexcept nogil:
+    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset) noexcept nogil:
         """The verdict of a record without an acknowledgement. Under the lock."""
         cdef int64_t attempts = load(&self.handle.wire.produce_requests)
         cdef int64_t changes = load(&self.handle.wire.broker_changes)
@@ -255,7 +258,7 @@ cdef class Delivery:
             attempts -= slot.requests_before
             changes -= slot.changes_before
         return verdict_of(message.err, rd.message_status(message), attempts, self._retries, changes <= 1,
-                          message.offset, self.acks_none)
+                          offset, self.acks_none)
 
     # ---- for Python: tests, stats(), and the lanes' policy -------------------------------------------------------
 

@@ -223,7 +223,7 @@ cdef class Window:
         Parameters
         ----------
         outcome : Outcome
-            Takes the reports.
+            Takes the reports. Where a refusal leaves other records than the last ones behind, its ``ends`` names them.
         first_index : int
             Index in `outcome` of the feed's record 0.
 
@@ -241,12 +241,12 @@ cdef class Window:
         GIL: released. Delivery reports are taken in between, so the memory of finished records is freed by the thread
         that allocated it.
         """
-        cdef int64_t at = start, n, size = 0
+        cdef int64_t at = start, n = 0, size = 0
         cdef int64_t n_partitions = topic.partition_count       # another thread may count again meanwhile
         cdef Enqueued part
         cdef Gates* gates = NULL
         cdef int64_t* order = NULL
-        cdef bint grouped
+        cdef bint grouped = False
         cdef Delivery delivery = self._delivery
         self._handle.ensure_open()
         feed.make_headers()
@@ -280,6 +280,8 @@ cdef class Window:
                     break
                 delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
+        if grouped and part.error:
+            outcome.ends = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
         free(order)
         return at, part.error, part.barred
 

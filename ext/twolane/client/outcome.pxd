@@ -11,7 +11,7 @@ cdef class Outcome:
     cdef Rows rows
     cdef bint _attached
     cdef object _offsets                    # int64, shape (n,): -1 until the record is acknowledged
-    cdef public object ends                 # set by ChunkSender.send(), see Outcome
+    cdef public object ends                 # set by ChunkSender.send() and Window.push(), see Outcome
     cdef int64_t _one                       # the same of a lone record, which needs no array
 
     cdef int attach(self) except -1

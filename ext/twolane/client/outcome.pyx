@@ -39,7 +39,8 @@ cdef class Outcome:
     ----------
     ends : tuple or None
         What became of the records of a ``ChunkSender.send()`` that were not acknowledged; None until it has ended. It
-        stands here, set in compiled code, because a signal may take the place of a returned value.
+        stands here, set in compiled code, because a signal may take the place of a returned value. ``Window.push()``
+        sets it where a refusal left records behind in the middle of the call.
 
         - failures, list of tuple ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``: records that
           were enqueued and not acknowledged

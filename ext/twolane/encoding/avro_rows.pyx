@@ -198,8 +198,9 @@ cdef class RecordWriter(Writer):
                     i = -1
                     if value is None or isinstance(value, (str, bytes, int, float, list, set)):
                         raise Mismatch(f"record {self.label}", value)
+                    # A pydantic dataclass may have slots instead.
+                    self._in_dict = hasattr(type(value), "__pydantic_fields__") and hasattr(value, "__dict__")
                     self._object_type = type(value)
-                    self._in_dict = hasattr(type(value), "__pydantic_fields__")
                 if self._in_dict:
                     fields = PyObject_GenericGetDict(value, NULL)
                 for i in range(len(self._writers)):

@@ -14,7 +14,7 @@ from twolane.encoding.arena cimport Arena, fresh, has_room
 from twolane.encoding.columns cimport Column, as_column, kind_name
 from twolane.encoding.objects cimport bytes_of
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, index_at, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
+    Kind, Meaning, Vector, has_value, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )
 
 import numpy as np
@@ -160,9 +160,7 @@ cdef inline Span valid_span(const Vector* vector, Py_ssize_t i) noexcept nogil:
     cdef Span span
     span.data = NULL
     span.size = 0
-    if is_valid(vector, i):
-        if vector.kind == Kind.DICTIONARY and not is_valid(vector.dictionary, index_at(vector, i)):
-            return span
+    if has_value(vector, i):
         span = span_of(vector, i)
         if span.data == NULL:
             span.data = NOTHING     # an empty string of a block that was left out

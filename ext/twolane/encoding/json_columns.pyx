@@ -20,7 +20,8 @@ from twolane.encoding.json_text cimport (
 from twolane.encoding.shortest cimport put_shortest, put_shortest_single
 from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at,
+    Kind, Meaning, Vector, bool_at, float_at, has_value, index_at, int_at, is_valid, item_at, list_size, list_start,
+    plain_span_at,
 )
 
 from twolane.errors import SerializationError
@@ -430,7 +431,7 @@ cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena
             if not bare:
                 at[0] = c"}"
                 at += 1
-            elif not is_valid(&fields[0].vector, i):
+            elif not has_value(&fields[0].vector, i):
                 at = arena.out.data + arena.offsets[row + i]
                 arena.valid[row + i] = 0
             arena.offsets[row + i + 1] = at - arena.out.data

@@ -165,7 +165,9 @@ cdef int64_t convert(
             raise TimestampError("expected a time", value=value)
         unit, count = np.datetime_data(value.dtype)
         if unit not in UNIT_NS:
-            return ticks_to(per, int(value.astype("datetime64[ms]").astype(np.int64)), MS)
+            # Years and months, which may lie beyond 64 bits of nanoseconds, or parts of a nanosecond.
+            unit, count = ("ns" if unit in ("ps", "fs", "as") else "ms"), 1
+            value = value.astype(f"datetime64[{unit}]")
         return ticks_to(per, int(value.astype(np.int64)), UNIT_NS[unit] * count)
     if isinstance(value, date):
         return ticks_to(per, days_of_date(value), DAY_NS)

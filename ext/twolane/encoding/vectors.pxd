@@ -192,6 +192,12 @@ cdef inline Py_ssize_t index_at(const Vector* vector, Py_ssize_t i) noexcept nog
     return <Py_ssize_t>load_int(vector.index_kind, vector.swapped, item_at(vector, i))
 
 
+cdef inline bint has_value(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """Whether item ``i`` is neither null nor the index of a null inside the dictionary. GIL: not needed."""
+    return is_valid(vector, i) and (
+        vector.kind != Kind.DICTIONARY or is_valid(vector.dictionary, index_at(vector, i)))
+
+
 cdef inline Span plain_span_at(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """The bytes of item ``i``: FIXED, PADDED, BINARY32, BINARY64, VIEWED. GIL: not needed; borrows."""
     cdef Span span
