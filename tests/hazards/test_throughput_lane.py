@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support.checkers import Sent, disorder, lost_writes, phantom_writes
-from tests.support.proxy import close_after, close_before, delay, falsify, mixed, refuse
+from tests.support.proxy import close_after, close_before, delay, drop, falsify, mixed, refuse
 from tests.support.readers import read_all
 from twolane import BatchError, ThroughputProducer, Verdict
 
@@ -73,13 +73,18 @@ def test_random_faults(fault_proxy, kafka_cluster, topic, idempotent):
                         name, b"one %d %d" % (batch, i), partition=i % PARTITIONS, timeout=30, on_delivery=noted
                     )
                 time.sleep(0.02)
+            if round_ == 0:
+                # No answer at all: some end is unknown, whatever chance did before.
+                fault_proxy.rule = lambda seen: drop()
+                values = [b"%d %d" % (BATCHES, i) for i in range(RECORDS)]
+                deliveries.append((producer.send_batch(name, values, timeout=30), values))
             for delivery, values in deliveries:
                 sent += what_became(delivery, values)
             assert producer.flush(60) == 0
             stats = producer.stats()
         fault_proxy.clear()
         sent += callbacks
-        assert len(sent) == stats.accepted == BATCHES * (RECORDS + 5)
+        assert len(sent) == stats.accepted == BATCHES * (RECORDS + 5) + (RECORDS if round_ == 0 else 0)
         for verdict in Verdict:
             told[verdict] += sum(one.verdict is verdict for one in sent)
         log = read_all(kafka_cluster.bootstrap_servers, name)
