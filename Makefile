@@ -22,11 +22,11 @@ TESTING = $(VENV)/.group-test $(VENV)/.group-demo $(VENV)/.group-bench
 DEMO := $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP)) $(if $(RECORDS),--records $(RECORDS)) $(if $(JSON),--json $(JSON))
 SWITCH_normal :=
 SWITCH_debug := TWOLANE_DEBUG=1
-SWITCH_trace := TWOLANE_TRACE=1
+SWITCH_coverage := TWOLANE_COVERAGE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug trace asan fuzz matrix \
+.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz matrix \
         bench bench-encoding bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
@@ -57,11 +57,11 @@ build: build/.built-$(FLAVOUR) $(VENV)/.editable  ## compile ext/ in place and i
 debug:  ## -O0 with C assertions and accounting checks, then the embedded tests
 	$(MAKE) test-embedded FLAVOUR=debug
 
-trace: $(VENV)/.group-trace  ## line tracing, then the embedded tests with coverage of ext/ and src/
-	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=trace
-	# A Ctrl-C that lands in the tracer would end the tracing.
-	$(BIN)/coverage run -m pytest -m "not cluster" -k "not ctrl_c" --ignore=tests/bench $(ARGS)
-	$(BIN)/coverage report
+coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the embedded tests reach; gcc counts those of ext/
+	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=coverage
+	find build -name '*.gcda' -delete
+	$(BIN)/coverage run -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
+	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
 # Leaks are tests/support/leaks.py's business: to the sanitizer, whatever the interpreter keeps at its end is one.
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' tests (ARGS=tests/client: more)

@@ -3,7 +3,7 @@
 Switches, all off by default (environment variables):
 
 - ``TWOLANE_DEBUG=1``: ``-O0 -g3``, C assertions and the accounting checks of the debug build.
-- ``TWOLANE_TRACE=1``: line tracing for coverage; the generated C then stays beside the sources.
+- ``TWOLANE_COVERAGE=1``: gcc counts what runs, in lines of the ``.pyx`` and ``.pxd`` files.
 - ``TWOLANE_SANITIZE=1``: AddressSanitizer and UndefinedBehaviorSanitizer.
 - ``TWOLANE_ANNOTATE=1``: Cython's annotated HTML beside the generated C.
 - ``TWOLANE_COMPILED=1``: nothing is compiled; for the Makefile's editable install, which would do it all a second time.
@@ -19,7 +19,6 @@ import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
-from Cython.Compiler.PyrexTypes import CStructOrUnionType
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -36,7 +35,7 @@ def switch(name: str) -> bool:
     return os.environ.get(f"TWOLANE_{name}", "") not in ("", "0")
 
 
-DEBUG, TRACE, SANITIZE = switch("DEBUG"), switch("TRACE"), switch("SANITIZE")
+DEBUG, COVERAGE, SANITIZE = switch("DEBUG"), switch("COVERAGE"), switch("SANITIZE")
 
 directives = {
     "language_level": 3,
@@ -45,14 +44,8 @@ directives = {
     "warn.undeclared": False,
     "warn.unused": True,
     "warn.maybe_uninitialized": True,
-    "linetrace": TRACE,
 }
 macros: list[tuple[str, str | None]] = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
-if TRACE:
-    macros += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
-    # The tracer is handed what a function returns: a struct as a dict, its char pointers as texts. But ours point at
-    # bytes that no zero ends, or nowhere. Without this the tracer gets None.
-    CStructOrUnionType.to_py_function = property(lambda self: None, lambda self, value: None)
 if DEBUG:
     macros += [("TWOLANE_DEBUG", "1")]
 
@@ -61,13 +54,18 @@ link_args: list[str] = []
 if sys.platform == "win32":
     compile_args = ["/O2", "/std:c++17"]  # charconv; not a word to the C compiler
 else:
-    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O0" if TRACE else "-O3", "-g1"]
+    compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O0" if COVERAGE else "-O3", "-g1"]
     compile_args += ["-fvisibility=hidden"]
     compile_args += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     if SANITIZE:
         flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         compile_args += flags
         link_args += flags
+    if COVERAGE:
+        # Atomic: threads count the same lines with the GIL released.
+        # Cython names its sources from ext/ on, gcovr from here.
+        compile_args += ["--coverage", "-fprofile-update=atomic", "-fprofile-prefix-map=twolane=ext/twolane"]
+        link_args += ["--coverage"]
 
 
 class Build(build_ext):
@@ -144,11 +142,11 @@ setup(
     else cythonize(
         extensions(),
         include_path=[EXT.as_posix()],
-        # The coverage plugin finds the generated C only beside its source.
-        build_dir=None if TRACE else "build/cython",
+        build_dir="build/cython",
         compiler_directives=directives,
         shared_utility_qualified_name=SHARED,
         annotate=switch("ANNOTATE"),
+        emit_linenums=COVERAGE,
         gdb_debug=False,
         show_all_warnings=False,
     ),

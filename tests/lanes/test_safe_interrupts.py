@@ -42,13 +42,14 @@ def interrupted_at(step, call):
                 raise KeyboardInterrupt
         return trace
 
+    measuring = sys.gettrace()  # make coverage
     sys.settrace(trace)
     try:
         call()
     except KeyboardInterrupt as error:
         return error
     finally:
-        sys.settrace(None)
+        sys.settrace(measuring)
     return None
 
 
