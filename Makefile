@@ -120,7 +120,7 @@ sbom: $(VENV)/.group-release  ## dist/twolane.cdx.json: all that an installed wh
 
 clean:  ## forget .venv, build/, dist/ and everything generated
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
-	find ext src -name '*.c' -delete -o -name '*.so' -delete -o -name '*.html' -delete
+	find ext src -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
