@@ -57,10 +57,11 @@ build: build/.built-$(FLAVOUR) $(VENV)/.editable  ## compile ext/ in place and i
 debug:  ## -O0 with C assertions and accounting checks, then the embedded tests
 	$(MAKE) test-embedded FLAVOUR=debug
 
-coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the embedded tests reach; gcc counts those of ext/
+coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests reach; gcc counts those of ext/
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=coverage
 	find build -name '*.gcda' -delete
-	$(BIN)/coverage run -m pytest -m "not cluster" --ignore=tests/bench $(ARGS)
+	@# Counting slows the tests, so one that looks at times may fail: that is for `make test` to judge.
+	-$(BIN)/coverage run -m pytest --ignore=tests/bench $(ARGS)
 	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
 # Leaks are tests/support/leaks.py's business: to the sanitizer, whatever the interpreter keeps at its end is one.
@@ -85,6 +86,7 @@ bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-pee
 	    --output $(RESULTS) $(ARGS)
 
 bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
+	@$(if $(JSON),mkdir -p $(dir $(JSON)))
 	$(BIN)/python -m bench.startup $(if $(JSON),--output $(JSON)) $(ARGS)
 
 counts: build  ## instructions of the hot loops, under valgrind, against the committed numbers

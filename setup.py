@@ -80,6 +80,9 @@ class Build(build_ext):
 
     def build_extensions(self) -> None:
         """Compile all modules."""
+        if COVERAGE:
+            for extension in self.extensions:
+                repeat_line_directives(Path(extension.sources[0]))
         if not (self.stays_here or DEBUG or SANITIZE or sys.platform == "win32"):
             for linker in (self.compiler.linker_so, self.compiler.linker_so_cxx):
                 # A Python that was built in a folder of its own would leave that folder's path in every module.
@@ -88,6 +91,21 @@ class Build(build_ext):
                 extension.extra_compile_args = [*extension.extra_compile_args, "-g0"]
                 extension.extra_link_args = [*extension.extra_link_args, STRIP]
         super().build_extensions()
+
+
+def repeat_line_directives(source: Path) -> None:
+    """Put a line directive of Cython's before every line of C that it is meant for.
+
+    It writes one for a statement of several lines; gcc would count the second as the line that follows in the ``.pyx``.
+    """
+    directive, lines = "", [""]
+    for line in source.read_text().splitlines():
+        if line.startswith("#line"):
+            directive = line if ".p" in line else ""
+        elif directive and line and not lines[-1].startswith("#line") and not lines[-1].endswith("\\"):
+            lines.append(directive)
+        lines.append(line)
+    source.write_text("\n".join(lines[1:]) + "\n")
 
 
 class Sdist(sdist):
