@@ -62,6 +62,7 @@ coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests rea
 	find build -name '*.gcda' -delete
 	@# Counting slows the tests, so one that looks at times may fail: that is for `make test` to judge.
 	-$(BIN)/coverage run -m pytest --ignore=tests/bench $(ARGS)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
 # Leaks are tests/support/leaks.py's business: to the sanitizer, whatever the interpreter keeps at its end is one.
