@@ -76,7 +76,7 @@ HOSTILE = [
     datetime.date.min, datetime.date.max, datetime.time.max, datetime.time(1, tzinfo=datetime.UTC),
     datetime.timedelta.min, datetime.timedelta.max, datetime.timedelta(-1), uuid.UUID(int=0),
     pd.NaT, pd.NA, pd.Timestamp.max, pd.Timedelta(1), np.datetime64("NaT", "s"), np.datetime64("2026"),
-    np.datetime64(2**62, "D"), np.datetime64(-(2**62), "Y"), np.datetime64(2**62, "as"), np.timedelta64("NaT"),
+    np.datetime64(2**62, "D"), np.datetime64(-(2**62), "Y"), np.datetime64(2**62, "as"), np.timedelta64("NaT", "s"),
     np.timedelta64(2**62, "W"), np.int64(-1), np.uint64(2**64 - 1), np.float16(1), np.longdouble(1), np.bool_(True),
     np.str_("\ud800"), np.bytes_(b"a"), np.void(b"abc"), np.zeros(()), np.zeros((2, 2)),
     np.zeros(3, dtype=[("a", "i4")]), np.zeros(0), np.array([object()]), *endless(),
