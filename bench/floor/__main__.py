@@ -14,7 +14,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.demo.cluster import PARTITIONS, topics
+from bench.clusters import open_cluster
+from bench.demo.cluster import PARTITIONS
 from bench.demo.table import machine, versions
 from twolane.client import library
 
@@ -119,7 +120,8 @@ def compare(title: str, runs: dict[str, list[dict[str, Any]]]) -> list[dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor", description=__doc__)
-    parser.add_argument("--bootstrap-servers", metavar="B")
+    parser.add_argument("--cluster", choices=("embedded", "own"), default="embedded", help="what to start")
+    parser.add_argument("--bootstrap-servers", metavar="B", help="a running cluster instead")
     parser.add_argument("--records", type=int, default=400_000)
     parser.add_argument("--waiting-records", type=int, default=2_000)
     parser.add_argument("--size", type=int, default=100)
@@ -128,8 +130,7 @@ def main() -> None:
     given = parser.parse_args()
     program = build(Path("build/bench"))
     rows = []
-    with topics(given.bootstrap_servers, ["floor"]) as (bootstrap, names):
-        where = bootstrap, names["floor"]
+    with open_cluster("own" if given.bootstrap_servers else given.cluster, given.bootstrap_servers) as kafka:
         for mode, contenders, records in (
             ("pipeline", PIPELINE, given.records),
             ("wait", WAIT, given.waiting_records),
@@ -137,14 +138,16 @@ def main() -> None:
             runs: dict[str, list[dict[str, Any]]] = {contender: [] for contender in contenders}
             for _ in range(given.rounds):
                 for contender in contenders:
+                    where = kafka.bootstrap_servers, kafka.topic(PARTITIONS, (records + PARTITIONS) * given.size)
                     runs[contender].append(run(contender, program, mode, where, records, given.size))
             rows += compare(mode, runs)
+        facts = kafka.facts()
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         report = {
             "what": f"bench.floor: {given.size}-byte values, 8-byte keys, {given.rounds} rounds in turn, medians",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cluster": "running" if given.bootstrap_servers else "embedded",
+            **facts,
             "machine": machine(),
             "versions": versions(),
             "runs": rows,
