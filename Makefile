@@ -90,6 +90,7 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.floor --json $(RESULTS)/floor.json
 	$(BIN)/python -m bench.floor --cluster own --json $(RESULTS)/floor-brokers.json
 	$(BIN)/python -m bench.floor.tuning --json $(RESULTS)/tuning.json
+	$(BIN)/python -m bench.floor.stream --json $(RESULTS)/stream.json
 	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
 	$(MAKE) bench-encoding bench bench-cluster

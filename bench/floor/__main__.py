@@ -8,7 +8,6 @@ import os
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.clusters import open_cluster
 from bench.demo.cluster import PARTITIONS
-from bench.demo.table import machine, versions
+from bench.machine import write
 from twolane.client import library
 
 SOURCE = Path(__file__).with_name("floor.c")
@@ -143,16 +142,8 @@ def main() -> None:
             rows += compare(mode, runs)
         facts = kafka.facts()
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {
-            "what": f"bench.floor: {given.size}-byte values, 8-byte keys, {given.rounds} rounds in turn, medians",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            **facts,
-            "machine": machine(),
-            "versions": versions(),
-            "runs": rows,
-        }
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        what = f"bench.floor: {given.size}-byte values, 8-byte keys, {given.rounds} rounds in turn, medians"
+        write(given.json, what, **facts, runs=rows)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.demo.table import machine, versions
 from bench.floor.__main__ import FLOOR_ONLY, SETTINGS, build
+from bench.machine import write
 from twolane import ThroughputProducer
 from twolane.client import library
 from twolane.testing import EmbeddedCluster
@@ -95,8 +95,8 @@ def points(most: int) -> list[tuple[str, int, int, int]]:
     by_records = [10**power for power in range(4, 9) if 10**power <= most]
     return [
         *(("records", n, PARTITIONS, SIZE) for n in by_records),
-        *(("partitions", RECORDS, n, SIZE) for n in (1, 10, 100, 1_000)),
-        *(("size", min(RECORDS, BYTES_OF_A_SIZE // n), PARTITIONS, n) for n in SIZES),
+        *(("partitions", min(most, RECORDS), n, SIZE) for n in (1, 10, 100, 1_000)),
+        *(("size", min(most, RECORDS, BYTES_OF_A_SIZE // n), PARTITIONS, n) for n in SIZES),
     ]
 
 
@@ -132,7 +132,7 @@ def spread(rows: list[dict[str, Any]], curve: str, column: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor.curve", description=__doc__)
-    parser.add_argument("--records", type=int, default=10**8, metavar="N", help="the longest run (default: 10^8)")
+    parser.add_argument("--records", type=int, default=10**8, metavar="N", help="of the longest run (default: 10^8)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument(
@@ -161,10 +161,8 @@ def main() -> None:
     over = [row for row in rows if row["peak_mib"] > ALLOWED_MIB]
     print(f"memory: {len(over)} points above the window and 64 MiB ({ALLOWED_MIB} MiB)")
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
         what = f"bench.floor.curve: window {WINDOW_RECORDS} records, {WINDOW_MIB} MiB; {given.rounds} rounds, medians"
-        report = {"what": what, "cluster": "embedded", "machine": machine(), "versions": versions(), "runs": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        write(given.json, what, cluster="embedded", runs=rows)
 
 
 if __name__ == "__main__":
