@@ -48,6 +48,8 @@ directives = {
 macros: list[tuple[str, str | None]] = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
 if DEBUG:
     macros += [("TWOLANE_DEBUG", "1")]
+if COVERAGE:
+    macros += [("TWOLANE_COVERAGE", "1")]
 
 compile_args: list[str] = []
 link_args: list[str] = []

@@ -16,17 +16,17 @@ cdef extern from *:
     #else
     #define TWOLANE_DEBUG_FLAG
     #endif
-    #if defined(CYTHON_TRACE_NOGIL) && CYTHON_TRACE_NOGIL
-    #define TWOLANE_TRACE_FLAG "trace "
+    #ifdef TWOLANE_COVERAGE
+    #define TWOLANE_COVERAGE_FLAG "coverage "
     #else
-    #define TWOLANE_TRACE_FLAG
+    #define TWOLANE_COVERAGE_FLAG
     #endif
     #ifdef __SANITIZE_ADDRESS__
     #define TWOLANE_SANITIZE_FLAG "sanitize "
     #else
     #define TWOLANE_SANITIZE_FLAG
     #endif
-    #define TWOLANE_FLAGS TWOLANE_DEBUG_FLAG TWOLANE_TRACE_FLAG TWOLANE_SANITIZE_FLAG ""
+    #define TWOLANE_FLAGS TWOLANE_DEBUG_FLAG TWOLANE_COVERAGE_FLAG TWOLANE_SANITIZE_FLAG ""
     """
     const char* TWOLANE_COMPILER
     const char* TWOLANE_FLAGS
