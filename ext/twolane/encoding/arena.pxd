@@ -34,6 +34,18 @@ cdef inline bint has_room(Buffer* out, size_t more) noexcept nogil:
     return True
 
 
+cdef inline bint has_room_onwards(Buffer* out, size_t more, Py_ssize_t done, Py_ssize_t left) noexcept nogil:
+    """Make room for ``more`` bytes; where that takes new memory, also for ``left`` records like those ``done``.
+
+    Growing little by little copies what is written again and again. GIL: not needed.
+    """
+    cdef size_t likely
+    if done and out.capacity - out.size < more:
+        likely = out.size // <size_t>done * <size_t>left
+        more += likely + likely // 8
+    return has_room(out, more)
+
+
 cdef inline int make_room(Buffer* out, size_t more) except -1:
     """Make room for ``more`` bytes or raise MemoryError."""
     if not has_room(out, more):

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes
+from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes
 from twolane.encoding.columns cimport Column, kind_name
 from twolane.encoding.digits cimport put_signed, put_unsigned
 from twolane.encoding.json_objects cimport dump_objects
@@ -435,17 +435,11 @@ cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena
                    bint bare) noexcept nogil:
     """The row loop; False without memory. GIL: not needed."""
     cdef Py_ssize_t i, j, start = 0, stop
-    cdef size_t room, likely
     cdef uint8_t* at
     cdef Span span
     while start < n:
         stop = min(start + <Py_ssize_t>BLOCK, n)
-        room = bound(fields, n_fields, start, stop)
-        if arena.out.capacity - arena.out.size < room and row + start > 0:
-            # For all rows at once, by those that are written: growing little by little copies them again and again.
-            likely = arena.out.size // (row + start) * (n - start)
-            room += likely + likely // 8
-        if not has_room(&arena.out, room):
+        if not has_room_onwards(&arena.out, bound(fields, n_fields, start, stop), row + start, n - stop):
             return False
         at = arena.out.data + arena.out.size
         for i in range(start, stop):

@@ -102,8 +102,14 @@ cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size)
             return put_text_slowly(at, data, size)
         memcpy(at, &head, 4)
         memcpy(at + size - 4, &tail, 4)
-    else:
-        return put_text_slowly(at, data, size)
+    elif size:
+        # First, middle, last: these are all.
+        head = <uint32_t>data[0] << 16 | <uint32_t>data[size >> 1] << 8 | data[size - 1]
+        if needs_escape(<uint64_t>0x2020202020000000 | head):
+            return put_text_slowly(at, data, size)
+        at[0] = data[0]
+        at[size >> 1] = data[size >> 1]
+        at[size - 1] = data[size - 1]
     at[size] = c'"'
     return at + size + 1
 

@@ -124,31 +124,39 @@ cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
     return at + n
 
 
-cdef char* put_shortest(char* at, double value) noexcept nogil:
-    """Write a finite double (room: 40 bytes), give the place behind it. GIL: not needed."""
+cdef char* put_everyday(char* at, double value) noexcept nogil:
+    """Write a double without an exponent (room: 40 bytes); NULL, and nothing, if it is none for that. GIL: not needed.
+
+    That is zero, and what lies between 2**-13 and 2**53 but for powers of two below 1: what all writers agree on.
+    """
     cdef double size = -value if value < 0 else value
     cdef uint64_t bits = 0
     cdef uint8_t* start = <uint8_t*>at
-    cdef uint8_t* end = NULL
     memcpy(&bits, &value, 8)
     if bits == 0:
         memcpy(at, b"0.0", 3)
         return at + 3
-    if LEAST <= size < MOST:
-        if value < 0:
-            start[0] = c"-"
-            start += 1
-        if size == <double><int64_t>size:
-            # Else to_chars() prefers 1e+05 to 100000 where zeros are many.
-            if size < 100_000 or <int64_t>size % 100_000:
-                end = put_unsigned(start, <uint64_t>size)
-                memcpy(end, b".0", 2)
-                return <char*>end + 2
-        elif bits << 12:                        # the neighbours of a power of two are not equally near
-            end = put_fraction(start, size)
-            if end != NULL:
-                return <char*>end
-    return twolane_put_any[double](at, value)
+    if not LEAST <= size < MOST:
+        return NULL
+    if value < 0:
+        start[0] = c"-"
+        start += 1
+    if size == <double><int64_t>size:
+        start = put_unsigned(start, <uint64_t>size)
+        memcpy(start, b".0", 2)
+        return <char*>start + 2
+    if bits << 12 == 0:                         # the neighbours of a power of two are not equally near
+        return NULL
+    return <char*>put_fraction(start, size)
+
+
+cdef char* put_shortest(char* at, double value) noexcept nogil:
+    """Write a finite double (room: 40 bytes), fixed or scientific, whichever is shorter. GIL: not needed."""
+    cdef char* end = NULL
+    # Where zeros are many, 1e+05 is shorter than 100000.
+    if -100_000 < value < 100_000 or (-MOST < value < MOST and <int64_t>value % 100_000):
+        end = put_everyday(at, value)
+    return end if end != NULL else twolane_put_any[double](at, value)
 
 
 cdef char* put_shortest_single(char* at, float value) noexcept nogil:
