@@ -85,10 +85,8 @@ cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
     low = multiply(2 * c, half, &high)
     units = (high << (64 - shift)) | (low >> shift)
     rest = low & (one - 1)
-    # A decimal just in the middle of two doubles reads back as the even one.
-    half -= c & 1
-    down = units % 10 * one + rest
-    if down <= half or 10 * one - down <= half:
+    down = units % 10 * one + rest              # never just half: the middle of two doubles has more places than n
+    if down < half or 10 * one - down < half:
         units = units // 10 + (down > half)
         n -= 1
         if units % 100_000_000 == 0:            # at most 16 digits, so this happens once
