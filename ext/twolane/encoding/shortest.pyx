@@ -66,12 +66,13 @@ for power in range(1, TENS):
 
 
 cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
-    """Write a double between LEAST and MOST that is no integer and no power of two. GIL: not needed.
+    """Write a double between LEAST and MOST that is no integer; NULL for 2e-04 and the like.
 
     The double is c * 2**q, its neighbours are 2**q away on either side, and any decimal nearer than half of that reads back
     as it. With 10**-n at most 2**q, less than ten times, an integer of units 10**-n lies so near, and at most one
     multiple of ten: that one if there is one, else the nearest integer, is the shortest decimal. All is counted in
-    parts of such a unit, ``one`` of them, so that nothing has to be rounded: 2c * 5**n fits into 128 bits.
+    parts of such a unit, ``one`` of them, so that nothing has to be rounded: 2c * 5**n fits into 128 bits. Powers of
+    two, whose lower neighbour is nearer, are multiples of ten themselves, so it does not matter. GIL: not needed.
     """
     cdef uint64_t bits = 0, c, high = 0, low, units, rest, one, half, down, whole, fraction
     cdef int q, n, shift
@@ -103,7 +104,7 @@ cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
             n -= 1
     else:
         units += 2 * rest + (units & 1) > one       # to the even one from the middle
-    if units < 10 and n > 3:                    # 2e-04 is shorter than 0.0002, and only here
+    if units < 10 and n > 3:                    # shorter than 0.0002, and only here
         return NULL
     whole = <uint64_t>value
     at = put_unsigned(at, whole)
@@ -125,7 +126,7 @@ cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
 cdef char* put_everyday(char* at, double value) noexcept nogil:
     """Write a double without an exponent (room: 40 bytes); NULL, and nothing, if it is none for that. GIL: not needed.
 
-    That is zero, and what lies between 2**-13 and 2**53 but for powers of two below 1: what all writers agree on.
+    That is zero, and what lies between 2**-13 and 2**53: what all writers agree on.
     """
     cdef double size = -value if value < 0 else value
     cdef uint64_t bits = 0
@@ -143,8 +144,6 @@ cdef char* put_everyday(char* at, double value) noexcept nogil:
         start = put_unsigned(start, <uint64_t>size)
         memcpy(start, b".0", 2)
         return <char*>start + 2
-    if bits << 12 == 0:                         # the neighbours of a power of two are not equally near
-        return NULL
     return <char*>put_fraction(start, size)
 
 
