@@ -1,7 +1,7 @@
 """Run every script of this folder, keep one JSON, print each target with what was reached.
 
 ``python -m bench.encoding --json FILE [--rigorous]`` measures; ``--report FILE`` prints the table
-of what was measured before. The quick mode takes about five minutes. Figures are CPU time.
+of what was measured before. The quick mode takes about four minutes. Figures are CPU time.
 """
 
 from __future__ import annotations

@@ -59,10 +59,9 @@ def five_table(n: int) -> pa.Table:
     return pa.table({**columns, "sensor": columns["sensor"].astype("U5").tolist()})
 
 
-def five_objects(n: int) -> list[Any]:
-    """Give the same as dataclass instances."""
-    rows = five_rows(n)
-    row_class = make_dataclass("Row", list(rows[0]))
+def objects(rows: list[dict[str, Any]], *, slots: bool = False) -> list[Any]:
+    """Give dict rows as dataclass instances."""
+    row_class = make_dataclass("Row", list(rows[0]), slots=slots)
     return [row_class(**row) for row in rows]
 
 

@@ -60,7 +60,17 @@ TARGETS = [
     ),
     Target("fastavro / Avro from dict rows", ("avro5_fastavro_rows",), ("avro5_rows",), 6),
     Target("fastavro / Avro from dict rows, 30 fields", ("avro30_fastavro_rows",), ("avro30_rows",), 6),
-    Target("Avro from dataclasses / from dicts", ("avro5_dataclasses",), ("avro5_rows",), 1.2, False),
+    *(
+        Target(
+            f"Avro from dataclasses{' with slots' * bool(slots)} / from dicts, {fields} fields",
+            (f"avro{fields}_dataclasses{slots}",),
+            (f"avro{fields}_rows",),
+            1.2,
+            False,
+        )
+        for fields in (5, 30)
+        for slots in ("", "_slots")
+    ),
     Target("orjson's rows / JSON from columns", ("json5_orjson_rows",), ("json5_arrow_columns",), 1.5),
     Target("orjson's rows / JSON from columns, 30 fields", ("json30_orjson_rows",), ("json30_arrow_columns",), 1.5),
     Target("making rows and orjson / JSON from columns", ("json5_make_rows_then_orjson",), ("json5_arrow_columns",), 4),

@@ -37,13 +37,14 @@ cdef inline bint has_room(Buffer* out, size_t more) noexcept nogil:
 cdef inline bint has_room_onwards(Buffer* out, size_t more, Py_ssize_t done, Py_ssize_t left) noexcept nogil:
     """Make room for ``more`` bytes; where that takes new memory, also for ``left`` records like those ``done``.
 
-    Growing little by little copies what is written again and again. GIL: not needed.
+    Growing little by little copies what is written again and again. But the first record may be one of a kind: never more
+    than threefold, and not at all where there is no memory for it. GIL: not needed.
     """
-    cdef size_t likely
+    cdef size_t likely = 0
     if done and out.capacity - out.size < more:
-        likely = out.size // <size_t>done * <size_t>left
-        more += likely + likely // 8
-    return has_room(out, more)
+        likely = out.size // <size_t>done
+        likely = min(2 * out.capacity, (likely + likely // 8) * <size_t>left)
+    return has_room(out, more + likely) or has_room(out, more)
 
 
 cdef inline int make_room(Buffer* out, size_t more) except -1:
