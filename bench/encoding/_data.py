@@ -44,7 +44,11 @@ def five_columns(n: int) -> dict[str, np.ndarray]:
 
 def five_rows(n: int) -> list[dict[str, Any]]:
     """Give the same as ready dict rows."""
-    columns = five_columns(n)
+    return rows_of(five_columns(n))
+
+
+def rows_of(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Give columns of the five-field record as dict rows."""
     lists = {**{k: v.tolist() for k, v in columns.items()}, "sensor": columns["sensor"].astype("U5").tolist()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
@@ -55,10 +59,9 @@ def five_table(n: int) -> pa.Table:
     return pa.table({**columns, "sensor": columns["sensor"].astype("U5").tolist()})
 
 
-def five_objects(n: int) -> list[Any]:
-    """Give the same as dataclass instances."""
-    rows = five_rows(n)
-    row_class = make_dataclass("Row", list(rows[0]))
+def objects(rows: list[dict[str, Any]], *, slots: bool = False) -> list[Any]:
+    """Give dict rows as dataclass instances."""
+    row_class = make_dataclass("Row", list(rows[0]), slots=slots)
     return [row_class(**row) for row in rows]
 
 

@@ -13,9 +13,9 @@ from bench.encoding._data import (
     FIVE,
     THIRTY,
     five_columns,
-    five_objects,
     five_rows,
     five_table,
+    objects,
     thirty_rows,
     thirty_table,
 )  # fmt: skip
@@ -67,12 +67,15 @@ def ours(schema: Schema, values: Any, rows: Any) -> Case:
 CASES = {
     "avro5_fastavro_rows": lambda: reference(FIVE, five_rows(N))(),
     "avro5_rows": ours(FIVE, five_rows, five_rows),
-    "avro5_dataclasses": ours(FIVE, five_objects, five_rows),
+    "avro5_dataclasses": ours(FIVE, lambda n: objects(five_rows(n)), five_rows),
+    "avro5_dataclasses_slots": ours(FIVE, lambda n: objects(five_rows(n), slots=True), five_rows),
     "avro5_tuples": ours(FIVE, lambda n: [tuple(row.values()) for row in five_rows(n)], five_rows),
     "avro5_numpy_columns": ours(FIVE, five_columns, five_rows),
     "avro5_arrow_columns": ours(FIVE, five_table, five_rows),
     "avro30_fastavro_rows": lambda: reference(THIRTY, thirty_rows(N))(),
     "avro30_rows": ours(THIRTY, thirty_rows, thirty_rows),
+    "avro30_dataclasses": ours(THIRTY, lambda n: objects(thirty_rows(n)), thirty_rows),
+    "avro30_dataclasses_slots": ours(THIRTY, lambda n: objects(thirty_rows(n), slots=True), thirty_rows),
     "avro30_arrow_columns": ours(THIRTY, thirty_table, thirty_rows),
 }
 

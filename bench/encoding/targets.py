@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pyperf
 
 MIB = 1 << 20
-FLAT = [f"avro5_flat_1e{power}" for power in range(3, 8)]
+SIZES = [f"1e{power}" for power in range(3, 8)]
+GROWING = {"avro5": "Avro from columns", "json5": "JSON from columns", "pack": "pack_timestamps"}
+GROWTH = {**GROWING, "numpy": "numpy's astype"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,17 @@ TARGETS = [
     ),
     Target("fastavro / Avro from dict rows", ("avro5_fastavro_rows",), ("avro5_rows",), 6),
     Target("fastavro / Avro from dict rows, 30 fields", ("avro30_fastavro_rows",), ("avro30_rows",), 6),
-    Target("Avro from dataclasses / from dicts", ("avro5_dataclasses",), ("avro5_rows",), 1.2, False),
+    *(
+        Target(
+            f"Avro from dataclasses{' with slots' * bool(slots)} / from dicts, {fields} fields",
+            (f"avro{fields}_dataclasses{slots}",),
+            (f"avro{fields}_rows",),
+            1.2,
+            False,
+        )
+        for fields in (5, 30)
+        for slots in ("", "_slots")
+    ),
     Target("orjson's rows / JSON from columns", ("json5_orjson_rows",), ("json5_arrow_columns",), 1.5),
     Target("orjson's rows / JSON from columns, 30 fields", ("json30_orjson_rows",), ("json30_arrow_columns",), 1.5),
     Target("making rows and orjson / JSON from columns", ("json5_make_rows_then_orjson",), ("json5_arrow_columns",), 4),
@@ -83,10 +95,20 @@ TARGETS = [
     ),
     Target("Python loop / pack_timestamps, datetimes", ("datetimes_python_loop",), ("datetimes_pack",), 5),
     *(
-        Target(f"Avro from columns, {name[-3:]} records / the best size", (name,), tuple(FLAT), 1.5, False)
-        for name in FLAT
+        Target(
+            f"{what}, {size} records / the best size",
+            (f"{kind}_flat_{size}",),
+            tuple(f"{kind}_flat_{other}" for other in SIZES),
+            1.5,
+            False,
+        )
+        for kind, what in GROWING.items()
+        for size in SIZES
     ),
-    Target("memory beyond 1e7 records' columns", ("avro5_memory_1e7",), (), 64, False, "MiB"),
+    *(
+        Target(f"{what}, memory beyond 1e7 records and the result", (f"{kind}_memory_1e7",), (), 64, False, "MiB")
+        for kind, what in GROWING.items()
+    ),
 ]
 
 
@@ -103,4 +125,19 @@ def table(suite: pyperf.BenchmarkSuite) -> list[str]:
         lines.append(
             f"{target.what:62s} {reached:>10s} {bound:>10s}  {'' if target.is_met(value) else 'MISSED'}".rstrip()
         )
+    return lines
+
+
+def growth(suite: pyperf.BenchmarkSuite) -> list[str]:
+    """Return the lines of a second table: time per record and memory, by the number of records."""
+    means = {bench.get_name(): bench.mean() for bench in suite}
+    lines = ["per record, and memory beyond input and result", f"{'records':8s}"]
+    lines[1] += "".join(f"{what:>28s}" for what in GROWTH.values())
+    for size in SIZES:
+        line = f"{size:8s}"
+        for kind in GROWTH:
+            cost, memory = means.get(f"{kind}_flat_{size}"), means.get(f"{kind}_memory_{size}")
+            if cost is not None and memory is not None:
+                line += f"{cost * 1e9:14.2f} ns {memory / MIB:7.2f} MiB"
+        lines.append(line)
     return lines

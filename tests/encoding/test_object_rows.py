@@ -21,7 +21,7 @@ SCHEMA = {
     "name": "Row",
     "fields": [{"name": "a", "type": "long"}, {"name": "b", "type": ["null", "string"], "default": None}],
 }
-N = 300  # more than are read at a time
+N = 300  # more than are read by one call
 
 
 @dataclass
@@ -108,6 +108,32 @@ def test_errors_come_in_the_order_of_the_rows():
     rows[10] = Lacking(10)
     with pytest.raises(RuntimeError, match="no a here"):
         avro.encode_batch(rows)
+
+
+def test_the_frame_stands_before_every_object():
+    avro = Avro(SCHEMA, schema_id=258)
+    rows = [{"a": i, "b": "x" * (i % 9)} for i in range(N)]
+    for _ in range(2):
+        records = list(avro.encode_batch([Plain(**row) for row in rows]))
+        assert {record[:5] for record in records} == {b"\0\0\0\1\2"}
+        assert records == list(avro.encode_batch(rows))
+
+
+def test_an_attribute_that_encodes_with_the_same_serializer():
+    avro = Avro(SCHEMA)
+
+    class Nesting(Plain):
+        @property
+        def a(self):
+            return len(avro.encode_batch([Plain(i) for i in range(100)])) + self._a
+
+        @a.setter
+        def a(self, value):
+            self._a = value
+
+    rows = [Nesting(i) for i in range(N)]
+    for _ in range(2):
+        assert [row["a"] for row in read(avro.encode_batch(rows))] == [100 + i for i in range(N)]
 
 
 def test_a_bad_value_late_in_a_batch_names_row_and_path():

@@ -34,6 +34,19 @@ cdef inline bint has_room(Buffer* out, size_t more) noexcept nogil:
     return True
 
 
+cdef inline bint has_room_onwards(Buffer* out, size_t more, Py_ssize_t done, Py_ssize_t left) noexcept nogil:
+    """Make room for ``more`` bytes; where that takes new memory, also for ``left`` records like those ``done``.
+
+    Growing little by little copies what is written again and again. But the first record may be one of a kind: never more
+    than threefold, and not at all where there is no memory for it. GIL: not needed.
+    """
+    cdef size_t likely = 0
+    if done and out.capacity - out.size < more:
+        likely = out.size // <size_t>done
+        likely = min(2 * out.capacity, (likely + likely // 8) * <size_t>left)
+    return has_room(out, more + likely) or has_room(out, more)
+
+
 cdef inline int make_room(Buffer* out, size_t more) except -1:
     """Make room for ``more`` bytes or raise MemoryError."""
     if not has_room(out, more):

@@ -26,11 +26,19 @@ cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char* where) noexcept
     void Py_LeaveRecursiveCall()
     dict PyObject_GenericGetDict(object value, void* context)
+    ctypedef object (*PyCFunction)(object self, object arguments)
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char* ml_doc
+    int METH_FASTCALL
+    object PyCFunction_New(PyMethodDef* method, object self)
 
 cdef object NDARRAY = np.ndarray
 
 cdef enum:
-    MANY = 64              # objects whose fields are read at a time
+    MANY = 64              # objects that are read by one call
 
 
 cdef inline int enter() except -1:
@@ -165,7 +173,7 @@ cdef class RecordWriter(Writer):
     cdef tuple _writers
     cdef list _defaults         # encoded bytes, or None where a value is needed
     cdef str _class_name
-    cdef object _reader         # a function that gives objects' fields as tuples, or raises; None: there is none
+    cdef object _reader         # a function that reads objects' fields and hands them to a Receiver; None: there is none
     cdef object _object_type    # the last class found to be read by attributes: asking ABCs costs more than a field
     cdef bint _in_dict          # its fields stand in the instance's dict, whatever its __getattr__ does: pydantic
 
@@ -218,35 +226,15 @@ cdef class RecordWriter(Writer):
             Py_LeaveRecursiveCall()
         return 0
 
-    cdef list read_many(self, tuple rows, Py_ssize_t start, Py_ssize_t stop):
-        """All fields of some objects of one class, as tuples; None where they are to be written one by one.
-
-        The interpreter's own specialized bytecode reads attributes in less than half of what getattr() takes.
-        """
+    cdef bint are_alike(self, tuple rows, Py_ssize_t start, Py_ssize_t stop):
+        """Whether all are objects of the class whose attributes are read, so that the reader may read them in a row."""
         cdef Py_ssize_t i
-        cdef object first = type(rows[start])
-        if self._reader is None or self._in_dict or first is not self._object_type:
-            return None
-        for i in range(start + 1, stop):
-            if type(rows[i]) is not first:
-                return None
-        try:
-            return self._reader(rows[start:stop])
-        except Exception:
-            return None         # one by one, errors come in their order
-
-    @cython.boundscheck(False)
-    @cython.wraparound(False)
-    cdef int put_fields(self, tuple fields, Buffer* out) except -1:
-        """Append a record whose fields were read already."""
-        cdef Py_ssize_t i = 0
-        try:
-            for i in range(len(self._writers)):
-                (<Writer>self._writers[i]).put(fields[i], out)
-        except Mismatch as error:
-            error.path.append(self._names[i])
-            raise
-        return 0
+        if self._reader is None or self._in_dict:
+            return False
+        for i in range(start, stop):
+            if type(rows[i]) is not self._object_type:
+                return False
+        return True
 
     cdef int put_default(self, Py_ssize_t i, Buffer* out) except -1:
         default = self._defaults[i]
@@ -282,14 +270,57 @@ cdef str union_label(object type):
     return "one of " + ", ".join([branch.label for branch in type.branches])
 
 
+@cython.final
+cdef class Receiver:
+    """Where a reader hands over the fields of one object after the other, to be written behind each other."""
+    cdef RecordWriter _writer
+    cdef Arena _arena
+    cdef bytes _prefix
+    cdef Py_ssize_t row         # the next one
+    cdef bint failed            # in writing it, not in reading
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef int put(self, PyObject* const* fields, Py_ssize_t n) except -1:
+        cdef Py_ssize_t i = 0
+        cdef tuple writers = self._writer._writers
+        cdef Buffer* out = &self._arena.out
+        self.failed = True
+        append(out, PyBytes_AS_STRING(self._prefix), PyBytes_GET_SIZE(self._prefix))
+        try:
+            for i in range(n):
+                (<Writer>writers[i]).put(<object>fields[i], out)
+        except Mismatch as error:
+            error.path.append(self._writer._names[i])
+            raise
+        self.failed = False
+        self.row += 1
+        self._arena.offsets[self.row] = out.size
+        return 0
+
+
+# A function of the interpreter's quickest kind of call: arguments lie on its stack, none of them in a tuple.
+cdef object receive(object receiver, PyObject* const* fields, Py_ssize_t n):
+    (<Receiver>receiver).put(fields, n)
+
+cdef PyMethodDef RECEIVE
+RECEIVE.ml_name = "receive"
+RECEIVE.ml_meth = <PyCFunction><void*>receive
+RECEIVE.ml_flags = METH_FASTCALL
+RECEIVE.ml_doc = NULL
+
+
 cdef object reader_of(tuple names):
     """A function that reads these attributes of many objects, or None where a name is a keyword.
 
-    Names are identifiers: the schema's parser let them pass.
+    The interpreter's own specialized bytecode reads attributes in less than half of what getattr() takes. Names are
+    identifiers: the schema's parser let them pass.
     """
     if not names or any([iskeyword(name) for name in names]):
         return None
-    return eval(f"lambda rows: [({' '.join([f'row.{name},' for name in names])}) for row in rows]", {"__builtins__": {}})
+    made = {"__builtins__": {}}
+    exec(f"def read(rows, put):\n for row in rows: put({', '.join([f'row.{name}' for name in names])})", made)
+    return made["read"]
 
 
 cdef Writer writer_of(object type, dict made):
@@ -492,15 +523,31 @@ cdef class RowEncoder:
         cdef object row = None
         cdef Writer root = self.root
         cdef RecordWriter record = root if isinstance(root, RecordWriter) else None
-        cdef list fields = None     # of the rows from `first` on, where they were read together
-        cdef Py_ssize_t first = 0
+        cdef Receiver receiver = Receiver.__new__(Receiver)
+        cdef Py_ssize_t stop
         arena.start(n)
+        receiver._writer = record
+        receiver._arena = arena
+        receiver._prefix = self._prefix
+        receive = PyCFunction_New(&RECEIVE, receiver)
         try:
-            for i in range(n):
+            while i < n:
                 row = rows[i]
                 if record is not None and i % MANY == 0:
-                    fields = record.read_many(rows, i, min(i + MANY, n))
-                    first = i
+                    stop = min(i + MANY, n)
+                    if record.are_alike(rows, i, stop):
+                        receiver.row = i
+                        try:
+                            record._reader(rows[i:stop], receive)
+                        except Exception:
+                            i = receiver.row
+                            row = rows[i]
+                            if receiver.failed:
+                                raise
+                            # An attribute is not there, or its code failed: the others one by one.
+                        else:
+                            i = stop
+                            continue
                 if row is None:
                     if not nulls:
                         arena.mark_valid(n)
@@ -510,11 +557,9 @@ cdef class RowEncoder:
                     make_room(&arena.out, prefix)
                     memcpy(arena.out.data + arena.out.size, PyBytes_AS_STRING(self._prefix), prefix)
                     arena.out.size += prefix
-                    if fields is not None:
-                        record.put_fields(fields[i - first], &arena.out)
-                    else:
-                        root.put(row, &arena.out)
-                arena.offsets[i + 1] = arena.out.size
+                    root.put(row, &arena.out)
+                i += 1
+                arena.offsets[i] = arena.out.size
         except Mismatch as error:
             raise error.as_error(i, "") from None
         except RecursionError:

@@ -1,4 +1,5 @@
 """Columns and tables: who owns the memory that vectors look into."""
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t
 
 from twolane.encoding.vectors cimport Vector
@@ -26,6 +27,24 @@ cdef class Table:
 
     cdef Column get(self, str name)
     cdef int add(self, Column column) except -1
+
+
+# What ``__array_struct__`` gives: https://numpy.org/doc/stable/reference/arrays.interface.html
+cdef struct ArrayInterface:
+    int two                     # the version
+    int nd
+    char typekind
+    int itemsize
+    int flags
+    Py_ssize_t* shape
+    Py_ssize_t* strides
+    const uint8_t* data
+    void* descr
+
+
+cdef inline const ArrayInterface* interface_of(object array_struct) except NULL:
+    """What a numpy array's ``__array_struct__`` holds, and keeps alive: for every dtype, and sooner than as a buffer."""
+    return <const ArrayInterface*>PyCapsule_GetPointer(array_struct, NULL)
 
 
 cpdef Table as_table(object values)

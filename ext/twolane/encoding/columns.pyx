@@ -3,7 +3,6 @@
 Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.pxd) that look into their memory. Lists and
 object arrays stay Python objects (a snapshot of the references); whoever encodes them converts them while binding.
 """
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint8_t, uintptr_t
 cimport cython
@@ -16,7 +15,6 @@ import numpy as np
 from twolane.errors import SerializationError, shown
 
 cdef object ndarray = np.ndarray
-cdef object INT64 = np.dtype(np.int64)
 cdef dict UNIT_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
@@ -292,17 +290,8 @@ cdef object coarser(object array, str name):
 
 
 cdef const uint8_t* address_of(object array) except NULL:
-    """Where a numpy array's items start; the caller keeps the array alive.
-
-    ``__array_interface__`` answers for every dtype, but takes longer than packing a thousand timestamps.
-    """
-    cdef Py_buffer buffer
-    kind = array.dtype.kind
-    if kind == "V":
-        return <const uint8_t*><uintptr_t>array.__array_interface__["data"][0]
-    PyObject_GetBuffer(array.view(INT64) if kind in "mM" else array, &buffer, PyBUF_STRIDES)
-    PyBuffer_Release(&buffer)
-    return <const uint8_t*>buffer.buf
+    """Where a numpy array's items start; the caller keeps the array alive."""
+    return interface_of(array.__array_struct__).data
 
 
 cdef Column column_of_array(str name, object array, bint nat_is_null=True):

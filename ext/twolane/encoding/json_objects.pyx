@@ -1,19 +1,64 @@
 """Python objects to JSON, many at a time: rows, and columns of objects.
 
+Objects made of what JSON itself knows (dicts, lists, tuples, texts, ints, doubles of everyday size, booleans, None, and
+no classes derived from these) are written here. No code of theirs runs meanwhile, so nothing changes under the writer's
+hands. All others, and whatever has to be refused, are somebody else's: orjson's, or the standard library's.
+
 orjson is called with a list of some hundred objects instead of each alone: a call, its options and its bytes object cost
 more than the copy here. Between the objects stand fragments that are a newline, which JSON text has nowhere else: control
 characters in strings are escaped.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memchr
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr, memcpy
 
-from twolane.encoding.arena cimport Arena, append
+from twolane.encoding.arena cimport Arena, Buffer, append, has_room, has_room_onwards
+from twolane.encoding.digits cimport put_signed
+from twolane.encoding.json_text cimport put_text
+from twolane.encoding.shortest cimport put_everyday
 
 from twolane.encoding.mismatch import Mismatch
 
+cdef extern from "Python.h":
+    PyTypeObject PyUnicode_Type, PyLong_Type, PyFloat_Type, PyDict_Type, PyList_Type, PyTuple_Type
+    PyObject* Py_None
+    PyObject* Py_True
+    PyObject* Py_False
+    PyTypeObject* Py_TYPE(PyObject* value)
+    bint PyUnicode_IS_COMPACT_ASCII(PyObject* text)
+    void* PyUnicode_DATA(PyObject* text)
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text)
+    const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size)
+    void PyErr_Clear()
+    void Py_INCREF(PyObject* value)
+    void Py_XDECREF(PyObject* value)
+    long long PyLong_AsLongLongAndOverflow(PyObject* value, int* overflow)
+    double PyFloat_AS_DOUBLE(PyObject* value)
+    bint PyDict_Next(PyObject* fields, Py_ssize_t* place, PyObject** key, PyObject** value)
+    Py_ssize_t PyList_GET_SIZE(PyObject* items)
+    PyObject* PyList_GET_ITEM(PyObject* items, Py_ssize_t i)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject* items)
+    PyObject* PyTuple_GET_ITEM(PyObject* items, Py_ssize_t i)
+
 cdef enum:
-    MANY = 256              # objects in a call, while they are small
-    TEXT = 256 * 1024       # bytes that a call should give
+    MANY = 256              # objects in a call of orjson, while they are small
+    TEXT = 256 * 1024       # bytes that such a call should give
+    LONG = 16 * 1024        # bytes of a text that orjson may write: here each has room to be escaped all over
+    DEEP = 100              # levels, well below orjson's and the interpreter's limits
+    SCALAR = 48             # bytes of a number and what stands around it
+    RECORD = 1024
+    KEYS = 1024
+    KEY_TEXT = 48
+
+
+# The same few keys come in every row, most of them as the same str: found by its address, its text is ready. What stands
+# here holds a reference, so no other str can have that address.
+cdef struct Key:
+    PyObject* name
+    size_t size
+    uint8_t[KEY_TEXT] text      # with quotes and colon
+cdef Key[KEYS] known_keys
 
 
 cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows):
@@ -24,11 +69,23 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows)
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t i = 0, n = len(values), step = 16
     cdef object many = getattr(dump, "many", None)
+    cdef uint8_t* at
     arena.start(n)
     if null_rows:
         arena.mark_valid(n)
     try:
         while i < n:
+            if not has_room_onwards(&arena.out, RECORD, i, n - i):
+                raise MemoryError()
+            at = NULL
+            if not (null_rows and values[i] is None):
+                at = put_known(arena.out.data + arena.out.size, <PyObject*>values[i], &arena.out, 0)
+            if at != NULL:
+                arena.out.size = at - arena.out.data
+                i += 1
+                arena.offsets[i] = arena.out.size
+                continue
+            arena.out.size = arena.offsets[i]
             step = min(step, n - i)
             if many is not None and dump_many(values, i, i + step, arena, many, null_rows):
                 i += step
@@ -45,6 +102,148 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows)
     except Mismatch as error:
         raise error.as_error(i, field) from None
     return arena
+
+
+# What follows gives the place behind what it wrote, or NULL: the value is none for here, or there is no memory, which the
+# other way will notice too. Some of it may stand there then. Before every value and behind it is room for a SCALAR.
+
+
+cdef uint8_t* moved(Buffer* out, uint8_t* at, size_t more) noexcept:
+    out.size = at - out.data
+    return out.data + out.size if has_room(out, more) else NULL
+
+
+cdef inline uint8_t* room(Buffer* out, uint8_t* at, size_t more) noexcept:
+    """The same place, with so much room behind it. ``out.size`` is not kept up: it would be a load and a store for each move."""
+    return at if <size_t>(out.data + out.capacity - at) >= more else moved(out, at, more)
+
+
+cdef inline uint8_t* put_known(uint8_t* at, PyObject* value, Buffer* out, int depth) noexcept:
+    """Write a value that JSON knows."""
+    cdef PyTypeObject* kind = Py_TYPE(value)
+    cdef long long number
+    cdef int overflow = 0
+    if kind == &PyUnicode_Type:
+        return put_string(at, value, out)
+    if kind == &PyLong_Type:
+        number = PyLong_AsLongLongAndOverflow(value, &overflow)
+        return put_signed(at, number) if overflow == 0 else NULL
+    if kind == &PyFloat_Type:
+        return <uint8_t*>put_everyday(<char*>at, PyFloat_AS_DOUBLE(value))
+    if value == Py_None or value == Py_True:
+        memcpy(at, b"null" if value == Py_None else b"true", 4)
+        return at + 4
+    if value == Py_False:
+        memcpy(at, b"false", 5)
+        return at + 5
+    return put_nested(at, value, out, depth)
+
+
+cdef uint8_t* put_nested(uint8_t* at, PyObject* value, Buffer* out, int depth) noexcept:
+    cdef PyTypeObject* kind = Py_TYPE(value)
+    if depth < DEEP:
+        if kind == &PyDict_Type:
+            return put_dict(at, value, out, depth)
+        if kind == &PyList_Type or kind == &PyTuple_Type:
+            return put_items(at, value, kind == &PyList_Type, out, depth)
+    return NULL
+
+
+cdef uint8_t* put_string(uint8_t* at, PyObject* text, Buffer* out) noexcept:
+    """Write a str that is not too long."""
+    cdef const char* data
+    cdef Py_ssize_t size = 0
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        data = <const char*>PyUnicode_DATA(text)
+        size = PyUnicode_GET_LENGTH(text)
+    else:
+        data = PyUnicode_AsUTF8AndSize(text, &size)
+        if data == NULL:        # a lone surrogate
+            PyErr_Clear()
+            return NULL
+    if size > LONG:
+        return NULL
+    at = room(out, at, 6 * size + 2 * SCALAR)
+    return put_text(at, <const uint8_t*>data, size) if at != NULL else NULL
+
+
+cdef inline uint8_t* put_key(uint8_t* at, PyObject* key, Buffer* out) noexcept:
+    """Write a key and its colon, from the known ones if it is there."""
+    cdef Key* known = &known_keys[(<size_t>key >> 4 ^ <size_t>key >> 12) % KEYS]
+    if known.name == key:
+        at = room(out, at, KEY_TEXT + SCALAR)
+        if at == NULL:
+            return NULL
+        memcpy(at, known.text, 16)
+        if known.size > 16:
+            memcpy(at + 16, known.text + 16, KEY_TEXT - 16)
+        return at + known.size
+    return put_new_key(at, key, out, known)
+
+
+cdef uint8_t* put_new_key(uint8_t* at, PyObject* key, Buffer* out, Key* place) noexcept:
+    """Write a key and remember it."""
+    cdef size_t size, start = at - out.data
+    if Py_TYPE(key) != &PyUnicode_Type:
+        return NULL
+    at = put_string(at, key, out)
+    if at == NULL:
+        return NULL
+    at[0] = c":"
+    at += 1
+    size = at - out.data - start
+    if size <= KEY_TEXT:
+        Py_INCREF(key)
+        Py_XDECREF(place.name)
+        place.name = key
+        place.size = size
+        memcpy(place.text, at - size, size)
+    return at
+
+
+cdef inline uint8_t* close(uint8_t* at, uint8_t bracket, Buffer* out) noexcept:
+    """The closing bracket, in the place of the last comma."""
+    at = room(out, at, 2 * SCALAR)
+    if at == NULL:
+        return NULL
+    at[0] = bracket
+    return at + 1
+
+
+cdef uint8_t* put_dict(uint8_t* at, PyObject* fields, Buffer* out, int depth) noexcept:
+    """Write a dict."""
+    cdef Py_ssize_t place = 0
+    cdef PyObject* key = NULL
+    cdef PyObject* value = NULL
+    cdef bint empty = True
+    at[0] = c"{"
+    at += 1
+    while PyDict_Next(fields, &place, &key, &value):
+        at = put_key(at, key, out)
+        if at != NULL:
+            at = put_known(at, value, out, depth + 1)
+        if at == NULL:
+            return NULL
+        at[0] = c","
+        at += 1
+        empty = False
+    return close(at - (not empty), c"}", out)
+
+
+cdef uint8_t* put_items(uint8_t* at, PyObject* items, bint is_list, Buffer* out, int depth) noexcept:
+    """Write a list or a tuple."""
+    cdef Py_ssize_t i, n = PyList_GET_SIZE(items) if is_list else PyTuple_GET_SIZE(items)
+    at[0] = c"["
+    at += 1
+    for i in range(n):
+        at = room(out, at, SCALAR)
+        if at != NULL:
+            at = put_known(at, PyList_GET_ITEM(items, i) if is_list else PyTuple_GET_ITEM(items, i), out, depth + 1)
+        if at == NULL:
+            return NULL
+        at[0] = c","
+        at += 1
+    return close(at - (n > 0), c"]", out)
 
 
 def dump_rows(rows, dump):

@@ -1,21 +1,17 @@
-"""Pieces of JSON text (RFC 8259): strings, integers, times, base64. All inline, all without the GIL."""
+"""Pieces of JSON text (RFC 8259): strings, times, decimals, base64. All inline, all without the GIL."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from twolane.encoding.digits cimport twolane_pairs
 from twolane.encoding.vectors cimport Vector, item_at, put_utf8, swap32, ucs4_units
 
 cdef extern from *:
     """
     static const char twolane_hex[] = "0123456789abcdef";
     static const char twolane_base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    static const char twolane_pairs[] =
-        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-        "8081828384858687888990919293949596979899";
     """
     const char* twolane_hex
     const char* twolane_base64
-    const char* twolane_pairs
 
 
 cdef inline uint8_t* put_escaped(uint8_t* at, uint8_t c) noexcept nogil:
@@ -56,12 +52,10 @@ cdef inline uint64_t needs_escape(uint64_t eight) noexcept nogil:
     return ((eight - ones * 0x20) & ~eight & tops) | ((quote - ones) & ~quote & tops) | ((slash - ones) & ~slash & tops)
 
 
-cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """A string with its quotes: at most 6 * size + 2 bytes, and 8 bytes of room behind. GIL: not needed."""
+cdef inline uint8_t* put_text_slowly(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    """A string's rest, byte by byte where there is something to escape, and the closing quote. GIL: not needed."""
     cdef Py_ssize_t i = 0
     cdef uint64_t eight = 0
-    at[0] = c'"'
-    at += 1
     while i < size:
         while i + 8 <= size:
             memcpy(&eight, data + i, 8)
@@ -78,6 +72,48 @@ cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size)
     return at + 1
 
 
+cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    """A string with its quotes: at most 6 * size + 2 bytes. GIL: not needed.
+
+    Most strings are short and have nothing to escape: two loads that overlap see all bytes of the last part at once.
+    """
+    cdef uint64_t eight = 0
+    cdef uint32_t head = 0, tail = 0
+    at[0] = c'"'
+    at += 1
+    if size >= 8:
+        while size > 8:
+            memcpy(&eight, data, 8)
+            if needs_escape(eight):
+                return put_text_slowly(at, data, size)
+            memcpy(at, &eight, 8)
+            at += 8
+            data += 8
+            size -= 8
+        # The last eight bytes, some of them for the second time.
+        memcpy(&eight, data + size - 8, 8)
+        if needs_escape(eight):
+            return put_text_slowly(at, data, size)
+        memcpy(at + size - 8, &eight, 8)
+    elif size >= 4:
+        memcpy(&head, data, 4)
+        memcpy(&tail, data + size - 4, 4)
+        if needs_escape(<uint64_t>head << 32 | tail):
+            return put_text_slowly(at, data, size)
+        memcpy(at, &head, 4)
+        memcpy(at + size - 4, &tail, 4)
+    elif size:
+        # First, middle, last: these are all.
+        head = <uint32_t>data[0] << 16 | <uint32_t>data[size >> 1] << 8 | data[size - 1]
+        if needs_escape(<uint64_t>0x2020202020000000 | head):
+            return put_text_slowly(at, data, size)
+        at[0] = data[0]
+        at[size >> 1] = data[size >> 1]
+        at[size - 1] = data[size - 1]
+    at[size] = c'"'
+    return at + size + 1
+
+
 cdef inline uint8_t* put_ucs4_text(uint8_t* at, const Vector* vector, Py_ssize_t i) noexcept nogil:
     """numpy's four-byte string ``i`` with its quotes. GIL: not needed."""
     cdef const uint8_t* data = item_at(vector, i)
@@ -92,32 +128,6 @@ cdef inline uint8_t* put_ucs4_text(uint8_t* at, const Vector* vector, Py_ssize_t
         at = put_escaped(at, <uint8_t>unit) if unit < 0x80 else put_utf8(at, unit)
     at[0] = c'"'
     return at + 1
-
-
-cdef inline uint8_t* put_unsigned(uint8_t* at, uint64_t value) noexcept nogil:
-    """Decimal digits, at most 20. GIL: not needed."""
-    cdef uint8_t digits[20]
-    cdef int place = 20
-    while value >= 100:
-        place -= 2
-        memcpy(digits + place, twolane_pairs + 2 * (value % 100), 2)
-        value //= 100
-    if value >= 10:
-        place -= 2
-        memcpy(digits + place, twolane_pairs + 2 * value, 2)
-    else:
-        place -= 1
-        digits[place] = <uint8_t>(c"0" + value)
-    memcpy(at, digits + place, 20 - place)
-    return at + (20 - place)
-
-
-cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:
-    """Decimal digits with a minus sign, at most 20. GIL: not needed."""
-    if value < 0:
-        at[0] = c"-"
-        return put_unsigned(at + 1, <uint64_t>0 - <uint64_t>value)
-    return put_unsigned(at, <uint64_t>value)
 
 
 cdef inline uint8_t* put_two(uint8_t* at, int64_t value, uint8_t behind) noexcept nogil:

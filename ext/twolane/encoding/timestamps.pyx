@@ -15,7 +15,7 @@ from cpython.datetime cimport (
 from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 
-from twolane.encoding.columns cimport Column, address_of, as_column, column_of_times
+from twolane.encoding.columns cimport ArrayInterface, Column, address_of, as_column, column_of_times, interface_of
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
 
@@ -31,9 +31,12 @@ cdef object UTC = timezone.utc
 cdef object datetime64 = np.datetime64
 cdef object ndarray = np.ndarray
 cdef object INT64 = np.dtype(np.int64)
-cdef tuple EIGHT = (8,)
+cdef object empty = np.empty
 cdef object FLOATING = np.floating
 cdef object INTEGER = np.integer
+
+cdef enum:
+    FEW = 4096              # values that are packed sooner than the GIL is handed over
 
 cdef int64_t MICROS_PER_DAY = 86_400_000_000
 cdef int64_t DAY_NS = 86_400_000_000_000
@@ -445,7 +448,7 @@ def pack_timestamps(values, unit=None, *, naive=None, guard=True, field=None):
 
     Notes
     -----
-    The GIL is released for arrays. Kafka knows CreateTime in milliseconds only; librdkafka takes 0 for "now", which is
+    The GIL is released for arrays of thousands of values. Kafka knows CreateTime in milliseconds only; librdkafka takes 0 for "now", which is
     why 0 is refused.
     """
     return pack_all(MS, values, unit, naive, guard, field)
@@ -459,12 +462,17 @@ PLAIN_DTYPES[np.dtype(np.int64)] = (0, True)
 
 cdef object pack_array(int64_t per, object values, object unit, bint guard):
     """Pack a contiguous array of a common dtype; None if it is none, or a value must be looked at."""
+    cdef const ArrayInterface* array
     cdef const int64_t* ticks
     cdef int64_t* out
     cdef int64_t tick_ns
     cdef Py_ssize_t n
     cdef bint done
-    if type(values) is not ndarray or values.strides != EIGHT:
+    if type(values) is not ndarray:
+        return None
+    held = values.__array_struct__
+    array = interface_of(held)
+    if array.nd != 1 or array.strides[0] != 8:
         return None
     found = PLAIN_DTYPES.get(values.dtype)
     if found is None:
@@ -473,12 +481,15 @@ cdef object pack_array(int64_t per, object values, object unit, bint guard):
     if is_number:
         tick_ns = unit_ns(unit, MS)
     guard = guard and is_number
-    n = len(values)
-    packed = np.empty(n, INT64)
+    n = array.shape[0]
+    ticks = <const int64_t*>array.data
+    packed = empty(n, INT64)
     out = <int64_t*>address_of(packed)
-    ticks = <const int64_t*>address_of(values)
-    with nogil:
+    if n < FEW:
         done = pack_dense(per, ticks, out, n, tick_ns, guard)
+    else:
+        with nogil:
+            done = pack_dense(per, ticks, out, n, tick_ns, guard)
     return packed if done else None
 
 

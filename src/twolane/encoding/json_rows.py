@@ -1,4 +1,4 @@
-"""Python objects to JSON: through orjson if it is installed, else through the standard library.
+"""Python objects of any type to JSON: through orjson if it is installed, else through the standard library.
 
 Both write UTF-8 without blanks, shortest round-trip doubles, datetimes as ISO 8601, and agree with the columns
 (json_columns).

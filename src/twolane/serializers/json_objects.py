@@ -30,7 +30,8 @@ class Json:
     -----
     Doubles have the shortest digits that read back the same. Dates, times and datetimes are ISO 8601 (a column of
     instants ends in ``+00:00``, one without a zone in nothing), Decimals and UUIDs are strings. Rows may be any
-    object; a row that is None is a tombstone. Rows go through orjson if it is installed, else through the standard
+    object; a row that is None is a tombstone. Rows made of dicts, lists, tuples, texts, ints, booleans and doubles
+    of everyday size are written by C code; others go through orjson if it is installed, else through the standard
     library. Columns are written by C code without the GIL.
 
     Examples
