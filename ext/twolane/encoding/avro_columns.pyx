@@ -16,8 +16,10 @@ from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column,
 from twolane.encoding.avro_rows cimport RowEncoder
 from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column, Table
+from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
-    Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at, put_ucs4, span_of,
+    Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
+    plain_span_at, put_ucs4, span_of, union_child, union_item,
 )
 
 from twolane.errors import SerializationError
@@ -91,14 +93,43 @@ cdef uint8_t* put_uuid(const uint8_t* data, uint8_t* at) noexcept nogil:
     return at
 
 
+cdef inline uint8_t value_of(uint8_t digit) noexcept nogil:
+    """The number a hexadecimal digit stands for, of which binding has seen only lower case. GIL: not needed."""
+    return digit - c"0" if digit <= c"9" else digit - c"a" + 10
+
+
+cdef uint8_t* put_uuid_bytes(Span text, uint8_t* at) noexcept nogil:
+    """16 bytes from the 36 characters of a UUID."""
+    cdef const uint8_t* digits = text.data
+    cdef int i
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            digits += 1     # a hyphen
+        at[i] = <uint8_t>(value_of(digits[0]) << 4 | value_of(digits[1]))
+        digits += 2
+    return at + 16
+
+
+cdef uint8_t* put_duration(Duration duration, uint8_t* at) noexcept nogil:
+    """Three numbers of four bytes, little-endian."""
+    cdef int i
+    for i in range(4):
+        at[i] = <uint8_t>(duration.months >> (8 * i))
+        at[4 + i] = <uint8_t>(duration.days >> (8 * i))
+        at[8 + i] = <uint8_t>(duration.millis >> (8 * i))
+    return at + 12
+
+
 cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Records, arrays and maps: what has items of its own."""
+    """Records, arrays, maps and unions: what has items of its own."""
     cdef Py_ssize_t j, first, n
     cdef Op item
     if op.code == Code.PUT_RECORD:
         for j in range(op.n_items):
             at = put(&op.items[j], op.vector.offset + i, at)
         return at
+    if op.code == Code.PUT_UNION:
+        return put(&op.items[union_child(&op.vector, i)], union_item(&op.vector, i), at)
     n = list_size(&op.vector, i)
     if n > 0:
         at = put_zigzag(at, n)
@@ -129,7 +160,7 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     cdef const int32_t* narrow_offsets
     cdef const int64_t* wide_offsets
     cdef Code code = op.code
-    if op.nullable:
+    if op.branched:
         if not is_valid(vector, i):
             at[0] = op.null_byte
             return at + 1
@@ -195,6 +226,10 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
         return put_zigzag(at, op.table[vector.offset + i])
     elif code == Code.PUT_UUID:
         return put_uuid(item_at(vector, i), at)
+    elif code == Code.PUT_UUID_BYTES:
+        return put_uuid_bytes(plain_span_at(vector, i), at)
+    elif code == Code.PUT_DURATION:
+        return put_duration(duration_at(vector, i), at)
     elif code == Code.PUT_DECIMAL or code == Code.PUT_DECIMAL_FIXED:
         return put_decimal(op, i, at)
     elif code == Code.PUT_NOTHING:
@@ -232,6 +267,10 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
         last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
         for i in range(op.n_items):
             total += room_for(&op.items[i], first, last)
+    elif op.code == Code.PUT_UNION:
+        for i in range(start, stop):
+            first = union_item(vector, i)
+            total += room_for(&op.items[union_child(vector, i)], first, first + 1)
     return total
 
 

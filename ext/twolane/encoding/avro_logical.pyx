@@ -26,6 +26,9 @@ from twolane.errors import TimestampError
 import_datetime()
 
 cdef object datetime64 = np.datetime64
+cdef object timedelta64 = np.timedelta64
+cdef object DAY_NS = 86_400_000_000_000
+cdef dict MONTHS = {"Y": 12, "M": 1}
 cdef dict TICK_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
@@ -70,11 +73,25 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
         return append_zigzag(out, int(value))
     if isinstance(value, datetime64) and not np.isnat(value):
         name, count = np.datetime_data(value.dtype)
+        if name in ("Y", "M"):
+            value = value.astype("datetime64[D]")
+            name, count = "D", 1
         if name in TICK_NS:
             ticks = int(value.astype(np.int64)) * count * TICK_NS[name] // <int64_t>unit
             if INT64_MIN <= ticks <= INT64_MAX:
                 return append_zigzag(out, ticks)
+    if PyDate_Check(value) and value == value:      # midnight, as in a column of dates
+        ticks = days_of_date(value) * DAY_NS // <int64_t>unit
+        if INT64_MIN <= ticks <= INT64_MAX:
+            return append_zigzag(out, ticks)
     raise Mismatch("datetime, datetime64 or " + unit_name(unit) + " as an int", value)
+
+
+cdef bint is_day(object value) except -1:
+    """Whether it is a day and not a time of one: a date that is no datetime, or a datetime64 of days or longer."""
+    if isinstance(value, datetime64):
+        return np.datetime_data(value.dtype)[0] in ("D", "W", "M", "Y")
+    return PyDate_Check(value) and not PyDateTime_Check(value)
 
 
 cdef int put_date(object value, Buffer* out) except -1:
@@ -145,8 +162,8 @@ cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
             value = UUID(value)
         except ValueError:
             raise Mismatch("UUID", value) from None
-    if as_bytes and isinstance(value, bytes) and len(value) == 16:
-        return append(out, PyBytes_AS_STRING(value), 16)
+    if isinstance(value, bytes) and len(value) == 16:
+        value = UUID(bytes=value)
     if not isinstance(value, UUID):
         raise Mismatch("UUID", value)
     cdef bytes encoded = value.bytes if as_bytes else str(value).encode()
@@ -155,14 +172,33 @@ cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
     return append(out, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
 
 
+cdef object parts_of(object value):
+    """Months, days and milliseconds of a timedelta64; itself if that has no unit, or is NaT."""
+    name, count = np.datetime_data(value.dtype)
+    if np.isnat(value) or not (name in TICK_NS or name in MONTHS):
+        return value
+    ticks = int(value.astype(np.int64)) * count
+    if name in MONTHS:
+        return ticks * MONTHS[name], 0, 0
+    days, nanos = divmod(ticks * TICK_NS[name], DAY_NS)
+    return 0, days, nanos // 1_000_000
+
+
 cdef int put_duration(object value, Buffer* out) except -1:
-    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes."""
+    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes.
+
+    What is longer than a millisecond only in part is rounded down, as times are.
+    """
     cdef uint32_t number
     cdef int i
     if isinstance(value, bytes) and len(value) == 12:
         return append(out, PyBytes_AS_STRING(value), 12)
     if PyDelta_Check(value):
         value = (0, value.days, value.seconds * 1000 + value.microseconds // 1000)
+    elif isinstance(value, timedelta64):
+        value = parts_of(value)
+    elif isinstance(value, tuple) and hasattr(value, "nanoseconds"):        # pyarrow.MonthDayNano
+        value = (*value[:2], value.nanoseconds // 1_000_000)
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise Mismatch("timedelta, or (months, days, milliseconds)", value)
     for part in value:

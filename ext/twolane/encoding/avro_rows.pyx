@@ -127,12 +127,14 @@ cdef class UnionWriter(Writer):
             if self._null < 0:
                 raise Mismatch(self.label, value)
             return append_zigzag(out, self._null)
-        if self._only >= 0:
+        if self._only >= 0 and type(value) is not tuple:
             append_zigzag(out, self._only)
             return (<Writer>self._branches[self._only]).put(value, out)
         if type(value) is tuple and len(value) == 2 and type(value[0]) is str and value[0] in self._by_name:
             i = self._by_name[value[0]]
             value = value[1]
+        elif self._only >= 0:
+            i = self._only
         else:
             i = self.choose(value)
             if i < 0:

@@ -36,6 +36,7 @@ cdef dict NAMES = {
     <int>Kind.BINARY64: "bytes", <int>Kind.VIEWED: "bytes", <int>Kind.DICTIONARY: "dictionary", <int>Kind.LIST32: "list",
     <int>Kind.LIST64: "list", <int>Kind.LIST_VIEW32: "list", <int>Kind.LIST_VIEW64: "list", <int>Kind.FIXED_LIST: "list",
     <int>Kind.SUBARRAY: "list", <int>Kind.STRUCT: "struct", <int>Kind.MAP: "map",
+    <int>Kind.UNION_DENSE: "union", <int>Kind.UNION_SPARSE: "union",
 }
 cdef dict MEANINGS = {
     <int>Meaning.TEXT: "string", <int>Meaning.TIMESTAMP: "timestamp", <int>Meaning.DATE: "date", <int>Meaning.TIME: "time",
@@ -320,6 +321,10 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         if mask is not None:
             objects = [None if gone else value for value, gone in zip(objects, mask.tolist(), strict=True)]
         return column_of_objects(name, objects)
+    if dtype.kind == "m" and np.datetime_data(dtype)[0] in ("Y", "M") and array.ndim == 1:
+        # No number of days, so no ticks of any unit that vectors know.
+        gone = np.isnat(array) if mask is None else np.isnat(array) | mask
+        return column_of_objects(name, [None if lost else value for value, lost in zip(array, gone.tolist(), strict=True)])
     if array.ndim > 2:
         raise refused(name, f"expected an array of one or two dimensions, got shape {array.shape}")
     column = new_column(name)
