@@ -21,6 +21,7 @@ from uuid import UUID
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import ColumnBytes
 from twolane.errors import TimestampError
 
 import_datetime()
@@ -157,13 +158,13 @@ cdef int put_decimal(object value, object type, Buffer* out) except -1:
 
 cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
     """The 36 characters of a UUID, or its 16 bytes for a fixed."""
-    if isinstance(value, str):
-        try:
-            value = UUID(value)
-        except ValueError:
-            raise Mismatch("UUID", value) from None
     if isinstance(value, bytes) and len(value) == 16:
         value = UUID(bytes=value)
+    elif isinstance(value, (str, ColumnBytes)):
+        try:
+            value = UUID(value if isinstance(value, str) else value.decode())
+        except ValueError:      # UnicodeDecodeError is one
+            raise Mismatch("UUID", value) from None
     if not isinstance(value, UUID):
         raise Mismatch("UUID", value)
     cdef bytes encoded = value.bytes if as_bytes else str(value).encode()
