@@ -372,30 +372,33 @@ cdef class AvroColumns:
     def first_over(self, Py_ssize_t limit):
         """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
 
-        Records are measured only in blocks whose bound exceeds the limit.
+        Only records whose bound exceeds the limit are measured, one at a time: memory for the largest of them is enough.
         """
         cdef OpBlock block
-        cdef Arena arena = None
-        cdef Py_ssize_t start, stop, i, j, rows
-        cdef size_t room
-        cdef size_t prefix = PyBytes_GET_SIZE(self._prefix)
+        cdef Arena arena = Arena.__new__(Arena)
+        cdef Py_ssize_t start, stop, first, last, i
         for (start, stop), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
-            for i in range(0, stop - start, BLOCK):
-                rows = min(<Py_ssize_t>BLOCK, stop - start - i)
-                with nogil:
-                    room = prefix
-                    for j in range(block.n):
-                        room += room_for(&block.ops[j], i, i + rows)
-                if room <= <size_t>limit:
+            for first in range(0, stop - start, BLOCK):
+                last = min(first + BLOCK, stop - start)
+                if self.bound(block, first, last) <= <size_t>limit:
                     continue
-                if arena is None:
-                    arena = Arena.__new__(Arena)
-                arena.start(rows)
-                self.run(block, i, i + rows, arena, 0)
-                for j in range(rows):
-                    if arena.offsets[j + 1] - arena.offsets[j] > limit:
-                        return start + i + j, arena.offsets[j + 1] - arena.offsets[j]
+                for i in range(first, last):
+                    if self.bound(block, i, i + 1) <= <size_t>limit:
+                        continue
+                    arena.start(1)
+                    self.run(block, i, i + 1, arena, 0)
+                    if arena.offsets[1] > limit:
+                        return start + i, arena.offsets[1]
         return None
+
+    cdef size_t bound(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop) noexcept:
+        """Bytes that no record among these exceeds, and all of them together hardly."""
+        cdef size_t room = PyBytes_GET_SIZE(self._prefix)
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(block.n):
+                room += room_for(&block.ops[i], start, stop)
+        return room
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""

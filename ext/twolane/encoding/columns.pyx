@@ -5,6 +5,7 @@ object arrays stay Python objects (a snapshot of the references); whoever encode
 """
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.limits cimport INT_MAX
 from libc.stdint cimport uint8_t, uintptr_t
 cimport cython
 
@@ -325,7 +326,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         # No number of days, so no ticks of any unit that vectors know.
         gone = np.isnat(array) if mask is None else np.isnat(array) | mask
         return column_of_objects(name, [None if lost else value for value, lost in zip(array, gone.tolist(), strict=True)])
-    if array.ndim > 2:
+    if array.ndim > 2 or (array.ndim == 2 and array.shape[1] > INT_MAX):
         raise refused(name, f"expected an array of one or two dimensions, got shape {array.shape}")
     column = new_column(name)
     column.length = len(array)
