@@ -16,7 +16,7 @@ import pyarrow as pa
 import pydantic
 import pytest
 
-from twolane.serializers import Avro
+from twolane.serializers import Avro, Json
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 5, UTC)
 N = 7
@@ -50,6 +50,11 @@ def chunked(table):
     return pa.concat_tables([table[:2], table[2:2], table[2:3], table[3:]])
 
 
+def objects(values):
+    """Give an object array of one dimension, lists and all."""
+    return np.array([..., *values], object)[1:]
+
+
 def without(names, make):
     """Lend columns that this library has no type for as Arrow does."""
 
@@ -66,7 +71,7 @@ LENDERS = {
     "reader": lambda: pa.RecordBatchReader.from_batches(TABLE.schema, chunked(TABLE).to_batches()),
     "dict of columns": lambda: {name: TABLE[name] for name in TABLE.column_names},
     "dict of lists": lambda: {name: [row[name] for row in ROWS] for name in ROWS[0]},
-    "dict of object arrays": lambda: {name: np.array([row[name] for row in ROWS] + [...], object)[:-1] for name in ROWS[0]},
+    "dict of object arrays": lambda: {name: objects([row[name] for row in ROWS]) for name in ROWS[0]},
     "polars": without(["map"], lambda table: pl.from_arrow(table)),
     "polars slice": without(["map"], lambda table: pl.concat([pl.from_arrow(table)] * 2, rechunk=False)[:N]),
     "pandas with Arrow": lambda: TABLE.to_pandas(types_mapper=pd.ArrowDtype),
@@ -92,9 +97,27 @@ def test_the_same_records_from_every_lender(lender):
 def test_pandas_over_numpy():
     names = ["bool", "long", "double", "text", "bytes", "when", "always"]
     frame = TABLE.select(names).drop_null().to_pandas()
-    assert list(frame.dtypes.astype(str)) == ["bool", "int64", "float64", "str", "object", "datetime64[us, UTC]", "int64"]
+    assert list(frame.dtypes.astype(str)) == [
+        "bool",
+        "int64",
+        "float64",
+        "str",
+        "object",
+        "datetime64[us, UTC]",
+        "int64",
+    ]
     avro = Avro.from_arrow(TABLE.select(names))
     want = [avro.encode(row) for row in TABLE.select(names).drop_null().to_pylist()]
     assert list(avro.encode_batch(frame)) == want
     assert list(avro.encode_batch(frame.to_dict("series"))) == want
     assert list(avro.encode_batch(frame.to_dict("records"))) == want
+
+
+@pytest.mark.parametrize("name", sorted(set(TABLE.column_names) - {"word", "list", "struct", "map", "view"}))
+def test_dictionaries_of_every_type(name):
+    column = TABLE[name].combine_chunks()
+    (type_,) = [field["type"] for field in AVRO.schema["fields"] if field["name"] == name]
+    avro = Avro({"type": "record", "name": "R", "fields": [{"name": "f", "type": type_}]})
+    assert list(avro.encode_batch({"f": column.dictionary_encode()})) == list(avro.encode_batch({"f": column}))
+    json = Json(binary="base64")
+    assert list(json.encode_batch({"f": column.dictionary_encode()})) == list(json.encode_batch({"f": column}))

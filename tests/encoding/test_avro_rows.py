@@ -196,7 +196,8 @@ def test_recursion_and_names():
     [
         {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "C"]}]},
         {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "int", "C"]}]},
-        {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "int", {"type": "map", "values": "C"}]}]},
+        {"type": "record", "name": "C", "fields": [
+            {"name": "next", "type": ["null", "int", {"type": "map", "values": "C"}]}]},
     ],
     ids=["record", "union", "map in union"],
 )  # fmt: skip

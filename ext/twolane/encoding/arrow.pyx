@@ -129,7 +129,8 @@ cdef class ArrowChunk:
             self.fill(vector.dictionary, schema.dictionary, array.dictionary)
             vector.index_kind = vector.kind
             vector.kind = Kind.DICTIONARY
-            vector.meaning = vector.dictionary.meaning
+            # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
+            vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
         if array.n_buffers < <int64_t>BUFFERS.get(<int>vector.kind, 2) or array.n_children != schema.n_children:
             raise SerializationError(f"the Arrow array of {text(schema.name)!r} does not have the shape of its type")
         if vector.kind not in NO_VALIDITY and array.null_count != 0:

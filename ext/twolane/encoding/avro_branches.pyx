@@ -60,14 +60,14 @@ cdef Py_ssize_t branch_of(object type, const Vector* vector) except -2:
     others = [i for i, name in enumerate(names) if name != "null"]
     if len(others) == 1:
         return others[0]
-    if vector.meaning == Meaning.TIMESTAMP:
+    if plain.meaning == Meaning.TIMESTAMP:
         # A naive datetime is a wall clock, and an aware one is none; datetime64 and numpy's columns may be either.
-        groups = (INSTANTS, WALLS, ("date",)) if vector.zoned else (INSTANTS + WALLS, ("date",))
-    elif vector.meaning == Meaning.TEXT:
+        groups = (INSTANTS, WALLS, ("date",)) if plain.zoned else (INSTANTS + WALLS, ("date",))
+    elif plain.meaning == Meaning.TEXT:
         groups, rivals = (("string",),), ("enum", "uuid")
         return -1 if first_of(names, rivals) >= 0 else first_of(names, groups[0])
     else:
-        groups = BY_MEANING.get(<int>vector.meaning)
+        groups = BY_MEANING.get(<int>plain.meaning)
     if groups is not None:
         for group in groups:
             i = first_of(names, group)

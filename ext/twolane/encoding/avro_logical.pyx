@@ -1,4 +1,4 @@
-"""Avro's logical types from Python objects: times, decimals, UUIDs.
+"""Avro's logical types from Python objects: times, decimals, UUIDs, durations.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#logical-types. Times are rounded down to their unit, decimals are
 not rounded at all: one with more digits than the schema's scale is an error.
@@ -12,6 +12,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
+from twolane.encoding.columns cimport days_of
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 
@@ -26,6 +27,7 @@ from twolane.errors import TimestampError
 
 import_datetime()
 
+cdef dict FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
 cdef object datetime64 = np.datetime64
 cdef object timedelta64 = np.timedelta64
 cdef object DAY_NS = 86_400_000_000_000
@@ -72,20 +74,26 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
         if not INT64_MIN <= value <= INT64_MAX:
             raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
         return append_zigzag(out, int(value))
-    if isinstance(value, datetime64) and not np.isnat(value):
-        name, count = np.datetime_data(value.dtype)
-        if name in ("Y", "M"):
-            value = value.astype("datetime64[D]")
-            name, count = "D", 1
-        if name in TICK_NS:
-            ticks = int(value.astype(np.int64)) * count * TICK_NS[name] // <int64_t>unit
-            if INT64_MIN <= ticks <= INT64_MAX:
-                return append_zigzag(out, ticks)
+    if isinstance(value, datetime64):
+        ticks = ticks_of(value, <int64_t>unit)
+        if ticks is not None and INT64_MIN <= ticks <= INT64_MAX:
+            return append_zigzag(out, ticks)
     if PyDate_Check(value) and value == value:      # midnight, as in a column of dates
         ticks = days_of_date(value) * DAY_NS // <int64_t>unit
         if INT64_MIN <= ticks <= INT64_MAX:
             return append_zigzag(out, ticks)
     raise Mismatch("datetime, datetime64 or " + unit_name(unit) + " as an int", value)
+
+
+cdef object ticks_of(object value, object unit_ns):
+    """A datetime64 in units of so many nanoseconds, rounded down; None for NaT."""
+    name, count = np.datetime_data(value.dtype)
+    if np.isnat(value):
+        return None
+    if name in ("Y", "M"):
+        name, count, value = "D", 1, days_of(value)
+    ticks = int(value.astype(np.int64)) * count
+    return ticks * TICK_NS[name] // unit_ns if name in TICK_NS else ticks // (FINER[name] * unit_ns)
 
 
 cdef bint is_day(object value) except -1:
@@ -99,13 +107,9 @@ cdef int put_date(object value, Buffer* out) except -1:
     """Days since the epoch, of a date, a datetime (its own day), a datetime64 or an int."""
     if PyDate_Check(value) and value == value:
         return append_zigzag(out, days_of_date(value))
-    if isinstance(value, datetime64) and not np.isnat(value):
-        try:
-            value = int(value.astype("datetime64[D]").astype(np.int64))
-        except OverflowError:       # from one of numpy's finest units
-            raise Mismatch("date", value) from None
-    if is_integer(value) and INT32_MIN <= value <= INT32_MAX:
-        return append_zigzag(out, int(value))
+    days = ticks_of(value, DAY_NS) if isinstance(value, datetime64) else value
+    if is_integer(days) and INT32_MIN <= days <= INT32_MAX:
+        return append_zigzag(out, int(days))
     raise Mismatch("date, or days since 1970-01-01 as an int", value)
 
 

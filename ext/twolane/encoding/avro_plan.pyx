@@ -18,11 +18,10 @@ from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
 from twolane.encoding.utf8 cimport ucs4_is_text
 from twolane.encoding.vector_checks cimport (
-    are_durations, are_uuids, first_null, in_range, in_single_range, is_text,
+    are_durations, are_uuids, first_null, first_null_inside, in_range, in_single_range, is_text,
 )
 from twolane.encoding.vectors cimport (
-    NO_MEMBER, Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
-    plain_span_at, union_child, union_item,
+    NO_MEMBER, Kind, Meaning, Vector, index_at, is_valid, list_size, list_start, plain_span_at, union_child, union_item,
 )
 
 import numpy as np
@@ -352,7 +351,7 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
     cdef OpBlock block = new_ops(len(type.fields))
     cdef Vector child
     cdef Py_ssize_t i, j
-    cdef bint found
+    cdef bint found, nulls_ok
     keep.append(block)
     op.code = Code.PUT_RECORD
     op.items = block.ops
@@ -366,7 +365,9 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
                 # Items of the struct are items of its children: both are counted from the struct's offset.
                 child.offset += vector.offset
                 child.length = vector.length
-                found = plan_native(&block.ops[i], field.type, &child, keep)
+                # A null record has nulls inside, mostly; what counts are those of the others.
+                nulls_ok = vector.validity != NULL and first_null_inside(vector, &vector.children[j]) < 0
+                found = plan_native(&block.ops[i], field.type, &child, keep, nulls_ok)
                 # put() hands over the struct's item number with its offset.
                 block.ops[i].vector.offset -= vector.offset
                 break

@@ -47,8 +47,9 @@ cdef dict MEANINGS = {
 
 cdef str kind_name(const Vector* vector):
     """What error messages call a column's type."""
-    name = MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
-    return f"dictionary of {name}" if vector.kind == Kind.DICTIONARY else name
+    if vector.kind == Kind.DICTIONARY:
+        return f"dictionary of {kind_name(vector.dictionary)}"
+    return MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
 
 
 @cython.final
@@ -278,15 +279,26 @@ cdef int place_fields(Vector* vector) except -1:
     return 0
 
 
+cdef object days_of(object times):
+    """Datetime64 of years or months, an array or one, as days.
+
+    Numpy's own conversion wraps around; here what lies beyond a quadrillion is cut to that, which no record holds either.
+    """
+    unit, count = np.datetime_data(times.dtype)
+    most = 10**15 // count
+    ticks = np.where(np.isnat(times), times.astype(np.int64), np.clip(times.astype(np.int64), -most, most))
+    return ticks.view(f"datetime64[{count}{unit}]").astype("datetime64[D]")[()]
+
+
 cdef object coarser(object array, str name):
     """Bring datetime64 of years, months or less than a nanosecond to a unit that vectors know, rounding down."""
     kind = array.dtype.kind
     unit, count = np.datetime_data(array.dtype)
     if unit in ("Y", "M") and kind == "M":
-        return array.astype("datetime64[D]")
+        return days_of(array)
     if unit in FINER:
         per_ns = FINER[unit]
-        ticks = array.view(np.int64)
+        ticks = array.astype(np.int64)
         # NaT is the lowest int64 and has to stay it.
         whole = np.where(np.isnat(array), ticks, ticks * count // per_ns if count > 1 else ticks // per_ns)
         return whole.view(f"{kind}8[ns]")

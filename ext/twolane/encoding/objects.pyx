@@ -19,6 +19,7 @@ from twolane.encoding.mismatch import Mismatch
 
 cdef object EPOCH = datetime(1970, 1, 1)
 cdef object datetime64 = np.datetime64
+cdef object timedelta64 = np.timedelta64
 cdef object INTEGER = np.integer
 cdef tuple NO_INTEGER = (bool, np.timedelta64)
 cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
@@ -32,7 +33,7 @@ class ColumnBytes(bytes):
 
 
 cdef object time_at(const Vector* vector, Py_ssize_t i):
-    """A date, datetime64, time or timedelta; for what Python's own types do not reach, datetime64 or an int of ticks."""
+    """A date, datetime64, time or timedelta; for what Python's own types do not reach, numpy's or an int of ticks."""
     cdef object ticks = int_at(vector, i)       # an object: what follows may exceed 64 bits
     cdef object tick_ns = vector.tick_ns
     try:
@@ -43,12 +44,12 @@ cdef object time_at(const Vector* vector, Py_ssize_t i):
         if vector.meaning == Meaning.DURATION:
             return timedelta(microseconds=ticks * tick_ns // 1000)
     except (OverflowError, ValueError):
-        if vector.meaning != Meaning.DATE:
+        if vector.meaning == Meaning.TIME:
             return ticks
     # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
     for unit, ns in UNITS:
         if tick_ns % ns == 0:
-            return datetime64(ticks, f"{tick_ns // ns}{unit}")
+            return (timedelta64 if vector.meaning == Meaning.DURATION else datetime64)(ticks, f"{tick_ns // ns}{unit}")
     return ticks
 
 

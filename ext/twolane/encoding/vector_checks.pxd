@@ -12,6 +12,7 @@ cdef struct Duration:
 
 
 cdef Py_ssize_t first_null(const Vector* vector) noexcept nogil
+cdef Py_ssize_t first_null_inside(const Vector* struct, const Vector* child) noexcept nogil
 cdef bint in_range(const Vector* vector, int64_t low, int64_t high) noexcept nogil
 cdef bint in_single_range(const Vector* vector) noexcept nogil
 cdef bint is_text(const Vector* vector) noexcept nogil

@@ -23,6 +23,15 @@ cdef Py_ssize_t first_null(const Vector* vector) noexcept nogil:
     return -1
 
 
+cdef Py_ssize_t first_null_inside(const Vector* struct, const Vector* child) noexcept nogil:
+    """The first item of a struct that is not null though its child is, or -1. GIL: not needed."""
+    cdef Py_ssize_t i
+    for i in range(struct.length):
+        if is_valid(struct, i) and not is_valid(child, struct.offset + i):
+            return i
+    return -1
+
+
 cdef bint in_range(const Vector* vector, int64_t low, int64_t high) noexcept nogil:
     """Whether every integer that is not null lies in low..high. GIL: not needed."""
     cdef Py_ssize_t i
