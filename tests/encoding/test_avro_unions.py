@@ -178,6 +178,12 @@ def test_branches_by_name_as_in_fastavro():
         (["bytes", fixed], ("bytes", b"a")),
     ):
         assert Avro(record(union)).encode({"f": value}) == written(record(union), {"f": value})
+    # A name below a record that is chosen by its type.
+    inner = [{"name": "x", "type": "int"}, {"name": "u", "type": ["string", "bytes", first]}]
+    union = [{"type": "record", "name": "C", "fields": inner}, "string"]
+    for value in (("bytes", b"a"), {"-type": "n.A", "x": 1}):
+        row = {"f": {"x": 1, "u": value}}
+        assert Avro(record(union)).encode(row) == written(record(union), row)
     with pytest.raises(SerializationError, match="expected string") as caught:
         Avro(record(["null", "string"])).encode_batch([{"f": ("string", 5)}])
     assert (caught.value.index, caught.value.field) == (0, "f")
@@ -210,3 +216,12 @@ def test_branches_by_type():
     # Of records that look alike, the one that is named as the class is.
     alike = [{"type": "record", "name": name, "fields": [{"name": "x", "type": "int"}]} for name in "ABC"]
     assert branches_of(alike, [make_dataclass(name, ["x"])(1) for name in "ABC"]) == [0, 1, 2]
+
+
+def test_a_deep_value_of_records_that_look_alike():
+    second = {"type": "record", "name": "B", "fields": [{"name": "n", "type": ["null", "A", "B"]}]}
+    first = {"type": "record", "name": "A", "fields": [{"name": "n", "type": ["null", "A", second]}]}
+    value = None
+    for _ in range(60):  # a choice at each level, which looks at all levels below
+        value = {"n": value}
+    assert Avro(record([first, "B"])).encode({"f": value}) == b"\0" + b"\2" * 59 + b"\0"

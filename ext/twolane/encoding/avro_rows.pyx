@@ -139,9 +139,10 @@ cdef class UnionWriter(Writer):
         if self._only >= 0 and type(value) is not tuple:
             append_zigzag(out, self._only)
             return (<Writer>self._branches[self._only]).put(value, out)
-        if type(value) is tuple and len(value) == 2 and type(value[0]) is str and value[0] in self._by_name:
-            i = self._by_name[value[0]]
-            value = value[1]
+        i = self.named(value)
+        if i >= 0:
+            if type(value) is tuple:
+                value = value[1]
         elif self._only >= 0:
             i = self._only
         else:
@@ -151,14 +152,20 @@ cdef class UnionWriter(Writer):
         append_zigzag(out, i)
         return (<Writer>self._branches[i]).put(value, out)
 
+    cdef Py_ssize_t named(self, object value) except -2:
+        """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
+        name = None
+        if type(value) is tuple:
+            if len(value) == 2:
+                name = value[0]
+        elif isinstance(value, dict):
+            name = value.get("-type")
+        return self._by_name.get(name, -1) if type(name) is str else -1
+
     cdef Py_ssize_t choose(self, object value) except -2:
         """The branch that takes the value best, the first among equals; -1 if none does."""
         cdef Py_ssize_t i, best = -1
         cdef int score, best_score = 0
-        if isinstance(value, dict):
-            name = value.get("-type")
-            if type(name) is str and name in self._by_name:
-                return self._by_name[name]
         for i in range(len(self._branches)):
             score = (<Writer>self._branches[i]).fits(value)
             if score > best_score:
@@ -167,11 +174,14 @@ cdef class UnionWriter(Writer):
         return best
 
     cdef int fits(self, object value) except -1:
+        cdef Py_ssize_t i = self.named(value)
+        if i >= 0:
+            return 2 if (<Writer>self._branches[i]).fits(value[1] if type(value) is tuple else value) else 0
         # Any branch will do here: comparing all of them at each level would double the work level by level.
         for branch in self._branches:
             if (<Writer>branch).fits(value):
                 return 2
-        return 2 if self.choose(value) >= 0 else 0
+        return 0
 
 
 @cython.final

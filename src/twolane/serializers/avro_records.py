@@ -105,7 +105,7 @@ class Avro:
         Notes
         -----
         Nullable columns (Arrow's default) become unions with null. uint64 becomes long: larger values are refused.
-        Seconds become milliseconds. Timestamps without a zone become local-timestamps, intervals durations, unions unions.
+        Seconds become milliseconds, timestamps without a zone local-timestamps, intervals durations, unions unions.
         """
         naming = Naming()
         form, _, _, children, dictionary = describe(schema)
