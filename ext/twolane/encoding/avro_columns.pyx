@@ -120,14 +120,18 @@ cdef uint8_t* put_duration(Duration duration, uint8_t* at) noexcept nogil:
     return at + 12
 
 
-cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Records, arrays, maps and unions: what has items of its own."""
+cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """What has items of its own, and what is rare: kept out of put(), whose registers it would take."""
     cdef Py_ssize_t j, first, n
     cdef Op item
     if op.code == Code.PUT_RECORD:
         for j in range(op.n_items):
             at = put(&op.items[j], op.vector.offset + i, at)
         return at
+    if op.code == Code.PUT_UUID_BYTES:
+        return put_uuid_bytes(plain_span_at(&op.vector, i), at)
+    if op.code == Code.PUT_DURATION:
+        return put_duration(duration_at(&op.vector, i), at)
     if op.code == Code.PUT_UNION:
         return put(&op.items[union_child(&op.vector, i)], union_item(&op.vector, i), at)
     n = list_size(&op.vector, i)
@@ -226,15 +230,11 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
         return put_zigzag(at, op.table[vector.offset + i])
     elif code == Code.PUT_UUID:
         return put_uuid(item_at(vector, i), at)
-    elif code == Code.PUT_UUID_BYTES:
-        return put_uuid_bytes(plain_span_at(vector, i), at)
-    elif code == Code.PUT_DURATION:
-        return put_duration(duration_at(vector, i), at)
     elif code == Code.PUT_DECIMAL or code == Code.PUT_DECIMAL_FIXED:
         return put_decimal(op, i, at)
     elif code == Code.PUT_NOTHING:
         return at
-    return put_items(op, i, at)
+    return put_rare(op, i, at)
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
