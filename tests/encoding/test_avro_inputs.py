@@ -121,3 +121,39 @@ def test_dictionaries_of_every_type(name):
     assert list(avro.encode_batch({"f": column.dictionary_encode()})) == list(avro.encode_batch({"f": column}))
     json = Json(binary="base64")
     assert list(json.encode_batch({"f": column.dictionary_encode()})) == list(json.encode_batch({"f": column}))
+
+
+def test_objects_in_polars_are_not_their_addresses():
+    values = [b"a", None, b"bcd"]
+    avro = Avro({"type": "record", "name": "R", "fields": [{"name": "f", "type": ["null", "bytes"]}, NUMBER]})
+    frame = pl.DataFrame({"f": pl.Series(values, dtype=pl.Object), "n": [1, 2, 3]})
+    want = [avro.encode({"f": value, "n": i}) for i, value in enumerate(values, 1)]
+    assert list(avro.encode_batch(frame)) == want
+    assert list(avro.encode_batch({"f": frame["f"], "n": frame["n"]})) == want
+
+
+NUMBER = {"name": "n", "type": "long"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "array"),
+    [
+        ("long", pd.array([2**62 + 1, None], dtype="Int64")),
+        ("boolean", pd.array([True, None], dtype="boolean")),
+        ("string", pd.array(["a", None], dtype="string")),
+        ("string", pd.Categorical(["b", None])),
+        ({"type": "long", "logicalType": "timestamp-micros"}, pd.array([NOW, None], dtype="datetime64[us, UTC]")),
+        ({"type": "long", "logicalType": "timestamp-micros"}, pd.DatetimeIndex([NOW, None])),
+    ],
+    ids=str,
+)
+def test_arrays_and_indexes_of_pandas(type_, array):
+    avro = Avro({"type": "record", "name": "R", "fields": [{"name": "f", "type": ["null", type_]}]})
+    want = [avro.encode({"f": array[0]}), b"\0"]
+    assert list(avro.encode_batch({"f": array})) == want
+    assert list(avro.encode_batch({"f": pd.Series(array)})) == want
+
+
+def test_a_pandas_column_that_arrow_cannot_take_is_read_by_numpy():
+    avro = Avro({"type": "record", "name": "R", "fields": [NUMBER]})
+    assert list(avro.encode_batch(pd.DataFrame({"n": pd.arrays.SparseArray([0, 0, 1])}))) == [b"\0", b"\0", b"\2"]

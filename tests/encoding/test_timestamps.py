@@ -162,6 +162,7 @@ def test_naive_needs_a_policy():
         (np.array([NOON_MS / 1e3, np.nan]), 1),
         (pa.chunked_array([pa.array([NOON], pa.timestamp("us")), pa.array([None], pa.timestamp("us"))]), 1),
         (pa.nulls(2), 0),
+        (pd.array([NOON_MS, None], dtype="Int64"), 1),
         (pd.Series([NOON, pd.NaT]), 1),
     ],
 )

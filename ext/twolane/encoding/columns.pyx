@@ -456,6 +456,11 @@ cdef bint is_numpy_backed(object values):
     return isinstance(dtype, np.dtype) and hasattr(values, "to_numpy")
 
 
+cdef bint is_polars_object(object dtype):
+    """Whether it is polars' dtype of Python objects, which it lends to Arrow as eight bytes: their addresses."""
+    return str(dtype) == "Object"
+
+
 cpdef Table as_table(object values):
     """Read columnar input in place.
 
@@ -484,6 +489,9 @@ cpdef Table as_table(object values):
         return table_of_dict(values)
     if isinstance(values, ndarray):
         return table_of_records(values) if values.dtype.names is not None and values.ndim == 1 else None
+    dtypes = getattr(values, "dtypes", None)
+    if isinstance(dtypes, list) and any([is_polars_object(dtype) for dtype in dtypes]):
+        return table_of_dict({name: values[name] for name in values.columns})
     try:
         data = import_arrow(values)
     except (ImportError, TypeError, ValueError) as error:
@@ -524,12 +532,19 @@ cpdef Column as_column(object values, str name=""):
         return column_of_array(name, values) if values.ndim else None
     if is_numpy_backed(values):
         return column_of_array(name, values.to_numpy())
+    if is_polars_object(getattr(values, "dtype", None)):
+        return column_of_objects(name, values.to_list())
     try:
         data = import_arrow(values)
-    except ImportError:
+    except (ImportError, TypeError, ValueError) as error:
+        if isinstance(error, SerializationError) or not hasattr(values, "to_numpy"):
+            raise
         return column_of_array(name, values.to_numpy())
     if data is not None:
         return column_of_arrow(name, data)
+    if hasattr(values, "to_numpy"):
+        # A pandas array or index with a dtype of pandas' own: as numbers, a missing one would turn all ints to floats.
+        return column_of_array(name, values.to_numpy(dtype=object, na_value=None))
     if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
         array = np.asarray(values)
         return column_of_array(name, array) if array.ndim else None
