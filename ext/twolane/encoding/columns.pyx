@@ -542,7 +542,7 @@ cpdef Column as_column(object values, str name=""):
         return column_of_array(name, values.to_numpy())
     if data is not None:
         return column_of_arrow(name, data)
-    if hasattr(values, "to_numpy"):
+    if hasattr(values, "to_numpy") and hasattr(values, "__len__"):     # pandas.Timestamp has the first
         # A pandas array or index with a dtype of pandas' own: as numbers, a missing one would turn all ints to floats.
         return column_of_array(name, values.to_numpy(dtype=object, na_value=None))
     if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
