@@ -27,7 +27,7 @@ SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
 .PHONY: demo test test-embedded test-cluster lint types build debug trace asan fuzz matrix \
-        bench bench-encoding bench-cluster bench-startup counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
+        bench bench-encoding bench-cluster bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
@@ -83,6 +83,19 @@ bench-encoding: build $(VENV)/.group-bench $(VENV)/.group-peers  ## encoders and
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
 	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
 	    --output $(RESULTS) $(ARGS)
+
+figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every committed figure again, into RESULTS: an hour on a quiet machine
+	$(MAKE) demo JSON=$(RESULTS)/demo.json
+	$(MAKE) bench-startup JSON=$(RESULTS)/startup.json
+	$(BIN)/python -m bench.floor --json $(RESULTS)/floor.json
+	$(BIN)/python -m bench.floor --cluster own --json $(RESULTS)/floor-brokers.json
+	$(BIN)/python -m bench.floor.tuning --json $(RESULTS)/tuning.json
+	$(BIN)/python -m bench.floor.stream --json $(RESULTS)/stream.json
+	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
+	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
+	$(MAKE) bench-encoding bench bench-cluster
+	$(BIN)/python -m bench report $(RESULTS) --readme
+	$(BIN)/python -m bench.demo.readme
 
 bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
 	$(BIN)/python -m bench.startup $(if $(JSON),--output $(JSON)) $(ARGS)

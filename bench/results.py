@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyperf
 
-from bench.demo.table import machine, versions
+from bench.machine import machine, versions
 from bench.matrix import Case
 
 if TYPE_CHECKING:

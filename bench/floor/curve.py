@@ -1,10 +1,10 @@
 """Does a record cost the same whatever there is of it? Cost and memory of the throughput lane over growing amounts.
 
 Three curves, each point in a process of its own on the embedded cluster, rounds in turn, medians: records (10^4 to
-10^7; to 10^8 with ``--records 100000000``), partitions (1 to 1000), bytes of a value (10 B to 100 kB). Memory is that
-of the producing process: its peak above what it had before the first record, against the window and 64 MiB, and what it
-grew by from the first half of the run to the second.
-``python -m bench.floor.curve --json FILE`` takes about four minutes.
+10^8), partitions (1 to 1000), bytes of a value (10 B to 100 kB). Beside each point the C loop of ``floor.c`` with the
+same settings and window: what grows there too is librdkafka's. Memory is that of the producing process: its peak above
+what it had before the first record, against the window and 64 MiB, and what it grew by from the first half of the run
+to the second. ``python -m bench.floor.curve --json FILE`` takes about eight minutes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,23 @@ from typing import Any
 
 import numpy as np
 
-from bench.demo.table import machine, versions
+from bench.floor.__main__ import FLOOR_ONLY, SETTINGS, build
+from bench.machine import write
 from twolane import ThroughputProducer
+from twolane.client import library
 from twolane.testing import EmbeddedCluster
 
 # One call's records; a point of more sends the same columns again and again.
 CALL = 100_000
 SIZE, PARTITIONS, RECORDS = 100, 12, 1_000_000
+# What takes a few milliseconds is measured until the clock can tell.
+STEADY = 300_000
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 BYTES_OF_A_SIZE = 300_000_000
 WINDOW_RECORDS, WINDOW_MIB = 100_000, 64
+WINDOW = {"queue.buffering.max.messages": WINDOW_RECORDS, "queue.buffering.max.kbytes": WINDOW_MIB * 1024}
 ALLOWED_MIB = WINDOW_MIB + 64
+FLAT = 1.10
 PAGE_MIB = resource.getpagesize() / 2**20
 
 
@@ -41,42 +47,44 @@ def resident() -> float:
 
 
 def measure(bootstrap: str, records: int, partitions: int, size: int) -> dict[str, float]:
-    """Send so many records, and say what one cost and what memory it took."""
+    """Send so many records, and say what one cost and what memory it took; few of them again and again."""
+    times = max(1, min(STEADY // records, BYTES_OF_A_SIZE // (records * size)))
     call = min(records, CALL, max(1, BYTES_OF_A_SIZE // 4 // size))
     columns: dict[str, Any] = {
         "values": np.frombuffer(np.random.default_rng(7).bytes(call * size), dtype=f"V{size}"),
-        "partitions": np.random.default_rng(8).integers(0, partitions, call).astype(np.int32),
+        "partitions": (np.arange(call) % partitions).astype(np.int32),
         "keys": b"key-0000",
         "timestamps": np.full(call, 1_700_000_000_000, dtype=np.int64),
     }
-    window = {"queue.buffering.max.messages": WINDOW_RECORDS, "queue.buffering.max.kbytes": WINDOW_MIB * 1024}
-    with ThroughputProducer({"bootstrap.servers": bootstrap, **window}) as producer:
+    with ThroughputProducer({"bootstrap.servers": bootstrap, **WINDOW}) as producer:
         # Connections and buffers first: a record per partition.
         every = np.arange(partitions, dtype=np.int32)
         producer.send_batch("curve", [b""] * partitions, partitions=every).result(120)
-        before, halfway, sent, deliveries = resident(), 0.0, 0, []
+        before, halfway, sent, total = resident(), 0.0, 0, records * times
         usage, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        while sent < records:
-            n = min(call, records - sent)
-            part = {key: value[:n] if isinstance(value, np.ndarray) else value for key, value in columns.items()}
-            deliveries.append(producer.send_batch("curve", **part))
-            sent += n
-            if len(deliveries) > 1:
-                deliveries.pop(0).result(120)
-            if not halfway and sent >= records // 2:
-                halfway = resident()
-        for delivery in deliveries:
-            delivery.result(120)
+        for _ in range(times):
+            deliveries = []
+            for at in range(0, records, call):
+                n = min(call, records - at)
+                part = {key: value[:n] if isinstance(value, np.ndarray) else value for key, value in columns.items()}
+                deliveries.append(producer.send_batch("curve", **part))
+                sent += n
+                if len(deliveries) > 1:
+                    deliveries.pop(0).result(120)
+                if not halfway and sent >= total // 2:
+                    halfway = resident()
+            for delivery in deliveries:
+                delivery.result(120)
         wall, end = time.perf_counter() - started, resident()
         now = resource.getrusage(resource.RUSAGE_SELF)
         written = producer.stats().written - partitions
-    if written != records:
-        sys.exit(f"{written} of {records} records were written")
+    if written != total:
+        sys.exit(f"{written} of {total} records were written")
     cpu = now.ru_utime + now.ru_stime - usage.ru_utime - usage.ru_stime
     return {
-        "cpu_ns_per_record": cpu / records * 1e9,
-        "cpu_ns_per_kilobyte": cpu / (records * size) * 1e12,
-        "records_per_second": records / wall,
+        "cpu_ns_per_record": cpu / total * 1e9,
+        "cpu_ns_per_kilobyte": cpu / (total * size) * 1e12,
+        "records_per_second": total / wall,
         "peak_mib": now.ru_maxrss / 1024 - before,
         "growth_mib": end - halfway,
     }
@@ -87,27 +95,44 @@ def points(most: int) -> list[tuple[str, int, int, int]]:
     by_records = [10**power for power in range(4, 9) if 10**power <= most]
     return [
         *(("records", n, PARTITIONS, SIZE) for n in by_records),
-        *(("partitions", RECORDS, n, SIZE) for n in (1, 10, 100, 1_000)),
-        *(("size", min(RECORDS, BYTES_OF_A_SIZE // n), PARTITIONS, n) for n in SIZES),
+        *(("partitions", min(most, RECORDS), n, SIZE) for n in (1, 10, 100, 1_000)),
+        *(("size", min(most, RECORDS, BYTES_OF_A_SIZE // n), PARTITIONS, n) for n in SIZES),
     ]
 
 
-def run(records: int, partitions: int, size: int) -> dict[str, float]:
-    """Measure one point in a process of its own."""
+def run(floor: Path, records: int, partitions: int, size: int) -> dict[str, float]:
+    """Measure one point: the lane and the C loop, each in a process of its own."""
+    settings = {**SETTINGS, **FLOOR_ONLY, **WINDOW}
     with EmbeddedCluster(brokers=3) as cluster:
         cluster.create_topic("curve", partitions=partitions)
-        arguments = [cluster.bootstrap_servers, str(records), str(partitions), str(size)]
-        command = [sys.executable, "-m", "bench.floor.curve", "--point", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        bootstrap = cluster.bootstrap_servers
+        ours = (sys.executable, "-m", "bench.floor.curve", "--point", bootstrap, records, partitions, size)
+        line = finished(*ours)
+        loop = (floor, library.PATH, bootstrap, "curve", partitions, records, size, "pipeline")
+        ground = finished(*loop, *(f"{key}={value}" for key, value in settings.items()))
+    floor_ns = ground["cpu"] / ground["records"] * 1e9
+    return {**line, "floor_cpu_ns_per_record": floor_ns, "cpu_to_floor": line["cpu_ns_per_record"] / floor_ns}
+
+
+def finished(*words: object) -> dict[str, float]:
+    """Run a contender to its end; return its line."""
+    command = [str(word) for word in words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{records} records, {partitions} partitions, {size} B: {done.stderr or done.stdout}")
+        sys.exit(f"{' '.join(command)}: {done.stderr or done.stdout}")
     line: dict[str, float] = json.loads(done.stdout)
     return line
 
 
+def spread(rows: list[dict[str, Any]], curve: str, column: str) -> float:
+    """Return how much more a record of the dearest point costs than one of the cheapest."""
+    costs = [row[column] for row in rows if row["curve"] == curve]
+    return max(costs) / min(costs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor.curve", description=__doc__)
-    parser.add_argument("--records", type=int, default=10**7, metavar="N", help="the longest run (default: 10^7)")
+    parser.add_argument("--records", type=int, default=10**8, metavar="N", help="of the longest run (default: 10^8)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument(
@@ -118,25 +143,26 @@ def main() -> None:
         bootstrap, *numbers = given.point
         print(json.dumps(measure(bootstrap, *map(int, numbers))))
         return
-    wanted = points(given.records)
+    floor, wanted = build(Path("build/bench")), points(given.records)
     lines: list[list[dict[str, float]]] = [[] for _ in wanted]
     for round_ in range(given.rounds):
         for at, (_, records, partitions, size) in enumerate(wanted):
             if round_ and records > RECORDS:
                 continue  # the long ones are steady
-            lines[at].append(run(records, partitions, size))
+            lines[at].append(run(floor, records, partitions, size))
     rows = []
     for (curve, records, partitions, size), measured in zip(wanted, lines, strict=True):
-        middle = {key: round(statistics.median(line[key] for line in measured), 1) for key in measured[0]}
+        middle = {key: round(statistics.median(line[key] for line in measured), 3) for key in measured[0]}
         rows.append({"curve": curve, "records": records, "partitions": partitions, "size": size, **middle})
         print(rows[-1], flush=True)
+    for curve in ("records", "partitions"):
+        ours, loops = (spread(rows, curve, column) for column in ("cpu_ns_per_record", "floor_cpu_ns_per_record"))
+        print(f"over {curve}: the dearest {ours:.2f} times the cheapest (flat: {FLAT}), in the C loop {loops:.2f}")
     over = [row for row in rows if row["peak_mib"] > ALLOWED_MIB]
     print(f"memory: {len(over)} points above the window and 64 MiB ({ALLOWED_MIB} MiB)")
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
         what = f"bench.floor.curve: window {WINDOW_RECORDS} records, {WINDOW_MIB} MiB; {given.rounds} rounds, medians"
-        report = {"what": what, "cluster": "embedded", "machine": machine(), "versions": versions(), "runs": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        write(given.json, what, cluster="embedded", runs=rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.demo.table import machine, versions
+from bench.machine import write
 from twolane import ThroughputProducer
 from twolane.testing import EmbeddedCluster
 
@@ -132,10 +132,8 @@ def main() -> None:
         return
     rows = compare(given.rounds, given.only)
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
         what = f"bench.floor.tuning: {RECORDS} records of about 100 bytes, {given.rounds} rounds in turn, medians"
-        report = {"what": what, "cluster": "embedded", "machine": machine(), "versions": versions(), "runs": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        write(given.json, what, cluster="embedded", runs=rows)
 
 
 if __name__ == "__main__":

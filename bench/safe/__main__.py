@@ -14,14 +14,13 @@ import statistics
 import subprocess
 import sys
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.demo.table import machine, versions
 from bench.floor.__main__ import build
+from bench.machine import write
 from bench.safe import targets
 from bench.safe.contender import CONTENDERS
 from bench.safe.targets import ASYNC, BATCH, FLOOR, HUNDRED, LOOP, PIPE, POLL, THREADS, Runs, between, p50, rate
@@ -141,17 +140,8 @@ def main() -> None:
     for table in (rows, reached, threads):
         show(table)
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {
-            "what": f"bench.safe: 100-byte values, acks=all, one partition, {given.rounds} rounds in turn, medians",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(),
-            "versions": versions(),
-            "runs": rows,
-            "targets": reached,
-            "hundred_threads": threads,
-        }
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+        what = f"bench.safe: 100-byte values, acks=all, one partition, {given.rounds} rounds in turn, medians"
+        write(given.json, what, runs=rows, targets=reached, hundred_threads=threads)
 
 
 if __name__ == "__main__":

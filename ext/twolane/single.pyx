@@ -4,9 +4,10 @@ This module stands on both wings (times from ``encoding``, the rest from ``clien
 one record is enqueued faster than the GIL is let go and taken again.
 """
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
 
 from twolane.client.atomic cimport add, load
 from twolane.client.callbacks cimport Callbacks
@@ -173,7 +174,9 @@ cdef class RecordSender:
         cdef Slot* slot
         cdef int32_t place
         cdef int n_vu = 5, code
-        cdef rd_kafka_vu_t vu[FIXED + HEADERS_ON_STACK]
+        cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
+        cdef rd_kafka_vu_t* vu = on_stack
+        cdef bytes on_heap
         cdef rd_kafka_error_t* error
         cdef tuple pairs = ()
         if self._window is None or self._window.is_shut or self._c_handle._generation != forks():
@@ -225,8 +228,9 @@ cdef class RecordSender:
         size = RECORD_OVERHEAD + payload
         if pairs:
             if len(pairs) > HEADERS_ON_STACK:
-                raise SerializationError(f"more than {HEADERS_ON_STACK} headers: use send_batch()", field="headers",
-                                         topic=topic)
+                on_heap = PyBytes_FromStringAndSize(NULL, (FIXED + len(pairs)) * <Py_ssize_t>sizeof(rd_kafka_vu_t))
+                vu = <rd_kafka_vu_t*>PyBytes_AS_STRING(on_heap)
+                memcpy(vu, on_stack, <size_t>n_vu * sizeof(rd_kafka_vu_t))
             for header_name, header_value in pairs:
                 vu[n_vu].vtype = RD_KAFKA_VTYPE_HEADER
                 vu[n_vu].u.header.name = PyBytes_AS_STRING(header_name)

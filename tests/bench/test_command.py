@@ -136,6 +136,18 @@ def test_the_floor_runs_once() -> None:
     assert "cpu_to_floor" in done.stdout
 
 
+def test_the_curve_runs_once() -> None:
+    done = script("bench.floor.curve", "--records", "10000", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "over partitions: the dearest" in done.stdout
+
+
+def test_the_stream_runs_once() -> None:
+    done = script("bench.floor.stream", "--calls", "20", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("records_per_request") == 6
+
+
 @pytest.mark.cluster
 def test_real_brokers_are_measured_and_advised(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
     servers = kafka_cluster.bootstrap_servers

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import Producer
 
 from bench.advise import Survey, Wish, advise, cases
 from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
 from bench.matrix import PIPELINE, RTT_MS, WAIT, Case
-from bench.model import Costs, costs_of, fit, fitting, predictions
+from bench.model import Costs, costs_of, fit, fitting, predictions, requests_in_flight
 from bench.results import load
+from twolane.testing import ApiKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.results import Row
+    from twolane.testing import EmbeddedCluster
 
 COSTS = Costs(request=1e-3, record=1e-6, cpu_request=1e-4, cpu_record=4e-7)
 
@@ -156,3 +159,32 @@ def test_every_case_of_the_survey_is_found(survey: Survey) -> None:
     assert row.case.batch == 1
     assert survey.row(BATCH, PIPELINE, idempotence=True).rate == pytest.approx(500_000)
     assert survey.tail == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("idempotence", "batch", "expected"), [(False, 10, 5), (True, 10, 1), (True, 1, 5)])
+def test_librdkafka_has_as_many_requests_in_flight_as_the_model_says(
+    embedded_cluster: EmbeddedCluster, topic: Callable[..., str], idempotence: bool, batch: int, expected: int
+) -> None:
+    case = Case(BATCH, PIPELINE, in_flight=5, idempotence=idempotence, batch=batch)
+    assert requests_in_flight(case) == expected
+    rtt = 0.2
+    settings = {
+        "bootstrap.servers": embedded_cluster.bootstrap_servers,
+        "enable.idempotence": idempotence,
+        "max.in.flight": 5,
+        "log_level": 0,
+        "batch.num.messages": batch,
+    }
+    name = topic(embedded_cluster)
+    producer = Producer(settings)
+    producer.produce(name, b"connect", partition=0)
+    assert producer.flush(10) == 0
+    embedded_cluster.set_rtt(int(rtt * 1000))
+    embedded_cluster.start_tracking()
+    for _ in range(10 * batch):
+        producer.produce(name, b"v", partition=0)
+    assert producer.flush(10) == 0
+    arrivals = [request.timestamp for request in embedded_cluster.requests(ApiKey.PRODUCE)]
+    assert len(arrivals) >= 10
+    # What arrived before the first answer had left.
+    assert sum(at < arrivals[0] + rtt * 0.9 for at in arrivals) == expected

@@ -152,11 +152,15 @@ def test_headers_by_record_across_slices(producer, embedded_cluster, topic, read
 
 
 @pytest.mark.parametrize("count", [24, 25, 26, 100])
-def test_many_shared_headers(producer, embedded_cluster, topic, read, count):
+def test_many_headers(producer, embedded_cluster, topic, read, count):
     name = topic(embedded_cluster)
     headers = [(f"h{i}", b"%d" % i) for i in range(count)]
     producer.send_batch(name, [b"v", b"w"], headers=headers, keys=b"k").result(10)
-    assert all(record.headers == headers for record in read(name, 2))
+    producer.send(name, b"x", headers=headers, key=b"k")
+    assert producer.flush(10) == 0
+    records = read(name, 3)
+    assert [record.value for record in records] == [b"v", b"w", b"x"]
+    assert all(record.headers == headers and record.key == b"k" for record in records)
 
 
 def columns_of_headers(n):

@@ -9,7 +9,7 @@ from twolane.testing.cluster import KafkaCluster
 from twolane.testing.codes import ApiKey
 from twolane.testing.embedded import EmbeddedCluster, Request
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
-from twolane.testing.running import ExternalCluster
+from twolane.testing.external import ExternalCluster
 
 __all__ = [
     "ApiKey",

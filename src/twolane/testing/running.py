@@ -1,4 +1,4 @@
-"""What can be asked of any running Kafka: topics, leaders. And the cluster of somebody else."""
+"""What can be asked of any running Kafka: topics, leaders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from twolane.testing.errors import ClusterError, ClusterUnavailableError
+from twolane.testing.errors import ClusterError
 from twolane.testing.wire import ClusterView, PartitionView
 
 if TYPE_CHECKING:
@@ -115,37 +115,3 @@ class RunningKafka:
 
 def _is_whole(partition: PartitionView) -> bool:
     return partition.leader >= 0 and sorted(partition.in_sync) == sorted(partition.replicas)
-
-
-class ExternalCluster(RunningKafka):
-    """A running Kafka that belongs to somebody else: everything but control of its brokers.
-
-    Parameters
-    ----------
-    bootstrap_servers : str
-
-    Notes
-    -----
-    What it cannot do raises `ClusterUnavailableError`, which the pytest plugin turns into a skip with that reason.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        # The rest of KafkaCluster's methods, all of which need processes of one's own.
-        from twolane.testing.cluster import KafkaCluster
-
-        if name.startswith("_") or not hasattr(KafkaCluster, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise ClusterUnavailableError(f"{name} needs brokers of the tests' own, {self.bootstrap_servers} is not")
-
-    def close(self) -> None:
-        """Close nothing: the cluster is not ours."""
-
-    def heal(self) -> None:
-        """Heal nothing: the cluster is not ours."""
-
-    def logs(self, lines: int = 40) -> str:
-        """Say where the logs are not."""
-        return f"the logs of {self.bootstrap_servers} are not here"
-
-    def __repr__(self) -> str:
-        return f"<ExternalCluster: {self.bootstrap_servers}>"
