@@ -44,6 +44,13 @@ def written(schema, value):
     return block.getvalue()
 
 
+def deep(value, name, levels):
+    """Give a value inside so many dicts."""
+    for _ in range(levels):
+        value = {name: value}
+    return value
+
+
 def one_field(type_, **more):
     return {"type": "record", "name": "R", "fields": [{"name": "f", "type": type_, **more}]}
 
@@ -184,11 +191,18 @@ def test_recursion_and_names():
     assert Avro(tree).encode(value) == written(tree, value)
 
 
-def test_recursion_too_deep():
-    chain = {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "C"]}]}
-    value = None
-    for _ in range(100_000):
-        value = {"next": value}
+@pytest.mark.parametrize(
+    "chain",
+    [
+        {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "C"]}]},
+        {"type": "record", "name": "C", "fields": [{"name": "next", "type": ["null", "int", "C"]}]},
+        {"type": "record", "name": "C", "fields": [
+            {"name": "next", "type": ["null", "int", {"type": "map", "values": "C"}]}]},
+    ],
+    ids=["record", "union", "map in union"],
+)  # fmt: skip
+def test_recursion_too_deep(chain):
+    value = deep(None, "next", 100_000)
     avro = Avro(chain)
     with pytest.raises(SerializationError, match="nested"):
         avro.encode(value)
@@ -413,6 +427,12 @@ def test_input_that_changes_while_it_is_read():
         ({"type": "array"}, "'items'"),
         ({"type": "map"}, "'values'"),
         ({"type": "record", "name": "int", "fields": []}, "primitive"),
+        (b'"\xff"', "JSON in UTF-8"),
+        (" " * (16 * 1024 * 1024 + 1), "at most 16777216 characters"),
+        (one_field({"type": "bytes", "logicalType": "decimal", "precision": 10**10, "scale": 10**9}), "100000 digits"),
+        ({"type": "fixed", "name": "F", "size": 5, "logicalType": "decimal", "precision": 10**9}, "100000 digits"),
+        ({"type": "record", "name": "R", "fields": [{"name": "f", "type": "R", "default": {}}]}, "never ends"),
+        (one_field(["null", "R"], default=deep({}, "f", 50_000)), "nested too deep"),
     ],
 )
 def test_wrong_schemas(schema, message):

@@ -66,14 +66,18 @@ producer.close()
 """
 
 
-def beyond_the_input(kind, work, setup="", n=RECORDS):
-    """Run the work in a child; return the MiB that it needed beyond its input."""
-    code = CODE.format(n=n, kind=kind, work=work, setup=setup)
+def run(code):
+    """Run the code in a child; give what it printed, or fail with what it wrote to stderr."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=290, check=False)
     assert not done.returncode, done.stderr
-    return json.loads(done.stdout)["mib"]
+    return done.stdout
+
+
+def beyond_the_input(kind, work, setup="", n=RECORDS):
+    """Run the work in a child; return the MiB that it needed beyond its input."""
+    return json.loads(run(CODE.format(n=n, kind=kind, work=work, setup=setup)))["mib"]
 
 
 @pytest.mark.parametrize("kind", ["Avro", "Json", "Struct", "Bytes"])
@@ -85,3 +89,33 @@ def test_encoding_through_a_lane(embedded_cluster, topic):
     name = topic(embedded_cluster, 4)
     places = {"servers": embedded_cluster.bootstrap_servers, "topic": name}
     assert beyond_the_input("Avro", SEND.format(**places), OPEN.format(**places)) < MOST_MIB
+
+
+# Two strings of two GiB that are never touched: the kernel gives them one page of zeros.
+HUGE = """
+import mmap, resource
+import pyarrow as pa
+from twolane import Avro
+
+size = 2**31 + 5
+block = pa.py_buffer(mmap.mmap(-1, 2 * size))
+offsets = pa.array([0, 3, 3 + size, 2 * size]).buffers()[1]
+table = {"f": pa.LargeBinaryArray.from_buffers(pa.large_binary(), 3, [None, offsets, block])}
+avro = Avro({"type": "record", "name": "R", "fields": [{"name": "f", "type": "bytes"}]})
+source = avro.bind(table)
+"""
+
+
+def test_lengths_beyond_32_bits():
+    """Their records are not cut to 32 bits but refused for want of memory, and the encoder works on."""
+    limit = """
+used = int(open("/proc/self/statm").read().split()[0]) * mmap.PAGESIZE
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))
+for call in (source.slice, lambda *rows: source.first_over(1000), lambda *rows: avro.encode({"f": memoryview(block)})):
+    try:
+        call(0, 3)
+    except MemoryError:
+        print("MemoryError")
+print(source.slice(0, 1)[0].hex(), avro.encode_batch([{"f": b"a"}])[0].hex())
+"""
+    assert run(HUGE + limit).split() == ["MemoryError"] * 3 + ["06000000", "0261"]

@@ -90,6 +90,15 @@ def test_inputs(values):
     assert packed.tolist() == [NOON_MS]
 
 
+@pytest.mark.parametrize("unit", ["Y", "M", "7D", "ps"])
+def test_rare_units(unit):
+    times = np.array(["1970-03-05T00:00:09.001", "1971-01-01"], "M8[ms]")
+    times = times[{"Y": slice(1, None), "ps": slice(0, 1)}.get(unit, slice(None))].astype(f"M8[{unit}]")
+    want = times.astype("M8[ms]").astype(np.int64).tolist()
+    for values in (times, times.astype(times.dtype.newbyteorder()), list(times)):
+        assert pack_timestamps(values).tolist() == want
+
+
 def test_dates():
     day = exact_ms(datetime(2026, 11, 23, tzinfo=UTC))
     for values in ([date(2026, 11, 23)], pa.array([date(2026, 11, 23)]), pa.array([date(2026, 11, 23)], pa.date64())):
@@ -143,10 +152,17 @@ def test_naive_needs_a_policy():
         (np.array(["2026-01-01", "1970-01-01"], dtype="M8[us]"), 1),
         (np.array([1, 2**62], dtype="M8[s]"), 1),
         (np.array([1, 2**62], dtype="M8[D]"), 1),
+        # Numpy's own conversion of years wraps around, for some of them to times that look like any other.
+        (np.array([1, 2**57], dtype="M8[Y]"), 1),
+        (np.array([1, -(2**61)], dtype="M8[Y]"), 1),
+        (np.array([1, 2**62], dtype="M8[100M]"), 1),
+        ([np.datetime64(2**57, "Y")], 0),
+        ([np.datetime64(2**62, "M")], 0),
         (np.array([NOON_MS, 2**63], dtype="u8"), 1),
         (np.array([NOON_MS / 1e3, np.nan]), 1),
         (pa.chunked_array([pa.array([NOON], pa.timestamp("us")), pa.array([None], pa.timestamp("us"))]), 1),
         (pa.nulls(2), 0),
+        (pd.array([NOON_MS, None], dtype="Int64"), 1),
         (pd.Series([NOON, pd.NaT]), 1),
     ],
 )
@@ -158,7 +174,16 @@ def test_refused_with_index_and_field(values, index):
 
 
 @pytest.mark.parametrize(
-    "values", [5, object(), pa.array(["2026"]), np.array(["x"]), pa.array([True]), np.zeros((2, 2))]
+    "values",
+    [
+        5,
+        object(),
+        pa.array(["2026"]),
+        np.array(["x"]),
+        pa.array([True]),
+        np.zeros((2, 2)),
+        pa.array([NOON]).dictionary_encode(),
+    ],
 )
 def test_refused_as_a_whole(values):
     with pytest.raises(ValueError, match="expected"):

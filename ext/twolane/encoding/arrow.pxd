@@ -50,6 +50,7 @@ cdef class ArrowChunk:
     cdef Vector root                # the array as a vector; borrows from array and type
     cdef Vector* _pool              # the vectors below root, one block
     cdef Py_ssize_t _used, _size
+    cdef list _members              # of bytes: the unions' tables that vectors point at
 
     cdef int read(self, ArrowType type) except -1
     cdef Vector* take(self, Py_ssize_t n) except NULL

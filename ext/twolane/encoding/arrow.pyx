@@ -4,13 +4,14 @@ The producer's capsules are moved into owners (ArrowType, ArrowChunk); the vecto
 The library that made an array is trusted to keep Arrow's own rules (offsets that rise, indices inside the dictionary,
 valid UTF-8), as every consumer of the interface trusts it; kinds, counts of buffers and children are checked.
 """
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 cimport cython
 
-from twolane.encoding.vectors cimport Kind, Meaning, Vector
+from twolane.encoding.vectors cimport NO_MEMBER, Kind, Meaning, Vector
 
 from twolane.errors import SerializationError
 
@@ -62,7 +63,10 @@ cdef dict TICKS = {b"s": 1_000_000_000, b"m": 1_000_000, b"u": 1_000, b"n": 1}
 cdef dict BUFFERS = {
     Kind.NULLS: 0, Kind.BINARY32: 3, Kind.BINARY64: 3, Kind.VIEWED: 3, Kind.LIST32: 2, Kind.LIST64: 2, Kind.MAP: 2,
     Kind.LIST_VIEW32: 3, Kind.LIST_VIEW64: 3, Kind.FIXED_LIST: 1, Kind.STRUCT: 1, Kind.UNREADABLE: 0,
+    Kind.UNION_DENSE: 2, Kind.UNION_SPARSE: 1,
 }
+# Unions have none: their children say what is null.
+cdef tuple NO_VALIDITY = (Kind.NULLS, Kind.UNREADABLE, Kind.UNION_DENSE, Kind.UNION_SPARSE)
 
 
 @cython.final
@@ -87,6 +91,7 @@ cdef class ArrowChunk:
         self._pool = NULL
         self._used = 0
         self._size = 0
+        self._members = []
 
     def __dealloc__(self):
         free(self._pool)
@@ -124,10 +129,11 @@ cdef class ArrowChunk:
             self.fill(vector.dictionary, schema.dictionary, array.dictionary)
             vector.index_kind = vector.kind
             vector.kind = Kind.DICTIONARY
-            vector.meaning = vector.dictionary.meaning
+            # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
+            vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
         if array.n_buffers < <int64_t>BUFFERS.get(<int>vector.kind, 2) or array.n_children != schema.n_children:
             raise SerializationError(f"the Arrow array of {text(schema.name)!r} does not have the shape of its type")
-        if vector.kind != Kind.NULLS and vector.kind != Kind.UNREADABLE and array.null_count != 0:
+        if vector.kind not in NO_VALIDITY and array.null_count != 0:
             vector.validity = <const uint8_t*>array.buffers[0]
         if vector.kind == Kind.BINARY32 or vector.kind == Kind.BINARY64:
             vector.offsets = array.buffers[1]
@@ -144,6 +150,12 @@ cdef class ArrowChunk:
         elif vector.kind in (Kind.LIST_VIEW32, Kind.LIST_VIEW64):
             vector.offsets = array.buffers[1]
             vector.sizes = array.buffers[2]
+        elif vector.kind in (Kind.UNION_DENSE, Kind.UNION_SPARSE):
+            vector.data = <const uint8_t*>array.buffers[0]
+            if vector.kind == Kind.UNION_DENSE:
+                vector.offsets = array.buffers[1]
+            self._members.append(members_of(schema))
+            vector.members = <const uint8_t*>PyBytes_AS_STRING(self._members[-1])
         elif vector.kind not in (Kind.NULLS, Kind.UNREADABLE, Kind.STRUCT, Kind.FIXED_LIST):
             vector.data = <const uint8_t*>array.buffers[1]
         if schema.n_children:
@@ -171,6 +183,17 @@ cdef str text(const char* name):
     return "" if name == NULL else (<bytes>name).decode("utf-8", "replace")
 
 
+cdef bytes members_of(const ArrowSchema* schema):
+    """The child of each type id, from a union's format: ``+ud:`` or ``+us:`` and the children's ids."""
+    table = bytearray([NO_MEMBER]) * 256
+    ids = (<bytes>schema.format)[4:].decode()
+    for child, number in enumerate(ids.split(",") if ids else ()):
+        table[int(number)] = child
+    if schema.n_children > 128 or len(set(table)) != schema.n_children + 1:
+        raise SerializationError(f"the Arrow union {text(schema.name)!r} does not have the shape of its type")
+    return bytes(table)
+
+
 cdef int read_format(Vector* vector, const ArrowSchema* schema) except -1:
     """Kind, meaning, width and unit from Arrow's format string."""
     cdef bytes format = schema.format
@@ -195,6 +218,9 @@ cdef int read_format(Vector* vector, const ArrowSchema* schema) except -1:
     elif format.startswith(b"+w:"):
         vector.kind = Kind.FIXED_LIST
         vector.width = int(format[3:])
+    elif format.startswith((b"+ud:", b"+us:")):
+        vector.kind = Kind.UNION_DENSE if format.startswith(b"+ud:") else Kind.UNION_SPARSE
+        vector.stride = 1
     elif format.startswith(b"d:"):
         numbers = [int(number) for number in format[2:].split(b",")]
         vector.kind = Kind.FIXED

@@ -16,8 +16,10 @@ from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column,
 from twolane.encoding.avro_rows cimport RowEncoder
 from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column, Table
+from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
-    Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at, put_ucs4, span_of,
+    Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
+    plain_span_at, put_ucs4, span_of, union_child, union_item,
 )
 
 from twolane.errors import SerializationError
@@ -91,14 +93,47 @@ cdef uint8_t* put_uuid(const uint8_t* data, uint8_t* at) noexcept nogil:
     return at
 
 
-cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Records, arrays and maps: what has items of its own."""
+cdef inline uint8_t value_of(uint8_t digit) noexcept nogil:
+    """The number a hexadecimal digit stands for, of which binding has seen only lower case. GIL: not needed."""
+    return digit - c"0" if digit <= c"9" else digit - c"a" + 10
+
+
+cdef uint8_t* put_uuid_bytes(Span text, uint8_t* at) noexcept nogil:
+    """16 bytes from the 36 characters of a UUID."""
+    cdef const uint8_t* digits = text.data
+    cdef int i
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            digits += 1     # a hyphen
+        at[i] = <uint8_t>(value_of(digits[0]) << 4 | value_of(digits[1]))
+        digits += 2
+    return at + 16
+
+
+cdef uint8_t* put_duration(Duration duration, uint8_t* at) noexcept nogil:
+    """Three numbers of four bytes, little-endian."""
+    cdef int i
+    for i in range(4):
+        at[i] = <uint8_t>(duration.months >> (8 * i))
+        at[4 + i] = <uint8_t>(duration.days >> (8 * i))
+        at[8 + i] = <uint8_t>(duration.millis >> (8 * i))
+    return at + 12
+
+
+cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """What has items of its own, and what is rare: kept out of put(), whose registers it would take."""
     cdef Py_ssize_t j, first, n
     cdef Op item
     if op.code == Code.PUT_RECORD:
         for j in range(op.n_items):
             at = put(&op.items[j], op.vector.offset + i, at)
         return at
+    if op.code == Code.PUT_UUID_BYTES:
+        return put_uuid_bytes(plain_span_at(&op.vector, i), at)
+    if op.code == Code.PUT_DURATION:
+        return put_duration(duration_at(&op.vector, i), at)
+    if op.code == Code.PUT_UNION:
+        return put(&op.items[union_child(&op.vector, i)], union_item(&op.vector, i), at)
     n = list_size(&op.vector, i)
     if n > 0:
         at = put_zigzag(at, n)
@@ -129,7 +164,7 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     cdef const int32_t* narrow_offsets
     cdef const int64_t* wide_offsets
     cdef Code code = op.code
-    if op.nullable:
+    if op.branched:
         if not is_valid(vector, i):
             at[0] = op.null_byte
             return at + 1
@@ -199,7 +234,7 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
         return put_decimal(op, i, at)
     elif code == Code.PUT_NOTHING:
         return at
-    return put_items(op, i, at)
+    return put_rare(op, i, at)
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -232,6 +267,10 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
         last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
         for i in range(op.n_items):
             total += room_for(&op.items[i], first, last)
+    elif op.code == Code.PUT_UNION:
+        for i in range(start, stop):
+            first = union_item(vector, i)
+            total += room_for(&op.items[union_child(vector, i)], first, first + 1)
     return total
 
 
@@ -333,30 +372,33 @@ cdef class AvroColumns:
     def first_over(self, Py_ssize_t limit):
         """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
 
-        Records are measured only in blocks whose bound exceeds the limit.
+        Only records whose bound exceeds the limit are measured, one at a time: memory for the largest of them is enough.
         """
         cdef OpBlock block
-        cdef Arena arena = None
-        cdef Py_ssize_t start, stop, i, j, rows
-        cdef size_t room
-        cdef size_t prefix = PyBytes_GET_SIZE(self._prefix)
+        cdef Arena arena = Arena.__new__(Arena)
+        cdef Py_ssize_t start, stop, first, last, i
         for (start, stop), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
-            for i in range(0, stop - start, BLOCK):
-                rows = min(<Py_ssize_t>BLOCK, stop - start - i)
-                with nogil:
-                    room = prefix
-                    for j in range(block.n):
-                        room += room_for(&block.ops[j], i, i + rows)
-                if room <= <size_t>limit:
+            for first in range(0, stop - start, BLOCK):
+                last = min(first + BLOCK, stop - start)
+                if self.bound(block, first, last) <= <size_t>limit:
                     continue
-                if arena is None:
-                    arena = Arena.__new__(Arena)
-                arena.start(rows)
-                self.run(block, i, i + rows, arena, 0)
-                for j in range(rows):
-                    if arena.offsets[j + 1] - arena.offsets[j] > limit:
-                        return start + i + j, arena.offsets[j + 1] - arena.offsets[j]
+                for i in range(first, last):
+                    if self.bound(block, i, i + 1) <= <size_t>limit:
+                        continue
+                    arena.start(1)
+                    self.run(block, i, i + 1, arena, 0)
+                    if arena.offsets[1] > limit:
+                        return start + i, arena.offsets[1]
         return None
+
+    cdef size_t bound(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop) noexcept:
+        """Bytes that no record among these exceeds, and all of them together hardly."""
+        cdef size_t room = PyBytes_GET_SIZE(self._prefix)
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(block.n):
+                room += room_for(&block.ops[i], start, stop)
+        return room
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""

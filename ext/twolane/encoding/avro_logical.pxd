@@ -11,6 +11,7 @@ cdef enum Unit:
 
 
 cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except -1
+cdef bint is_day(object value) except -1
 cdef int put_date(object value, Buffer* out) except -1
 cdef int put_time(object value, Unit unit, Buffer* out) except -1
 cdef int put_decimal(object value, object type, Buffer* out) except -1

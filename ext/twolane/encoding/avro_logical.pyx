@@ -1,4 +1,4 @@
-"""Avro's logical types from Python objects: times, decimals, UUIDs.
+"""Avro's logical types from Python objects: times, decimals, UUIDs, durations.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#logical-types. Times are rounded down to their unit, decimals are
 not rounded at all: one with more digits than the schema's scale is an error.
@@ -12,6 +12,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
+from twolane.encoding.columns cimport days_of
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 
@@ -21,11 +22,16 @@ from uuid import UUID
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import ColumnBytes
 from twolane.errors import TimestampError
 
 import_datetime()
 
+cdef dict FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
 cdef object datetime64 = np.datetime64
+cdef object timedelta64 = np.timedelta64
+cdef object DAY_NS = 86_400_000_000_000
+cdef dict MONTHS = {"Y": 12, "M": 1}
 cdef dict TICK_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
@@ -68,26 +74,42 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
         if not INT64_MIN <= value <= INT64_MAX:
             raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
         return append_zigzag(out, int(value))
-    if isinstance(value, datetime64) and not np.isnat(value):
-        name, count = np.datetime_data(value.dtype)
-        if name in TICK_NS:
-            ticks = int(value.astype(np.int64)) * count * TICK_NS[name] // <int64_t>unit
-            if INT64_MIN <= ticks <= INT64_MAX:
-                return append_zigzag(out, ticks)
+    if isinstance(value, datetime64):
+        ticks = ticks_of(value, <int64_t>unit)
+        if ticks is not None and INT64_MIN <= ticks <= INT64_MAX:
+            return append_zigzag(out, ticks)
+    if PyDate_Check(value) and value == value:      # midnight, as in a column of dates
+        ticks = days_of_date(value) * DAY_NS // <int64_t>unit
+        if INT64_MIN <= ticks <= INT64_MAX:
+            return append_zigzag(out, ticks)
     raise Mismatch("datetime, datetime64 or " + unit_name(unit) + " as an int", value)
+
+
+cdef object ticks_of(object value, object unit_ns):
+    """A datetime64 in units of so many nanoseconds, rounded down; None for NaT."""
+    name, count = np.datetime_data(value.dtype)
+    if np.isnat(value):
+        return None
+    if name in ("Y", "M"):
+        name, count, value = "D", 1, days_of(value)
+    ticks = int(value.astype(np.int64)) * count
+    return ticks * TICK_NS[name] // unit_ns if name in TICK_NS else ticks // (FINER[name] * unit_ns)
+
+
+cdef bint is_day(object value) except -1:
+    """Whether it is a day and not a time of one: a date that is no datetime, or a datetime64 of days or longer."""
+    if isinstance(value, datetime64):
+        return np.datetime_data(value.dtype)[0] in ("D", "W", "M", "Y")
+    return PyDate_Check(value) and not PyDateTime_Check(value)
 
 
 cdef int put_date(object value, Buffer* out) except -1:
     """Days since the epoch, of a date, a datetime (its own day), a datetime64 or an int."""
     if PyDate_Check(value) and value == value:
         return append_zigzag(out, days_of_date(value))
-    if isinstance(value, datetime64) and not np.isnat(value):
-        try:
-            value = int(value.astype("datetime64[D]").astype(np.int64))
-        except OverflowError:       # from one of numpy's finest units
-            raise Mismatch("date", value) from None
-    if is_integer(value) and INT32_MIN <= value <= INT32_MAX:
-        return append_zigzag(out, int(value))
+    days = ticks_of(value, DAY_NS) if isinstance(value, datetime64) else value
+    if is_integer(days) and INT32_MIN <= days <= INT32_MAX:
+        return append_zigzag(out, int(days))
     raise Mismatch("date, or days since 1970-01-01 as an int", value)
 
 
@@ -140,13 +162,13 @@ cdef int put_decimal(object value, object type, Buffer* out) except -1:
 
 cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
     """The 36 characters of a UUID, or its 16 bytes for a fixed."""
-    if isinstance(value, str):
+    if isinstance(value, bytes) and len(value) == 16:
+        value = UUID(bytes=value)
+    elif isinstance(value, (str, ColumnBytes)):
         try:
-            value = UUID(value)
-        except ValueError:
+            value = UUID(value if isinstance(value, str) else value.decode())
+        except ValueError:      # UnicodeDecodeError is one
             raise Mismatch("UUID", value) from None
-    if as_bytes and isinstance(value, bytes) and len(value) == 16:
-        return append(out, PyBytes_AS_STRING(value), 16)
     if not isinstance(value, UUID):
         raise Mismatch("UUID", value)
     cdef bytes encoded = value.bytes if as_bytes else str(value).encode()
@@ -155,14 +177,33 @@ cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
     return append(out, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
 
 
+cdef object parts_of(object value):
+    """Months, days and milliseconds of a timedelta64; itself if that has no unit, or is NaT."""
+    name, count = np.datetime_data(value.dtype)
+    if np.isnat(value) or not (name in TICK_NS or name in MONTHS):
+        return value
+    ticks = int(value.astype(np.int64)) * count
+    if name in MONTHS:
+        return ticks * MONTHS[name], 0, 0
+    days, nanos = divmod(ticks * TICK_NS[name], DAY_NS)
+    return 0, days, nanos // 1_000_000
+
+
 cdef int put_duration(object value, Buffer* out) except -1:
-    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes."""
+    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes.
+
+    What is longer than a millisecond only in part is rounded down, as times are.
+    """
     cdef uint32_t number
     cdef int i
     if isinstance(value, bytes) and len(value) == 12:
         return append(out, PyBytes_AS_STRING(value), 12)
     if PyDelta_Check(value):
         value = (0, value.days, value.seconds * 1000 + value.microseconds // 1000)
+    elif isinstance(value, timedelta64):
+        value = parts_of(value)
+    elif isinstance(value, tuple) and hasattr(value, "nanoseconds"):        # pyarrow.MonthDayNano
+        value = (*value[:2], value.nanoseconds // 1_000_000)
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise Mismatch("timedelta, or (months, days, milliseconds)", value)
     for part in value:

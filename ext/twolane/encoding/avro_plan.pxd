@@ -31,15 +31,18 @@ cdef enum Code:
     PUT_DECIMAL             # bytes from a little-endian integer
     PUT_DECIMAL_FIXED       # fixed, filled up with the sign
     PUT_UUID                # 36 characters from 16 bytes
+    PUT_UUID_BYTES          # 16 bytes from 36 characters
+    PUT_DURATION            # months, days and milliseconds from intervals or ticks
     PUT_RECORD
     PUT_ARRAY
     PUT_SUBARRAY
     PUT_MAP
+    PUT_UNION               # of Arrow: the value of one of the items
 
 
 cdef struct Op:
     Code code
-    bint nullable           # a union with null: the branch's number stands before the value
+    bint branched           # a union: the branch's number stands before the value
     uint8_t null_byte       # the branches' numbers, zigzag; so at most 64 branches
     uint8_t value_byte
     Py_ssize_t bound        # bytes per item that are always enough, but for what the item's own bytes and items take
@@ -47,7 +50,7 @@ cdef struct Op:
     int64_t factor
     const int32_t* table    # of PUT_SYMBOL
     Vector vector
-    Op* items               # fields of a record, item of an array, key and value of a map
+    Op* items               # fields of a record, item of an array, key and value of a map, members of a union
     Py_ssize_t n_items
 
 

@@ -6,33 +6,37 @@ here: that is slower, gives the same bytes, and finds the row and the path of a 
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport fabs
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp
 cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena
+from twolane.encoding.avro_branches cimport branch_named, branch_of, value_at
 from twolane.encoding.avro_rows cimport put_checked
 from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
-from twolane.encoding.objects cimport object_at
-from twolane.encoding.utf8 cimport is_ascii, is_utf8, ucs4_is_text
+from twolane.encoding.utf8 cimport ucs4_is_text
+from twolane.encoding.vector_checks cimport (
+    are_durations, are_uuids, first_null, first_null_inside, in_range, in_single_range, is_text,
+)
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at,
+    NO_MEMBER, Kind, Meaning, Vector, index_at, is_valid, list_size, list_start, plain_span_at, union_child, union_item,
 )
 
 import numpy as np
 
+from twolane.encoding.mismatch import Mismatch
+
 cdef enum:
     VARINT = 10             # bytes at most
     MAX_BRANCHES = 64       # so that a branch's number is one byte
+cdef int64_t DAY_NS = 86_400_000_000_000
 cdef dict UNIT_NS = {
     "timestamp-millis": 1_000_000, "timestamp-micros": 1_000, "timestamp-nanos": 1, "local-timestamp-millis": 1_000_000,
     "local-timestamp-micros": 1_000, "local-timestamp-nanos": 1, "date": 86_400_000_000_000, "time-millis": 1_000_000,
     "time-micros": 1_000,
 }
-cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
 
 
 @cython.final
@@ -75,8 +79,6 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
-    # numpy's and Arrow's plain bytes may stand for a string, Python's may not.
-    cdef bint text = "string" in [branch.kind for branch in type.branches or [type]]
     arena.start(column.length)
     if column.objects is not None:
         for row in range(column.length):
@@ -85,9 +87,10 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     else:
         for part in range(column.n_parts):
             for i in range(column.parts[part].length):
-                value = object_at(&column.parts[part], i)
-                if text and isinstance(value, bytes):
-                    value = as_text(value)
+                try:
+                    value = value_at(type, &column.parts[part], i)
+                except Mismatch as error:
+                    raise error.as_error(row, field) from None
                 put_checked(writer, value, &arena.out, row, field)
                 arena.offsets[row + 1] = arena.out.size
                 row += 1
@@ -98,13 +101,6 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     op.vector.offsets = arena.offsets
     keep.append(arena)
     return 0
-
-
-cdef object as_text(bytes value):
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value        # refused by the writer, which shows it
 
 
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
@@ -122,92 +118,97 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 
-cdef Py_ssize_t first_null(const Vector* vector) noexcept nogil:
-    """The first null, or -1. GIL: not needed."""
-    cdef Py_ssize_t i
-    if vector.validity == NULL and vector.kind != Kind.NULLS:
-        return -1
-    for i in range(vector.length):
-        if not is_valid(vector, i):
-            return i
-    return -1
-
-
-cdef bint in_range(const Vector* vector, int64_t low, int64_t high) noexcept nogil:
-    """Whether every integer that is not null lies in low..high. GIL: not needed."""
-    cdef Py_ssize_t i
-    cdef int64_t value
-    for i in range(vector.length):
-        value = int_at(vector, i)
-        if value < low or value > high or (value < 0 and vector.kind == Kind.UINT64):
-            if is_valid(vector, i):
-                return False
-    return True
-
-
-cdef bint in_single_range(const Vector* vector) noexcept nogil:
-    """Whether no finite double becomes an infinite float. GIL: not needed."""
-    cdef Py_ssize_t i
-    cdef double value
-    for i in range(vector.length):
-        value = fabs(float_at(vector, i))
-        if value >= MAX_SINGLE and value <= 1.7976931348623157e+308 and is_valid(vector, i):
-            return False
-    return True
-
-
-cdef bint is_text(const Vector* vector) noexcept nogil:
-    """Whether every byte string that is not null is UTF-8. GIL: not needed."""
-    cdef Py_ssize_t i
-    cdef Span span
-    # A plain numpy array at once: if the whole block is ASCII (padding is), so is every string in it.
-    if vector.kind == Kind.PADDED and vector.stride == vector.width and is_ascii(
-        vector.data + vector.offset * vector.stride, vector.length * vector.stride
-    ):
-        return True
-    for i in range(vector.length):
-        if is_valid(vector, i):
-            span = plain_span_at(vector, i)
-            if not is_utf8(span.data, span.size):
-                return False
-    return True
-
-
-cdef bint plan_native(Op* op, object type, const Vector* vector, list keep) except -1:
-    """Fill the operation; False if there is none, or a value may fail."""
+cdef bint plan_native(Op* op, object type, const Vector* vector, list keep, bint nulls_ok=False) except -1:
+    """Fill the operation; False if there is none, or a value may fail. With ``nulls_ok`` the caller sees to nulls."""
     op.vector = vector[0]
     op.bound = 0
-    if vector.kind == Kind.UNREADABLE:
-        return False
+    if vector.kind == Kind.UNION_DENSE or vector.kind == Kind.UNION_SPARSE:
+        return plan_union(op, type, vector, keep)
     if type.kind == "union":
-        others = [i for i, branch in enumerate(type.branches) if branch.kind != "null"]
-        if len(others) > 1 or len(type.branches) > MAX_BRANCHES:
-            return False        # which branch takes a value is decided value by value
-        nulls = [i for i, branch in enumerate(type.branches) if branch.kind == "null"]
-        op.nullable = bool(nulls)
-        op.null_byte = 2 * nulls[0] if nulls else 0
-        op.value_byte = 2 * others[0] if others else 0
-        if vector.kind == Kind.NULLS:
-            op.code = Code.PUT_NOTHING
-            op.bound = 1
-            return bool(nulls)
-        if not nulls or not others:
-            return False
-        type = type.branches[others[0]]
-    elif type.kind == "null":
+        return plan_branch(op, type, -1, vector, keep, nulls_ok)
+    if type.kind == "null":
         op.code = Code.PUT_NOTHING
         return vector.kind == Kind.NULLS
-    if not op.nullable and first_null(vector) >= 0:
+    return (nulls_ok or first_null(vector) < 0) and plan_values(op, type, vector, keep)
+
+
+cdef bint plan_values(Op* op, object type, const Vector* vector, list keep) except -1:
+    """The same for a type that is no union, and leaving nulls aside."""
+    if vector.kind == Kind.UNREADABLE:
         return False
     if type.logical is not None:
-        if not plan_logical(op, type, vector, keep):
-            return False
-    elif vector.meaning == Meaning.PLAIN or vector.meaning == Meaning.TEXT:
-        if not plan_plain(op, type, vector, keep):
-            return False
-    else:
+        return plan_logical(op, type, vector, keep)
+    return vector.meaning in (Meaning.PLAIN, Meaning.TEXT) and plan_plain(op, type, vector, keep)
+
+
+cdef bint plan_branch(
+    Op* op, object type, Py_ssize_t branch, const Vector* vector, list keep, bint nulls_ok
+) except -1:
+    """All of a column as one branch of a union, and its nulls as null; -1 to choose the branch."""
+    cdef Py_ssize_t null = branch_named(type, "null")
+    if len(type.branches) > MAX_BRANCHES:
         return False
-    op.bound += 1 if op.nullable else 0
+    op.branched = True
+    op.null_byte = 2 * null if null >= 0 else 0
+    if vector.kind == Kind.NULLS:
+        op.code = Code.PUT_NOTHING
+        op.bound = 1
+        return null >= 0
+    if null < 0 and not nulls_ok and first_null(vector) >= 0:
+        return False
+    if branch < 0:
+        branch = branch_of(type, vector)
+    if branch < 0 or not plan_values(op, type.branches[branch], vector, keep):
+        return False
+    op.value_byte = 2 * branch
+    op.bound += 1
+    return True
+
+
+cdef bint plan_union(Op* op, object type, const Vector* vector, list keep) except -1:
+    """A union of Arrow: each of its members is planned for the type, as the branch of that name if there is one."""
+    cdef OpBlock block = new_ops(vector.n_children)
+    cdef bint nullable = type.kind == "null" or (type.kind == "union" and branch_named(type, "null") >= 0)
+    cdef const Vector* whole
+    cdef Vector child
+    cdef Py_ssize_t i, j, item, first, last, branch
+    keep.append(block)
+    op.code = Code.PUT_UNION
+    op.items = block.ops
+    op.n_items = block.n
+    for i in range(vector.length):
+        j = union_child(vector, i)
+        if j == NO_MEMBER:
+            return False
+        item = union_item(vector, i)
+        whole = &vector.children[j]
+        if not 0 <= item < whole.length or not (nullable or is_valid(whole, item)):
+            return False
+    for j in range(vector.n_children):
+        # Only the items that are asked for have to be writable.
+        first = PY_SSIZE_T_MAX
+        last = -1
+        for i in range(vector.length):
+            if union_child(vector, i) == j:
+                item = union_item(vector, i)
+                first = min(first, item)
+                last = max(last, item)
+        if last < 0:
+            continue
+        child = vector.children[j]
+        child.offset += first
+        child.length = last + 1 - first
+        branch = -1
+        if type.kind == "union" and child.name != NULL:
+            branch = branch_named(type, (<bytes>child.name).decode("utf-8", "replace"))
+        if branch < 0 or type.branches[branch].kind == "null":
+            if not plan_native(&block.ops[j], type, &child, keep, True):
+                return False
+        else:
+            block.ops[j].vector = child
+            if not plan_branch(&block.ops[j], type, branch, &child, keep, True):
+                return False
+        block.ops[j].vector.offset -= first
     return True
 
 
@@ -350,7 +351,7 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
     cdef OpBlock block = new_ops(len(type.fields))
     cdef Vector child
     cdef Py_ssize_t i, j
-    cdef bint found
+    cdef bint found, nulls_ok
     keep.append(block)
     op.code = Code.PUT_RECORD
     op.items = block.ops
@@ -364,7 +365,9 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
                 # Items of the struct are items of its children: both are counted from the struct's offset.
                 child.offset += vector.offset
                 child.length = vector.length
-                found = plan_native(&block.ops[i], field.type, &child, keep)
+                # A null record has nulls inside, mostly; what counts are those of the others.
+                nulls_ok = vector.validity != NULL and first_null_inside(vector, &vector.children[j]) < 0
+                found = plan_native(&block.ops[i], field.type, &child, keep, nulls_ok)
                 # put() hands over the struct's item number with its offset.
                 block.ops[i].vector.offset -= vector.offset
                 break
@@ -474,10 +477,9 @@ cdef bint plan_logical(Op* op, object type, const Vector* vector, list keep) exc
             vector.precision <= type.precision
         )
     if logical == "uuid":
-        op.code = Code.PUT_FIXED if type.kind == "fixed" else Code.PUT_UUID
-        op.size = 16
-        op.bound = 37
-        return kind == Kind.FIXED and vector.width == 16 and vector.meaning in (Meaning.PLAIN, Meaning.UUID)
+        return plan_uuid(op, type, vector)
+    if logical == "duration":
+        return plan_duration(op, vector)
     if logical not in UNIT_NS:
         return False
     unit = UNIT_NS[logical]
@@ -493,6 +495,39 @@ cdef bint plan_logical(Op* op, object type, const Vector* vector, list keep) exc
     elif vector.meaning != Meaning.TIMESTAMP and vector.meaning != Meaning.DATE:
         return False
     return plan_ticks(op, vector, unit, type.kind == "int")
+
+
+cdef bint plan_uuid(Op* op, object type, const Vector* vector) noexcept:
+    """From 16 bytes, or from the text that a UUID is written as: 36 characters, lower case."""
+    cdef bint fixed = type.kind == "fixed"
+    cdef bint good
+    op.size = 16
+    op.bound = 37
+    if vector.kind == Kind.FIXED and vector.width == 16 and vector.meaning == Meaning.PLAIN:
+        op.code = Code.PUT_FIXED if fixed else Code.PUT_UUID
+        return True
+    if vector.kind not in (Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):
+        return False
+    op.code = Code.PUT_UUID_BYTES if fixed else Code.PUT_SPAN
+    with nogil:
+        good = are_uuids(vector)
+    return good
+
+
+cdef bint plan_duration(Op* op, const Vector* vector) except -1:
+    """Arrow's intervals and durations; months, days and milliseconds must fit into 32 bits without a sign."""
+    cdef bint good
+    op.bound = op.size = 12
+    op.code = Code.PUT_DURATION
+    if vector.meaning == Meaning.DURATION:
+        if DAY_NS % vector.tick_ns and vector.tick_ns % DAY_NS:
+            return False
+    elif vector.meaning != Meaning.MONTHS:
+        op.code = Code.PUT_FIXED
+        return vector.kind == Kind.FIXED and vector.width == 12 and vector.meaning == Meaning.PLAIN
+    with nogil:
+        good = are_durations(vector)
+    return good
 
 
 cdef bint plan_ticks(Op* op, const Vector* vector, int64_t unit, bint narrow) noexcept:

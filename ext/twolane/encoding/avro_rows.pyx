@@ -21,6 +21,7 @@ import numpy as np
 
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
+from twolane.errors import SerializationError
 
 cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char* where) noexcept
@@ -75,9 +76,13 @@ cdef class ArrayWriter(Writer):
     cdef int fits(self, object value) except -1:
         if not is_array(value):
             return 0
-        for item in value:
-            if not self._item.fits(item):
-                return 0
+        enter()
+        try:
+            for item in value:
+                if not self._item.fits(item):
+                    return 0
+        finally:
+            Py_LeaveRecursiveCall()
         return 2
 
 
@@ -116,9 +121,13 @@ cdef class MapWriter(Writer):
     cdef int fits(self, object value) except -1:
         if not isinstance(value, (dict, Mapping)):
             return 0
-        for key, item in value.items():
-            if not isinstance(key, str) or not self._item.fits(item):
-                return 0
+        enter()
+        try:
+            for key, item in value.items():
+                if not self._key.fits(key) or not self._item.fits(item):
+                    return 0
+        finally:
+            Py_LeaveRecursiveCall()
         return 2
 
 
@@ -135,12 +144,15 @@ cdef class UnionWriter(Writer):
             if self._null < 0:
                 raise Mismatch(self.label, value)
             return append_zigzag(out, self._null)
-        if self._only >= 0:
+        if self._only >= 0 and type(value) is not tuple:
             append_zigzag(out, self._only)
             return (<Writer>self._branches[self._only]).put(value, out)
-        if type(value) is tuple and len(value) == 2 and type(value[0]) is str and value[0] in self._by_name:
-            i = self._by_name[value[0]]
-            value = value[1]
+        i = self.named(value)
+        if i >= 0:
+            if type(value) is tuple:
+                value = value[1]
+        elif self._only >= 0:
+            i = self._only
         else:
             i = self.choose(value)
             if i < 0:
@@ -148,14 +160,20 @@ cdef class UnionWriter(Writer):
         append_zigzag(out, i)
         return (<Writer>self._branches[i]).put(value, out)
 
+    cdef Py_ssize_t named(self, object value) except -2:
+        """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
+        name = None
+        if type(value) is tuple:
+            if len(value) == 2:
+                name = value[0]
+        elif isinstance(value, dict):
+            name = value.get("-type")
+        return self._by_name.get(name, -1) if type(name) is str else -1
+
     cdef Py_ssize_t choose(self, object value) except -2:
         """The branch that takes the value best, the first among equals; -1 if none does."""
         cdef Py_ssize_t i, best = -1
         cdef int score, best_score = 0
-        if isinstance(value, dict):
-            name = value.get("-type")
-            if type(name) is str and name in self._by_name:
-                return self._by_name[name]
         for i in range(len(self._branches)):
             score = (<Writer>self._branches[i]).fits(value)
             if score > best_score:
@@ -164,7 +182,14 @@ cdef class UnionWriter(Writer):
         return best
 
     cdef int fits(self, object value) except -1:
-        return 2 if self.choose(value) >= 0 else 0
+        cdef Py_ssize_t i = self.named(value)
+        if i >= 0:
+            return 2 if (<Writer>self._branches[i]).fits(value[1] if type(value) is tuple else value) else 0
+        # Any branch will do here: comparing all of them at each level would double the work level by level.
+        for branch in self._branches:
+            if (<Writer>branch).fits(value):
+                return 2
+        return 0
 
 
 @cython.final
@@ -249,20 +274,24 @@ cdef class RecordWriter(Writer):
             return 0
         if isinstance(value, tuple) and len(value) != len(self._names):
             return 0
-        for i in range(len(self._names)):
-            if isinstance(value, (dict, Mapping)):
-                item = value.get(self._names[i], MISSING)
-            elif isinstance(value, tuple):
-                item = value[i]
-            else:
-                item = getattr(value, self._names[i], MISSING)
-            if item is MISSING:
-                if self._defaults[i] is None:
+        enter()
+        try:
+            for i in range(len(self._names)):
+                if isinstance(value, (dict, Mapping)):
+                    item = value.get(self._names[i], MISSING)
+                elif isinstance(value, tuple):
+                    item = value[i]
+                else:
+                    item = getattr(value, self._names[i], MISSING)
+                if item is MISSING:
+                    if self._defaults[i] is None:
+                        return 0
+                elif (<Writer>self._writers[i]).fits(item):
+                    score += 1      # of two records that take the value, the one that keeps more of it
+                else:
                     return 0
-            elif (<Writer>self._writers[i]).fits(item):
-                score += 1      # of two records that take the value, the one that keeps more of it
-            else:
-                return 0
+        finally:
+            Py_LeaveRecursiveCall()
         return score + 1_000_000 if type(value).__name__ == self._class_name else score
 
 
@@ -411,6 +440,14 @@ cdef int fill_defaults(object type, dict made, set done) except -1:
 
 cdef int put_default_value(object type, object value, dict made, Buffer* out) except -1:
     """Encode a default from its JSON form: bytes are strings of code points, a union's default is of any branch."""
+    enter()
+    try:
+        return put_default_parts(type, value, made, out)
+    finally:
+        Py_LeaveRecursiveCall()
+
+
+cdef int put_default_parts(object type, object value, dict made, Buffer* out) except -1:
     cdef size_t start = out.size
     kind = type.kind
     if kind == "union":
@@ -487,6 +524,8 @@ cdef class RowEncoder:
             fill_defaults(schema, made, set())
         except Mismatch as error:
             raise error.as_error(None, None) from None
+        except RecursionError:
+            raise SerializationError("Avro schema: a default that is nested too deep, or never ends") from None
 
     cdef Writer field_writer(self, Py_ssize_t i):
         """The writer of field ``i`` of the record at the root."""

@@ -13,19 +13,22 @@ cimport cython
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.avro_logical cimport (
-    Unit, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
+    Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
 from twolane.encoding.objects cimport bytes_of, is_integer
 
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import ColumnBytes
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
 cdef object FLOATING = np.floating
 cdef object NUMPY_BOOL = np.bool_
+cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
+cdef double MAX_DOUBLE = 1.7976931348623157e+308
 
 
 cdef class Writer:
@@ -112,9 +115,27 @@ cdef class FloatWriter(Writer):
         return append(out, &single, 4)
 
     cdef int fits(self, object value) except -1:
-        if isinstance(value, (float, FLOATING)):
-            return 2
-        return 1 if is_integer(value) else 0
+        cdef double limit = MAX_SINGLE if self._single else MAX_DOUBLE
+        cdef double number
+        if is_integer(value):
+            return 1 if abs(int(value)) < limit else 0
+        if not isinstance(value, (float, FLOATING)):
+            return 0
+        number = value
+        if limit <= abs(number) <= MAX_DOUBLE and self._single:
+            return 0
+        # Of a float and a double, the one that loses nothing.
+        return 2 if not self._single or number != number or <double><float>number == number else 1
+
+
+cdef str text_of(object value):
+    """The text that bytes of a column may stand for; None for anything else, and where they are no UTF-8."""
+    if isinstance(value, ColumnBytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return None
 
 
 @cython.final
@@ -123,7 +144,10 @@ cdef class StringWriter(Writer):
         cdef Py_ssize_t size = 0
         cdef const char* data
         if not isinstance(value, str):
-            raise Mismatch("string", value)
+            text = text_of(value)
+            if text is None:
+                raise Mismatch("string", value)
+            value = text
         try:
             data = PyUnicode_AsUTF8AndSize(value, &size)
         except UnicodeEncodeError:
@@ -132,7 +156,7 @@ cdef class StringWriter(Writer):
         return append(out, data, size)
 
     cdef int fits(self, object value) except -1:
-        return 2 if isinstance(value, str) else 0
+        return 2 if isinstance(value, str) else 1 if text_of(value) is not None else 0
 
 
 @cython.final
@@ -172,6 +196,8 @@ cdef class EnumWriter(Writer):
         cdef PyObject* place = NULL
         if isinstance(value, str):
             place = PyDict_GetItemWithError(self._places, value)
+        elif isinstance(value, ColumnBytes):
+            place = PyDict_GetItemWithError(self._places, text_of(value))
         elif hasattr(value, "name") and isinstance(value.name, str):       # a member of enum.Enum
             place = PyDict_GetItemWithError(self._places, value.name)
         if place == NULL:
@@ -180,7 +206,9 @@ cdef class EnumWriter(Writer):
 
     cdef int fits(self, object value) except -1:
         # Above string: a symbol names its enum more closely.
-        return 3 if isinstance(value, str) and value in self._places else 0
+        if isinstance(value, str):
+            return 3 if value in self._places else 0
+        return 1 if isinstance(value, ColumnBytes) and text_of(value) in self._places else 0
 
 
 @cython.final
@@ -192,7 +220,7 @@ cdef class TimestampWriter(Writer):
         return put_timestamp(value, self._unit, self._local, out)
 
     cdef int fits(self, object value) except -1:
-        return fits_by_trial(self, value)
+        return fits_by_trial(self, value, False)
 
 
 @cython.final
@@ -213,11 +241,11 @@ cdef class LogicalWriter(Writer):
         return put_time(value, Unit.MICROS if logical == "time-micros" else Unit.MILLIS, out)
 
     cdef int fits(self, object value) except -1:
-        return fits_by_trial(self, value)
+        return fits_by_trial(self, value, self._logical == "date")
 
 
-cdef int fits_by_trial(Writer writer, object value) except -1:
-    """Encode into the void: logical types have too many forms to judge by class."""
+cdef int fits_by_trial(Writer writer, object value, bint days) except -1:
+    """Encode into the void: logical types have too many forms to judge by class. ``days`` says whether it is a date."""
     cdef Buffer scratch
     scratch.data = NULL
     scratch.size = 0
@@ -229,7 +257,7 @@ cdef int fits_by_trial(Writer writer, object value) except -1:
     finally:
         free(scratch.data)
     # An int is a time only if nothing else takes it; a str is a UUID before it is a string.
-    return 1 if is_integer(value) else 3
+    return 1 if is_integer(value) or is_day(value) != days else 3
 
 
 cdef Writer logical_writer(object type):

@@ -4,6 +4,7 @@ Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.p
 object arrays stay Python objects (a snapshot of the references); whoever encodes them converts them while binding.
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.limits cimport INT_MAX
 from libc.stdint cimport uint8_t, uintptr_t
 cimport cython
 
@@ -34,6 +35,7 @@ cdef dict NAMES = {
     <int>Kind.BINARY64: "bytes", <int>Kind.VIEWED: "bytes", <int>Kind.DICTIONARY: "dictionary", <int>Kind.LIST32: "list",
     <int>Kind.LIST64: "list", <int>Kind.LIST_VIEW32: "list", <int>Kind.LIST_VIEW64: "list", <int>Kind.FIXED_LIST: "list",
     <int>Kind.SUBARRAY: "list", <int>Kind.STRUCT: "struct", <int>Kind.MAP: "map",
+    <int>Kind.UNION_DENSE: "union", <int>Kind.UNION_SPARSE: "union",
 }
 cdef dict MEANINGS = {
     <int>Meaning.TEXT: "string", <int>Meaning.TIMESTAMP: "timestamp", <int>Meaning.DATE: "date", <int>Meaning.TIME: "time",
@@ -43,8 +45,9 @@ cdef dict MEANINGS = {
 
 cdef str kind_name(const Vector* vector):
     """What error messages call a column's type."""
-    name = MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
-    return f"dictionary of {name}" if vector.kind == Kind.DICTIONARY else name
+    if vector.kind == Kind.DICTIONARY:
+        return f"dictionary of {kind_name(vector.dictionary)}"
+    return MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
 
 
 @cython.final
@@ -274,15 +277,26 @@ cdef int place_fields(Vector* vector) except -1:
     return 0
 
 
+cdef object days_of(object times):
+    """Datetime64 of years or months, an array or one, as days.
+
+    Numpy's own conversion wraps around; here what lies beyond a quadrillion is cut to that, which no record holds either.
+    """
+    unit, count = np.datetime_data(times.dtype)
+    most = 10**15 // count
+    ticks = np.where(np.isnat(times), times.astype(np.int64), np.clip(times.astype(np.int64), -most, most))
+    return ticks.view(f"datetime64[{count}{unit}]").astype("datetime64[D]")[()]
+
+
 cdef object coarser(object array, str name):
     """Bring datetime64 of years, months or less than a nanosecond to a unit that vectors know, rounding down."""
     kind = array.dtype.kind
     unit, count = np.datetime_data(array.dtype)
     if unit in ("Y", "M") and kind == "M":
-        return array.astype("datetime64[D]")
+        return days_of(array)
     if unit in FINER:
         per_ns = FINER[unit]
-        ticks = array.view(np.int64)
+        ticks = array.astype(np.int64)
         # NaT is the lowest int64 and has to stay it.
         whole = np.where(np.isnat(array), ticks, ticks * count // per_ns if count > 1 else ticks // per_ns)
         return whole.view(f"{kind}8[ns]")
@@ -309,7 +323,11 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         if mask is not None:
             objects = [None if gone else value for value, gone in zip(objects, mask.tolist(), strict=True)]
         return column_of_objects(name, objects)
-    if array.ndim > 2:
+    if dtype.kind == "m" and np.datetime_data(dtype)[0] in ("Y", "M") and array.ndim == 1:
+        # No number of days, so no ticks of any unit that vectors know.
+        gone = np.isnat(array) if mask is None else np.isnat(array) | mask
+        return column_of_objects(name, [None if lost else value for value, lost in zip(array, gone.tolist(), strict=True)])
+    if array.ndim > 2 or (array.ndim == 2 and array.shape[1] > INT_MAX):
         raise refused(name, f"expected an array of one or two dimensions, got shape {array.shape}")
     column = new_column(name)
     column.length = len(array)
@@ -427,6 +445,11 @@ cdef bint is_numpy_backed(object values):
     return isinstance(dtype, np.dtype) and hasattr(values, "to_numpy")
 
 
+cdef bint is_polars_object(object dtype):
+    """Whether it is polars' dtype of Python objects, which it lends to Arrow as eight bytes: their addresses."""
+    return str(dtype) == "Object"
+
+
 cpdef Table as_table(object values):
     """Read columnar input in place.
 
@@ -455,6 +478,9 @@ cpdef Table as_table(object values):
         return table_of_dict(values)
     if isinstance(values, ndarray):
         return table_of_records(values) if values.dtype.names is not None and values.ndim == 1 else None
+    dtypes = getattr(values, "dtypes", None)
+    if isinstance(dtypes, list) and any([is_polars_object(dtype) for dtype in dtypes]):
+        return table_of_dict({name: values[name] for name in values.columns})
     try:
         data = import_arrow(values)
     except (ImportError, TypeError, ValueError) as error:
@@ -495,12 +521,19 @@ cpdef Column as_column(object values, str name=""):
         return column_of_array(name, values) if values.ndim else None
     if is_numpy_backed(values):
         return column_of_array(name, values.to_numpy())
+    if is_polars_object(getattr(values, "dtype", None)):
+        return column_of_objects(name, values.to_list())
     try:
         data = import_arrow(values)
-    except ImportError:
+    except (ImportError, TypeError, ValueError) as error:
+        if isinstance(error, SerializationError) or not hasattr(values, "to_numpy"):
+            raise
         return column_of_array(name, values.to_numpy())
     if data is not None:
         return column_of_arrow(name, data)
+    if hasattr(values, "to_numpy") and hasattr(values, "__len__"):     # pandas.Timestamp has the first
+        # A pandas array or index with a dtype of pandas' own: as numbers, a missing one would turn all ints to floats.
+        return column_of_array(name, values.to_numpy(dtype=object, na_value=None))
     if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
         array = np.asarray(values)
         return column_of_array(name, array) if array.ndim else None

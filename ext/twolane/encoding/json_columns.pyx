@@ -21,8 +21,8 @@ from twolane.encoding.json_text cimport (
 from twolane.encoding.shortest cimport put_shortest, put_shortest_single
 from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, bool_at, float_at, has_value, index_at, int_at, is_valid, item_at, list_size, list_start,
-    plain_span_at,
+    NO_MEMBER, Kind, Meaning, Vector, bool_at, float_at, has_value, index_at, int_at, is_valid, item_at, list_size, list_start,
+    plain_span_at, union_child, union_item,
 )
 
 from twolane.errors import SerializationError
@@ -144,6 +144,8 @@ cdef uint8_t* put_rare(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept
         return put_value(vector.dictionary, index_at(vector, i), at)
     if Meaning.TIMESTAMP <= vector.meaning <= Meaning.TIME:
         return put_time(vector, i, at)
+    if kind == Kind.UNION_DENSE or kind == Kind.UNION_SPARSE:
+        return put_value(&vector.children[union_child(vector, i)], union_item(vector, i), at)
     if kind >= Kind.LIST32:
         return put_nested(vector, i, at)
     if kind == Kind.UCS4:
@@ -197,6 +199,10 @@ cdef size_t room_for(const Vector* vector, Py_ssize_t start, Py_ssize_t stop) no
             if is_valid(vector, i):
                 first = index_at(vector, i)
                 total += room_for(vector.dictionary, first, first + 1)
+    elif kind == Kind.UNION_DENSE or kind == Kind.UNION_SPARSE:
+        for i in range(start, stop):
+            first = union_item(vector, i)
+            total += room_for(&vector.children[union_child(vector, i)], first, first + 1)
     elif kind == Kind.STRUCT:
         for i in range(vector.n_children):
             total += (stop - start) * (6 * length(vector.children[i].name) + 4)
@@ -274,6 +280,12 @@ cdef int check(const Vector* vector, object base64, object nan, str field, Py_ss
                 )
     elif vector.kind == Kind.SUBARRAY and vector.children[0].kind >= Kind.FIXED:
         raise SerializationError("expected arrays of numbers", field=field)
+    elif vector.kind == Kind.UNION_DENSE or vector.kind == Kind.UNION_SPARSE:
+        for i in range(vector.length):
+            if union_child(vector, i) == NO_MEMBER:
+                raise SerializationError("expected one of the types that the union has", index=row + i if row >= 0 else None, field=field)
+        for i in range(vector.n_children):
+            check(&vector.children[i], base64, nan, field, -1)
     elif vector.kind == Kind.STRUCT:
         for i in range(vector.n_children):
             child = vector.children[i]

@@ -5,8 +5,8 @@ from libc.string cimport memcpy
 
 from twolane.batch cimport Span
 from twolane.encoding.vectors cimport (
-    Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
-    span_of, ucs4_units,
+    NO_MEMBER, Kind, Meaning, Vector, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
+    span_of, ucs4_units, union_child, union_item,
 )
 
 from datetime import date, datetime, timedelta
@@ -14,18 +14,26 @@ from decimal import Decimal
 
 import numpy as np
 
-from twolane.errors import SerializationError
+from twolane.encoding.avro_schema import MISSING
+from twolane.encoding.mismatch import Mismatch
 
 cdef object EPOCH = datetime(1970, 1, 1)
 cdef object datetime64 = np.datetime64
+cdef object timedelta64 = np.timedelta64
 cdef object INTEGER = np.integer
 cdef tuple NO_INTEGER = (bool, np.timedelta64)
 cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
 
 
+class ColumnBytes(bytes):
+    """Bytes of a column that does not say whether they are text, as numpy's never do: they may stand for a string."""
+
+    __slots__ = ()
+
+
 cdef object time_at(const Vector* vector, Py_ssize_t i):
-    """A date, datetime64, time or timedelta; for what Python's own types do not reach, datetime64 or an int of ticks."""
+    """A date, datetime64, time or timedelta; for what Python's own types do not reach, numpy's or an int of ticks."""
     cdef object ticks = int_at(vector, i)       # an object: what follows may exceed 64 bits
     cdef object tick_ns = vector.tick_ns
     try:
@@ -36,12 +44,12 @@ cdef object time_at(const Vector* vector, Py_ssize_t i):
         if vector.meaning == Meaning.DURATION:
             return timedelta(microseconds=ticks * tick_ns // 1000)
     except (OverflowError, ValueError):
-        if vector.meaning != Meaning.DATE:
+        if vector.meaning == Meaning.TIME:
             return ticks
     # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
     for unit, ns in UNITS:
         if tick_ns % ns == 0:
-            return datetime64(ticks, f"{tick_ns // ns}{unit}")
+            return (timedelta64 if vector.meaning == Meaning.DURATION else datetime64)(ticks, f"{tick_ns // ns}{unit}")
     return ticks
 
 
@@ -73,11 +81,11 @@ cdef object span_object(const Vector* vector, Py_ssize_t i):
             return 0, parts[0], parts[1]
         memcpy(&nanos, <const char*>span.data + 8, 8)
         return parts[0], parts[1], nanos // 1_000_000
-    return value
+    return ColumnBytes(value)
 
 
 cdef object object_at(const Vector* vector, Py_ssize_t i):
-    """Item ``i`` as a Python object; None for a null. Copies. The GIL is held."""
+    """Item ``i`` as a Python object; None for a null, Mismatch for what cannot be read. Copies. The GIL is held."""
     cdef Py_ssize_t j, first
     cdef const Vector* child
     cdef Vector inside
@@ -87,7 +95,12 @@ cdef object object_at(const Vector* vector, Py_ssize_t i):
     if kind == Kind.DICTIONARY:
         return object_at(vector.dictionary, index_at(vector, i))
     if kind == Kind.UNREADABLE:
-        raise SerializationError("the column has a type that cannot be read")
+        raise Mismatch("a column of a type that can be read", MISSING)
+    if kind == Kind.UNION_DENSE or kind == Kind.UNION_SPARSE:
+        j = union_child(vector, i)
+        if j == NO_MEMBER:
+            raise Mismatch("one of the types that the union has", MISSING)
+        return object_at(&vector.children[j], union_item(vector, i))
     if kind == Kind.BIT or kind == Kind.BYTE_BOOL:
         return bool(bool_at(vector, i))
     if kind == Kind.UCS4:

@@ -397,8 +397,8 @@ cdef class StructLayout:
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
         for i in range(n):
-            value = column.objects[i] if column.objects is not None else object_at(&column.parts[part], i)
             try:
+                value = column.objects[i] if column.objects is not None else object_at(&column.parts[part], i)
                 self.put_value(field, value, block + i * leaf.width)
             except Mismatch as error:
                 raise error.as_error(first + i, self._names[field]) from None

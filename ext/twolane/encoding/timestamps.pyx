@@ -15,7 +15,9 @@ from cpython.datetime cimport (
 from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 
-from twolane.encoding.columns cimport ArrayInterface, Column, address_of, as_column, column_of_times, interface_of
+from twolane.encoding.columns cimport (
+    ArrayInterface, Column, address_of, as_column, column_of_times, days_of, interface_of, kind_name,
+)
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
 
@@ -167,10 +169,10 @@ cdef int64_t convert(
         if np.isnat(value):
             raise TimestampError("expected a time", value=value)
         unit, count = np.datetime_data(value.dtype)
-        if unit not in UNIT_NS:
-            # Years and months, which may lie beyond 64 bits of nanoseconds, or parts of a nanosecond.
-            unit, count = ("ns" if unit in ("ps", "fs", "as") else "ms"), 1
-            value = value.astype(f"datetime64[{unit}]")
+        if unit in ("Y", "M"):
+            unit, count, value = "D", 1, days_of(value)
+        elif unit not in UNIT_NS:       # parts of a nanosecond
+            unit, count, value = "ns", 1, value.astype("datetime64[ns]")
         return ticks_to(per, int(value.astype(np.int64)), UNIT_NS[unit] * count)
     if isinstance(value, date):
         return ticks_to(per, days_of_date(value), DAY_NS)
@@ -332,7 +334,7 @@ cdef int pack_vector(
         tick_ns = unit_ns(unit, 1_000_000_000)
         is_float = True
     elif vector.kind != Kind.NULLS:
-        raise TimestampError("expected a column of times, or of numbers", field=field)
+        raise TimestampError(f"expected a column of times, or of numbers, got {kind_name(vector)}", field=field)
     if vector.kind == Kind.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL:
         with nogil:
             done = pack_dense(per, <const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)

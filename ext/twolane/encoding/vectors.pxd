@@ -33,6 +33,8 @@ cdef enum Kind:             # how an item lies in memory
     BINARY64                # int64 offsets
     VIEWED                  # 16-byte views (Arrow binary_view, string_view)
     DICTIONARY              # index_kind indices into dictionary
+    UNION_DENSE             # a type id in data and an int32 offset into its child
+    UNION_SPARSE            # a type id in data, children side by side
     LIST32                  # int32 offsets into children[0]
     LIST64
     LIST_VIEW32             # offsets and sizes
@@ -56,6 +58,10 @@ cdef enum Meaning:          # what an item says
     JSON
 
 
+cdef enum:
+    NO_MEMBER = 255
+
+
 cdef struct Vector:
     Kind kind
     Kind index_kind                 # of a DICTIONARY
@@ -74,6 +80,7 @@ cdef struct Vector:
     const void* offsets
     const void* sizes               # of LIST_VIEW
     const void** buffers            # of VIEWED: the blocks that long strings lie in
+    const uint8_t* members          # of a union: the child of each of 256 type ids, NO_MEMBER where there is none
     Vector* dictionary
     Vector* children
     Py_ssize_t n_children
@@ -236,6 +243,18 @@ cdef inline Span span_of(const Vector* vector, Py_ssize_t i) noexcept nogil:
     if vector.kind == Kind.DICTIONARY:
         return plain_span_at(vector.dictionary, index_at(vector, i))
     return plain_span_at(vector, i)
+
+
+cdef inline Py_ssize_t union_child(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """Which child of a union holds item ``i``; NO_MEMBER for a type id that its type does not know. GIL: not needed."""
+    return vector.members[item_at(vector, i)[0]]
+
+
+cdef inline Py_ssize_t union_item(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """Number of item ``i`` of a union inside its child. GIL: not needed."""
+    if vector.kind == Kind.UNION_DENSE:
+        return (<const int32_t*>vector.offsets)[vector.offset + i]
+    return vector.offset + i
 
 
 cdef inline Py_ssize_t list_start(const Vector* vector, Py_ssize_t i) noexcept nogil:

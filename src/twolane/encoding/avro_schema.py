@@ -16,6 +16,7 @@ PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "str
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MAX_TEXT = 16 * 1024 * 1024
 MAX_DEPTH = 64
+MAX_PRECISION = 100_000  # numbers of more digits take too long to make
 MISSING: Any = object()
 
 # Which logical types stand on which types; elsewhere the specification says to ignore them.
@@ -86,10 +87,13 @@ def load(schema: Any) -> Any:
     Raises
     ------
     SerializationError
-        If the text is no JSON, longer than 16 MiB or nested too deep.
+        If the text is no JSON in UTF-8, longer than 16 MiB or nested too deep.
     """
     if isinstance(schema, bytes):
-        schema = schema.decode()
+        try:
+            schema = schema.decode()
+        except UnicodeDecodeError:
+            raise refused(f"expected JSON in UTF-8, got {shown(schema)}") from None
     if not isinstance(schema, str) or schema in PRIMITIVES:
         return schema
     if len(schema) > MAX_TEXT:
@@ -249,8 +253,10 @@ def with_logical(made: AvroType, node: dict[str, Any]) -> AvroType:
         return made
     if logical == "decimal":
         precision, scale = node.get("precision"), node.get("scale", 0)
-        if not isinstance(precision, int) or not isinstance(scale, int) or not 0 <= scale <= precision or precision < 1:
+        if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision or precision < 1:
             return made
+        if precision > MAX_PRECISION:
+            raise refused(f"expected a decimal of at most {MAX_PRECISION} digits, got {shown(precision)}")
         # The largest precision that fits into a fixed of so many bytes (specification, "Decimal").
         if made.kind == "fixed" and 10**precision - 1 > 2 ** (8 * made.size - 1) - 1:
             return made

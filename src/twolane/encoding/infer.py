@@ -65,9 +65,16 @@ def from_description(description: tuple[str, str, bool, list[Any], Any], naming:
         made = {"type": "long", LOGICAL: f"{'' if len(form) > 4 else 'local-'}timestamp-{UNITS[form[2]]}"}
     elif form.startswith("d:"):
         precision, scale = (int(number) for number in form[2:].split(",")[:2])
+        if scale < 0:
+            raise SerializationError(f"a decimal of scale {scale} has no Avro type", field=hint)
         made = {"type": "bytes", LOGICAL: "decimal", "precision": precision, "scale": scale}
     elif form.startswith("w:"):
         made = {"type": "fixed", "name": naming(hint), "size": int(form[2:])}
+    elif form in ("tiM", "tiD", "tin"):
+        made = {"type": "fixed", "name": naming(hint), "size": 12, LOGICAL: "duration"}
+    elif form.startswith(("+ud:", "+us:")):
+        made = union_of([from_description(child, naming, f"{hint}_{child[1]}") for child in children])
+        return made if "null" in made or not nullable else ["null", *made]
     elif form in ("+l", "+L", "+vl", "+vL") or form.startswith("+w:"):
         made = {"type": "array", "items": from_description(children[0], naming, f"{hint}_item")}
     elif form == "+s":
@@ -87,10 +94,18 @@ def from_description(description: tuple[str, str, bool, list[Any], Any], naming:
     return ["null", made] if nullable and made != "null" else made
 
 
+def union_of(types: list[Any]) -> list[Any]:
+    """Give the union of some types, of which each may be a union with null itself."""
+    branches: list[Any] = []
+    for made in types:
+        branches += [branch for branch in (made if isinstance(made, list) else [made]) if branch not in branches]
+    return sorted(branches, key=lambda branch: branch != "null")
+
+
 def field_of(description: Any, naming: Naming, hint: str) -> dict[str, Any]:
     """Give a record's field; one that may be null has null as its default."""
     made = {"name": checked_field(description[1]), "type": from_description(description, naming, hint)}
-    return {**made, "default": None} if isinstance(made["type"], list) else made
+    return {**made, "default": None} if isinstance(made["type"], list) and "null" in made["type"] else made
 
 
 def schema_of_dtype(dtype: Any, naming: Naming, hint: str) -> Any:

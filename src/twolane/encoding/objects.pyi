@@ -1,1 +1,2 @@
-# Nothing for Python: the functions of this module are called from C.
+# For Python tests only; the rest of this module is called from C.
+class ColumnBytes(bytes): ...

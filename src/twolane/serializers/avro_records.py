@@ -55,7 +55,7 @@ class Avro:
     Rows are dicts and other mappings, tuples (fields in the schema's order), and objects with attributes: dataclasses,
     attrs, pydantic. What a row has beside the schema's fields is ignored; what it lacks is the field's default. A row
     that is None is a tombstone. A union takes the branch that fits the value best, the first among equals; a tuple
-    ``(branch, value)`` or a dict with ``"-type"`` names it, as with fastavro.
+    ``(branch, value)`` or a dict with ``"-type"`` names it, as with fastavro, and so do the members of an Arrow union.
 
     Columns are encoded by C code without the GIL, in place. Timestamps without a zone count as UTC. A column that has
     no native path to its field's type is encoded from Python objects when it is bound: slower, with the same bytes.
@@ -105,7 +105,7 @@ class Avro:
         Notes
         -----
         Nullable columns (Arrow's default) become unions with null. uint64 becomes long: larger values are refused.
-        Seconds become milliseconds. Timestamps without a zone become local-timestamps.
+        Seconds become milliseconds, timestamps without a zone local-timestamps, intervals durations, unions unions.
         """
         naming = Naming()
         form, _, _, children, dictionary = describe(schema)

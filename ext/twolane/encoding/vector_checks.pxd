@@ -1,0 +1,21 @@
+"""What holds for every item of a vector."""
+from libc.stdint cimport int64_t, uint32_t
+
+from twolane.encoding.vectors cimport Vector
+
+
+cdef struct Duration:
+    bint fits                       # whether nothing is negative or takes more than 32 bits
+    uint32_t months
+    uint32_t days
+    uint32_t millis
+
+
+cdef Py_ssize_t first_null(const Vector* vector) noexcept nogil
+cdef Py_ssize_t first_null_inside(const Vector* struct, const Vector* child) noexcept nogil
+cdef bint in_range(const Vector* vector, int64_t low, int64_t high) noexcept nogil
+cdef bint in_single_range(const Vector* vector) noexcept nogil
+cdef bint is_text(const Vector* vector) noexcept nogil
+cdef bint are_uuids(const Vector* vector) noexcept nogil
+cdef bint are_durations(const Vector* vector) noexcept nogil
+cdef Duration duration_at(const Vector* vector, Py_ssize_t i) noexcept nogil
