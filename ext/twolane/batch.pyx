@@ -234,4 +234,6 @@ cdef class EncodedBatch:
         return f"EncodedBatch({self.column.n} records, {self.nbytes} bytes)"
 
     def __reduce__(self):
+        if self.column.broadcast:
+            return EncodedBatch.constant, (self[0],)
         return EncodedBatch, (self.data, self.offsets, self.valid)

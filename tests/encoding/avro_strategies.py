@@ -224,6 +224,10 @@ class Reading:
         if "logicalType" in schema and not isinstance(schema, str):
             if type(value) is not CLASSES[schema["logicalType"].removeprefix("local-").partition("-")[0]]:
                 return False  # the value of another branch
+            if "timestamp-" in schema["logicalType"] and (value.tzinfo is None) != schema["logicalType"].startswith(
+                "local-"
+            ):
+                return False
             value = physical(schema, value)
         if kind == "record":
             if not isinstance(value, dict) or not isinstance(read, dict):

@@ -97,3 +97,10 @@ def test_a_batch_tells_and_pickles_its_bytes(batch):
     assert batch.offsets.tolist() == [0, 2, 2, 2, 5]
     assert batch.valid.tolist() == [True, False, True, True]
     assert list(pickle.loads(pickle.dumps(batch))) == [b"ab", None, b"", b"ccc"]
+
+
+@pytest.mark.parametrize("value", [b"key", b"", None])
+def test_a_constant_batch_stays_one(value):
+    again = pickle.loads(pickle.dumps(EncodedBatch.constant(value)))
+    assert again.is_constant
+    assert list(again) == [value]

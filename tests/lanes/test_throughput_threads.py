@@ -62,6 +62,26 @@ def test_eight_threads_send_one_by_one_and_in_batches(embedded_cluster, topic):
         assert mine == [b"%d-%d" % (number, i) for i in range(EACH)]
 
 
+def test_callbacks_of_a_partition_come_in_its_order_whoever_takes_the_reports(embedded_cluster, topic):
+    name = topic(embedded_cluster, 4)
+    told = [[], [], [], []]
+    # Small requests, and five threads that look for their reports.
+    settings = {"bootstrap.servers": embedded_cluster.bootstrap_servers, "batch.num.messages": 50, "linger.ms": 0}
+
+    def one_by_one(partition):
+        for _ in range(20_000):
+            producer.send(name, b"v", partition=partition, on_delivery=lambda _, told_: told[partition].append(told_))
+
+    with ThroughputProducer(settings) as producer:
+        threads = [threading.Thread(target=one_by_one, args=(partition,)) for partition in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert producer.flush(30) == 0
+    assert [[metadata.offset for metadata in one] for one in told] == [list(range(20_000))] * 4
+
+
 def test_close_while_threads_send(embedded_cluster, topic):
     name = topic(embedded_cluster, 2)
     producer = ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)

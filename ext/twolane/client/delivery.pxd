@@ -36,6 +36,7 @@ cdef class Delivery:
     cdef Counters counters      # the done side is changed under the lock of the slots
     cdef Latencies latencies    # under the same lock
     cdef void* _never           # PyThread lock that is never free: waiting for it is a sleep
+    cdef void* _taking          # PyThread lock of the one thread that takes events: their order is that of the reports
     cdef int64_t python_work    # more than 0: callbacks, finished slots or notes wait for a thread with the GIL
     cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
     cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
@@ -48,6 +49,7 @@ cdef class Delivery:
     cdef void detach(self, Slot* slot) noexcept nogil
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef int serve(self, int timeout_ms) noexcept nogil
+    cdef bint _may_take(self, int64_t patience_us) noexcept nogil
     cdef int _drain(self, rd_kafka_event_t* event) noexcept nogil
     cdef void _wake_sleeper(self) noexcept nogil
     cdef void lock(self) noexcept nogil

@@ -1,7 +1,7 @@
 """One event per request comes in, counters and offsets go out; Python objects only for what somebody asked for.
 
 Any thread may call ``serve()``: it takes events off librdkafka's queue and writes what they say into the slots, all
-without the GIL. What needs Python (callbacks, futures, log lines) is put aside and ``python_work`` rises; whoever holds
+without the GIL, and one thread at a time. What needs Python (callbacks, futures, log lines) is put aside and ``python_work`` rises; whoever holds
 the GIL next and is in charge of it (the throughput lane's service thread, the safe lane's caller) takes it from there.
 """
 cimport cython
@@ -37,6 +37,7 @@ cdef extern from * nogil:
 
 cdef extern from "pythread.h" nogil:
     int PyThread_acquire_lock_timed(void*, long long, int)
+    const int PY_LOCK_ACQUIRED
 
 cdef enum:
     ASIDE_US = 1000                 # how long attend() stands aside before it looks again
@@ -72,6 +73,7 @@ cdef class Delivery:
 
     def __cinit__(self):
         self._never = NULL
+        self._taking = NULL
         memset(&self.counters, 0, sizeof(Counters))
         memset(&self.latencies, 0, sizeof(self.latencies))
 
@@ -79,7 +81,8 @@ cdef class Delivery:
         if self._never != NULL:
             raise RuntimeError("this Delivery is open already")
         self._never = PyThread_allocate_lock()
-        if self._never == NULL:
+        self._taking = PyThread_allocate_lock()
+        if self._never == NULL or self._taking == NULL:
             raise MemoryError()
         PyThread_acquire_lock(self._never, WAIT_LOCK)
         self.slots = Slots()
@@ -92,6 +95,8 @@ cdef class Delivery:
         if self._never != NULL:
             PyThread_release_lock(self._never)
             PyThread_free_lock(self._never)
+        if self._taking != NULL:
+            PyThread_free_lock(self._taking)
 
     cdef void lock(self) noexcept nogil:
         self.slots.lock()
@@ -123,11 +128,23 @@ cdef class Delivery:
             add(&self.python_work, 1)
 
     cdef int serve(self, int timeout_ms) noexcept nogil:
-        """Wait up to ``timeout_ms`` for an event, then take all there are. Returns how many. GIL: not needed."""
-        cdef int n = self._drain(rd.queue_poll(self.handle.queue, timeout_ms))
-        if n:
-            self._wake_sleeper()
+        """Wait up to ``timeout_ms`` for an event, then take all there are. Returns how many. GIL: not needed.
+
+        Where another thread takes events, that one is waited for instead: the caller looks first at what it has done.
+        """
+        cdef int n = 0
+        if self._may_take(0):
+            n = self._drain(rd.queue_poll(self.handle.queue, timeout_ms))
+            PyThread_release_lock(self._taking)
+            if n:
+                self._wake_sleeper()
+        elif timeout_ms > 0 and self._may_take(timeout_ms * 1000):
+            PyThread_release_lock(self._taking)
         return n
+
+    cdef bint _may_take(self, int64_t patience_us) noexcept nogil:
+        """Become the one thread that takes events. Two would write the later reports first, and callbacks would run so."""
+        return PyThread_acquire_lock_timed(self._taking, patience_us, 0) == PY_LOCK_ACQUIRED
 
     cdef int _drain(self, rd_kafka_event_t* event) noexcept nogil:
         cdef int n = 0, kind
@@ -337,12 +354,13 @@ cdef class Delivery:
         self.handle.ensure_open()
         with nogil:
             while rounds > 0 and load(&self.python_work) == 0:
-                if load(&self.waiters) == 0 and monotonic() > self.served_until:
+                if load(&self.waiters) == 0 and monotonic() > self.served_until and self._may_take(0):
                     # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
                     add(&self.sleeping, 1)
                     n = self._drain(rd.queue_poll(self.handle.queue, 0 if load(&self.python_work) > 0
                                                   else <int>(timeout * 1000)))
                     add(&self.sleeping, -1)
+                    PyThread_release_lock(self._taking)
                     break
                 PyThread_acquire_lock_timed(self._never, ASIDE_US, 0)
                 rounds -= 1

@@ -15,10 +15,10 @@ from twolane.encoding.avro_writers cimport Writer, enum_writer, logical_writer, 
 
 import sys
 from collections.abc import Mapping, Sequence
-from keyword import iskeyword
 
 import numpy as np
 
+from twolane.encoding.attributes import reader_of
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
 from twolane.errors import SerializationError
@@ -337,19 +337,6 @@ RECEIVE.ml_name = "receive"
 RECEIVE.ml_meth = <PyCFunction><void*>receive
 RECEIVE.ml_flags = METH_FASTCALL
 RECEIVE.ml_doc = NULL
-
-
-cdef object reader_of(tuple names):
-    """A function that reads these attributes of many objects, or None where a name is a keyword.
-
-    The interpreter's own specialized bytecode reads attributes in less than half of what getattr() takes. Names are
-    identifiers: the schema's parser let them pass.
-    """
-    if not names or any([iskeyword(name) for name in names]):
-        return None
-    made = {"__builtins__": {}}
-    exec(f"def read(rows, put):\n for row in rows: put({', '.join([f'row.{name}' for name in names])})", made)
-    return made["read"]
 
 
 cdef Writer writer_of(object type, dict made):

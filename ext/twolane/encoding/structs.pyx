@@ -294,6 +294,8 @@ cdef class StructLayout:
             with np.errstate(over="raise"):
                 cell[0] = value
             wrapped = dtype.kind in "mM" and wraps(value, cell[0])
+        except OverflowError:
+            wrapped = True      # numpy 2.5 tells it by itself
         except (ValueError, TypeError, ArithmeticError):
             raise Mismatch(str(dtype), value) from None
         if wrapped:

@@ -15,6 +15,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import MAXYEAR, MINYEAR
 from typing import Any
 
 import numpy as np
@@ -103,11 +104,16 @@ class Fallback:
         if isinstance(value, decimal.Decimal) and value.is_finite():
             return format(value, "f")
         if isinstance(value, np.datetime64) and not np.isnat(value):
+            # By the year first: numpy before 2.5 wraps a time that does not fit microseconds, without a word.
+            if not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
+                raise TypeError(f"a time of the years {MINYEAR} to {MAXYEAR}")
             return value.astype("M8[us]").item().isoformat()
+        if isinstance(value, (np.float32, np.float16)):
+            return float(str(np.float32(value)))  # the digits of a single, as orjson and the columns write them
         if isinstance(value, np.generic):
             return value.item()
         if isinstance(value, np.ndarray):
-            return value.tolist()
+            return list(value) if value.ndim and value.dtype.char in "Mef" else value.tolist()
         if isinstance(value, Mapping):
             return dict(value)
         if isinstance(value, (set, frozenset)):
