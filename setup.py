@@ -41,6 +41,8 @@ directives = {
     "language_level": 3,
     "embedsignature": True,
     "embedsignature.format": "python",
+    # Nobody pickles what is compiled but the few that say how; Cython would write two methods for each class.
+    "auto_pickle": False,
     "warn.undeclared": False,
     "warn.unused": True,
     "warn.maybe_uninitialized": True,

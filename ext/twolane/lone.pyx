@@ -6,7 +6,6 @@ here it can only do so where it is expected, so that a Ctrl-C leaves the verdict
 
 This module stands on both wings, as the lanes do. Callers that wait behind each other go together: ``twolane.group``.
 """
-cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int64_t
@@ -30,7 +29,6 @@ from twolane.records import RecordMetadata, TimestampType
 cdef dict TYPES = {kind.value: kind for kind in TimestampType}
 
 
-@cython.auto_pickle(False)
 cdef class LoneSender:
     """Base of SafeProducer: ``send()``, and what it needs at hand."""
 

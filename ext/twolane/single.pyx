@@ -3,7 +3,6 @@
 This module stands on both wings (times from ``encoding``, the rest from ``client``), as the lanes do. The GIL is held:
 one record is enqueued faster than the GIL is let go and taken again.
 """
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t
@@ -42,7 +41,6 @@ cdef object encoded(object serializer, object record, object topic, str field):
         raise
 
 
-@cython.auto_pickle(False)
 cdef class RecordSender:
     """Base of ThroughputProducer: holds what ``send()`` needs at hand and nothing else."""
 
