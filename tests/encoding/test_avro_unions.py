@@ -3,6 +3,7 @@
 import io
 from dataclasses import make_dataclass
 from datetime import UTC, date, datetime
+from uuid import UUID
 
 import duckdb
 import fastavro
@@ -213,6 +214,9 @@ def test_branches_by_type():
         assert branches_of(["long", "string"], column) == [1, 1]
         assert branches_of(["string", fixed, "bytes"], column) == [1, 2]
         assert branches_of([enum, "string"], column) == [0, 1]
+    # Sixteen bytes are bytes before they are a UUID.
+    text = {"type": "string", "logicalType": "uuid"}
+    assert branches_of([text, "bytes"], [bytes(16), UUID(int=1), str(UUID(int=1))]) == [1, 0, 0]
     # Of records that look alike, the one that is named as the class is.
     alike = [{"type": "record", "name": name, "fields": [{"name": "x", "type": "int"}]} for name in "ABC"]
     assert branches_of(alike, [make_dataclass(name, ["x"])(1) for name in "ABC"]) == [0, 1, 2]

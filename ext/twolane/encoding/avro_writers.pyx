@@ -241,7 +241,11 @@ cdef class LogicalWriter(Writer):
         return put_time(value, Unit.MICROS if logical == "time-micros" else Unit.MILLIS, out)
 
     cdef int fits(self, object value) except -1:
-        return fits_by_trial(self, value, self._logical == "date")
+        cdef int score = fits_by_trial(self, value, self._logical == "date")
+        if (score and self._logical == "uuid" and self._type.kind == "string"
+                and isinstance(value, (bytes, bytearray, memoryview)) and not isinstance(value, ColumnBytes)):
+            return 1        # sixteen bytes are bytes first
+        return score
 
 
 cdef int fits_by_trial(Writer writer, object value, bint days) except -1:

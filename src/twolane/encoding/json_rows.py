@@ -28,6 +28,8 @@ except ImportError:  # an extra: pip install twolane[json]
     orjson = None  # type: ignore[assignment]
 
 MAX_DEPTH = 200
+# All that 64 bits of these hold lies within a few months of 1970; years are too long for them to be converted.
+FINE_UNITS = ("ps", "fs", "as")
 
 
 def times_are_wrong() -> bool:
@@ -105,7 +107,8 @@ class Fallback:
             return format(value, "f")
         if isinstance(value, np.datetime64) and not np.isnat(value):
             # By the year first: numpy before 2.5 wraps a time that does not fit microseconds, without a word.
-            if not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
+            is_fine = np.datetime_data(value.dtype)[0] in FINE_UNITS
+            if not is_fine and not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
                 raise TypeError(f"a time of the years {MINYEAR} to {MAXYEAR}")
             return value.astype("M8[us]").item().isoformat()
         if isinstance(value, (np.float32, np.float16)):
