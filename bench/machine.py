@@ -12,6 +12,8 @@ from typing import Any
 
 import confluent_kafka
 
+ROOT = Path(__file__).parents[1]
+
 
 def write(path: Path, what: str, **parts: Any) -> None:
     """Write figures with date, machine and versions."""
@@ -24,6 +26,11 @@ def write(path: Path, what: str, **parts: Any) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def forget_place(path: Path) -> None:
+    """Take this checkout's folder and the user's out of a file of pyperf's, which keeps commands and compiler flags."""
+    path.write_text(path.read_text().replace(f"{ROOT}/", "").replace(f"{Path.home()}/", "~/"))
 
 
 def machine() -> dict[str, Any]:

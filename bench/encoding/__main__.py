@@ -16,6 +16,7 @@ from pathlib import Path
 import pyperf
 
 from bench.encoding.targets import growth, table
+from bench.machine import forget_place
 
 SCRIPTS = ["bench_avro", "bench_json", "bench_layouts", "bench_timestamps", "bench_flat", "bench_whole_path"]
 QUICK = ["--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05"]
@@ -67,6 +68,7 @@ def main() -> None:
         parser.error("give either --json or --report")
     if arguments.json is not None:
         measure(arguments.rigorous).dump(str(arguments.json), replace=True)
+        forget_place(arguments.json)
     suite = pyperf.BenchmarkSuite.load(str(arguments.json or arguments.report))
     print("\n".join([*table(suite), "", *growth(suite)]))
 

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
-
 from bench.clusters import open_cluster
 from bench.demo.cluster import PARTITIONS
 from bench.machine import write
+from bench.verify import Log
 from twolane.client import library
 
 SOURCE = Path(__file__).with_name("floor.c")
@@ -63,10 +62,8 @@ def build(folder: Path) -> Path:
 
 def end_of(bootstrap: str, topic: str) -> int:
     """Return how many records the topic has ever got."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "floor"})
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(PARTITIONS)]
-    consumer.close()
-    return sum(ends)
+    with Log(bootstrap) as log:
+        return sum(log.ends(topic, PARTITIONS))
 
 
 def run(contender: str, program: Path, mode: str, where: tuple[str, str], records: int, size: int) -> dict[str, Any]:

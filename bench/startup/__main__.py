@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 
 import pyperf
+
+from bench.machine import forget_place
 
 # Name and code of each step; each holds the one before it.
 STEPS = {
@@ -30,6 +33,8 @@ def main() -> None:
             means[name] = benchmark.mean()
     if len(means) < len(STEPS):
         return
+    if runner.args.output:
+        forget_place(Path(runner.args.output))
     for before, name in itertools.pairwise(means):
         print(f"{name:16} {1e3 * (means[name] - means[before]):6.1f} ms more than {before}")
     if means["twolane"] - means["confluent_kafka"] > MOST:
