@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twolane.errors import TwolaneError
 from twolane.failures import Report, delivery_error
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from twolane.client.callbacks import Callbacks
     from twolane.client.delivery import Delivery
     from twolane.client.handle import Handle
-    from twolane.delivery import BatchDelivery
 
 logger = logging.getLogger("twolane")
 
@@ -36,6 +35,25 @@ KEPT = 10_000
 
 # Services whose producers were collected unclosed, until they have drained.
 _abandoned: set[Service] = set()
+
+
+class Batch(Protocol):
+    """What the thread needs of a BatchDelivery."""
+
+    @property
+    def slot_id(self) -> int:
+        """Number of the slot its reports go to."""
+
+    @property
+    def accepted(self) -> int:
+        """Records enqueued."""
+
+    @property
+    def reported(self) -> int:
+        """Records whose report has come."""
+
+    def _finish(self) -> None:
+        """Take the reports over and call back; called once."""
 
 
 class Service:
@@ -63,8 +81,8 @@ class Service:
         self._rounds = delivery.slots.rounds
         self._callbacks = callbacks
         self._pass_notes_on = pass_notes_on
-        self._batches: dict[int, BatchDelivery] = {}  # by slot; a slot's number is used again once it is let go
-        self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
+        self._batches: dict[int, Batch] = {}  # by slot; a slot's number is used again once it is let go
+        self._unfinished: set[Batch] = set()  # until their callbacks have run
         self._stopping = False
         self._abandoned_until: float | None = None
         # Exceptions of callbacks, and of batches with failures that nobody looked at.
@@ -79,7 +97,7 @@ class Service:
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
         self._thread.start()
 
-    def watch(self, batch: BatchDelivery) -> None:
+    def watch(self, batch: Batch) -> None:
         """Keep a batch until its slot finishes."""
         self._unfinished.add(batch)
         self._batches[batch.slot_id] = batch
@@ -120,7 +138,7 @@ class Service:
         with self._settled:
             self._settled.notify_all()
 
-    def _finish(self, batch: BatchDelivery | None) -> None:
+    def _finish(self, batch: Batch | None) -> None:
         if batch is not None:
             self._guard(batch._finish)
             self._unfinished.discard(batch)
@@ -171,7 +189,7 @@ class Service:
         """
         return self._wait(lambda: self._is_settled, deadline)
 
-    def flush(self, deadline: float, own: BatchDelivery | None = None) -> int:
+    def flush(self, deadline: float, own: Batch | None = None) -> int:
         """Do the same for the records accepted before the call; return how many of them are still on their way.
 
         `own` is a batch that the caller is still enqueuing: it cannot finish meanwhile.
