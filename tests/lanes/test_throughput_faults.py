@@ -25,11 +25,13 @@ def test_brokers_that_go_and_come_back(embedded_cluster, topic):
         producer.send_batch(name, [b"warm"] * 3, partitions=[0, 1, 2]).result(10)
         deliveries = []
         for moment in range(30):
-            if moment in (5, 15):
+            if moment == 5:
                 for broker in embedded_cluster.broker_ids:
-                    (embedded_cluster.stop_broker if moment == 5 else embedded_cluster.start_broker)(broker)
-                if moment == 15:
-                    time.sleep(2.5)
+                    embedded_cluster.stop_broker(broker)
+            if moment == 15:
+                time.sleep(2.5)  # longer than message.timeout.ms
+                for broker in embedded_cluster.broker_ids:
+                    embedded_cluster.start_broker(broker)
             deliveries.append(producer.send_batch(name, [b"%d %d" % (moment, i) for i in range(100)]))
             assert adds_up(producer.stats())
             time.sleep(0.02)
@@ -49,7 +51,7 @@ def test_brokers_that_go_and_come_back(embedded_cluster, topic):
     assert adds_up(stats)
     assert (stats.written, stats.not_written + stats.unknown) == (len(written) + 3, len(failed))
     assert failed
-    assert {moment for moment, _, _ in failed} <= set(range(4, 16))
+    assert max(moment for moment, _, _ in failed) < 16  # what was sent to brokers that are back got through
     log = {(r.partition, r.offset): r.value for r in read_all(embedded_cluster.bootstrap_servers, name)}
     assert all(log[partition, offset] == value for partition, offset, value in written)
     not_written = {b"%d %d" % (moment, i) for moment, i, verdict in failed if verdict is Verdict.NOT_WRITTEN}

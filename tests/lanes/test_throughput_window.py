@@ -359,7 +359,7 @@ def test_purge_of_what_is_in_flight_leaves_it_open(embedded_cluster, make, name)
 def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, make, name):
     producer = make(linger_ms=0)
     producer.send_batch(name, [b"warm"]).result(10)
-    embedded_cluster.set_rtt(10_000)
+    embedded_cluster.set_rtt(3_000)
     deliveries = []
     thread = threading.Thread(
         target=lambda: deliveries.append(producer.send_batch(name, [b"%d" % i for i in range(300)]))
@@ -373,8 +373,10 @@ def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, mak
     with pytest.raises(BatchError) as caught:
         deliveries[0].result(10)
     metadata = caught.value.metadata
-    assert metadata.failures.indices == list(range(100))
-    assert metadata.written == 200
+    purged = metadata.failed
+    assert purged in (100, 200)  # the next hundred may come in while the purge is still at work
+    assert metadata.failures.indices == list(range(purged))
+    assert metadata.written == 300 - purged
 
 
 def test_partitions_that_are_added_are_found(embedded_cluster, make):
