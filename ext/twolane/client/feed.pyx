@@ -14,8 +14,11 @@ import numpy as np
 cdef Span span_of(bytes data) noexcept:
     """The span of one byte string or None. Borrows."""
     cdef Span span
-    span.data = NULL if data is None else <const uint8_t*>PyBytes_AS_STRING(data)
-    span.size = 0 if data is None else PyBytes_GET_SIZE(data)
+    span.data = NULL
+    span.size = 0
+    if data is not None:
+        span.data = <const uint8_t*>PyBytes_AS_STRING(data)
+        span.size = PyBytes_GET_SIZE(data)
     return span
 
 

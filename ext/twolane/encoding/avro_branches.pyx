@@ -54,7 +54,9 @@ cdef Py_ssize_t first_of(list names, tuple group) except -2:
 cdef Py_ssize_t branch_of(object type, const Vector* vector) except -2:
     """The branch that takes every value which is not null, if it can be written as that; -1 where it depends on the value."""
     cdef list names = [name_of(branch) for branch in type.branches]
-    cdef const Vector* plain = vector.dictionary if vector.kind == Kind.DICTIONARY else vector
+    cdef const Vector* plain = vector
+    if vector.kind == Kind.DICTIONARY:
+        plain = vector.dictionary
     cdef Kind kind = plain.kind
     cdef Py_ssize_t i
     others = [i for i, name in enumerate(names) if name != "null"]
