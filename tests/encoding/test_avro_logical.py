@@ -105,6 +105,7 @@ def test_the_older_intervals_of_arrow():
         [timedelta(1), timedelta(-1)],
         [(0, 0, 0), (0, 0, 2**32)],
         [(0, 0, 0), (0, 0)],
+        [(0, 0, 0), (0, 0, True)],
         [np.timedelta64(1, "D"), np.timedelta64("NaT", "D")],
         [np.timedelta64(1, "D"), np.int64(5).view("m8")],
         np.array([0, -1], "m8[s]"),

@@ -207,7 +207,7 @@ cdef int put_duration(object value, Buffer* out) except -1:
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise Mismatch("timedelta, or (months, days, milliseconds)", value)
     for part in value:
-        if not isinstance(part, int) or not 0 <= part < 2**32:
+        if not is_integer(part) or not 0 <= int(part) < 2**32:
             raise Mismatch("months, days and milliseconds from 0 to 4294967295", value)
     for part in value:
         number = part
