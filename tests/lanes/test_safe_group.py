@@ -26,8 +26,14 @@ def test_a_hundred_threads_cost_a_few_requests(embedded_cluster, producer, topic
     producer.send(name, b"warm")
     embedded_cluster.set_rtt(50)
     embedded_cluster.clear_requests()
+    all_there = threading.Barrier(100)
+
+    def send(i):
+        all_there.wait()
+        return producer.send(name, b"%d" % i)
+
     with ThreadPoolExecutor(100) as pool:
-        results = list(pool.map(lambda i: producer.send(name, b"%d" % i), range(100)))
+        results = list(pool.map(send, range(100)))
     assert len(embedded_cluster.requests(PRODUCE)) <= 4
     assert sorted(result.offset for result in results) == list(range(1, 101))
     log = read_values(embedded_cluster.bootstrap_servers, name)
