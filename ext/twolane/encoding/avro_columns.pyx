@@ -1,17 +1,21 @@
-"""Columns to Avro: the row loop that runs a plan (avro_plan.pyx) without the GIL.
+"""Columns to Avro: the loop that runs a plan (avro_plan.pyx) over blocks of rows, without the GIL.
 
-Every 64 rows the loop makes room for what those rows can take at most; between two looks nothing is checked, because
-binding has shown that nothing can fail.
+For each block it makes room for as many times the longest record that the block can have; then nothing is checked, because
+binding has shown that nothing can fail. The columns of a block are written one after the other (avro_blocks.pxd), which
+leaves gaps between its records; they are closed while all of that is still in the processor's cache.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes, put_zigzag
+from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, put_zigzag
+from twolane.encoding.avro_blocks cimport (
+    BLOCK, SLACK, TOO_LONG, floor_div, longest_text, move_down, put_fixed, put_fixed_column, put_padded, put_texts,
+)
 from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
 from twolane.encoding.avro_rows cimport RowEncoder
 from twolane.encoding.avro_writers cimport Writer
@@ -19,25 +23,19 @@ from twolane.encoding.columns cimport Column, Table
 from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
     Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
-    plain_span_at, put_ucs4, span_of, union_child, union_item,
+    plain_span_at, put_ucs4, span_of, union_child, union_item, valid_bits,
 )
 
 from twolane.errors import SerializationError
 
 cdef enum:
-    BLOCK = 64
+    SPREAD = 32_768         # bytes that the records of a block may lie in before its gaps are closed: they stay in a cache
 cdef const uint8_t* HEX = <const uint8_t*>b"0123456789abcdef"
 
 
 cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
     """Length and bytes. GIL: not needed."""
     return put_bytes(put_zigzag(at, span.size), span.data, span.size)
-
-
-cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
-    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
-    with cython.cdivision(True):
-        return value // by - (value % by < 0)
 
 
 cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
@@ -152,9 +150,8 @@ cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     return at + 1
 
 
-# The switch below is the hot path. Indices come from binding and need no checks; nothing here is a Python object.
 cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Write item ``i`` of one operation, give the place behind it. GIL: not needed."""
+    """Write item ``i`` of one operation, give the place behind it: items of items, and what is rare. GIL: not needed."""
     cdef const Vector* vector = &op.vector
     cdef int64_t number = 0
     cdef int32_t small = 0
@@ -170,41 +167,29 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
             return at + 1
         at[0] = op.value_byte
         at += 1
-    if code == Code.PUT_INT64:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, number)
+    if (
+        code == Code.PUT_INT64 or code == Code.PUT_INT32 or code == Code.PUT_PER_1000 or code == Code.PUT_PER_1000000
+        or code == Code.PUT_FLOAT64 or code == Code.PUT_FLOAT32 or code == Code.PUT_BOOL
+    ):
+        return put_fixed(code, item_at(vector, i), at)
     elif code == Code.PUT_TEXT32:
         narrow_offsets = <const int32_t*>vector.offsets + vector.offset + i
         small = narrow_offsets[1] - narrow_offsets[0]
         return put_bytes(put_zigzag(at, small), vector.data + narrow_offsets[0], small)
-    elif code == Code.PUT_FLOAT64:
-        memcpy(at, item_at(vector, i), 8)
-        return at + 8
-    elif code == Code.PUT_BOOL:
-        at[0] = item_at(vector, i)[0] != 0
-        return at + 1
+    elif code == Code.PUT_TEXT64:
+        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
+        number = wide_offsets[1] - wide_offsets[0]
+        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
     elif code == Code.PUT_BIT:
         at[0] = bool_at(vector, i)
         return at + 1
-    elif code == Code.PUT_INT32:
-        memcpy(&small, item_at(vector, i), 4)
-        return put_zigzag(at, small)
     elif code == Code.PUT_INTEGER:
         return put_zigzag(at, int_at(vector, i))
     elif code == Code.PUT_TIMES:
         # Unsigned: binding has shown that it fits, and an array that changes meanwhile may only make a wrong number.
         return put_zigzag(at, <int64_t>(<unsigned long long>int_at(vector, i) * <unsigned long long>op.factor))
-    elif code == Code.PUT_PER_1000:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, floor_div(number, 1000))
-    elif code == Code.PUT_PER_1000000:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, floor_div(number, 1_000_000))
     elif code == Code.PUT_PER:
         return put_zigzag(at, floor_div(int_at(vector, i), op.factor))
-    elif code == Code.PUT_FLOAT32:
-        memcpy(at, item_at(vector, i), 4)
-        return at + 4
     elif code == Code.PUT_DOUBLE:
         wide = float_at(vector, i)
         memcpy(at, &wide, 8)
@@ -213,10 +198,6 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
         single = <float>float_at(vector, i)
         memcpy(at, &single, 4)
         return at + 4
-    elif code == Code.PUT_TEXT64:
-        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
-        number = wide_offsets[1] - wide_offsets[0]
-        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
     elif code == Code.PUT_SPAN:
         return put_span(at, span_of(vector, i))
     elif code == Code.PUT_UCS4:
@@ -235,6 +216,66 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     elif code == Code.PUT_NOTHING:
         return at
     return put_rare(op, i, at)
+
+
+cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
+    """Write ``n`` items from ``start`` on, each at its place, and move the places behind them. GIL: not needed."""
+    cdef uint64_t valid = valid_bits(&op.vector, start, n) if op.branched else ~<uint64_t>0
+    cdef Code code = op.code
+    cdef Py_ssize_t i
+    if code == Code.PUT_INT64:
+        put_fixed_column(op, Code.PUT_INT64, valid, start, n, places)
+    elif code == Code.PUT_INT32:
+        put_fixed_column(op, Code.PUT_INT32, valid, start, n, places)
+    elif code == Code.PUT_PER_1000:
+        put_fixed_column(op, Code.PUT_PER_1000, valid, start, n, places)
+    elif code == Code.PUT_PER_1000000:
+        put_fixed_column(op, Code.PUT_PER_1000000, valid, start, n, places)
+    elif code == Code.PUT_FLOAT64:
+        put_fixed_column(op, Code.PUT_FLOAT64, valid, start, n, places)
+    elif code == Code.PUT_FLOAT32:
+        put_fixed_column(op, Code.PUT_FLOAT32, valid, start, n, places)
+    elif code == Code.PUT_BOOL:
+        put_fixed_column(op, Code.PUT_BOOL, valid, start, n, places)
+    elif code == Code.PUT_BIT:
+        put_fixed_column(op, Code.PUT_BIT, valid, start, n, places)
+    elif code == Code.PUT_TEXT32:
+        put_texts(op, False, valid, start, n, places)
+    elif code == Code.PUT_TEXT64:
+        put_texts(op, True, valid, start, n, places)
+    elif code == Code.PUT_SPAN and op.vector.kind == Kind.PADDED and 0 < op.vector.width <= SLACK and (
+        op.vector.stride == op.vector.width
+    ):
+        put_padded(op, valid, start, n, places)
+    elif code == Code.PUT_RECORD and not op.branched:
+        for i in range(op.n_items):
+            put_column(&op.items[i], op.vector.offset + start, n, places)
+    else:
+        for i in range(n):
+            places[i] = put(op, start + i, places[i])
+
+
+cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
+    cdef Kind kind = op.vector.kind
+    cdef size_t most = 0
+    cdef Py_ssize_t i
+    if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN) and kind == Kind.BINARY32:
+        return op.bound + longest_text(&op.vector, False, start, stop)
+    if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN) and kind == Kind.BINARY64:
+        return op.bound + longest_text(&op.vector, True, start, stop)
+    if op.code == Code.PUT_RECORD:
+        most = op.bound
+        for i in range(op.n_items):
+            most += longest(&op.items[i], op.vector.offset + start, op.vector.offset + stop)
+        return most
+    if not (op.code in (Code.PUT_ARRAY, Code.PUT_MAP, Code.PUT_UNION) or (
+        op.code in (Code.PUT_RAW, Code.PUT_SPAN) and kind in (Kind.VIEWED, Kind.DICTIONARY)
+    )):
+        return room_for(op, start, start + 1)       # all alike
+    for i in range(start, stop):
+        most = max(most, room_for(op, i, i + 1))
+    return most
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -430,24 +471,37 @@ cdef class AvroColumns:
 
 cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,
                       Py_ssize_t prefix_size, Arena arena, Py_ssize_t row) noexcept nogil:
-    """The row loop; False without memory. GIL: not needed."""
-    cdef Py_ssize_t i, j, block_stop
-    cdef size_t room
+    """The loop over blocks; False without memory. GIL: not needed."""
+    cdef Py_ssize_t i, j, n, block_stop
+    cdef size_t place, more
+    cdef uint8_t* base
     cdef uint8_t* at
-    cdef int64_t* offsets = arena.offsets + row + 1 - start
+    cdef uint8_t* places[BLOCK]
+    cdef int64_t* offsets = arena.offsets + 1
     while start < stop:
         block_stop = min(start + <Py_ssize_t>BLOCK, stop)
-        room = <size_t>(prefix_size * (block_stop - start))
+        place = prefix_size + SLACK
         for j in range(n_ops):
-            room += room_for(&ops[j], start, block_stop)
-        if not has_room(&arena.out, room):
-            return False
-        at = arena.out.data + arena.out.size
-        for i in range(start, block_stop):
-            at = put_bytes(at, prefix, prefix_size)
+            more = longest(&ops[j], start, block_stop)
+            if more >= TOO_LONG:
+                return False
+            place += more
+        while start < block_stop:
+            n = min(block_stop - start, max(<Py_ssize_t>1, <Py_ssize_t>(SPREAD // place)))
+            if not has_room_onwards(&arena.out, place * n, row, stop - start):
+                return False
+            base = arena.out.data + arena.out.size
+            for i in range(n):
+                places[i] = put_bytes(base + i * place, prefix, prefix_size)
             for j in range(n_ops):
-                at = put(&ops[j], i, at)
-            offsets[i] = at - arena.out.data
-        arena.out.size = at - arena.out.data
-        start = block_stop
+                put_column(&ops[j], start, n, places)
+            at = places[0]
+            offsets[row] = at - arena.out.data
+            for i in range(1, n):
+                move_down(at, base + i * place, places[i] - (base + i * place))
+                at += places[i] - (base + i * place)
+                offsets[row + i] = at - arena.out.data
+            arena.out.size = at - arena.out.data
+            start += n
+            row += n
     return True
