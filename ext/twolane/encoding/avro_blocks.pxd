@@ -5,13 +5,13 @@ anew; here neighbouring values have nothing to do with each other. What is writt
 counts: into the row's own place, where its next column follows.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport put_bytes, put_zigzag
 from twolane.encoding.avro_plan cimport Code, Op
-from twolane.encoding.vectors cimport Vector, bits_at, item_at, plain_span_at
+from twolane.encoding.vectors cimport Kind, Vector, bits_at, is_valid, item_at, plain_span_at, span_of
 
 cdef enum:
     BLOCK = 64              # rows at most, so that a word holds their validity
@@ -211,8 +211,8 @@ cdef inline void put_padded(const Op* op, uint64_t valid, Py_ssize_t start, Py_s
         valid >>= 1
 
 
-cdef inline size_t longest_text(const Vector* vector, const bint wide, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The most bytes that one of these byte strings has; TOO_LONG also where offsets fall. GIL: not needed."""
+cdef inline size_t widest_step(const Vector* vector, const bint wide, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The most that an offset of these items lies above the one before; TOO_LONG also where they fall. GIL: not needed."""
     cdef Py_ssize_t i
     cdef uint64_t most = 0, size
     for i in range(vector.offset + start, vector.offset + stop):
@@ -222,14 +222,31 @@ cdef inline size_t longest_text(const Vector* vector, const bint wide, Py_ssize_
     return min(most, <uint64_t>TOO_LONG)
 
 
+cdef inline size_t longest_span(const Vector* vector, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The most bytes that one of these byte strings has, or more. GIL: not needed."""
+    cdef size_t most = 0
+    cdef Py_ssize_t i
+    if vector.kind == Kind.BINARY32:
+        return widest_step(vector, False, start, stop)
+    if vector.kind == Kind.BINARY64:
+        return widest_step(vector, True, start, stop)
+    if vector.kind == Kind.FIXED or vector.kind == Kind.PADDED:
+        return vector.width
+    for i in range(start, stop):
+        if is_valid(vector, i):
+            most = max(most, <size_t>span_of(vector, i).size)
+    return most
+
+
 cdef inline void move_down(uint8_t* to, const uint8_t* at, Py_ssize_t size) noexcept nogil:
     """Move one record to the end of those before it: SLACK bytes at a time, the last beyond its end. GIL: not needed."""
     cdef Py_ssize_t i = 0
-    cdef uint64_t pair[2]
-    if size > 32 * SLACK:
-        memmove(to, at, size)
-        return
+    cdef uint64_t part[8]
+    while i + 64 <= size:
+        memcpy(part, at + i, 64)
+        memcpy(to + i, part, 64)
+        i += 64
     while i < size:
-        memcpy(pair, at + i, SLACK)
-        memcpy(to + i, pair, SLACK)
+        memcpy(part, at + i, SLACK)
+        memcpy(to + i, part, SLACK)
         i += SLACK

@@ -14,7 +14,8 @@ cimport cython
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, put_zigzag
 from twolane.encoding.avro_blocks cimport (
-    BLOCK, SLACK, TOO_LONG, floor_div, longest_text, move_down, put_fixed, put_fixed_column, put_padded, put_texts,
+    BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
+    put_padded, put_texts, widest_step,
 )
 from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
 from twolane.encoding.avro_rows cimport RowEncoder
@@ -30,6 +31,7 @@ from twolane.errors import SerializationError
 
 cdef enum:
     SPREAD = 32_768         # bytes that the records of a block may lie in before its gaps are closed: they stay in a cache
+    GAP = 160               # bytes of a record that cost as much to move as its columns' loops save, for each but one of them
 cdef const uint8_t* HEX = <const uint8_t*>b"0123456789abcdef"
 
 
@@ -167,10 +169,9 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
             return at + 1
         at[0] = op.value_byte
         at += 1
-    if (
-        code == Code.PUT_INT64 or code == Code.PUT_INT32 or code == Code.PUT_PER_1000 or code == Code.PUT_PER_1000000
-        or code == Code.PUT_FLOAT64 or code == Code.PUT_FLOAT32 or code == Code.PUT_BOOL
-    ):
+    if code == Code.PUT_INT64 or code == Code.PUT_INT32 or code == Code.PUT_PER_1000 or code == Code.PUT_PER_1000000:
+        return put_zigzag(at, number_of(code, item_at(vector, i)))
+    elif code == Code.PUT_FLOAT64 or code == Code.PUT_FLOAT32 or code == Code.PUT_BOOL:
         return put_fixed(code, item_at(vector, i), at)
     elif code == Code.PUT_TEXT32:
         narrow_offsets = <const int32_t*>vector.offsets + vector.offset + i
@@ -218,6 +219,13 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     return put_rare(op, i, at)
 
 
+cdef inline bint is_padded(const Op* op) noexcept nogil:
+    """Whether put_padded() can write it. GIL: not needed."""
+    return op.code == Code.PUT_SPAN and op.vector.kind == Kind.PADDED and 0 < op.vector.width <= SLACK and (
+        op.vector.stride == op.vector.width
+    )
+
+
 cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
     """Write ``n`` items from ``start`` on, each at its place, and move the places behind them. GIL: not needed."""
     cdef uint64_t valid = valid_bits(&op.vector, start, n) if op.branched else ~<uint64_t>0
@@ -243,9 +251,7 @@ cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** pla
         put_texts(op, False, valid, start, n, places)
     elif code == Code.PUT_TEXT64:
         put_texts(op, True, valid, start, n, places)
-    elif code == Code.PUT_SPAN and op.vector.kind == Kind.PADDED and 0 < op.vector.width <= SLACK and (
-        op.vector.stride == op.vector.width
-    ):
+    elif is_padded(op):
         put_padded(op, valid, start, n, places)
     elif code == Code.PUT_RECORD and not op.branched:
         for i in range(op.n_items):
@@ -257,25 +263,29 @@ cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** pla
 
 cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Bytes that none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
+    cdef Code code = op.code
     cdef Kind kind = op.vector.kind
     cdef size_t most = 0
     cdef Py_ssize_t i
-    if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN) and kind == Kind.BINARY32:
-        return op.bound + longest_text(&op.vector, False, start, stop)
-    if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN) and kind == Kind.BINARY64:
-        return op.bound + longest_text(&op.vector, True, start, stop)
-    if op.code == Code.PUT_RECORD:
+    if code == Code.PUT_TEXT32 or code == Code.PUT_TEXT64 or code == Code.PUT_SPAN or code == Code.PUT_RAW:
+        return op.bound + longest_span(&op.vector, start, stop)
+    if code == Code.PUT_RECORD:
         most = op.bound
         for i in range(op.n_items):
             most += longest(&op.items[i], op.vector.offset + start, op.vector.offset + stop)
         return most
-    if not (op.code in (Code.PUT_ARRAY, Code.PUT_MAP, Code.PUT_UNION) or (
-        op.code in (Code.PUT_RAW, Code.PUT_SPAN) and kind in (Kind.VIEWED, Kind.DICTIONARY)
-    )):
+    if code == Code.PUT_ARRAY and (kind == Kind.LIST32 or kind == Kind.LIST64) and is_plain(op.items):
+        return op.bound + op.items.bound * widest_step(&op.vector, kind == Kind.LIST64, start, stop)
+    if code != Code.PUT_ARRAY and code != Code.PUT_MAP and code != Code.PUT_UNION:
         return room_for(op, start, start + 1)       # all alike
     for i in range(start, stop):
         most = max(most, room_for(op, i, i + 1))
     return most
+
+
+cdef bint is_plain(const Op* op) noexcept nogil:
+    """Whether an item has no bytes or items of its own: its bound is all it takes. GIL: not needed."""
+    return op.code < Code.PUT_SPAN and op.code != Code.PUT_TEXT32 and op.code != Code.PUT_TEXT64
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -472,36 +482,82 @@ cdef class AvroColumns:
 cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,
                       Py_ssize_t prefix_size, Arena arena, Py_ssize_t row) noexcept nogil:
     """The loop over blocks; False without memory. GIL: not needed."""
-    cdef Py_ssize_t i, j, n, block_stop
+    cdef Py_ssize_t j, n, n_loops = -1, most = BLOCK
     cdef size_t place, more
-    cdef uint8_t* base
-    cdef uint8_t* at
-    cdef uint8_t* places[BLOCK]
-    cdef int64_t* offsets = arena.offsets + 1
+    cdef bint room
+    for j in range(n_ops):
+        n_loops += loops_of(&ops[j])
     while start < stop:
-        block_stop = min(start + <Py_ssize_t>BLOCK, stop)
+        n = min(most, stop - start)
         place = prefix_size + SLACK
         for j in range(n_ops):
-            more = longest(&ops[j], start, block_stop)
+            more = longest(&ops[j], start, start + n)
             if more >= TOO_LONG:
                 return False
             place += more
-        while start < block_stop:
-            n = min(block_stop - start, max(<Py_ssize_t>1, <Py_ssize_t>(SPREAD // place)))
-            if not has_room_onwards(&arena.out, place * n, row, stop - start):
-                return False
-            base = arena.out.data + arena.out.size
-            for i in range(n):
-                places[i] = put_bytes(base + i * place, prefix, prefix_size)
-            for j in range(n_ops):
-                put_column(&ops[j], start, n, places)
-            at = places[0]
-            offsets[row] = at - arena.out.data
-            for i in range(1, n):
-                move_down(at, base + i * place, places[i] - (base + i * place))
-                at += places[i] - (base + i * place)
-                offsets[row + i] = at - arena.out.data
-            arena.out.size = at - arena.out.data
-            start += n
-            row += n
+        if n_loops > 0 and place <= <size_t>(GAP * n_loops):
+            most = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK, <Py_ssize_t>(SPREAD // place)))
+            n = min(n, most)
+            room = put_block(ops, n_ops, start, n, prefix, prefix_size, arena, row, place, stop - start)
+        else:
+            most = BLOCK
+            room = put_rows(ops, n_ops, start, n, prefix, prefix_size, arena, row, stop - start)
+        if not room:
+            return False
+        start += n
+        row += n
+    return True
+
+
+cdef Py_ssize_t loops_of(const Op* op) noexcept nogil:
+    """How many columns here have a loop of their own in put_column(). GIL: not needed."""
+    cdef Py_ssize_t i, total = 0
+    if op.code == Code.PUT_RECORD and not op.branched:
+        for i in range(op.n_items):
+            total += loops_of(&op.items[i])
+        return total
+    return op.code != Code.PUT_NOTHING and op.code <= Code.PUT_TEXT64 or is_padded(op)
+
+
+cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
+                    Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
+    """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
+    cdef uint8_t* places[BLOCK]
+    cdef uint8_t* base
+    cdef uint8_t* at
+    cdef Py_ssize_t i, j
+    if not has_room_onwards(&arena.out, place * n, row, left):
+        return False
+    base = arena.out.data + arena.out.size
+    for i in range(n):
+        places[i] = put_bytes(base + i * place, prefix, prefix_size)
+    for j in range(n_ops):
+        put_column(&ops[j], start, n, places)
+    at = base
+    for i in range(n):
+        if i:
+            move_down(at, base + i * place, places[i] - (base + i * place))
+        at += places[i] - (base + i * place)
+        arena.offsets[row + 1 + i] = at - arena.out.data
+    arena.out.size = at - arena.out.data
+    return True
+
+
+cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
+                   Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, Py_ssize_t left) noexcept nogil:
+    """The same row by row: long records are copied to their end at once. GIL: not needed."""
+    cdef size_t room = <size_t>(prefix_size * n)
+    cdef uint8_t* at
+    cdef Py_ssize_t i, j
+    for j in range(n_ops):
+        room += room_for(&ops[j], start, start + n)
+    if not has_room_onwards(&arena.out, room, row, left):
+        return False
+    at = arena.out.data + arena.out.size
+    for i in range(n):
+        at = put_bytes(at, prefix, prefix_size)
+        for j in range(n_ops):
+            at = put(&ops[j], start + i, at)
+        arena.offsets[row + 1 + i] = at - arena.out.data
+    arena.out.size = at - arena.out.data
     return True

@@ -8,21 +8,22 @@ from twolane.encoding.vectors cimport Vector
 
 cdef enum Code:
     PUT_NOTHING = 0         # null
+    # Up to PUT_TEXT64 they have a loop of their own for many rows.
     PUT_BIT                 # boolean from a bitmap
     PUT_BOOL                # boolean from a byte
     PUT_INT64               # int, long from native int64 (unaligned allowed)
     PUT_INT32
-    PUT_INTEGER             # int, long from any integer
-    PUT_TIMES               # ticks * factor
     PUT_PER_1000            # ticks // 1000, rounded down; constants of their own, so that the compiler multiplies
     PUT_PER_1000000
-    PUT_PER                 # ticks // factor
     PUT_FLOAT64             # double from native doubles
     PUT_FLOAT32             # float from native floats
-    PUT_DOUBLE              # double from any number
-    PUT_FLOAT               # float from any number
     PUT_TEXT32              # bytes, string with int32 offsets
     PUT_TEXT64
+    PUT_INTEGER             # int, long from any integer
+    PUT_TIMES               # ticks * factor
+    PUT_PER                 # ticks // factor
+    PUT_DOUBLE              # double from any number
+    PUT_FLOAT               # float from any number
     PUT_SPAN                # bytes, string of another layout
     PUT_UCS4                # string from numpy's four-byte characters
     PUT_FIXED               # fixed: the bytes alone
