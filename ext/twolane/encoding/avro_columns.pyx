@@ -17,9 +17,8 @@ from twolane.encoding.avro_blocks cimport (
     BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
     put_padded, put_texts, widest_step,
 )
-from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
+from twolane.encoding.avro_plan cimport Code, Op, OpBlock, follow, new_ops, plan_column, plan_constant
 from twolane.encoding.avro_rows cimport RowEncoder
-from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column, Table
 from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
@@ -360,37 +359,64 @@ cdef class AvroColumns:
     cdef Py_ssize_t _n
 
     def __init__(self, schema, RowEncoder rows, values, bytes prefix=b""):
-        cdef Writer writer = rows.root
         self._prefix = prefix
         self._keep = [values]
         self._n = len(values)
-        planned = []        # (column, OpBlock)
         if isinstance(values, Column):
-            planned.append((values, plan_column(schema, writer, values, (<Column>values).name, self._keep)))
-        else:
-            if schema.kind != "record":
-                raise SerializationError(f"expected a record schema for a table, got {schema.label}")
-            self.plan_fields(schema, rows, values, planned)
-        self.cut(planned)
+            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self._keep))])
+            return
+        if schema.kind != "record":
+            raise SerializationError(f"expected a record schema for a table, got {schema.label}")
+        if not self.plan_whole(schema, rows, values):
+            self.plan_parts(schema, rows, values)
 
-    cdef int plan_fields(self, object type, RowEncoder rows, Table table, list planned) except -1:
-        """Find a column, or else the default, for each field of the record."""
-        cdef OpBlock block
-        for i, field in enumerate(type.fields):
-            column = table.get(field.name)
-            if column is not None:
-                block = plan_column(field.type, rows.field_writer(i), column, field.name, self._keep)
-            else:
-                default = rows.field_default(i)
-                if default is None:
-                    names = ", ".join(map(repr, table.names))
-                    raise SerializationError(
-                        f"no column of that name, and the field has no default; the columns are {names}", field=field.name
-                    )
-                block = new_ops(1)
-                plan_constant(block.ops, default, self._keep)
-            planned.append((column, block))
+    cdef bint plan_whole(self, object type, RowEncoder rows, Table table) except -1:
+        """Plan columns of one part each; False if there are others. What a small table costs is mostly this."""
+        cdef tuple names = rows.field_names()
+        cdef Py_ssize_t i, n = len(names)
+        cdef Column column
+        cdef OpBlock segment, precedents
+        for i in range(n):
+            column = table.get(names[i])
+            if column is not None and column.objects is None and column.n_parts != 1:
+                return False
+        if rows.precedents is None:
+            rows.precedents = new_ops(n)
+        precedents = rows.precedents
+        segment = new_ops(n)
+        for i in range(n):
+            column = table.get(names[i])
+            if column is None or column.objects is not None or not follow(
+                &segment.ops[i], &precedents.ops[i], column.parts
+            ):
+                segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
+                precedents.ops[i] = segment.ops[i]
+        self._bounds = [0, self._n]
+        self._blocks = [segment]
+        return True
+
+    cdef int plan_parts(self, object type, RowEncoder rows, Table table) except -1:
+        """Plan columns of several parts."""
+        cdef tuple names = rows.field_names()
+        self.cut([(table.get(name), self.plan_field(type, rows, table, i)) for i, name in enumerate(names)])
         return 0
+
+    cdef OpBlock plan_field(self, object type, RowEncoder rows, Table table, Py_ssize_t i):
+        """The operations for one field of the record: from its column, or else from its default."""
+        cdef OpBlock block
+        name = rows.field_names()[i]
+        column = table.get(name)
+        if column is not None:
+            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self._keep)
+        default = rows.field_default(i)
+        if default is None:
+            names = ", ".join(map(repr, table.names))
+            raise SerializationError(
+                f"no column of that name, and the field has no default; the columns are {names}", field=name
+            )
+        block = new_ops(1)
+        plan_constant(block.ops, default, self._keep)
+        return block
 
     cdef int cut(self, list planned) except -1:
         """Make segments: rows between two borders of parts of any column."""
@@ -454,14 +480,15 @@ cdef class AvroColumns:
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
         cdef OpBlock block
-        cdef Py_ssize_t first, last, begin, end, row = 0
+        cdef Py_ssize_t i, first, last, begin, row = 0
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
         self._arena = fresh(self._arena)
         self._arena.start(stop - start)
-        for (begin, end), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
+        for i, block in enumerate(self._blocks):
+            begin = self._bounds[i]
             first = max(begin, start)
-            last = min(end, stop)
+            last = min(<Py_ssize_t>self._bounds[i + 1], stop)
             if first < last:
                 self.run(block, first - begin, last - begin, self._arena, row)
                 row += last - first

@@ -41,9 +41,17 @@ cdef enum Code:
     PUT_UNION               # of Arrow: the value of one of the items
 
 
+cdef enum Proof:            # what has to be seen in the values before an operation can do for another column of this layout
+    EVERYTHING = 0
+    NOTHING
+    UTF8
+
+
 cdef struct Op:
     Code code
+    Proof proof
     bint branched           # a union: the branch's number stands before the value
+    bint takes_nulls        # and null is one of its branches
     uint8_t null_byte       # the branches' numbers, zigzag; so at most 64 branches
     uint8_t value_byte
     Py_ssize_t bound        # bytes per item that are always enough, but for what the item's own bytes and items take
@@ -62,4 +70,5 @@ cdef class OpBlock:
 
 cdef OpBlock new_ops(Py_ssize_t n)
 cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep)
+cdef bint follow(Op* op, const Op* precedent, const Vector* vector) noexcept
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1

@@ -514,6 +514,10 @@ cdef class RowEncoder:
         except RecursionError:
             raise SerializationError("Avro schema: a default that is nested too deep, or never ends") from None
 
+    cdef tuple field_names(self):
+        """The names of the fields of the record at the root."""
+        return (<RecordWriter>self.root)._names
+
     cdef Writer field_writer(self, Py_ssize_t i):
         """The writer of field ``i`` of the record at the root."""
         return (<RecordWriter>self.root)._writers[i]
