@@ -462,7 +462,7 @@ cdef Table table_of_arrow(ArrowData data):
     return table
 
 
-cdef Table table_of_dict(dict values):
+cdef Table table_of_dict(object values):
     cdef Table table = Table.__new__(Table)
     cdef Column column
     cdef bint uneven = False
