@@ -1,6 +1,7 @@
 """Avro from columns, block by block: the bytes that fastavro writes, and no byte read beyond a column."""
 
 import io
+import os
 import random
 import subprocess
 import sys
@@ -151,9 +152,8 @@ print("done")
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
 def test_nothing_beyond_a_column_is_read():
     command = [sys.executable, "-c", GUARDED]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, env={"PYTHONPATH": ":".join(sys.path)}
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
     assert done.stdout == "done\n", done.stderr
 
 
