@@ -345,15 +345,20 @@ def test_a_batch_in_use_keeps_its_bytes():
     assert list(second) == list(source.slice(500, 1000))
 
 
-def test_arrays_that_change_while_they_are_read():
-    array = np.zeros(200_000, dtype=[("id", "i8"), ("sensor", "U3"), ("temp", "f8"), ("flag", "?"), ("ts", "i8")])
-    source = Avro(FLAT).bind(array)
+@pytest.mark.parametrize("text", ["U3", "S7", "S16"])
+@pytest.mark.parametrize("structured", [True, False])
+def test_arrays_that_change_while_they_are_read(text, structured):
+    kinds = {"id": "i8", "sensor": text, "temp": "f8", "flag": "?", "ts": "i8"}
+    array = np.zeros(100_000, dtype=list(kinds.items()))
+    columns = {name: np.zeros(len(array), kind) for name, kind in kinds.items()}
+    source = Avro(FLAT).bind(array if structured else columns)
+    blocks = [values.view(np.uint8) for values in ([array] if structured else columns.values())]
     stop = threading.Event()
 
     def scribble():
-        block = array.view(np.uint8)
         while not stop.is_set():
-            block[:] = np.random.default_rng().integers(0, 256, 1)
+            for block in blocks:
+                block[:] = np.random.default_rng().integers(0, 256, 1)
 
     thread = threading.Thread(target=scribble)
     thread.start()
