@@ -324,13 +324,6 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
     return total
 
 
-cdef struct Segment:
-    # Rows that lie in one part of every column.
-    Py_ssize_t start
-    Py_ssize_t stop
-    Op* ops
-
-
 @cython.final
 cdef class AvroColumns:
     """The columns of one call, bound to an Avro type: a Source.
@@ -354,8 +347,7 @@ cdef class AvroColumns:
     cdef Arena _arena
     cdef bytes _prefix
     cdef list _keep
-    cdef list _blocks           # of OpBlock: the operations of each segment
-    cdef list _bounds           # first row of each segment, and the number of rows at the end
+    cdef list _segments         # of OpBlock
     cdef Py_ssize_t _n
 
     def __init__(self, schema, RowEncoder rows, values, bytes prefix=b""):
@@ -391,8 +383,8 @@ cdef class AvroColumns:
             ):
                 segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
                 precedents.ops[i] = segment.ops[i]
-        self._bounds = [0, self._n]
-        self._blocks = [segment]
+        segment.stop = self._n
+        self._segments = [segment]
         return True
 
     cdef int plan_parts(self, object type, RowEncoder rows, Table table) except -1:
@@ -422,25 +414,28 @@ cdef class AvroColumns:
         """Make segments: rows between two borders of parts of any column."""
         cdef Column column
         cdef OpBlock block, segment
-        cdef Py_ssize_t part, i, start, first
-        borders = {0, self._n}
+        cdef Py_ssize_t part, i, start = 0
+        borders = {self._n}
         for column, block in planned:
             if column is not None and block.n == column.n_parts:
                 for part in range(column.n_parts):
                     borders.add(column.starts[part])
-        self._bounds = sorted(borders)
-        self._blocks = []
-        for start in self._bounds[:-1]:
+        borders.discard(0)
+        self._segments = []
+        for stop in sorted(borders):
             segment = new_ops(len(planned))
+            segment.start = start
+            segment.stop = stop
             for i, (column, block) in enumerate(planned):
-                part = 0
-                first = 0
                 if column is not None and column.objects is None and block.n == column.n_parts:
                     part = column.part_of(start)
-                    first = column.starts[part]
-                segment.ops[i] = block.ops[part]
-                segment.ops[i].vector.offset += start - first
-            self._blocks.append(segment)
+                    segment.ops[i] = block.ops[part]
+                    segment.ops[i].vector.offset += start - column.starts[part]
+                else:
+                    segment.ops[i] = block.ops[0]
+                    segment.ops[i].vector.offset += start
+            self._segments.append(segment)
+            start = stop
         return 0
 
     def __len__(self):
@@ -451,21 +446,21 @@ cdef class AvroColumns:
 
         Only records whose bound exceeds the limit are measured, one at a time: memory for the largest of them is enough.
         """
-        cdef OpBlock block
+        cdef OpBlock segment
         cdef Arena arena = Arena.__new__(Arena)
-        cdef Py_ssize_t start, stop, first, last, i
-        for (start, stop), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
-            for first in range(0, stop - start, BLOCK):
-                last = min(first + BLOCK, stop - start)
-                if self.bound(block, first, last) <= <size_t>limit:
+        cdef Py_ssize_t first, last, i
+        for segment in self._segments:
+            for first in range(0, segment.stop - segment.start, BLOCK):
+                last = min(first + BLOCK, segment.stop - segment.start)
+                if self.bound(segment, first, last) <= <size_t>limit:
                     continue
                 for i in range(first, last):
-                    if self.bound(block, i, i + 1) <= <size_t>limit:
+                    if self.bound(segment, i, i + 1) <= <size_t>limit:
                         continue
                     arena.start(1)
-                    self.run(block, i, i + 1, arena, 0)
+                    self.run(segment, i, i + 1, arena, 0)
                     if arena.offsets[1] > limit:
-                        return start + i, arena.offsets[1]
+                        return segment.start + i, arena.offsets[1]
         return None
 
     cdef size_t bound(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop) noexcept:
@@ -479,19 +474,17 @@ cdef class AvroColumns:
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
-        cdef OpBlock block
-        cdef Py_ssize_t i, first, last, begin, row = 0
+        cdef OpBlock segment
+        cdef Py_ssize_t first, last
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
         self._arena = fresh(self._arena)
         self._arena.start(stop - start)
-        for i, block in enumerate(self._blocks):
-            begin = self._bounds[i]
-            first = max(begin, start)
-            last = min(<Py_ssize_t>self._bounds[i + 1], stop)
+        for segment in self._segments:
+            first = max(segment.start, start)
+            last = min(segment.stop, stop)
             if first < last:
-                self.run(block, first - begin, last - begin, self._arena, row)
-                row += last - first
+                self.run(segment, first - segment.start, last - segment.start, self._arena, first - start)
         return self._arena.batch(stop - start)
 
     cdef int run(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t row) except -1:

@@ -66,6 +66,7 @@ cdef struct Op:
 cdef class OpBlock:
     cdef Op* ops                    # owned
     cdef Py_ssize_t n
+    cdef Py_ssize_t start, stop     # a segment's rows: they lie in one part of every column
 
 
 cdef OpBlock new_ops(Py_ssize_t n)
