@@ -304,6 +304,40 @@ def test_a_single_column_for_a_schema_without_fields():
         Avro("string").bind(pa.table(FRAME))
 
 
+def test_what_was_found_for_a_column_is_not_believed_of_the_next():
+    kinds = {"a": "long", "b": ["null", "string"], "c": "string", "d": "int", "e": ["boolean", "double"]}
+    fields = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    avro = Avro({"type": "record", "name": "R", "fields": [*fields, {"name": "f", "type": "int", "default": 7}]})
+    good = {"a": [1, 2], "b": ["x", None], "c": ["y", "z"], "d": [3, 4], "e": [0.5, 1.5]}
+    rows = [dict(zip(good, row, strict=True)) for row in zip(*good.values(), strict=True)]
+    table = {name: pa.array(values) for name, values in good.items()}
+    padded = {**table, "a": np.array([1, 2]), "c": np.array([b"y", b"z"])}
+    want = list(avro.encode_batch(rows))
+
+    def refused(name, column):
+        assert list(avro.encode_batch(padded)) == want
+        with pytest.raises(SerializationError) as caught:
+            avro.encode_batch({**padded, name: column})
+        return (caught.value.field, caught.value.index)
+
+    for _ in range(3):
+        for columns in (table, padded, {**table, "a": np.array([1, 2], ">i8")}, {**table, "d": np.array([3, 4], "i1")}):
+            assert list(avro.encode_batch(columns)) == want
+            assert list(avro.encode_batch(pa.concat_tables([pa.table(table)[:1], pa.table(table)[1:]]))) == want
+        assert refused("a", pa.array([1, None])) == ("a", 1)
+        assert refused("a", np.array([1, 2**63], "u8")) == ("a", 1)
+        assert refused("a", np.array(["1", "2"])) == ("a", 0)
+        assert refused("b", pa.array([b"x", b"\xff"], pa.binary())) == ("b", 1)
+        assert refused("c", np.array([b"y", b"\xff"])) == ("c", 1)
+        assert refused("c", pa.array(["y", None])) == ("c", 1)
+        assert refused("d", pa.array([3, 2**31])) == ("d", 1)
+        assert refused("e", pa.array([0.5, None])) == ("e", 1)
+        assert list(avro.encode_batch({**table, "e": pa.array([True, False])})) != want
+        assert [record[-1:] for record in avro.encode_batch({**table, "f": [1, 2]})] == [b"\2", b"\4"]
+        with pytest.raises(SerializationError, match="no column of that name"):
+            avro.encode_batch({name: column for name, column in table.items() if name != "a"})
+
+
 def test_a_batch_in_use_keeps_its_bytes():
     source = Avro("long").bind(np.arange(1000))
     first, second = source.slice(0, 500), source.slice(500, 1000)
@@ -311,15 +345,20 @@ def test_a_batch_in_use_keeps_its_bytes():
     assert list(second) == list(source.slice(500, 1000))
 
 
-def test_arrays_that_change_while_they_are_read():
-    array = np.zeros(200_000, dtype=[("id", "i8"), ("sensor", "U3"), ("temp", "f8"), ("flag", "?"), ("ts", "i8")])
-    source = Avro(FLAT).bind(array)
+@pytest.mark.parametrize("text", ["U3", "S7", "S16"])
+@pytest.mark.parametrize("structured", [True, False])
+def test_arrays_that_change_while_they_are_read(text, structured):
+    kinds = {"id": "i8", "sensor": text, "temp": "f8", "flag": "?", "ts": "i8"}
+    array = np.zeros(100_000, dtype=list(kinds.items()))
+    columns = {name: np.zeros(len(array), kind) for name, kind in kinds.items()}
+    source = Avro(FLAT).bind(array if structured else columns)
+    blocks = [values.view(np.uint8) for values in ([array] if structured else columns.values())]
     stop = threading.Event()
 
     def scribble():
-        block = array.view(np.uint8)
         while not stop.is_set():
-            block[:] = np.random.default_rng().integers(0, 256, 1)
+            for block in blocks:
+                block[:] = np.random.default_rng().integers(0, 256, 1)
 
     thread = threading.Thread(target=scribble)
     thread.start()

@@ -222,10 +222,29 @@ def test_branches_by_type():
     assert branches_of(alike, [make_dataclass(name, ["x"])(1) for name in "ABC"]) == [0, 1, 2]
 
 
-def test_a_deep_value_of_records_that_look_alike():
-    second = {"type": "record", "name": "B", "fields": [{"name": "n", "type": ["null", "A", "B"]}]}
-    first = {"type": "record", "name": "A", "fields": [{"name": "n", "type": ["null", "A", second]}]}
+def look_alikes(levels, bottom):
+    """Two records that look alike and may hold each other; a value of so many levels, with one more in the lowest."""
+    fields = [{"name": "n", "type": ["null", "A", "B"]}, {"name": "x", "type": "int", "default": 0}]
+    second = {"type": "record", "name": "B", "fields": fields}
+    first = {"type": "record", "name": "A", "fields": [{"name": "n", "type": ["null", "A", second]}, fields[1]]}
     value = None
-    for _ in range(60):  # a choice at each level, which looks at all levels below
-        value = {"n": value}
-    assert Avro(record([first, "B"])).encode({"f": value}) == b"\0" + b"\2" * 59 + b"\0"
+    for level in range(levels):  # a choice at each, which looks at all below
+        value = {"n": value, "x": 0 if level else bottom}
+    return [first, "B"], value
+
+
+def test_a_deep_value_of_records_that_look_alike():
+    union, value = look_alikes(60, 0)
+    want = b"\0" + b"\2" * 59 + b"\0" * 61
+    assert Avro(record(union)).encode({"f": value}) == want
+    with_default = {"name": "f", "type": union, "default": value}
+    assert Avro({"type": "record", "name": "R", "fields": [with_default]}).encode({}) == want
+
+
+def test_a_deep_value_that_no_record_takes():
+    """No branch is tried again with what it has refused: that would double the work with each level."""
+    union, value = look_alikes(60, "bad")
+    with pytest.raises(SerializationError, match="expected one of A, B, got"):
+        Avro(record(union)).encode({"f": value})
+    with pytest.raises(SerializationError, match="expected one of A, B as the default of R, got"):
+        Avro({"type": "record", "name": "R", "fields": [{"name": "f", "type": union, "default": value}]})

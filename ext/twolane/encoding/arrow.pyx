@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memset, strcmp
 cimport cython
 
 from twolane.encoding.vectors cimport NO_MEMBER, Kind, Meaning, Vector
@@ -59,14 +59,39 @@ cdef dict LAYOUTS = {
     b"+m": (Kind.MAP, Meaning.PLAIN, 0, 0),
 }
 cdef dict TICKS = {b"s": 1_000_000_000, b"m": 1_000_000, b"u": 1_000, b"n": 1}
-# Buffers each kind brings (the least number: views add one per block).
-cdef dict BUFFERS = {
-    Kind.NULLS: 0, Kind.BINARY32: 3, Kind.BINARY64: 3, Kind.VIEWED: 3, Kind.LIST32: 2, Kind.LIST64: 2, Kind.MAP: 2,
-    Kind.LIST_VIEW32: 3, Kind.LIST_VIEW64: 3, Kind.FIXED_LIST: 1, Kind.STRUCT: 1, Kind.UNREADABLE: 0,
-    Kind.UNION_DENSE: 2, Kind.UNION_SPARSE: 1,
-}
-# Unions have none: their children say what is null.
-cdef tuple NO_VALIDITY = (Kind.NULLS, Kind.UNREADABLE, Kind.UNION_DENSE, Kind.UNION_SPARSE)
+
+
+cdef int lay_out(Vector* vector, tuple layout) except -1:
+    vector.kind = <Kind><int>layout[0]
+    vector.meaning = <Meaning><int>layout[1]
+    vector.width = layout[2]
+    vector.stride = vector.width
+    vector.tick_ns = layout[3]
+    return 0
+
+
+# The formats of one letter, which are most, by that letter: no object has to be made to look them up.
+cdef Vector[128] LETTERS
+memset(LETTERS, 0, sizeof(LETTERS))
+for known in LAYOUTS:
+    if len(known) == 1:
+        lay_out(&LETTERS[<int>known[0]], LAYOUTS[known])
+
+
+cdef int buffers_of(Kind kind) noexcept nogil:
+    """How many buffers an array brings at least: views add one per block. GIL: not needed."""
+    if kind == Kind.NULLS or kind == Kind.UNREADABLE:
+        return 0
+    if kind == Kind.FIXED_LIST or kind == Kind.STRUCT or kind == Kind.UNION_SPARSE:
+        return 1
+    if kind in (Kind.BINARY32, Kind.BINARY64, Kind.VIEWED, Kind.LIST_VIEW32, Kind.LIST_VIEW64):
+        return 3
+    return 2
+
+
+cdef bint may_have_nulls(Kind kind) noexcept nogil:
+    """Whether the first buffer is a bitmap of nulls; a union's children say what is null. GIL: not needed."""
+    return kind not in (Kind.NULLS, Kind.UNREADABLE, Kind.UNION_DENSE, Kind.UNION_SPARSE)
 
 
 @cython.final
@@ -131,9 +156,9 @@ cdef class ArrowChunk:
             vector.kind = Kind.DICTIONARY
             # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
             vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
-        if array.n_buffers < <int64_t>BUFFERS.get(<int>vector.kind, 2) or array.n_children != schema.n_children:
+        if array.n_buffers < buffers_of(vector.kind) or array.n_children != schema.n_children:
             raise SerializationError(f"the Arrow array of {text(schema.name)!r} does not have the shape of its type")
-        if vector.kind not in NO_VALIDITY and array.null_count != 0:
+        if may_have_nulls(vector.kind) and array.null_count != 0:
             vector.validity = <const uint8_t*>array.buffers[0]
         if vector.kind == Kind.BINARY32 or vector.kind == Kind.BINARY64:
             vector.offsets = array.buffers[1]
@@ -195,16 +220,15 @@ cdef bytes members_of(const ArrowSchema* schema):
 
 
 cdef int read_format(Vector* vector, const ArrowSchema* schema) except -1:
-    """Kind, meaning, width and unit from Arrow's format string."""
-    cdef bytes format = schema.format
-    layout = LAYOUTS.get(format)
+    """Kind, meaning, width and unit from Arrow's format string, into a vector that is all zero."""
+    cdef bytes format
+    if schema.format[0] > 0 and schema.format[1] == 0:
+        vector[0] = LETTERS[<int>schema.format[0]]
+        return 0
+    format = schema.format
     vector.kind = Kind.UNREADABLE
-    if layout is not None:
-        vector.kind = <Kind><int>layout[0]
-        vector.meaning = <Meaning><int>layout[1]
-        vector.width = layout[2]
-        vector.stride = vector.width
-        vector.tick_ns = layout[3]
+    if format in LAYOUTS:
+        lay_out(vector, LAYOUTS[format])
     elif format.startswith(b"ts"):
         vector.kind = Kind.INT64
         vector.meaning = Meaning.TIMESTAMP
@@ -241,7 +265,7 @@ cdef class ArrowData:
 
     cdef bint is_table(self):
         """Whether it is a table (a struct with named children) and not a single column."""
-        return self.type.schema.format != NULL and <bytes>self.type.schema.format == b"+s"
+        return self.type.schema.format != NULL and strcmp(self.type.schema.format, "+s") == 0
 
 
 cdef ArrowData read_array(object capsules):

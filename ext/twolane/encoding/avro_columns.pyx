@@ -1,43 +1,42 @@
-"""Columns to Avro: the row loop that runs a plan (avro_plan.pyx) without the GIL.
+"""Columns to Avro: the loop that runs a plan (avro_plan.pyx) over blocks of rows, without the GIL.
 
-Every 64 rows the loop makes room for what those rows can take at most; between two looks nothing is checked, because
-binding has shown that nothing can fail.
+For each block it makes room for as many times the longest record that the block can have; then nothing is checked, because
+binding has shown that nothing can fail. The columns of a block are written one after the other (avro_blocks.pxd), which
+leaves gaps between its records; they are closed while all of that is still in the processor's cache.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, has_room, put_bytes, put_zigzag
-from twolane.encoding.avro_plan cimport Code, Op, OpBlock, new_ops, plan_column, plan_constant
+from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, put_zigzag
+from twolane.encoding.avro_blocks cimport (
+    BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
+    put_padded, put_texts, widest_step,
+)
+from twolane.encoding.avro_plan cimport Code, Op, OpBlock, follow, new_ops, plan_column, plan_constant
 from twolane.encoding.avro_rows cimport RowEncoder
-from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column, Table
 from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
     Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
-    plain_span_at, put_ucs4, span_of, union_child, union_item,
+    plain_span_at, put_ucs4, span_of, union_child, union_item, valid_bits,
 )
 
 from twolane.errors import SerializationError
 
 cdef enum:
-    BLOCK = 64
+    SPREAD = 32_768         # bytes that the records of a block may lie in before its gaps are closed: they stay in a cache
+    GAP = 160               # bytes of a record that cost as much to move as its columns' loops save, for each but one of them
 cdef const uint8_t* HEX = <const uint8_t*>b"0123456789abcdef"
 
 
 cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
     """Length and bytes. GIL: not needed."""
     return put_bytes(put_zigzag(at, span.size), span.data, span.size)
-
-
-cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
-    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
-    with cython.cdivision(True):
-        return value // by - (value % by < 0)
 
 
 cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
@@ -152,9 +151,8 @@ cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     return at + 1
 
 
-# The switch below is the hot path. Indices come from binding and need no checks; nothing here is a Python object.
 cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Write item ``i`` of one operation, give the place behind it. GIL: not needed."""
+    """Write item ``i`` of one operation, give the place behind it: items of items, and what is rare. GIL: not needed."""
     cdef const Vector* vector = &op.vector
     cdef int64_t number = 0
     cdef int32_t small = 0
@@ -170,41 +168,28 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
             return at + 1
         at[0] = op.value_byte
         at += 1
-    if code == Code.PUT_INT64:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, number)
+    if code == Code.PUT_INT64 or code == Code.PUT_INT32 or code == Code.PUT_PER_1000 or code == Code.PUT_PER_1000000:
+        return put_zigzag(at, number_of(code, item_at(vector, i)))
+    elif code == Code.PUT_FLOAT64 or code == Code.PUT_FLOAT32 or code == Code.PUT_BOOL:
+        return put_fixed(code, item_at(vector, i), at)
     elif code == Code.PUT_TEXT32:
         narrow_offsets = <const int32_t*>vector.offsets + vector.offset + i
         small = narrow_offsets[1] - narrow_offsets[0]
         return put_bytes(put_zigzag(at, small), vector.data + narrow_offsets[0], small)
-    elif code == Code.PUT_FLOAT64:
-        memcpy(at, item_at(vector, i), 8)
-        return at + 8
-    elif code == Code.PUT_BOOL:
-        at[0] = item_at(vector, i)[0] != 0
-        return at + 1
+    elif code == Code.PUT_TEXT64:
+        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
+        number = wide_offsets[1] - wide_offsets[0]
+        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
     elif code == Code.PUT_BIT:
         at[0] = bool_at(vector, i)
         return at + 1
-    elif code == Code.PUT_INT32:
-        memcpy(&small, item_at(vector, i), 4)
-        return put_zigzag(at, small)
     elif code == Code.PUT_INTEGER:
         return put_zigzag(at, int_at(vector, i))
     elif code == Code.PUT_TIMES:
         # Unsigned: binding has shown that it fits, and an array that changes meanwhile may only make a wrong number.
         return put_zigzag(at, <int64_t>(<unsigned long long>int_at(vector, i) * <unsigned long long>op.factor))
-    elif code == Code.PUT_PER_1000:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, floor_div(number, 1000))
-    elif code == Code.PUT_PER_1000000:
-        memcpy(&number, item_at(vector, i), 8)
-        return put_zigzag(at, floor_div(number, 1_000_000))
     elif code == Code.PUT_PER:
         return put_zigzag(at, floor_div(int_at(vector, i), op.factor))
-    elif code == Code.PUT_FLOAT32:
-        memcpy(at, item_at(vector, i), 4)
-        return at + 4
     elif code == Code.PUT_DOUBLE:
         wide = float_at(vector, i)
         memcpy(at, &wide, 8)
@@ -213,10 +198,6 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
         single = <float>float_at(vector, i)
         memcpy(at, &single, 4)
         return at + 4
-    elif code == Code.PUT_TEXT64:
-        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
-        number = wide_offsets[1] - wide_offsets[0]
-        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
     elif code == Code.PUT_SPAN:
         return put_span(at, span_of(vector, i))
     elif code == Code.PUT_UCS4:
@@ -235,6 +216,75 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     elif code == Code.PUT_NOTHING:
         return at
     return put_rare(op, i, at)
+
+
+cdef inline bint is_padded(const Op* op) noexcept nogil:
+    """Whether put_padded() can write it. GIL: not needed."""
+    return op.code == Code.PUT_SPAN and op.vector.kind == Kind.PADDED and 0 < op.vector.width <= SLACK and (
+        op.vector.stride == op.vector.width
+    )
+
+
+cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
+    """Write ``n`` items from ``start`` on, each at its place, and move the places behind them. GIL: not needed."""
+    cdef uint64_t valid = valid_bits(&op.vector, start, n) if op.branched else ~<uint64_t>0
+    cdef Code code = op.code
+    cdef Py_ssize_t i
+    if code == Code.PUT_INT64:
+        put_fixed_column(op, Code.PUT_INT64, valid, start, n, places)
+    elif code == Code.PUT_INT32:
+        put_fixed_column(op, Code.PUT_INT32, valid, start, n, places)
+    elif code == Code.PUT_PER_1000:
+        put_fixed_column(op, Code.PUT_PER_1000, valid, start, n, places)
+    elif code == Code.PUT_PER_1000000:
+        put_fixed_column(op, Code.PUT_PER_1000000, valid, start, n, places)
+    elif code == Code.PUT_FLOAT64:
+        put_fixed_column(op, Code.PUT_FLOAT64, valid, start, n, places)
+    elif code == Code.PUT_FLOAT32:
+        put_fixed_column(op, Code.PUT_FLOAT32, valid, start, n, places)
+    elif code == Code.PUT_BOOL:
+        put_fixed_column(op, Code.PUT_BOOL, valid, start, n, places)
+    elif code == Code.PUT_BIT:
+        put_fixed_column(op, Code.PUT_BIT, valid, start, n, places)
+    elif code == Code.PUT_TEXT32:
+        put_texts(op, False, valid, start, n, places)
+    elif code == Code.PUT_TEXT64:
+        put_texts(op, True, valid, start, n, places)
+    elif is_padded(op):
+        put_padded(op, valid, start, n, places)
+    elif code == Code.PUT_RECORD and not op.branched:
+        for i in range(op.n_items):
+            put_column(&op.items[i], op.vector.offset + start, n, places)
+    else:
+        for i in range(n):
+            places[i] = put(op, start + i, places[i])
+
+
+cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
+    cdef Code code = op.code
+    cdef Kind kind = op.vector.kind
+    cdef size_t most = 0
+    cdef Py_ssize_t i
+    if code == Code.PUT_TEXT32 or code == Code.PUT_TEXT64 or code == Code.PUT_SPAN or code == Code.PUT_RAW:
+        return op.bound + longest_span(&op.vector, start, stop)
+    if code == Code.PUT_RECORD:
+        most = op.bound
+        for i in range(op.n_items):
+            most += longest(&op.items[i], op.vector.offset + start, op.vector.offset + stop)
+        return most
+    if code == Code.PUT_ARRAY and (kind == Kind.LIST32 or kind == Kind.LIST64) and is_plain(op.items):
+        return op.bound + op.items.bound * widest_step(&op.vector, kind == Kind.LIST64, start, stop)
+    if code != Code.PUT_ARRAY and code != Code.PUT_MAP and code != Code.PUT_UNION:
+        return room_for(op, start, start + 1)       # all alike
+    for i in range(start, stop):
+        most = max(most, room_for(op, i, i + 1))
+    return most
+
+
+cdef bint is_plain(const Op* op) noexcept nogil:
+    """Whether an item has no bytes or items of its own: its bound is all it takes. GIL: not needed."""
+    return op.code < Code.PUT_SPAN and op.code != Code.PUT_TEXT32 and op.code != Code.PUT_TEXT64
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -274,13 +324,6 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
     return total
 
 
-cdef struct Segment:
-    # Rows that lie in one part of every column.
-    Py_ssize_t start
-    Py_ssize_t stop
-    Op* ops
-
-
 @cython.final
 cdef class AvroColumns:
     """The columns of one call, bound to an Avro type: a Source.
@@ -304,66 +347,95 @@ cdef class AvroColumns:
     cdef Arena _arena
     cdef bytes _prefix
     cdef list _keep
-    cdef list _blocks           # of OpBlock: the operations of each segment
-    cdef list _bounds           # first row of each segment, and the number of rows at the end
+    cdef list _segments         # of OpBlock
     cdef Py_ssize_t _n
 
     def __init__(self, schema, RowEncoder rows, values, bytes prefix=b""):
-        cdef Writer writer = rows.root
         self._prefix = prefix
         self._keep = [values]
         self._n = len(values)
-        planned = []        # (column, OpBlock)
         if isinstance(values, Column):
-            planned.append((values, plan_column(schema, writer, values, (<Column>values).name, self._keep)))
-        else:
-            if schema.kind != "record":
-                raise SerializationError(f"expected a record schema for a table, got {schema.label}")
-            self.plan_fields(schema, rows, values, planned)
-        self.cut(planned)
+            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self._keep))])
+            return
+        if schema.kind != "record":
+            raise SerializationError(f"expected a record schema for a table, got {schema.label}")
+        if not self.plan_whole(schema, rows, values):
+            self.plan_parts(schema, rows, values)
 
-    cdef int plan_fields(self, object type, RowEncoder rows, Table table, list planned) except -1:
-        """Find a column, or else the default, for each field of the record."""
-        cdef OpBlock block
-        for i, field in enumerate(type.fields):
-            column = table.get(field.name)
-            if column is not None:
-                block = plan_column(field.type, rows.field_writer(i), column, field.name, self._keep)
-            else:
-                default = rows.field_default(i)
-                if default is None:
-                    names = ", ".join(map(repr, table.names))
-                    raise SerializationError(
-                        f"no column of that name, and the field has no default; the columns are {names}", field=field.name
-                    )
-                block = new_ops(1)
-                plan_constant(block.ops, default, self._keep)
-            planned.append((column, block))
+    cdef bint plan_whole(self, object type, RowEncoder rows, Table table) except -1:
+        """Plan columns of one part each; False if there are others. What a small table costs is mostly this."""
+        cdef tuple names = rows.field_names()
+        cdef Py_ssize_t i, n = len(names)
+        cdef Column column
+        cdef OpBlock segment, precedents
+        for i in range(n):
+            column = table.get(names[i])
+            if column is not None and column.objects is None and column.n_parts != 1:
+                return False
+        if rows.precedents is None:
+            rows.precedents = new_ops(n)
+        precedents = rows.precedents
+        segment = new_ops(n)
+        for i in range(n):
+            column = table.get(names[i])
+            if column is None or column.objects is not None or not follow(
+                &segment.ops[i], &precedents.ops[i], column.parts
+            ):
+                segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
+                precedents.ops[i] = segment.ops[i]
+        segment.stop = self._n
+        self._segments = [segment]
+        return True
+
+    cdef int plan_parts(self, object type, RowEncoder rows, Table table) except -1:
+        """Plan columns of several parts."""
+        cdef tuple names = rows.field_names()
+        self.cut([(table.get(name), self.plan_field(type, rows, table, i)) for i, name in enumerate(names)])
         return 0
+
+    cdef OpBlock plan_field(self, object type, RowEncoder rows, Table table, Py_ssize_t i):
+        """The operations for one field of the record: from its column, or else from its default."""
+        cdef OpBlock block
+        name = rows.field_names()[i]
+        column = table.get(name)
+        if column is not None:
+            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self._keep)
+        default = rows.field_default(i)
+        if default is None:
+            names = ", ".join(map(repr, table.names))
+            raise SerializationError(
+                f"no column of that name, and the field has no default; the columns are {names}", field=name
+            )
+        block = new_ops(1)
+        plan_constant(block.ops, default, self._keep)
+        return block
 
     cdef int cut(self, list planned) except -1:
         """Make segments: rows between two borders of parts of any column."""
         cdef Column column
         cdef OpBlock block, segment
-        cdef Py_ssize_t part, i, start, first
-        borders = {0, self._n}
+        cdef Py_ssize_t part, i, start = 0
+        borders = {self._n}
         for column, block in planned:
             if column is not None and block.n == column.n_parts:
                 for part in range(column.n_parts):
                     borders.add(column.starts[part])
-        self._bounds = sorted(borders)
-        self._blocks = []
-        for start in self._bounds[:-1]:
+        borders.discard(0)
+        self._segments = []
+        for stop in sorted(borders):
             segment = new_ops(len(planned))
+            segment.start = start
+            segment.stop = stop
             for i, (column, block) in enumerate(planned):
-                part = 0
-                first = 0
                 if column is not None and column.objects is None and block.n == column.n_parts:
                     part = column.part_of(start)
-                    first = column.starts[part]
-                segment.ops[i] = block.ops[part]
-                segment.ops[i].vector.offset += start - first
-            self._blocks.append(segment)
+                    segment.ops[i] = block.ops[part]
+                    segment.ops[i].vector.offset += start - column.starts[part]
+                else:
+                    segment.ops[i] = block.ops[0]
+                    segment.ops[i].vector.offset += start
+            self._segments.append(segment)
+            start = stop
         return 0
 
     def __len__(self):
@@ -374,21 +446,21 @@ cdef class AvroColumns:
 
         Only records whose bound exceeds the limit are measured, one at a time: memory for the largest of them is enough.
         """
-        cdef OpBlock block
+        cdef OpBlock segment
         cdef Arena arena = Arena.__new__(Arena)
-        cdef Py_ssize_t start, stop, first, last, i
-        for (start, stop), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
-            for first in range(0, stop - start, BLOCK):
-                last = min(first + BLOCK, stop - start)
-                if self.bound(block, first, last) <= <size_t>limit:
+        cdef Py_ssize_t first, last, i
+        for segment in self._segments:
+            for first in range(0, segment.stop - segment.start, BLOCK):
+                last = min(first + BLOCK, segment.stop - segment.start)
+                if self.bound(segment, first, last) <= <size_t>limit:
                     continue
                 for i in range(first, last):
-                    if self.bound(block, i, i + 1) <= <size_t>limit:
+                    if self.bound(segment, i, i + 1) <= <size_t>limit:
                         continue
                     arena.start(1)
-                    self.run(block, i, i + 1, arena, 0)
+                    self.run(segment, i, i + 1, arena, 0)
                     if arena.offsets[1] > limit:
-                        return start + i, arena.offsets[1]
+                        return segment.start + i, arena.offsets[1]
         return None
 
     cdef size_t bound(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop) noexcept:
@@ -402,18 +474,17 @@ cdef class AvroColumns:
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
-        cdef OpBlock block
-        cdef Py_ssize_t first, last, begin, end, row = 0
+        cdef OpBlock segment
+        cdef Py_ssize_t first, last
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
         self._arena = fresh(self._arena)
         self._arena.start(stop - start)
-        for (begin, end), block in zip(zip(self._bounds, self._bounds[1:]), self._blocks):
-            first = max(begin, start)
-            last = min(end, stop)
+        for segment in self._segments:
+            first = max(segment.start, start)
+            last = min(segment.stop, stop)
             if first < last:
-                self.run(block, first - begin, last - begin, self._arena, row)
-                row += last - first
+                self.run(segment, first - segment.start, last - segment.start, self._arena, first - start)
         return self._arena.batch(stop - start)
 
     cdef int run(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t row) except -1:
@@ -430,24 +501,83 @@ cdef class AvroColumns:
 
 cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,
                       Py_ssize_t prefix_size, Arena arena, Py_ssize_t row) noexcept nogil:
-    """The row loop; False without memory. GIL: not needed."""
-    cdef Py_ssize_t i, j, block_stop
-    cdef size_t room
-    cdef uint8_t* at
-    cdef int64_t* offsets = arena.offsets + row + 1 - start
+    """The loop over blocks; False without memory. GIL: not needed."""
+    cdef Py_ssize_t j, n, n_loops = -1, most = BLOCK
+    cdef size_t place, more
+    cdef bint room
+    for j in range(n_ops):
+        n_loops += loops_of(&ops[j])
     while start < stop:
-        block_stop = min(start + <Py_ssize_t>BLOCK, stop)
-        room = <size_t>(prefix_size * (block_stop - start))
+        n = min(most, stop - start)
+        place = prefix_size + SLACK
         for j in range(n_ops):
-            room += room_for(&ops[j], start, block_stop)
-        if not has_room(&arena.out, room):
+            more = longest(&ops[j], start, start + n)
+            if more >= TOO_LONG:
+                return False
+            place += more
+        if n_loops > 0 and place <= <size_t>(GAP * n_loops):
+            most = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK, <Py_ssize_t>(SPREAD // place)))
+            n = min(n, most)
+            room = put_block(ops, n_ops, start, n, prefix, prefix_size, arena, row, place, stop - start)
+        else:
+            most = BLOCK
+            room = put_rows(ops, n_ops, start, n, prefix, prefix_size, arena, row, stop - start)
+        if not room:
             return False
-        at = arena.out.data + arena.out.size
-        for i in range(start, block_stop):
-            at = put_bytes(at, prefix, prefix_size)
-            for j in range(n_ops):
-                at = put(&ops[j], i, at)
-            offsets[i] = at - arena.out.data
-        arena.out.size = at - arena.out.data
-        start = block_stop
+        start += n
+        row += n
+    return True
+
+
+cdef Py_ssize_t loops_of(const Op* op) noexcept nogil:
+    """How many columns here have a loop of their own in put_column(). GIL: not needed."""
+    cdef Py_ssize_t i, total = 0
+    if op.code == Code.PUT_RECORD and not op.branched:
+        for i in range(op.n_items):
+            total += loops_of(&op.items[i])
+        return total
+    return op.code != Code.PUT_NOTHING and op.code <= Code.PUT_TEXT64 or is_padded(op)
+
+
+cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
+                    Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
+    """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
+    cdef uint8_t* places[BLOCK]
+    cdef uint8_t* base
+    cdef uint8_t* at
+    cdef Py_ssize_t i, j
+    if not has_room_onwards(&arena.out, place * n, row, left):
+        return False
+    base = arena.out.data + arena.out.size
+    for i in range(n):
+        places[i] = put_bytes(base + i * place, prefix, prefix_size)
+    for j in range(n_ops):
+        put_column(&ops[j], start, n, places)
+    at = base
+    for i in range(n):
+        if i:
+            move_down(at, base + i * place, places[i] - (base + i * place))
+        at += places[i] - (base + i * place)
+        arena.offsets[row + 1 + i] = at - arena.out.data
+    arena.out.size = at - arena.out.data
+    return True
+
+
+cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
+                   Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, Py_ssize_t left) noexcept nogil:
+    """The same row by row: long records are copied to their end at once. GIL: not needed."""
+    cdef size_t room = <size_t>(prefix_size * n)
+    cdef uint8_t* at
+    cdef Py_ssize_t i, j
+    for j in range(n_ops):
+        room += room_for(&ops[j], start, start + n)
+    if not has_room_onwards(&arena.out, room, row, left):
+        return False
+    at = arena.out.data + arena.out.size
+    for i in range(n):
+        at = put_bytes(at, prefix, prefix_size)
+        for j in range(n_ops):
+            at = put(&ops[j], start + i, at)
+        arena.offsets[row + 1 + i] = at - arena.out.data
+    arena.out.size = at - arena.out.data
     return True

@@ -114,6 +114,25 @@ cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
     return 0
 
 
+cdef bint follow(Op* op, const Op* precedent, const Vector* vector) noexcept:
+    """Fill the operation as for a column of the same field and layout before; False if this one has to be planned anew."""
+    cdef const Vector* seen = &precedent.vector
+    cdef bint good = True
+    if precedent.proof == Proof.EVERYTHING or seen.kind != vector.kind or seen.meaning != vector.meaning or (
+        seen.width != vector.width or seen.tick_ns != vector.tick_ns or seen.swapped != vector.swapped
+        or seen.zoned != vector.zoned
+    ):
+        return False
+    if not precedent.takes_nulls and first_null(vector) >= 0:
+        return False
+    if precedent.proof == Proof.UTF8:
+        with nogil:
+            good = is_text(vector)
+    op[0] = precedent[0]
+    op.vector = vector[0]
+    return good
+
+
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
@@ -149,6 +168,7 @@ cdef bint plan_branch(
     if len(type.branches) > MAX_BRANCHES:
         return False
     op.branched = True
+    op.takes_nulls = null >= 0
     op.null_byte = 2 * null if null >= 0 else 0
     if vector.kind == Kind.NULLS:
         op.code = Code.PUT_NOTHING
@@ -218,6 +238,7 @@ cdef bint plan_plain(Op* op, object type, const Vector* vector, list keep) excep
     wanted = type.kind
     if wanted == "boolean":
         op.code = Code.PUT_BIT if kind == Kind.BIT else Code.PUT_BOOL
+        op.proof = Proof.NOTHING
         op.bound = 1
         return kind == Kind.BIT or kind == Kind.BYTE_BOOL
     if wanted == "long":
@@ -226,6 +247,7 @@ cdef bint plan_plain(Op* op, object type, const Vector* vector, list keep) excep
         return is_integer and plan_integer(op, vector, INT32_MIN, INT32_MAX)
     if wanted == "double":
         op.code = Code.PUT_FLOAT64 if kind == Kind.FLOAT64 and not vector.swapped else Code.PUT_DOUBLE
+        op.proof = Proof.NOTHING
         op.bound = 8
         return is_integer or Kind.FLOAT16 <= kind <= Kind.FLOAT64
     if wanted == "float":
@@ -264,7 +286,9 @@ cdef bint plan_integer(Op* op, const Vector* vector, int64_t low, int64_t high) 
         safe = kind != Kind.UINT64
     else:
         safe = low == INT32_MIN and kind not in (Kind.INT64, Kind.UINT64, Kind.UINT32)
-    if not safe:
+    if safe:
+        op.proof = Proof.NOTHING
+    else:
         with nogil:
             safe = in_range(vector, low, high)
     return safe
@@ -293,6 +317,8 @@ cdef bint plan_bytes(Op* op, const Vector* vector, bint text) noexcept:
         op.code = Code.PUT_TEXT32
     elif vector.kind == Kind.BINARY64:
         op.code = Code.PUT_TEXT64
+    if plain == vector:
+        op.proof = Proof.UTF8 if text and vector.meaning != Meaning.TEXT else Proof.NOTHING
     if text and plain.meaning != Meaning.TEXT:
         with nogil:
             good = is_text(plain)
@@ -560,4 +586,6 @@ cdef bint plan_ticks(Op* op, const Vector* vector, int64_t unit, bint narrow) no
     if narrow and op.factor < 4_294_967_296:
         with nogil:
             good = in_range(vector, low * op.factor, high * op.factor)
+    elif not narrow:
+        op.proof = Proof.NOTHING
     return good

@@ -7,7 +7,9 @@ from twolane.encoding.avro_writers cimport Writer
 cdef class RowEncoder:
     cdef readonly Writer root
     cdef bytes _prefix              # Confluent framing, or nothing
+    cdef object precedents          # for AvroColumns: the operations that its fields had the last time
     cdef EncodedBatch encode_objects(self, tuple rows)
+    cdef tuple field_names(self)
     cdef Writer field_writer(self, Py_ssize_t i)
     cdef bytes field_default(self, Py_ssize_t i)
 

@@ -1,22 +1,23 @@
-"""Python rows to Avro: writers of types with parts, and the encoder that holds the tree of them.
+"""Python rows to Avro: writers of unions and records, and the encoder that holds the tree of all writers.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport EncodedBatch
 from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_zigzag, make_room
-from twolane.encoding.avro_writers cimport Writer, enum_writer, logical_writer, plain_writer
+from twolane.encoding.avro_writers cimport (
+    ArrayWriter, MapWriter, Py_LeaveRecursiveCall, Writer, enter, enum_writer, logical_writer, plain_writer,
+)
 
 import sys
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping
 
 from twolane.encoding.attributes import reader_of
 from twolane.encoding.avro_schema import MISSING
@@ -24,8 +25,6 @@ from twolane.encoding.mismatch import Mismatch
 from twolane.errors import SerializationError
 
 cdef extern from "Python.h":
-    int Py_EnterRecursiveCall(const char* where) noexcept
-    void Py_LeaveRecursiveCall()
     dict PyObject_GenericGetDict(object value, void* context)
     ctypedef object (*PyCFunction)(object self, object arguments)
     ctypedef struct PyMethodDef:
@@ -36,99 +35,8 @@ cdef extern from "Python.h":
     int METH_FASTCALL
     object PyCFunction_New(PyMethodDef* method, object self)
 
-cdef object NDARRAY = np.ndarray
-
 cdef enum:
     MANY = 64              # objects that are read by one call
-
-
-cdef inline int enter() except -1:
-    """Count one level of nesting; RecursionError beyond the interpreter's limit."""
-    if Py_EnterRecursiveCall(" while encoding a record") != 0:     # not always -1
-        return -1
-    return 0
-
-
-@cython.final
-cdef class ArrayWriter(Writer):
-    cdef Writer _item
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef Py_ssize_t i = 0, n
-        if not is_array(value):
-            raise Mismatch("array", value)
-        # A snapshot: a writer below may run code that changes the list.
-        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
-        n = len(items)
-        if n:
-            append_zigzag(out, n)
-            enter()
-            try:
-                for i in range(n):
-                    self._item.put(items[i], out)
-            except Mismatch as error:
-                error.path.append(i)
-                raise
-            finally:
-                Py_LeaveRecursiveCall()
-        return append_byte(out, 0)
-
-    cdef int fits(self, object value) except -1:
-        if not is_array(value):
-            return 0
-        enter()
-        try:
-            for item in value:
-                if not self._item.fits(item):
-                    return 0
-        finally:
-            Py_LeaveRecursiveCall()
-        return 2
-
-
-cdef bint is_array(object value):
-    if isinstance(value, NDARRAY):
-        return value.ndim > 0
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return True
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
-
-
-@cython.final
-cdef class MapWriter(Writer):
-    cdef Writer _item
-    cdef Writer _key
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        if not isinstance(value, (dict, Mapping)):
-            raise Mismatch("map", value)
-        cdef list entries = list(value.items())
-        key = None
-        if entries:
-            append_zigzag(out, len(entries))
-            enter()
-            try:
-                for key, item in entries:
-                    self._key.put(key, out)
-                    self._item.put(item, out)
-            except Mismatch as error:
-                error.path.append((key,))
-                raise
-            finally:
-                Py_LeaveRecursiveCall()
-        return append_byte(out, 0)
-
-    cdef int fits(self, object value) except -1:
-        if not isinstance(value, (dict, Mapping)):
-            return 0
-        enter()
-        try:
-            for key, item in value.items():
-                if not self._key.fits(key) or not self._item.fits(item):
-                    return 0
-        finally:
-            Py_LeaveRecursiveCall()
-        return 2
 
 
 @cython.final
@@ -137,6 +45,7 @@ cdef class UnionWriter(Writer):
     cdef dict _by_name          # full names, and names without namespace where they are unique
     cdef Py_ssize_t _null       # -1: no branch is null
     cdef Py_ssize_t _only       # the one branch beside null, or -1
+    cdef bint _forks            # several branches have parts
 
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i
@@ -174,20 +83,34 @@ cdef class UnionWriter(Writer):
         """The branch that takes the value best, the first among equals; -1 if none does."""
         cdef Py_ssize_t i, best = -1
         cdef int score, best_score = 0
+        cdef dict known = {} if self._forks else None
         for i in range(len(self._branches)):
-            score = (<Writer>self._branches[i]).fits(value)
+            score = (<Writer>self._branches[i]).fits(value, known)
             if score > best_score:
                 best = i
                 best_score = score
         return best
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
+        if not self._forks or value is None or isinstance(value, (str, bytes, int, float)):
+            return self.fits_any(value, known)
+        # Each branch would ask the unions below about the same values again: twice the work level by level.
+        if known is None:
+            known = {}
+        place = (<uintptr_t><PyObject*>self, <uintptr_t><PyObject*>value)
+        found = known.get(place)
+        if found is None:
+            # The value is kept, so that its address stays its own.
+            found = known[place] = (self.fits_any(value, known), value)
+        return found[0]
+
+    cdef int fits_any(self, object value, dict known) except -1:
+        """2 if any branch takes the value: to compare all of them would double the work too."""
         cdef Py_ssize_t i = self.named(value)
         if i >= 0:
-            return 2 if (<Writer>self._branches[i]).fits(value[1] if type(value) is tuple else value) else 0
-        # Any branch will do here: comparing all of them at each level would double the work level by level.
+            return 2 if (<Writer>self._branches[i]).fits(value[1] if type(value) is tuple else value, known) else 0
         for branch in self._branches:
-            if (<Writer>branch).fits(value):
+            if (<Writer>branch).fits(value, known):
                 return 2
         return 0
 
@@ -267,7 +190,7 @@ cdef class RecordWriter(Writer):
             raise Mismatch(f"{(<Writer>self._writers[i]).label} (the field is missing and has no default)", MISSING)
         return append(out, PyBytes_AS_STRING(default), PyBytes_GET_SIZE(default))
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         cdef Py_ssize_t i
         cdef int score = 2
         if value is None or isinstance(value, (str, bytes, int, float, list, set)):
@@ -286,7 +209,7 @@ cdef class RecordWriter(Writer):
                 if item is MISSING:
                     if self._defaults[i] is None:
                         return 0
-                elif (<Writer>self._writers[i]).fits(item):
+                elif (<Writer>self._writers[i]).fits(item, known):
                     score += 1      # of two records that take the value, the one that keeps more of it
                 else:
                     return 0
@@ -351,11 +274,11 @@ cdef Writer writer_of(object type, dict made):
         writer = logical_writer(type)
     elif kind == "array":
         writer = ArrayWriter.__new__(ArrayWriter)
-        (<ArrayWriter>writer)._item = writer_of(type.items, made)
+        (<ArrayWriter>writer).item = writer_of(type.items, made)
     elif kind == "map":
         writer = MapWriter.__new__(MapWriter)
-        (<MapWriter>writer)._item = writer_of(type.items, made)
-        (<MapWriter>writer)._key = plain_writer("string", type)
+        (<MapWriter>writer).item = writer_of(type.items, made)
+        (<MapWriter>writer).key = plain_writer("string", type)
     elif kind == "enum":
         writer = enum_writer(type)
     elif kind == "union":
@@ -372,6 +295,7 @@ cdef Writer writer_of(object type, dict made):
             name = branch.name or branch.kind
             union._by_name[name] = i
             union._by_name.setdefault(name.rpartition(".")[2], i)
+        union._forks = sum([branch.kind in ("record", "array", "map") for branch in type.branches]) > 1
         union._only = others[0] if len(others) == 1 else -1
         union.label = union_label(type)
         return union
@@ -394,7 +318,6 @@ cdef Writer writer_of(object type, dict made):
 cdef int fill_defaults(object type, dict made, set done) except -1:
     """Encode the defaults of every record below ``type`` once, now that all writers stand."""
     cdef RecordWriter record
-    cdef Buffer out
     if type in done:
         return 0
     done.add(type)
@@ -410,42 +333,63 @@ cdef int fill_defaults(object type, dict made, set done) except -1:
     for i, field in enumerate(type.fields):
         if field.default is MISSING:
             continue
-        out.data = NULL
-        out.size = 0
-        out.capacity = 0
         try:
-            put_default_value(field.type, field.default, made, &out)
-            record._defaults[i] = PyBytes_FromStringAndSize(<char*>out.data, out.size)
+            record._defaults[i] = encoded_default(field.type, field.default, made, {})
         except Mismatch as error:
             error.path.append(field.name)
             error.expected += f" as the default of {type.name}"
             raise
-        finally:
-            free(out.data)
     return 0
 
 
-cdef int put_default_value(object type, object value, dict made, Buffer* out) except -1:
-    """Encode a default from its JSON form: bytes are strings of code points, a union's default is of any branch."""
+cdef bytes encoded_default(object type, object value, dict made, dict known):
+    """Encode a default from its JSON form: bytes are strings of code points, a union's default is of any branch.
+
+    ``known`` holds what unions have found for their values: several branches may ask those below about the same.
+    """
+    cdef Buffer out
+    out.data = NULL
+    out.size = 0
+    out.capacity = 0
+    try:
+        put_default_value(type, value, made, known, &out)
+        return PyBytes_FromStringAndSize(<char*>out.data, out.size)
+    finally:
+        free(out.data)
+
+
+cdef tuple default_of_union(object type, object value, dict made, dict known):
+    """The first branch that takes the value, and its bytes; None if no branch does.
+
+    1.12 allows every branch, earlier versions only the first.
+    """
+    for i, branch in enumerate(type.branches):
+        try:
+            return i, encoded_default(branch, value, made, known)
+        except Mismatch:
+            continue
+    return None
+
+
+cdef int put_default_value(object type, object value, dict made, dict known, Buffer* out) except -1:
     enter()
     try:
-        return put_default_parts(type, value, made, out)
+        return put_default_parts(type, value, made, known, out)
     finally:
         Py_LeaveRecursiveCall()
 
 
-cdef int put_default_parts(object type, object value, dict made, Buffer* out) except -1:
-    cdef size_t start = out.size
+cdef int put_default_parts(object type, object value, dict made, dict known, Buffer* out) except -1:
     kind = type.kind
     if kind == "union":
-        # 1.12 allows every branch, earlier versions only the first: the first that takes it.
-        for i, branch in enumerate(type.branches):
-            try:
-                append_zigzag(out, i)
-                return put_default_value(branch, value, made, out)
-            except Mismatch:
-                out.size = start
-        raise Mismatch(union_label(type), value)
+        place = (id(type), id(value))
+        if place not in known:
+            known[place] = default_of_union(type, value, made, known)
+        found = known[place]
+        if found is None:
+            raise Mismatch(union_label(type), value)
+        append_zigzag(out, found[0])
+        return append(out, PyBytes_AS_STRING(found[1]), PyBytes_GET_SIZE(found[1]))
     if kind in ("bytes", "fixed") and isinstance(value, str):
         try:
             return plain_writer(kind, type).put(value.encode("latin-1"), out)
@@ -456,21 +400,21 @@ cdef int put_default_parts(object type, object value, dict made, Buffer* out) ex
         if value:
             append_zigzag(out, len(value))
         for item in value:
-            put_default_value(type.items, item, made, out)
+            put_default_value(type.items, item, made, known, out)
         return append_byte(out, 0)
     if kind == "map" and isinstance(value, dict):
         if value:
             append_zigzag(out, len(value))
         for key, item in value.items():
             plain_writer("string", type).put(key, out)
-            put_default_value(type.items, item, made, out)
+            put_default_value(type.items, item, made, known, out)
         return append_byte(out, 0)
     if kind == "record" and isinstance(value, dict):
         for field in type.fields:
             item = value.get(field.name, field.default)
             if item is MISSING:
                 raise Mismatch(f"a value for {field.name!r}", value)
-            put_default_value(field.type, item, made, out)
+            put_default_value(field.type, item, made, known, out)
         return 0
     if type.logical is not None:
         return plain_writer(kind, type).put(value, out)
@@ -513,6 +457,10 @@ cdef class RowEncoder:
             raise error.as_error(None, None) from None
         except RecursionError:
             raise SerializationError("Avro schema: a default that is nested too deep, or never ends") from None
+
+    cdef tuple field_names(self):
+        """The names of the fields of the record at the root."""
+        return (<RecordWriter>self.root)._names
 
     cdef Writer field_writer(self, Py_ssize_t i):
         """The writer of field ``i`` of the record at the root."""

@@ -5,7 +5,28 @@ from twolane.encoding.arena cimport Buffer
 cdef class Writer:
     cdef readonly str label         # what errors say was expected
     cdef int put(self, object value, Buffer* out) except -1
-    cdef int fits(self, object value) except -1
+    cdef int fits(self, object value, dict known) except -1
+
+
+cdef class ArrayWriter(Writer):
+    cdef Writer item
+
+
+cdef class MapWriter(Writer):
+    cdef Writer item
+    cdef Writer key
+
+
+cdef extern from "Python.h":
+    int Py_EnterRecursiveCall(const char* where) noexcept
+    void Py_LeaveRecursiveCall()
+
+
+cdef inline int enter() except -1:
+    """Count one level of nesting; RecursionError beyond the interpreter's limit."""
+    if Py_EnterRecursiveCall(" while encoding a record") != 0:     # not always -1
+        return -1
+    return 0
 
 
 cdef Writer plain_writer(str kind, object type)

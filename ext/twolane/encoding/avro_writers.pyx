@@ -1,4 +1,4 @@
-"""Writers of Avro's types without parts: one class per type, one virtual call per value.
+"""Writers of Avro's types but for unions and records: one class per type, one virtual call per value.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
@@ -17,6 +17,8 @@ from twolane.encoding.avro_logical cimport (
 )
 from twolane.encoding.objects cimport bytes_of, is_integer
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
@@ -25,6 +27,7 @@ from twolane.encoding.objects import ColumnBytes
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
+cdef object NDARRAY = np.ndarray
 cdef object FLOATING = np.floating
 cdef object NUMPY_BOOL = np.bool_
 cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
@@ -38,8 +41,11 @@ cdef class Writer:
         """Append the value's bytes; Mismatch if it is not of this type."""
         raise NotImplementedError
 
-    cdef int fits(self, object value) except -1:
-        """How well a union's branch takes the value: 0 not, 1 by conversion, 2 or more by its own type."""
+    cdef int fits(self, object value, dict known) except -1:
+        """How well a union's branch takes the value: 0 not, 1 by conversion, 2 or more by its own type.
+
+        ``known`` is for unions below: what they have found, or None.
+        """
         raise NotImplementedError
 
 
@@ -50,7 +56,7 @@ cdef class NullWriter(Writer):
             raise Mismatch("null", value)
         return 0
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         return 2 if value is None else 0
 
 
@@ -65,7 +71,7 @@ cdef class BooleanWriter(Writer):
             return append_byte(out, 1 if value else 0)
         raise Mismatch("boolean", value)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         return 2 if isinstance(value, (bool, NUMPY_BOOL)) else 0
 
 
@@ -85,7 +91,7 @@ cdef class IntegerWriter(Writer):
             raise Mismatch(f"{self.label}, from {self._low} to {self._high}", value)
         return append_zigzag(out, number)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         if not is_integer(value):
             return 0
         return 2 if self._low <= int(value) <= self._high else 0
@@ -114,7 +120,7 @@ cdef class FloatWriter(Writer):
             raise Mismatch("float, within single precision's range", value)
         return append(out, &single, 4)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         cdef double limit = MAX_SINGLE if self._single else MAX_DOUBLE
         cdef double number
         if is_integer(value):
@@ -155,7 +161,7 @@ cdef class StringWriter(Writer):
         append_zigzag(out, size)
         return append(out, data, size)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         return 2 if isinstance(value, str) else 1 if text_of(value) is not None else 0
 
 
@@ -168,7 +174,7 @@ cdef class BytesWriter(Writer):
         append_zigzag(out, PyBytes_GET_SIZE(plain))
         return append(out, PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain))
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         return 2 if isinstance(value, (bytes, bytearray, memoryview)) else 0
 
 
@@ -182,7 +188,7 @@ cdef class FixedWriter(Writer):
             raise Mismatch(f"{self.label}, {self._size} bytes", value)
         return append(out, PyBytes_AS_STRING(plain), self._size)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         cdef bytes plain = bytes_of(value)
         return 3 if plain is not None and PyBytes_GET_SIZE(plain) == self._size else 0
 
@@ -204,7 +210,7 @@ cdef class EnumWriter(Writer):
             raise Mismatch(f"{self.label}, one of {self._listed}", value)
         return append_zigzag(out, <object>place)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         # Above string: a symbol names its enum more closely.
         if isinstance(value, str):
             return 3 if value in self._places else 0
@@ -219,7 +225,7 @@ cdef class TimestampWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
         return put_timestamp(value, self._unit, self._local, out)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         return fits_by_trial(self, value, False)
 
 
@@ -240,7 +246,7 @@ cdef class LogicalWriter(Writer):
             return put_duration(value, out)
         return put_time(value, Unit.MICROS if logical == "time-micros" else Unit.MILLIS, out)
 
-    cdef int fits(self, object value) except -1:
+    cdef int fits(self, object value, dict known) except -1:
         cdef int score = fits_by_trial(self, value, self._logical == "date")
         if (score and self._logical == "uuid" and self._type.kind == "string"
                 and isinstance(value, (bytes, bytearray, memoryview)) and not isinstance(value, ColumnBytes)):
@@ -316,3 +322,80 @@ cdef Writer plain_writer(str kind, object type):
         }[kind]()
     writer.label = type.label
     return writer
+
+
+@cython.final
+cdef class ArrayWriter(Writer):
+    cdef int put(self, object value, Buffer* out) except -1:
+        cdef Py_ssize_t i = 0, n
+        if not is_array(value):
+            raise Mismatch("array", value)
+        # A snapshot: a writer below may run code that changes the list.
+        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
+        n = len(items)
+        if n:
+            append_zigzag(out, n)
+            enter()
+            try:
+                for i in range(n):
+                    self.item.put(items[i], out)
+            except Mismatch as error:
+                error.path.append(i)
+                raise
+            finally:
+                Py_LeaveRecursiveCall()
+        return append_byte(out, 0)
+
+    cdef int fits(self, object value, dict known) except -1:
+        if not is_array(value):
+            return 0
+        enter()
+        try:
+            for item in value:
+                if not self.item.fits(item, known):
+                    return 0
+        finally:
+            Py_LeaveRecursiveCall()
+        return 2
+
+
+cdef bint is_array(object value):
+    if isinstance(value, NDARRAY):
+        return value.ndim > 0
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return True
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+
+
+@cython.final
+cdef class MapWriter(Writer):
+    cdef int put(self, object value, Buffer* out) except -1:
+        if not isinstance(value, (dict, Mapping)):
+            raise Mismatch("map", value)
+        cdef list entries = list(value.items())
+        key = None
+        if entries:
+            append_zigzag(out, len(entries))
+            enter()
+            try:
+                for key, item in entries:
+                    self.key.put(key, out)
+                    self.item.put(item, out)
+            except Mismatch as error:
+                error.path.append((key,))
+                raise
+            finally:
+                Py_LeaveRecursiveCall()
+        return append_byte(out, 0)
+
+    cdef int fits(self, object value, dict known) except -1:
+        if not isinstance(value, (dict, Mapping)):
+            return 0
+        enter()
+        try:
+            for key, item in value.items():
+                if not self.key.fits(key, known) or not self.item.fits(item, known):
+                    return 0
+        finally:
+            Py_LeaveRecursiveCall()
+        return 2

@@ -21,7 +21,6 @@ cdef class Column:
 
 cdef class Table:
     cdef readonly list names
-    cdef list _columns
     cdef dict _by_name
     cdef Py_ssize_t length
 

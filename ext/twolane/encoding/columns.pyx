@@ -5,27 +5,27 @@ object arrays stay Python objects (a snapshot of the references); whoever encode
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.limits cimport INT_MAX
-from libc.stdint cimport uint8_t, uintptr_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uintptr_t
 cimport cython
 
 from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
-from twolane.encoding.vectors cimport Kind, Meaning, Vector, is_valid
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
 
 import numpy as np
 
 from twolane.errors import SerializationError, shown
 
+cdef enum:
+    NATIVE = 0x200          # NPY_ARRAY_NOTSWAPPED
 cdef object ndarray = np.ndarray
 cdef dict UNIT_NS = {
     "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
     "ms": 1_000_000, "us": 1_000, "ns": 1,
 }
 cdef dict FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
-cdef dict INTEGERS = {
-    "i1": Kind.INT8, "i2": Kind.INT16, "i4": Kind.INT32, "i8": Kind.INT64,
-    "u1": Kind.UINT8, "u2": Kind.UINT16, "u4": Kind.UINT32, "u8": Kind.UINT64,
-    "f2": Kind.FLOAT16, "f4": Kind.FLOAT32, "f8": Kind.FLOAT64, "b1": Kind.BYTE_BOOL,
-}
+# What most arrays of times have: ticks in nanoseconds, and what they say.
+cdef dict TIMES = {np.dtype(f"M8[{unit}]"): (ns, Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP) for unit, ns in UNIT_NS.items()}
+TIMES.update({np.dtype(f"m8[{unit}]"): (ns, Meaning.DURATION) for unit, ns in UNIT_NS.items()})
 cdef dict NAMES = {
     <int>Kind.UNREADABLE: "a type that cannot be read", <int>Kind.NULLS: "null", <int>Kind.BIT: "bool",
     <int>Kind.BYTE_BOOL: "bool", <int>Kind.INT8: "int8", <int>Kind.INT16: "int16", <int>Kind.INT32: "int32",
@@ -80,7 +80,6 @@ cdef class Column:
         self.starts = NULL
         self.n_parts = 0
         self.length = 0
-        self._lenders = []
 
     def __init__(self):
         raise TypeError("columns are made by as_table() and as_column()")
@@ -141,7 +140,6 @@ cdef class Table:
 
     def __cinit__(self):
         self.names = []
-        self._columns = []
         self._by_name = {}
         self.length = 0
 
@@ -178,7 +176,6 @@ cdef class Table:
         if column.name in self._by_name:
             raise SerializationError(f"column {column.name!r} stands twice in the input")
         self.names.append(column.name)
-        self._columns.append(column)
         self._by_name[column.name] = column
         return 0
 
@@ -209,6 +206,22 @@ cdef Py_ssize_t count_fields(object dtype) except -1:
     for field in dtype.names or ():
         total += 1 + count_fields(dtype.fields[field][0])
     return total
+
+
+cdef Kind plain_kind(char typekind, int width) noexcept nogil:
+    """Of numpy's numbers, booleans and strings; UNREADABLE for all else. GIL: not needed."""
+    if typekind == c"i":
+        return Kind.INT64 if width == 8 else Kind.INT32 if width == 4 else Kind.INT16 if width == 2 else Kind.INT8
+    if typekind == c"u":
+        return Kind.UINT64 if width == 8 else Kind.UINT32 if width == 4 else Kind.UINT16 if width == 2 else Kind.UINT8
+    if typekind == c"f" and width <= 8:
+        return Kind.FLOAT64 if width == 8 else Kind.FLOAT32 if width == 4 else Kind.FLOAT16
+    if typekind == c"M" or typekind == c"m":
+        return Kind.INT64
+    return (
+        Kind.BYTE_BOOL if typekind == c"b" else Kind.PADDED if typekind == c"S" else Kind.UCS4 if typekind == c"U"
+        else Kind.UNREADABLE
+    )
 
 
 cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1:
@@ -243,12 +256,6 @@ cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list k
             vector.children[i].data = <const uint8_t*><uintptr_t>place
             read_dtype(&vector.children[i], item, f"{name}.{field}", rest, keep)
             rest += count_fields(item)
-    elif kind in "iufb":
-        vector.kind = <Kind><int>INTEGERS.get(f"{kind}{dtype.itemsize}", <int>Kind.UNREADABLE)
-    elif kind == "S":
-        vector.kind = Kind.PADDED
-    elif kind == "U":
-        vector.kind = Kind.UCS4
     elif kind == "V":
         vector.kind = Kind.FIXED
     elif kind in "mM":
@@ -259,7 +266,7 @@ cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list k
         vector.tick_ns = UNIT_NS[unit] * count
         vector.meaning = Meaning.DURATION if kind == "m" else Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP
     else:
-        vector.kind = Kind.UNREADABLE
+        vector.kind = plain_kind(<char>ord(kind), dtype.itemsize)
     return 0
 
 
@@ -308,12 +315,55 @@ cdef const uint8_t* address_of(object array) except NULL:
     return interface_of(array.__array_struct__).data
 
 
+cdef Column column_of_plain(str name, object array, bint nat_is_null):
+    """A column that looks into an array as most are, without asking for its dtype; None for others. Small arrays cost this."""
+    cdef Column column
+    cdef Vector* vector
+    cdef Py_ssize_t i
+    held = array.__array_struct__
+    cdef const ArrayInterface* view = interface_of(held)
+    cdef Kind kind = plain_kind(view.typekind, view.itemsize)
+    cdef Meaning meaning = Meaning.PLAIN
+    cdef int64_t tick_ns = 0
+    if view.nd != 1 or kind == Kind.UNREADABLE:
+        return None
+    if view.typekind == c"M" or view.typekind == c"m":
+        found = TIMES.get(array.dtype)
+        if found is None:
+            return None
+        tick_ns = found[0]
+        meaning = <Meaning><int>found[1]
+    column = new_column(name)
+    column.make_parts(1)
+    vector = column.parts
+    vector.kind = kind
+    vector.meaning = meaning
+    vector.tick_ns = tick_ns
+    vector.width = view.itemsize
+    vector.swapped = not view.flags & NATIVE
+    vector.length = view.shape[0]
+    vector.stride = view.strides[0]
+    vector.data = view.data
+    if tick_ns and nat_is_null:
+        for i in range(vector.length):
+            if int_at(vector, i) == INT64_MIN:
+                return None
+    column.length = column.starts[1] = vector.length
+    column._lenders = array
+    return column
+
+
 cdef Column column_of_array(str name, object array, bint nat_is_null=True):
     """A column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
     cdef Column column
     cdef VectorBlock block
     cdef Vector* vector
+    if type(array) is ndarray:
+        column = column_of_plain(name, array, nat_is_null)
+        if column is not None:
+            return column
     mask = None
+    keep = []
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array)
         array = array.data
@@ -338,7 +388,6 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
             missing = np.isnat(array)
             if missing.any():
                 mask = missing if mask is None else mask | missing
-    keep = column._lenders
     column.make_parts(1)
     vector = column.parts
     if array.ndim == 2:
@@ -358,6 +407,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         vector.validity = address_of(bits)
         keep.append(bits)
     keep += (array, block)
+    column._lenders = keep
     column.starts[1] = column.length
     return column
 
@@ -379,7 +429,7 @@ cdef Column column_of_arrow(str name, ArrowData data):
         column.parts[i] = chunk.root
         column.length += chunk.root.length
         column.starts[i + 1] = column.length
-    column._lenders.append(data)
+    column._lenders = data
     return column
 
 
@@ -407,7 +457,7 @@ cdef Table table_of_arrow(ArrowData data):
             part.length = chunk.root.length
             column.length += part.length
             column.starts[i + 1] = column.length
-        column._lenders.append(data)
+        column._lenders = data
         table.add(column)
     return table
 
@@ -415,18 +465,20 @@ cdef Table table_of_arrow(ArrowData data):
 cdef Table table_of_dict(object values):
     cdef Table table = Table.__new__(Table)
     cdef Column column
+    cdef bint uneven = False
     for name, entry in values.items():
         if not isinstance(name, str):
             raise SerializationError(f"expected names of columns, got {shown(name)}")
         column = as_column(entry, name)
         if column is None:
             raise SerializationError("expected an array or a list for each column", field=name, value=entry)
+        if table.names and column.length != table.length:
+            uneven = True
+        table.length = column.length
         table.add(column)
-    lengths = {name: len(table._by_name[name]) for name in table.names}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join([f"{name!r} has {length}" for name, length in lengths.items()])
+    if uneven:
+        listed = ", ".join([f"{name!r} has {len(table._by_name[name])}" for name in table.names])
         raise SerializationError(f"expected columns of equal length: {listed}")
-    table.length = next(iter(lengths.values()), 0)
     return table
 
 
@@ -517,7 +569,7 @@ cpdef Column as_column(object values, str name=""):
         return column_of_objects(name, values)
     if isinstance(values, (bytes, str, bytearray, dict, Table)):
         return None
-    if isinstance(values, ndarray):
+    if type(values) is ndarray or isinstance(values, ndarray):
         return column_of_array(name, values) if values.ndim else None
     if is_numpy_backed(values):
         return column_of_array(name, values.to_numpy())

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, make_room
+from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes
 from twolane.encoding.columns cimport Column, Table, read_dtype
 from twolane.encoding.objects cimport bytes_of, is_integer, object_at
 from twolane.encoding.vectors cimport (
@@ -84,15 +84,37 @@ cdef inline void store_float(const Vector* target, uint8_t* at, double value) no
         store_int(target, at, <int64_t>four)
 
 
+cdef inline void copy_items(
+    const Vector* source, Py_ssize_t start, Py_ssize_t n, uint8_t* at, Py_ssize_t record, const Py_ssize_t width
+) noexcept nogil:
+    """As many bytes as they are of ``n`` items; a constant ``width`` spares a call for each. GIL: not needed."""
+    cdef const uint8_t* item = item_at(source, start)
+    cdef Py_ssize_t i
+    for i in range(n):
+        put_bytes(at + i * record, item + i * source.stride, width)
+
+
+cdef void copy_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* at, Py_ssize_t record) noexcept nogil:
+    """One field of ``n`` records that lies in its column as it does in them. GIL: not needed."""
+    if leaf.width == 8:
+        copy_items(&leaf.source, start, n, at, record, 8)
+    elif leaf.width == 4:
+        copy_items(&leaf.source, start, n, at, record, 4)
+    elif leaf.width == 1:
+        copy_items(&leaf.source, start, n, at, record, 1)
+    else:
+        copy_items(&leaf.source, start, n, at, record, leaf.width)
+
+
 cdef void run_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* out, Py_ssize_t record) noexcept nogil:
     """One field of ``n`` records. GIL: not needed."""
-    cdef Py_ssize_t i
     cdef uint8_t* at = out + leaf.offset
     cdef Span span
+    if leaf.move == Move.COPY:
+        copy_leaf(leaf, start, n, at, record)
+        return
     for i in range(start, start + n):
-        if leaf.move == Move.COPY:
-            memcpy(at, item_at(&leaf.source, i), leaf.width)
-        elif leaf.move == Move.STORE_INT:
+        if leaf.move == Move.STORE_INT:
             store_int(&leaf.target, at, int_at(&leaf.source, i))
         elif leaf.move == Move.STORE_FLOAT:
             store_float(&leaf.target, at, float_at(&leaf.source, i))

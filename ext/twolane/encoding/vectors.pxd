@@ -95,6 +95,30 @@ cdef inline bint is_valid(const Vector* vector, Py_ssize_t i) noexcept nogil:
     return (vector.validity[i >> 3] >> (i & 7)) & 1
 
 
+cdef inline uint64_t bits_at(const uint8_t* bitmap, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Bits ``first`` to ``first + n`` of a bitmap, at most 64, the first lowest. Only their bytes are read. GIL: not needed."""
+    cdef uint64_t word = 0
+    cdef Py_ssize_t shift = first & 7
+    cdef Py_ssize_t j, size = (shift + n + 7) >> 3
+    bitmap += first >> 3
+    if size >= 8:
+        memcpy(&word, bitmap, 8)
+    else:
+        for j in range(size):
+            word |= <uint64_t>bitmap[j] << (8 * j)
+    word >>= shift
+    if size == 9:
+        word |= <uint64_t>bitmap[8] << (64 - shift)
+    return word
+
+
+cdef inline uint64_t valid_bits(const Vector* vector, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Which of ``n`` items (at most 64) from ``start`` on are not null, the first lowest. GIL: not needed."""
+    if vector.validity == NULL:
+        return 0 if vector.kind == NULLS else ~<uint64_t>0
+    return bits_at(vector.validity, vector.offset + start, n)
+
+
 cdef inline const uint8_t* item_at(const Vector* vector, Py_ssize_t i) noexcept nogil:
     """Where item ``i`` of a vector of fixed width starts. GIL: not needed; borrows."""
     return vector.data + (vector.offset + i) * vector.stride
