@@ -132,6 +132,14 @@ def test_arrow_unions(tally, made, data):
     tally.add(len(values))
 
 
+def test_three_items_of_a_list_are_no_duration():
+    """Found by `make fuzz`. A tuple is one first, a list an array, whatever stands before the other."""
+    duration = {"type": "fixed", "name": "D", "size": 12, LOGICAL: "duration"}
+    assert branches_of([duration, {"type": "array", "items": "boolean"}], [[True, False, True]]) == [1]
+    assert branches_of([duration, {"type": "array", "items": "int"}], [[1, 2, 3], (1, 2, 3)]) == [1, 0]
+    assert branches_of([duration, {"type": "array", "items": "string"}], [[1, 2, 3]]) == [0]
+
+
 def test_duckdb_unions_and_schemas_of_unions():
     first = "select union_value(num := 5::bigint)::union(num bigint, str varchar) f"
     query = f"{first} union all select 'x' union all select null"

@@ -251,6 +251,8 @@ cdef class LogicalWriter(Writer):
         if (score and self._logical == "uuid" and self._type.kind == "string"
                 and isinstance(value, (bytes, bytearray, memoryview)) and not isinstance(value, ColumnBytes)):
             return 1        # sixteen bytes are bytes first
+        if score and self._logical == "duration" and isinstance(value, list):
+            return 1        # three ints in a list are an array first
         return score
 
 
