@@ -262,12 +262,12 @@ cdef class StructLayout:
                 raise Mismatch("bool", value)
             at[0] = 1 if value else 0
         elif target.kind == Kind.PADDED or target.kind == Kind.FIXED:
-            self.put_bytes(i, value, at)
+            self.put_byte_string(i, value, at)
         else:
             self.put_by_numpy(i, value, at)
         return 0
 
-    cdef int put_bytes(self, Py_ssize_t i, object value, uint8_t* at) except -1:
+    cdef int put_byte_string(self, Py_ssize_t i, object value, uint8_t* at) except -1:
         """Byte strings: never cut, filled up with zeros; of a void field, exactly its size."""
         cdef const Vector* target = &self._leaves[i].target
         if isinstance(value, str):
