@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pyperf
 from bench.encoding.targets import growth, table
 from bench.machine import forget_place
 
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ["bench_avro", "bench_json", "bench_layouts", "bench_timestamps", "bench_flat", "bench_whole_path"]
 QUICK = ["--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05"]
 
@@ -42,7 +44,8 @@ def measure(rigorous: bool) -> pyperf.BenchmarkSuite:
                 str(path),
                 *options,
             ]
-            subprocess.run(command, check=True)
+            # pyperf starts the script again by its path, from where `bench` is not found.
+            subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
             benchmarks += pyperf.BenchmarkSuite.load(str(path)).get_benchmarks()
     benchmarks += [memory(benchmark.get_name()) for benchmark in benchmarks if "_flat_" in benchmark.get_name()]
     return pyperf.BenchmarkSuite(benchmarks)
