@@ -217,6 +217,7 @@ cdef enum:
 
     # rd_kafka_resp_err_t, those that the code itself looks at
     RD_KAFKA_RESP_ERR_NO_ERROR = 0
+    RD_KAFKA_RESP_ERR__DESTROY = -197
     RD_KAFKA_RESP_ERR__MSG_TIMED_OUT = -192
     RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION = -190
     RD_KAFKA_RESP_ERR__TIMED_OUT = -185

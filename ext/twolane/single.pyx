@@ -5,7 +5,7 @@ one record is enqueued faster than the GIL is let go and taken again.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
 from twolane.client.atomic cimport add, load
@@ -17,6 +17,7 @@ from twolane.client.gate cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
 from twolane.client.slots cimport Rounds, Slot, opaque_of
+from twolane.client.stage cimport LARGEST_STAGED, Stage
 from twolane.librdkafka cimport *
 from twolane.record cimport as_bytes, place_asked, place_of, plain_ms
 
@@ -30,6 +31,9 @@ cdef enum:
     FIXED = 7
     HEADERS_ON_STACK = 25
     DRAIN_EVERY = 1024          # records between two looks at the delivery reports
+# Seconds that a stretch of so many may take where they gather in the stage: one that fills slowly is emptied by the
+# service thread, a record's memory would be allocated there, and grouping would gain nothing.
+cdef double FAST_STRETCH = 0.004
 
 
 cdef object encoded(object serializer, object record, object topic, str field):
@@ -57,10 +61,14 @@ cdef class RecordSender:
     cdef readonly Callbacks _callbacks
     cdef str _how                   # the partitioner
     cdef int64_t _stick
+    cdef readonly Stage _stage
+    cdef bint _may_stage            # no gate, no transaction, and the user lets records linger
+    cdef bint _is_fast              # the last stretch was: records gather in the stage
+    cdef double _stretch_began
     cdef double _recount            # seconds after which a topic's partitions are counted again
 
     def _open_sender(self, Handle handle not None, Delivery delivery not None, Window window not None,
-                     int64_t max_size, str partitioner, int64_t sticky_bytes, double recount):
+                     int64_t max_size, str partitioner, int64_t sticky_bytes, double recount, bint may_stage):
         self._c_handle = handle
         self._c_delivery = delivery
         self._window = window
@@ -71,6 +79,8 @@ cdef class RecordSender:
         self._how = partitioner
         self._stick = sticky_bytes
         self._recount = recount
+        self._stage = Stage(handle, delivery)
+        self._may_stage = may_stage
 
     def _enter(self):
         """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
@@ -96,6 +106,8 @@ cdef class RecordSender:
         self._sent = 0
         self._rounds.advance()
         cdef double now = monotonic()
+        self._is_fast = self._may_stage and now - self._stretch_began < FAST_STRETCH
+        self._stretch_began = now
         if now - topic.counted_at > self._recount:
             self._forget_topic(topic.name)
         self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
@@ -171,11 +183,7 @@ cdef class RecordSender:
         cdef int64_t time_ms, size, index = 0, payload = 0
         cdef Slot* slot
         cdef int32_t place
-        cdef int n_vu = 5, code
-        cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
-        cdef rd_kafka_vu_t* vu = on_stack
-        cdef bytes on_heap
-        cdef rd_kafka_error_t* error
+        cdef int code
         cdef tuple pairs = ()
         if self._window is None or self._window.is_shut or self._c_handle._generation != forks():
             self._refuse_if_closed()
@@ -203,39 +211,16 @@ cdef class RecordSender:
         known = self._last_topic if topic is self._last_name else None
         if known is None:
             known = self._find(topic, timeout)
-        vu[0].vtype = RD_KAFKA_VTYPE_RKT
-        vu[0].u.ptr = known.rkt
-        vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
-        vu[2].vtype = RD_KAFKA_VTYPE_TIMESTAMP
-        vu[2].u.i64 = time_ms
-        vu[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-        vu[3].u.i = RD_KAFKA_MSG_F_COPY
-        vu[4].vtype = RD_KAFKA_VTYPE_OPAQUE
         if data is not None:
-            vu[n_vu].vtype = RD_KAFKA_VTYPE_VALUE
-            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(data)
-            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(data)
             payload += PyBytes_GET_SIZE(data)
-            n_vu += 1
         if key_data is not None:
-            vu[n_vu].vtype = RD_KAFKA_VTYPE_KEY
-            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(key_data)
-            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(key_data)
             payload += PyBytes_GET_SIZE(key_data)
-            n_vu += 1
         size = RECORD_OVERHEAD + payload
         if pairs:
-            if len(pairs) > HEADERS_ON_STACK:
-                on_heap = PyBytes_FromStringAndSize(NULL, (FIXED + len(pairs)) * <Py_ssize_t>sizeof(rd_kafka_vu_t))
-                vu = <rd_kafka_vu_t*>PyBytes_AS_STRING(on_heap)
-                memcpy(vu, on_stack, <size_t>n_vu * sizeof(rd_kafka_vu_t))
             for header_name, header_value in pairs:
-                vu[n_vu].vtype = RD_KAFKA_VTYPE_HEADER
-                vu[n_vu].u.header.name = PyBytes_AS_STRING(header_name)
-                vu[n_vu].u.header.val = NULL if header_value is None else PyBytes_AS_STRING(header_value)
-                vu[n_vu].u.header.size = 0 if header_value is None else PyBytes_GET_SIZE(header_value)
-                size += PyBytes_GET_SIZE(header_name) + vu[n_vu].u.header.size + HEADER_OVERHEAD
-                n_vu += 1
+                size += PyBytes_GET_SIZE(header_name) + HEADER_OVERHEAD
+                if header_value is not None:
+                    size += PyBytes_GET_SIZE(header_value)
         if size > self._max_size:
             raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
@@ -243,7 +228,6 @@ cdef class RecordSender:
             place = place_of(known, data, key_data, self._how, self._stick)
         else:
             place = place_asked(self, known, partition, timeout)
-        vu[1].u.i32 = place
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
         if not self._window.has_room():
@@ -266,15 +250,21 @@ cdef class RecordSender:
             # Nothing of this round is on its way: no request before this one can have carried its records.
             slot.requests_before = load(&self._c_handle.wire.produce_requests)
             slot.changes_before = load(&self._c_handle.wire.broker_changes)
-        vu[4].u.ptr = <void*>opaque_of(slot.id, index)
         # Counted before it goes: its report may come back before this thread gets any further.
         slot.expected += 1
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)
-        error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
-        if error != NULL:
-            code = rd.error_code(error)
-            rd.error_destroy(error)
+        self._sent += 1
+        if (self._is_fast and payload <= LARGEST_STAGED and not pairs and known.partition_count > 1
+                and (partition is not None or key is not None)):
+            self._is_fast = self._stage.add(known, data, key_data, place, time_ms, opaque_of(slot.id, index))
+            if self._sent >= DRAIN_EVERY:
+                self._after_stretch(known, on_delivery is not None)
+            return 0
+        if self._stage.n:
+            self._stage.push()      # what came before it goes before it
+        code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(slot.id, index))
+        if code:
             slot.expected -= 1
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
@@ -284,10 +274,55 @@ cdef class RecordSender:
                 self._callbacks.drop(index)
             self._raise_if_fatal(known.name)
             raise refusal(known.name, code, "refused by librdkafka", partition=place)
-        self._sent += 1
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(known, on_delivery is not None)
         return 0
+
+    cdef int _produce(self, Topic topic, bytes value, bytes key, tuple headers, int32_t partition, int64_t time_ms,
+                      uint64_t opaque) except? -1:
+        """Hand one record to librdkafka. Returns its reason for refusing it, or 0."""
+        cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
+        cdef rd_kafka_vu_t* vu = on_stack
+        cdef bytes on_heap, name, content
+        cdef rd_kafka_error_t* error
+        cdef int n_vu = 5, code
+        vu[0].vtype = RD_KAFKA_VTYPE_RKT
+        vu[0].u.ptr = topic.rkt
+        vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+        vu[1].u.i32 = partition
+        vu[2].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+        vu[2].u.i64 = time_ms
+        vu[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+        vu[3].u.i = RD_KAFKA_MSG_F_COPY
+        vu[4].vtype = RD_KAFKA_VTYPE_OPAQUE
+        vu[4].u.ptr = <void*>opaque
+        if value is not None:
+            vu[n_vu].vtype = RD_KAFKA_VTYPE_VALUE
+            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(value)
+            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(value)
+            n_vu += 1
+        if key is not None:
+            vu[n_vu].vtype = RD_KAFKA_VTYPE_KEY
+            vu[n_vu].u.mem.ptr = PyBytes_AS_STRING(key)
+            vu[n_vu].u.mem.size = <size_t>PyBytes_GET_SIZE(key)
+            n_vu += 1
+        if headers:
+            if len(headers) > HEADERS_ON_STACK:
+                on_heap = PyBytes_FromStringAndSize(NULL, (FIXED + len(headers)) * <Py_ssize_t>sizeof(rd_kafka_vu_t))
+                vu = <rd_kafka_vu_t*>PyBytes_AS_STRING(on_heap)
+                memcpy(vu, on_stack, <size_t>n_vu * sizeof(rd_kafka_vu_t))
+            for name, content in headers:
+                vu[n_vu].vtype = RD_KAFKA_VTYPE_HEADER
+                vu[n_vu].u.header.name = PyBytes_AS_STRING(name)
+                vu[n_vu].u.header.val = NULL if content is None else PyBytes_AS_STRING(content)
+                vu[n_vu].u.header.size = 0 if content is None else PyBytes_GET_SIZE(content)
+                n_vu += 1
+        error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
+        if error == NULL:
+            return 0
+        code = rd.error_code(error)
+        rd.error_destroy(error)
+        return code
 
     cdef int _pass_gate(self, Topic topic, int32_t place, object timeout) except -1:
         """Wait until a record may go to this partition (see gate)."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twolane.client.callbacks import Callbacks
     from twolane.client.delivery import Delivery
     from twolane.client.handle import Handle
+    from twolane.client.stage import Stage
 
 logger = logging.getLogger("twolane")
 
@@ -65,6 +66,8 @@ class Service:
     delivery : Delivery
     callbacks : Callbacks
         ``on_delivery`` of the records in flight.
+    stage : Stage
+        Records of ``send()`` on their way to librdkafka.
     pass_notes_on : callable
         Hands log lines, errors and statistics on.
     """
@@ -74,12 +77,14 @@ class Service:
         handle: Handle,
         delivery: Delivery,
         callbacks: Callbacks,
+        stage: Stage,
         pass_notes_on: Callable[[], None],
     ) -> None:
         self._handle = handle
         self._delivery = delivery
         self._rounds = delivery.slots.rounds
         self._callbacks = callbacks
+        self._stage = stage
         self._pass_notes_on = pass_notes_on
         self._batches: dict[int, Batch] = {}  # by slot; a slot's number is used again once it is let go
         self._unfinished: set[Batch] = set()  # until their callbacks have run
@@ -112,7 +117,8 @@ class Service:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                self._delivery.attend(WAIT)
+                if self._delivery.attend(WAIT) < 0:
+                    self._stage.push()
                 self._work()
                 if self._abandoned_until is not None:
                     self._end_abandoned(self._abandoned_until)
@@ -211,6 +217,7 @@ class Service:
         return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches | begun)
 
     def _wait(self, are_done: Callable[[], bool], deadline: float) -> bool:
+        self._stage.push()
         while not are_done():
             left = deadline - time.monotonic()
             if left <= 0:
@@ -264,6 +271,7 @@ class Service:
             _abandoned.discard(self)
 
     def _drain(self, deadline: float) -> bool:
+        self._stage.push()
         while not self._is_settled:
             if time.monotonic() >= deadline:
                 return False

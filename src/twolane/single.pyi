@@ -7,6 +7,7 @@ from twolane.client.callbacks import Callbacks
 from twolane.client.delivery import Delivery
 from twolane.client.enqueue import Window
 from twolane.client.handle import Handle
+from twolane.client.stage import Stage
 from twolane.errors import DeliveryError
 from twolane.records import RecordMetadata
 from twolane.serializers import Serializer
@@ -16,6 +17,7 @@ _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 @disjoint_base
 class RecordSender:
     _callbacks: Callbacks
+    _stage: Stage
     @property
     def _calls_inside(self) -> int: ...
     def _open_sender(
@@ -27,6 +29,7 @@ class RecordSender:
         partitioner: str,
         sticky_bytes: int,
         recount: float,
+        may_stage: bool,
     ) -> None: ...
     def _enter(self) -> None: ...
     def _leave(self) -> None: ...

@@ -99,11 +99,13 @@ class ThroughputProducer(RecordSender, Producer):
             resume_at,
         )
         self._room = window
-        self._open_sender(
-            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT
-        )
-        self._service = Service(self._handle, self._delivery, self._callbacks, _notes_of(self))
         transactional_id = self._settings.native.get("transactional.id")
+        lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
+        may_stage = lingers and not self._handle.gated and transactional_id is None
+        self._open_sender(
+            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT, may_stage
+        )
+        self._service = Service(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
         self._transactions = Transactions(self._handle, transactional_id, self._pass_notes_on)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
@@ -184,6 +186,7 @@ class ThroughputProducer(RecordSender, Producer):
             outcome = Outcome(self._delivery, call.n)
             batch = BatchDelivery(topic, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
             outcome.open()
+            self._stage.push()  # what this thread sent one by one goes first
             try:
                 self._service.watch(batch)
                 self._enqueue(call, batch, outcome, deadline)
@@ -217,6 +220,7 @@ class ThroughputProducer(RecordSender, Producer):
     def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
         """Do what ``on_full`` says; return when there is room."""
         index = batch.accepted if batch is not None else 0
+        self._stage.push()
         if not self._room.is_shut:
             if self._on_full == "raise" or self._service.is_service_thread:
                 raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
@@ -367,6 +371,7 @@ class ThroughputProducer(RecordSender, Producer):
         """
         self._enter()
         try:
+            self._stage.push()
             self._handle.purge(in_flight)
         finally:
             self._leave()

@@ -1,5 +1,5 @@
 """Delivery reports, aggregated in C: one event per request, no Python object per record."""
-from libc.stdint cimport int8_t, int32_t, int64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
 
 from twolane.client.handle cimport Handle
 from twolane.client.latency cimport Latencies
@@ -41,6 +41,8 @@ cdef class Delivery:
     cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
     cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
     cdef double served_until    # monotonic(): a sender takes the reports itself until then; 0 once it has ended
+    cdef int64_t staged         # 1 while records of send() wait in the Stage
+    cdef int64_t pushes         # times that the Stage was emptied
     cdef int64_t _violations    # of the accounting, counted by debug builds
     cdef bint acks_none         # acks=0: success has no offset and that is all right
     cdef int _retries
@@ -56,5 +58,6 @@ cdef class Delivery:
     cdef void unlock(self) noexcept nogil
     cdef void _announce(self, Slot* slot) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
+    cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil
     cdef void _check(self) noexcept nogil
     cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset) noexcept nogil

@@ -9,7 +9,7 @@ from cpython.time cimport monotonic
 from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, WAIT_LOCK,
 )
-from libc.stdint cimport int8_t, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -256,6 +256,31 @@ cdef class Delivery:
             self._announce(slot)
         self.unlock()
 
+    cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil:
+        """Report a record that was accepted, and that librdkafka then refused: it was not written. GIL: not needed."""
+        cdef Report report
+        cdef Slot* slot
+        report.index = <int64_t>(opaque & ((<uint64_t>1 << INDEX_BITS) - 1))
+        report.topic = topic
+        report.offset = report.timestamp = -1
+        report.partition = partition
+        report.error = error
+        report.timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+        report.verdict = VERDICT_NOT_WRITTEN
+        report.retriable = 0
+        self.lock()
+        slot = self.slots.table[<int64_t>(opaque >> INDEX_BITS)]
+        slot.done += 1
+        self.slots.keep(slot, &report)
+        self.counters.not_written += 1
+        add(&self.counters.done, 1)
+        add(&self.counters.done_bytes, payload)
+        if CHECKED:
+            self._check()
+        self.unlock()
+        add(&self.python_work, 1)
+        self._wake_sleeper()
+
     cdef void _check(self) noexcept nogil:
         """Debug builds: every record accepted is counted once. Under the lock."""
         cdef Counters* now = &self.counters
@@ -342,7 +367,7 @@ cdef class Delivery:
         Returns
         -------
         int
-            Events taken.
+            Events taken; -1 where records of ``send()`` lie in the Stage and nobody has emptied it for a while.
 
         Notes
         -----
@@ -350,14 +375,21 @@ cdef class Delivery:
         a record's memory is best freed by the thread that allocated it, and librdkafka's queue has one lock.
         """
         cdef int64_t rounds = <int64_t>(timeout * 1_000_000) // ASIDE_US
+        cdef int64_t seen = -1
         cdef int n = 0
         self.handle.ensure_open()
         with nogil:
             while rounds > 0 and load(&self.python_work) == 0:
-                if load(&self.waiters) == 0 and monotonic() > self.served_until and self._may_take(0):
+                if load(&self.staged):
+                    if load(&self.pushes) == seen:
+                        n = -1
+                        break
+                    seen = load(&self.pushes)
+                elif load(&self.waiters) == 0 and monotonic() > self.served_until and self._may_take(0):
                     # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
                     add(&self.sleeping, 1)
-                    n = self._drain(rd.queue_poll(self.handle.queue, 0 if load(&self.python_work) > 0
+                    n = self._drain(rd.queue_poll(self.handle.queue,
+                                                  0 if load(&self.python_work) > 0 or load(&self.staged)
                                                   else <int>(timeout * 1000)))
                     add(&self.sleeping, -1)
                     PyThread_release_lock(self._taking)
