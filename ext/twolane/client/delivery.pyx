@@ -222,6 +222,8 @@ cdef class Delivery:
                     if not slot.keep_all:
                         continue
                     verdict = VERDICT_WRITTEN
+                    # Of CreateTime whoever sent the record knows it, LogAppendTime is that of the whole answer.
+                    report.timestamp, report.timestamp_type = timestamp, timestamp_type
                 else:
                     verdict = self._judge(slot, message, offset)
                     if gates != NULL:
@@ -233,12 +235,12 @@ cdef class Delivery:
                     if slot == NULL:
                         continue
                     slot.done += 1
+                    report.timestamp = rd.message_timestamp(message, &report.timestamp_type)
                 report.index = index
                 report.topic = message.rkt
                 report.offset = offset
                 report.partition = message.partition
                 report.error = message.err
-                report.timestamp = rd.message_timestamp(message, &report.timestamp_type)
                 report.verdict = verdict
                 report.retriable = 0
                 self.slots.keep(slot, &report)
