@@ -257,7 +257,7 @@ cdef class RecordSender:
         self._sent += 1
         if (self._is_fast and payload <= LARGEST_STAGED and not pairs and known.partition_count > 1
                 and (partition is not None or key is not None)):
-            self._is_fast = self._stage.add(known, data, key_data, place, time_ms, opaque_of(slot.id, index))
+            self._is_fast = self._stage.put(known, data, key_data, place, time_ms, opaque_of(slot.id, index))
             if self._sent >= DRAIN_EVERY:
                 self._after_stretch(known, on_delivery is not None)
             return 0

@@ -31,7 +31,7 @@ cdef class Stage:
     cdef int32_t _order[STAGED_RECORDS]
     cdef int32_t _next_of[GROUPED_PARTITIONS]
 
-    cdef bint add(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+    cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
                   uint64_t opaque) except -1
     cpdef int push(self) except -1
     cdef void _group(self) noexcept nogil

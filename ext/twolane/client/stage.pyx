@@ -54,7 +54,7 @@ cdef class Stage:
     def __len__(self):
         return self.n
 
-    cdef bint add(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+    cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
                   uint64_t opaque) except -1:
         """Copy a record of at most LARGEST_STAGED bytes, which is counted already.
 
