@@ -7,8 +7,20 @@ cimport cython
 
 from twolane.batch cimport EncodedBatch, Span
 
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject* value) noexcept
+cdef extern from *:
+    """
+    /* Whether there are no references but these two. Without the GIL counts of other threads lag behind: then all of them must
+       be this thread's own. A batch that another thread drops leaves its mark in the shared count. */
+    static inline int twolane_held_twice(PyObject* value) {
+    #ifdef Py_GIL_DISABLED
+        return _Py_IsOwnedByCurrentThread(value) && _Py_atomic_load_uint32_relaxed(&value->ob_ref_local) <= 2
+            && _Py_atomic_load_ssize(&value->ob_ref_shared) == 0;
+    #else
+        return Py_REFCNT(value) <= 2;
+    #endif
+    }
+    """
+    bint twolane_held_twice(PyObject* value) noexcept
 
 # An empty batch still needs an address that is not NULL: NULL means a null record.
 cdef const uint8_t* NOTHING = <const uint8_t*>b""
@@ -89,8 +101,9 @@ cdef Arena fresh(Arena arena):
     """Give the arena itself where no batch looks into it any more, else a new one.
 
     The caller's own attribute and the argument hold it; one reference more is a batch still in use, whose bytes
-    must not change under its reader.
+    must not change under its reader, or another thread's call that writes them without the GIL. The caller holds its own
+    lock (critical_section) while it exchanges its attribute, and then works with the reference that it got.
     """
-    if arena is None or Py_REFCNT(<PyObject*>arena) > 2:
+    if arena is None or not twolane_held_twice(<PyObject*>arena):
         return Arena.__new__(Arena)
     return arena

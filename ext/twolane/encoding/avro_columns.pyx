@@ -368,22 +368,28 @@ cdef class AvroColumns:
         cdef Py_ssize_t i, n = len(names)
         cdef Column column
         cdef OpBlock segment, precedents
+        cdef bint anew
         for i in range(n):
             column = table.get(names[i])
             if column is not None and column.objects is None and column.n_parts != 1:
                 return False
-        if rows.precedents is None:
-            rows.precedents = new_ops(n)
-        precedents = rows.precedents
+        # Other threads bind columns of the same schema, and follow() lets the GIL go: operations that they may follow are
+        # never changed, but others take their place.
+        with cython.critical_section(rows):
+            precedents = rows.precedents
+        anew = precedents is None
         segment = new_ops(n)
         for i in range(n):
             column = table.get(names[i])
-            if column is None or column.objects is not None or not follow(
+            if precedents is None or column is None or column.objects is not None or not follow(
                 &segment.ops[i], &precedents.ops[i], column.parts
             ):
                 segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
-                precedents.ops[i] = segment.ops[i]
+                anew = True
         segment.stop = self._n
+        if anew:
+            with cython.critical_section(rows):
+                rows.precedents = segment
         self._segments = [segment]
         return True
 
@@ -475,17 +481,19 @@ cdef class AvroColumns:
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
         cdef OpBlock segment
+        cdef Arena arena
         cdef Py_ssize_t first, last
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
-        self._arena = fresh(self._arena)
-        self._arena.start(stop - start)
+        with cython.critical_section(self):
+            arena = self._arena = fresh(self._arena)
+        arena.start(stop - start)
         for segment in self._segments:
             first = max(segment.start, start)
             last = min(segment.stop, stop)
             if first < last:
-                self.run(segment, first - segment.start, last - segment.start, self._arena, first - start)
-        return self._arena.batch(stop - start)
+                self.run(segment, first - segment.start, last - segment.start, arena, first - start)
+        return arena.batch(stop - start)
 
     cdef int run(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t row) except -1:
         """Encode rows of one segment behind what the arena holds; ``row`` counts its records."""

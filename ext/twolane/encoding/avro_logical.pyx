@@ -204,7 +204,9 @@ cdef int put_duration(object value, Buffer* out) except -1:
         value = parts_of(value)
     elif isinstance(value, tuple) and hasattr(value, "nanoseconds"):        # pyarrow.MonthDayNano
         value = (*value[:2], value.nanoseconds // 1_000_000)
-    if not isinstance(value, (tuple, list)) or len(value) != 3:
+    if isinstance(value, list):
+        value = tuple(value)        # which no other thread changes between the two looks at it
+    if not isinstance(value, tuple) or len(value) != 3:
         raise Mismatch("timedelta, or (months, days, milliseconds)", value)
     for part in value:
         if not is_integer(part) or not 0 <= int(part) < 2**32:

@@ -7,7 +7,7 @@ from twolane.encoding.avro_writers cimport Writer
 cdef class RowEncoder:
     cdef readonly Writer root
     cdef bytes _prefix              # Confluent framing, or nothing
-    cdef object precedents          # for AvroColumns: the operations that its fields had the last time
+    cdef object precedents          # for AvroColumns: an OpBlock of the operations that its fields had the last time, or None
     cdef EncodedBatch encode_objects(self, tuple rows)
     cdef tuple field_names(self)
     cdef Writer field_writer(self, Py_ssize_t i)

@@ -3,7 +3,6 @@
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free
@@ -15,6 +14,7 @@ from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_z
 from twolane.encoding.avro_writers cimport (
     ArrayWriter, MapWriter, Py_LeaveRecursiveCall, Writer, enter, enum_writer, logical_writer, plain_writer,
 )
+from twolane.encoding.objects cimport item_of
 
 import sys
 from collections.abc import Mapping
@@ -35,6 +35,7 @@ cdef extern from "Python.h":
     int METH_FASTCALL
     object PyCFunction_New(PyMethodDef* method, object self)
 
+cdef object ABSENT = MISSING
 cdef enum:
     MANY = 64              # objects that are read by one call
 
@@ -122,22 +123,24 @@ cdef class RecordWriter(Writer):
     cdef list _defaults         # encoded bytes, or None where a value is needed
     cdef str _class_name
     cdef object _reader         # a function that reads objects' fields and hands them to a Receiver; None: there is none
-    cdef object _object_type    # the last class found to be read by attributes: asking ABCs costs more than a field
-    cdef bint _in_dict          # its fields stand in the instance's dict, whatever its __getattr__ does: pydantic
+    # The last classes found to be read by attributes, or from the instance's dict, whatever its __getattr__ does (pydantic):
+    # asking ABCs costs more than a field. Two, because threads that share the writer could not read a class with a flag.
+    cdef object _object_type
+    cdef object _dict_type
 
     @cython.boundscheck(False)
     @cython.wraparound(False)
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i = 0
-        cdef PyObject* found
         cdef dict fields = None
+        cdef bint in_dict
         enter()
         try:
             if isinstance(value, dict):
                 for i in range(len(self._writers)):
-                    found = PyDict_GetItemWithError(value, self._names[i])
-                    if found != NULL:
-                        (<Writer>self._writers[i]).put(<object>found, out)
+                    item = item_of(<PyObject*>value, <PyObject*>self._names[i], <PyObject*>ABSENT)
+                    if item is not ABSENT:
+                        (<Writer>self._writers[i]).put(item, out)
                     else:
                         self.put_default(i, out)
             elif isinstance(value, tuple):
@@ -146,23 +149,25 @@ cdef class RecordWriter(Writer):
                     raise Mismatch(f"{self.label}, a tuple of {len(self._writers)} fields", value)
                 for i in range(len(self._writers)):
                     (<Writer>self._writers[i]).put((<tuple>value)[i], out)
-            elif type(value) is not self._object_type and isinstance(value, Mapping):
-                i = -1
-                self.put(dict(value), out)
             else:
-                if type(value) is not self._object_type:
+                in_dict = type(value) is self._dict_type
+                if not in_dict and type(value) is not self._object_type:
                     i = -1
+                    if isinstance(value, Mapping):
+                        self.put(dict(value), out)
+                        return 0
                     if value is None or isinstance(value, (str, bytes, int, float, list, set)):
                         raise Mismatch(f"record {self.label}", value)
-                    # A pydantic dataclass may have slots instead.
-                    self._in_dict = hasattr(type(value), "__pydantic_fields__") and hasattr(value, "__dict__")
-                    self._object_type = type(value)
-                if self._in_dict:
+                    in_dict = self.learn(value)
+                if in_dict:
                     fields = PyObject_GenericGetDict(value, NULL)
                 for i in range(len(self._writers)):
-                    found = PyDict_GetItemWithError(fields, self._names[i]) if fields is not None else NULL
-                    item = <object>found if found != NULL else getattr(value, self._names[i], MISSING)
-                    if item is not MISSING:
+                    item = ABSENT
+                    if fields is not None:
+                        item = item_of(<PyObject*>fields, <PyObject*>self._names[i], <PyObject*>ABSENT)
+                    if item is ABSENT:
+                        item = getattr(value, self._names[i], ABSENT)
+                    if item is not ABSENT:
                         (<Writer>self._writers[i]).put(item, out)
                     else:
                         self.put_default(i, out)
@@ -174,10 +179,24 @@ cdef class RecordWriter(Writer):
             Py_LeaveRecursiveCall()
         return 0
 
+    cdef bint learn(self, object value) except -1:
+        """Find out whether fields stand in the instance's dict, and remember that of the class."""
+        # A pydantic dataclass may have slots instead.
+        cdef bint in_dict = hasattr(type(value), "__pydantic_fields__") and hasattr(value, "__dict__")
+        # Other threads compare their values' classes with the one that stands here, and hold no lock meanwhile: it must not
+        # die, and its address become another's, before it is gone from here.
+        with cython.critical_section(self):
+            if in_dict:
+                before, self._dict_type = self._dict_type, type(value)
+            else:
+                before, self._object_type = self._object_type, type(value)
+        del before
+        return in_dict
+
     cdef bint are_alike(self, tuple rows, Py_ssize_t start, Py_ssize_t stop):
         """Whether all are objects of the class whose attributes are read, so that the reader may read them in a row."""
         cdef Py_ssize_t i
-        if self._reader is None or self._in_dict:
+        if self._reader is None:
             return False
         for i in range(start, stop):
             if type(rows[i]) is not self._object_type:

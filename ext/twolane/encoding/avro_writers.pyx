@@ -15,7 +15,7 @@ from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.avro_logical cimport (
     Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
-from twolane.encoding.objects cimport bytes_of, is_integer
+from twolane.encoding.objects cimport NO_GIL, bytes_of, is_integer, settled
 
 from collections.abc import Mapping, Sequence
 
@@ -333,7 +333,7 @@ cdef class ArrayWriter(Writer):
         if not is_array(value):
             raise Mismatch("array", value)
         # A snapshot: a writer below may run code that changes the list.
-        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
+        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else settled(value))
         n = len(items)
         if n:
             append_zigzag(out, n)
@@ -353,7 +353,7 @@ cdef class ArrayWriter(Writer):
             return 0
         enter()
         try:
-            for item in value:
+            for item in settled(value):
                 if not self.item.fits(item, known):
                     return 0
         finally:
@@ -393,6 +393,8 @@ cdef class MapWriter(Writer):
     cdef int fits(self, object value, dict known) except -1:
         if not isinstance(value, (dict, Mapping)):
             return 0
+        if NO_GIL:
+            value = settled(value)
         enter()
         try:
             for key, item in value.items():

@@ -127,16 +127,18 @@ cdef class ColumnSource:
         """
         cdef Py_ssize_t part, first, last, row = 0
         cdef Vector vector
+        cdef Arena arena
         if not 0 <= start <= stop <= self._column.length:
             raise IndexError(f"records {start} to {stop} of {self._column.length}")
-        self._arena = fresh(self._arena)
+        with cython.critical_section(self):
+            arena = self._arena = fresh(self._arena)
         if self._written:
-            self._arena.start(stop - start)
-            self._arena.mark_valid(stop - start)
+            arena.start(stop - start)
+            arena.mark_valid(stop - start)
         else:
-            self._arena.start_spans(stop - start)
+            arena.start_spans(stop - start)
         if stop == start:
-            return self._arena.span_batch(0, self._column)
+            return arena.span_batch(0, self._column)
         for part in range(self._column.part_of(start), self._column.n_parts):
             first = max(start, self._column.starts[part])
             last = min(stop, self._column.starts[part + 1])
@@ -145,14 +147,14 @@ cdef class ColumnSource:
             vector = self._column.parts[part]
             vector.offset += first - self._column.starts[part]
             if self._written:
-                write_ucs4(&vector, self._arena, row, last - first)
+                write_ucs4(&vector, arena, row, last - first)
             else:
                 with nogil:
-                    gather_spans(&vector, self._arena.spans + row, last - first)
+                    gather_spans(&vector, arena.spans + row, last - first)
             row += last - first
         if self._written:
-            return self._arena.batch(row, True)
-        return self._arena.span_batch(row, self._column)
+            return arena.batch(row, True)
+        return arena.span_batch(row, self._column)
 
 
 cdef inline Span valid_span(const Vector* vector, Py_ssize_t i) noexcept nogil:

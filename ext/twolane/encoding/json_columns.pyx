@@ -377,11 +377,13 @@ cdef class JsonColumns:
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
         """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
+        cdef Arena arena
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
-        self._arena = fresh(self._arena)
-        self.run(start, stop, self._arena, -1)
-        return self._arena.batch(stop - start, self._bare)
+        with cython.critical_section(self):
+            arena = self._arena = fresh(self._arena)
+        self.run(start, stop, arena, -1)
+        return arena.batch(stop - start, self._bare)
 
     cdef bint run(self, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t limit) except -1:
         """Encode rows into the arena, part by part; False if a limit is given and their bound does not exceed it."""

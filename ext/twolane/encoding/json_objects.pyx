@@ -1,8 +1,8 @@
 """Python objects to JSON, many at a time: rows, and columns of objects.
 
 Objects made of what JSON itself knows (dicts, lists, tuples, texts, ints, doubles of everyday size, booleans, None, and
-no classes derived from these) are written here. No code of theirs runs meanwhile, so nothing changes under the writer's
-hands. All others, and whatever has to be refused, are somebody else's: orjson's, or the standard library's.
+no classes derived from these) are written here. No code of theirs runs meanwhile, so with the GIL nothing changes under the
+writer's hands. All others, and whatever has to be refused, are somebody else's: orjson's, or the standard library's.
 
 orjson is called with a list of some hundred objects instead of each alone: a call, its options and its bytes object cost
 more than the copy here. Between the objects stand fragments that are a newline, which JSON text has nowhere else: control
@@ -16,6 +16,7 @@ from libc.string cimport memchr, memcpy
 from twolane.encoding.arena cimport Arena, Buffer, append, has_room, has_room_onwards
 from twolane.encoding.digits cimport put_signed
 from twolane.encoding.json_text cimport put_text
+from twolane.encoding.objects cimport NO_GIL
 from twolane.encoding.shortest cimport put_everyday
 
 from twolane.encoding.mismatch import Mismatch
@@ -32,10 +33,13 @@ cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size)
     void PyErr_Clear()
     void Py_INCREF(PyObject* value)
+    void Py_DECREF(PyObject* value)
     void Py_XDECREF(PyObject* value)
     long long PyLong_AsLongLongAndOverflow(PyObject* value, int* overflow)
     double PyFloat_AS_DOUBLE(PyObject* value)
     bint PyDict_Next(PyObject* fields, Py_ssize_t* place, PyObject** key, PyObject** value)
+    PyObject* PyDict_Copy(PyObject* fields)
+    PyObject* PyList_AsTuple(PyObject* items)
     Py_ssize_t PyList_GET_SIZE(PyObject* items)
     PyObject* PyList_GET_ITEM(PyObject* items, Py_ssize_t i)
     Py_ssize_t PyTuple_GET_SIZE(PyObject* items)
@@ -53,7 +57,8 @@ cdef enum:
 
 
 # The same few keys come in every row, most of them as the same str: found by its address, its text is ready. What stands
-# here holds a reference, so no other str can have that address.
+# here holds a reference, so no other str can have that address. Not without the GIL: one thread would read what another
+# writes.
 cdef struct Key:
     PyObject* name
     size_t size
@@ -141,6 +146,16 @@ cdef inline uint8_t* put_known(uint8_t* at, PyObject* value, Buffer* out, int de
 
 cdef uint8_t* put_nested(uint8_t* at, PyObject* value, Buffer* out, int depth) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(value)
+    cdef PyObject* copy
+    if NO_GIL and depth < DEEP and (kind == &PyDict_Type or kind == &PyList_Type):
+        # Another thread may change it at any moment: a copy, which is made under its lock.
+        copy = PyDict_Copy(value) if kind == &PyDict_Type else PyList_AsTuple(value)
+        if copy == NULL:
+            PyErr_Clear()
+            return NULL
+        at = put_dict(at, copy, out, depth) if kind == &PyDict_Type else put_items(at, copy, False, out, depth)
+        Py_DECREF(copy)
+        return at
     if depth < DEEP:
         if kind == &PyDict_Type:
             return put_dict(at, value, out, depth)
@@ -170,7 +185,7 @@ cdef uint8_t* put_string(uint8_t* at, PyObject* text, Buffer* out) noexcept:
 cdef inline uint8_t* put_key(uint8_t* at, PyObject* key, Buffer* out) noexcept:
     """Write a key and its colon, from the known ones if it is there."""
     cdef Key* known = &known_keys[(<size_t>key >> 4 ^ <size_t>key >> 12) % KEYS]
-    if known.name == key:
+    if not NO_GIL and known.name == key:
         at = room(out, at, KEY_TEXT + SCALAR)
         if at == NULL:
             return NULL
@@ -192,7 +207,7 @@ cdef uint8_t* put_new_key(uint8_t* at, PyObject* key, Buffer* out, Key* place) n
     at[0] = c":"
     at += 1
     size = at - out.data - start
-    if size <= KEY_TEXT:
+    if not NO_GIL and size <= KEY_TEXT:
         Py_INCREF(key)
         Py_XDECREF(place.name)
         place.name = key

@@ -84,6 +84,11 @@ cdef object span_object(const Vector* vector, Py_ssize_t i):
     return ColumnBytes(value)
 
 
+cdef object settled(object value):
+    """A dict or set that nobody else changes while it is walked: without the GIL a copy, which is made under its lock."""
+    return value.copy() if NO_GIL and (type(value) is dict or type(value) is set) else value
+
+
 cdef object object_at(const Vector* vector, Py_ssize_t i):
     """Item ``i`` as a Python object; None for a null, Mismatch for what cannot be read. Copies. The GIL is held."""
     cdef Py_ssize_t j, first

@@ -4,7 +4,6 @@ A record is ``itemsize`` bytes, its fields stand at their offsets, and what lies
 to stand in the caller's array).
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from libc.math cimport fabs
@@ -15,7 +14,7 @@ cimport cython
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes
 from twolane.encoding.columns cimport Column, Table, read_dtype
-from twolane.encoding.objects cimport bytes_of, is_integer, object_at
+from twolane.encoding.objects cimport bytes_of, is_integer, item_of, object_at
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,
 )
@@ -28,6 +27,7 @@ from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
+cdef object ABSENT = MISSING
 cdef object ndarray = np.ndarray
 cdef object INTEGER = np.integer
 cdef object FLOATING = np.floating
@@ -203,13 +203,11 @@ cdef class StructLayout:
     cdef int put_row(self, object row, uint8_t* at) except -1:
         """Write one row: a dict, another mapping, a tuple, an object, or for a single field its bare value."""
         cdef Py_ssize_t i
-        cdef PyObject* found
         memset(at, 0, self.width)
         for i in range(self._n):
             name = self._names[i]
             if isinstance(row, dict):
-                found = PyDict_GetItemWithError(row, name)
-                value = <object>found if found != NULL else MISSING
+                value = item_of(<PyObject*>row, <PyObject*>name, <PyObject*>ABSENT)
             elif isinstance(row, (tuple, np.void)):
                 if len(row) != self._n:
                     raise Mismatch(f"a row of {self._n} fields", row)
@@ -219,11 +217,11 @@ cdef class StructLayout:
             elif row is None or isinstance(row, (int, float, str, bytes, list)):
                 raise Mismatch(f"a row of {self._n} fields", row)
             elif hasattr(row, "keys"):
-                value = row[name] if name in row else MISSING
+                value = row[name] if name in row else ABSENT
             else:
-                value = getattr(row, name, MISSING)
+                value = getattr(row, name, ABSENT)
             try:
-                if value is MISSING:
+                if value is ABSENT:
                     raise Mismatch(f"{self._dtypes[i]} (the field is missing)", MISSING)
                 self.put_value(i, value, at + self._leaves[i].offset)
             except Mismatch as error:
@@ -291,9 +289,11 @@ cdef class StructLayout:
         if dtype.names is not None:
             return inner.put_row(value, at)
         listed = value.ndim > 0 if isinstance(value, ndarray) else isinstance(value, (list, tuple))
-        if not listed or len(value) != dtype.shape[0]:
+        # A snapshot before it is counted: another thread may make the list longer than the field.
+        items = tuple(value) if listed else ()
+        if not listed or len(items) != dtype.shape[0]:
             raise Mismatch(f"an array of shape {dtype.shape}", value)
-        for j, item in enumerate(tuple(value)):
+        for j, item in enumerate(items):
             try:
                 inner.put_value(0, item, at + j * inner.width)
             except Mismatch as error:
@@ -505,7 +505,8 @@ cdef class StructColumns:
         cdef Arena arena
         if not 0 <= start <= stop <= self._n:
             raise IndexError(f"records {start} to {stop} of {self._n}")
-        arena = self._arena = fresh(self._arena)
+        with cython.critical_section(self):
+            arena = self._arena = fresh(self._arena)
         arena.start(n)
         make_room(&arena.out, n * width + 1)
         memset(arena.out.data, 0, n * width)

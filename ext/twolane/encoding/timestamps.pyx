@@ -18,7 +18,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 from twolane.encoding.columns cimport (
     ArrayInterface, Column, address_of, as_column, column_of_times, days_of, interface_of, kind_name,
 )
-from twolane.encoding.objects cimport is_integer
+from twolane.encoding.objects cimport NO_GIL, is_integer
 from twolane.encoding.ticks cimport copy_all, divide_all
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
 
@@ -57,6 +57,7 @@ cdef dict UNIT_NS = {
 cdef frozenset NAIVE = frozenset(("utc", "local"))
 
 # The last fixed offset met: its minutes do not depend on the day, so tzinfo.utcoffset() is asked once per zone in a row.
+# Not without the GIL: a thread could read the one's offset with the other's zone, and a lock costs what asking does.
 cdef object last_zone = None
 cdef int64_t last_offset = 0
 
@@ -87,7 +88,7 @@ cdef int64_t offset_micros(object zone, object value) except? -1:
         <int64_t>timedelta_days(offset) * MICROS_PER_DAY + <int64_t>timedelta_seconds(offset) * 1_000_000
         + timedelta_microseconds(offset)
     )
-    if type(zone) is timezone:
+    if type(zone) is timezone and not NO_GIL:
         last_offset = micros
         last_zone = zone
     return micros

@@ -158,12 +158,12 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         made = {}
-        for key, item in value.items():
+        for key, item in list(value.items()):  # a snapshot: another thread may change it meanwhile
             name = key_text(key)
             made[name] = stepped(item, fallback, nan, depth, name)
         return made
     if isinstance(value, (list, tuple)) and not hasattr(value, "_asdict"):
-        return [stepped(item, fallback, nan, depth, i) for i, item in enumerate(value)]
+        return [stepped(item, fallback, nan, depth, i) for i, item in enumerate(tuple(value))]
     try:
         known = fallback(value)
     except TypeError as error:

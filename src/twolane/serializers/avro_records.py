@@ -171,7 +171,8 @@ class Avro:
         if warm is None:
             text = json.dumps(self.schema)
             schema_id, latest = self.registry.resolve(text, topic=topic, field=field, record_name=self.type.name)
-            warm = self._warm[topic, field] = Avro(latest, schema_id=schema_id)
+            # Threads that ask for the first time side by side all get the same one.
+            warm = self._warm.setdefault((topic, field), Avro(latest, schema_id=schema_id))
         return warm
 
     def _check_warm(self) -> None:
