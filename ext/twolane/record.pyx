@@ -65,7 +65,7 @@ cdef bytes as_bytes(object value, str field):
 
 cdef int32_t place_of(Topic topic, bytes value, bytes key, str partitioner, int64_t sticky_bytes) except -1:
     """The partition of a record that was given none: by its key, else sticky."""
-    cdef int32_t count = topic.partition_count
+    cdef int32_t count = topic.partition_count, sticky
     cdef int64_t size
     if count == 1:
         return 0
@@ -74,9 +74,10 @@ cdef int32_t place_of(Topic topic, bytes value, bytes key, str partitioner, int6
             return rd.partitioner_murmur2(topic.rkt, PyBytes_AS_STRING(key), <size_t>PyBytes_GET_SIZE(key), count,
                                           NULL, NULL)
         size = (PyBytes_GET_SIZE(value) if value is not None else 0) + 1
-        if 0 <= topic.sticky_partition < count and topic.sticky_bytes + size < sticky_bytes:
+        sticky = topic.sticky_partition
+        if 0 <= sticky < count and topic.sticky_bytes + size < sticky_bytes:
             topic.sticky_bytes += size
-            return topic.sticky_partition
+            return sticky
     return int(assign(topic, partitioner, EncodedBatch.constant(value),
                       None if key is None else EncodedBatch.constant(key), 1, sticky_bytes)[0])
 

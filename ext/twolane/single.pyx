@@ -3,12 +3,13 @@
 This module stands on both wings (times from ``encoding``, the rest from ``client``), as the lanes do. The GIL is held:
 one record is enqueued faster than the GIL is let go and taken again.
 """
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
-from twolane.client.atomic cimport add, load
+from twolane.client.atomic cimport add, count, load
 from twolane.client.callbacks cimport Callbacks
 from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
 from twolane.client.enqueue cimport Window
@@ -84,18 +85,23 @@ cdef class RecordSender:
 
     def _enter(self):
         """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
-        self._refuse_if_closed()
-        self._inside += 1
+        # Counted first: close() shuts the window, then waits until nobody is inside.
+        count(&self._inside, 1)
+        try:
+            self._refuse_if_closed()
+        except BaseException:
+            count(&self._inside, -1)
+            raise
 
     def _leave(self):
         """End a call begun with ``_enter()``."""
-        self._inside -= 1
+        count(&self._inside, -1)
 
     @property
     def _calls_inside(self):
-        return self._inside
+        return load(&self._inside)
 
-    def _forget_topic(self, str name):
+    cdef void _forget(self, str name):
         """Make the next ``send()`` to a topic look at the number of its partitions again."""
         self._c_topics.pop(name, None)
         self._last_topic = None
@@ -104,12 +110,12 @@ cdef class RecordSender:
     cdef int _after_stretch(self, Topic topic, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
         self._sent = 0
-        self._rounds.advance()
+        self._rounds.begin()
         cdef double now = monotonic()
         self._is_fast = self._may_stage and now - self._stretch_began < FAST_STRETCH
         self._stretch_began = now
         if now - topic.counted_at > self._recount:
-            self._forget_topic(topic.name)
+            self._forget(topic.name)
         self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
         with nogil:
             self._c_delivery.serve(0)
@@ -165,15 +171,17 @@ cdef class RecordSender:
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
         # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
-        self._inside += 1
+        count(&self._inside, 1)
         try:
             if serializer is not None:
                 value = encoded(serializer, value, topic, "value")
             if key_serializer is not None:
                 key = encoded(key_serializer, key, topic, "key")
-            self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
+            # Without a GIL: see Rounds.
+            with cython.critical_section(self._rounds):
+                self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
         finally:
-            self._inside -= 1
+            count(&self._inside, -1)
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
                    object timestamp_header, object timeout, object on_delivery) except -1:
@@ -262,7 +270,7 @@ cdef class RecordSender:
                 self._after_stretch(known, on_delivery is not None)
             return 0
         if self._stage.n:
-            self._stage.push()      # what came before it goes before it
+            self._stage.empty()     # what came before it goes before it
         code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(slot.id, index))
         if code:
             slot.expected -= 1
@@ -326,7 +334,8 @@ cdef class RecordSender:
 
     cdef int _pass_gate(self, Topic topic, int32_t place, object timeout) except -1:
         """Wait until a record may go to this partition (see gate)."""
-        cover(&topic.gates, topic.partition_count)
+        with cython.critical_section(topic):
+            cover(&topic.gates, topic.partition_count)
         if not may_pass(&topic.gates, place, milliseconds()):
             deadline = self._deadline(timeout)
             while not may_pass(&topic.gates, place, milliseconds()):

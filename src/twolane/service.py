@@ -170,14 +170,22 @@ class Service:
 
     def keep(self, error: BaseException) -> None:
         """Remember an error for the next flush() or close()."""
-        if len(self.errors) < KEPT:
-            self.errors.append(error)
+        with self._collecting:
+            if len(self.errors) < KEPT:
+                self.errors.append(error)
 
     def forget(self) -> None:
         """Forget the failures that flush() has not told of, also those of batches that somebody still holds."""
         self.collect_failures()
-        self.errors, self.failures, self.failures_dropped = [], [], 0
+        self.take_problems()
         self.forgotten_until = time.monotonic()
+
+    def take_problems(self) -> tuple[list[BaseException], list[tuple[str, Report]], int]:
+        """Return and forget the errors, the failures, and the number of failures that were not kept."""
+        with self._collecting:
+            taken = self.errors, self.failures, self.failures_dropped
+            self.errors, self.failures, self.failures_dropped = [], [], 0
+        return taken
 
     # ---- for the other threads -----------------------------------------------------------------------------------
 

@@ -377,10 +377,7 @@ class ThroughputProducer(RecordSender, Producer):
             self._leave()
 
     def _raise_what_happened(self) -> None:
-        service = self._service
-        errors, service.errors = service.errors, []
-        failures, service.failures = service.failures, []
-        dropped, service.failures_dropped = service.failures_dropped, 0
+        errors, failures, dropped = self._service.take_problems()
         problem: BaseException | None = None
         if failures:
             topic, report = failures[0]

@@ -1,4 +1,4 @@
-"""Callbacks of records in flight: added by senders, run by the service thread, both with the GIL.
+"""Callbacks of records in flight: added by senders, run by the service thread, both with the GIL (else: see Rounds).
 
 A dict of tuples would do, but half a million tuples in flight are half a million objects that the garbage collector
 walks again and again: a seventh of the time of a loop of sends with callbacks.
@@ -118,8 +118,9 @@ cdef class Callbacks:
             for i in range(n):
                 report = &reports[i]
                 # By value: a callback that sends may move the table.
-                function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
-                timestamp = self._table[report.index].timestamp
+                with cython.critical_section(self._rounds):
+                    function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
+                    timestamp = self._table[report.index].timestamp
                 try:
                     if report.verdict == 0:
                         if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
@@ -133,7 +134,8 @@ cdef class Callbacks:
                 except BaseException as error:
                     raised(error)
                 # Only now: flush() promises that the callbacks have run.
-                self.drop(report.index)
+                with cython.critical_section(self._rounds):
+                    self.drop(report.index)
         finally:
             free(reports)
 

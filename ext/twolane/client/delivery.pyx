@@ -443,8 +443,11 @@ cdef class Delivery:
 
     def wake(self):
         """Make a thread that waits in ``poll()`` return early (``rd_kafka_queue_yield``)."""
-        self.handle.ensure_open()
-        rd.queue_yield(self.handle.queue)
+        self.handle.hold()
+        try:
+            rd.queue_yield(self.handle.queue)
+        finally:
+            self.handle.release()
 
     def __reduce__(self):
         raise TypeError("a Delivery cannot be pickled")

@@ -14,7 +14,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
-from twolane.client.atomic cimport add, load
+from twolane.client.atomic cimport add, fence, load
 from twolane.client.delivery cimport BATCH_LOOKS_AGAIN_MS, Counters, Delivery
 from twolane.client.feed cimport Feed
 from twolane.client.gate cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
@@ -215,6 +215,7 @@ cdef class Window:
     def shut(self):
         """Let nothing in any more, and let those who wait for room go."""
         self.is_shut = True
+        fence()     # before the look whether calls are inside, which are counted before they look here
 
     def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome not None,
              int64_t first_index):
@@ -253,7 +254,8 @@ cdef class Window:
         outcome.attach()
         if self._handle.gated:
             gates = &topic.gates
-            cover(gates, n_partitions)
+            with cython.critical_section(topic):
+                cover(gates, n_partitions)
         if feed.partition_step and n_partitions <= GROUPED_PARTITIONS:
             # Without memory for it the records go in the order they came.
             order = <int64_t*>malloc(<size_t>(STRETCH + n_partitions) * sizeof(int64_t))

@@ -15,7 +15,7 @@ cdef int64_t milliseconds() noexcept nogil:
 
 
 cdef int cover(Gates* gates, int64_t partitions) except -1:
-    """Make room for so many partitions, all closed at first. With the GIL."""
+    """Make room for so many partitions, all closed at first. In the topic's critical section."""
     cdef int block = 0
     cdef int64_t first = 0
     while first < partitions:

@@ -20,7 +20,7 @@ cdef class Handle:
     cdef public bint gated          # topics opened from now on have a gate before each partition, see gate
     cdef dict _topics               # name -> Topic
     cdef int _generation            # of fork(): differs in a child
-    cdef int64_t _users             # calls that stand inside librdkafka now; changed with the GIL only
+    cdef int64_t _users             # calls that stand inside librdkafka now
     cdef bint _closing              # close() was called: the last user destroys
 
     cdef int ensure_open(self) except -1
@@ -28,6 +28,7 @@ cdef class Handle:
     cdef void release(self) noexcept
     cdef void _destroy(self) noexcept
     cdef Topic topic(self, str name)
+    cdef Topic _made(self, str name)
 
 
 cdef class Topic:

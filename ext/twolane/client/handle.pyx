@@ -12,7 +12,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, load
+from twolane.client.atomic cimport add, fence, load
 from twolane.client.gate cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
@@ -137,13 +137,16 @@ cdef class Handle:
 
     cdef int hold(self) except -1:
         """Keep the native client alive over a call that lets the GIL go; ``release()`` follows in any case."""
-        self.ensure_open()
-        self._users += 1
+        add(&self._users, 1)
+        try:
+            self.ensure_open()
+        except BaseException:
+            self.release()
+            raise
         return 0
 
     cdef void release(self) noexcept:
-        self._users -= 1
-        if self._users == 0 and self._closing:
+        if add(&self._users, -1) == 0 and self._closing and self._generation == forks():
             self._destroy()
 
     @property
@@ -159,8 +162,11 @@ cdef class Handle:
     @property
     def name(self):
         """str: librdkafka's name of this client, as in its logs."""
-        self.ensure_open()
-        return rd.name(self.rk).decode()
+        self.hold()
+        try:
+            return rd.name(self.rk).decode()
+        finally:
+            self.release()
 
     @property
     def produce_requests(self):
@@ -170,11 +176,26 @@ cdef class Handle:
     @property
     def queue_length(self):
         """int: records inside librdkafka plus events not yet read (``rd_kafka_outq_len``)."""
-        self.ensure_open()
-        return rd.outq_len(self.rk)
+        self.hold()
+        try:
+            return rd.outq_len(self.rk)
+        finally:
+            self.release()
 
     cdef Topic topic(self, str name):
         """The owner of this topic's handle, made at its first use. Kept until close()."""
+        cdef Topic topic = self._topics.get(name)
+        if topic is None:
+            self.hold()
+            try:
+                with cython.critical_section(self):
+                    topic = self._made(name)
+            finally:
+                self.release()
+        return topic
+
+    cdef Topic _made(self, str name):
+        """``topic()`` for who is inside: of threads that name a new topic at the same moment one makes it."""
         cdef Topic topic = self._topics.get(name)
         if topic is None:
             topic = Topic.__new__(Topic)
@@ -236,8 +257,12 @@ cdef class Handle:
     def fatal_error(self):
         """Return ``(code, reason)`` of the fatal error that ended this producer, or None (``rd_kafka_fatal_error``)."""
         cdef char reason[512]
-        self.ensure_open()
-        cdef int code = rd.fatal_error(self.rk, reason, sizeof(reason))
+        cdef int code
+        self.hold()
+        try:
+            code = rd.fatal_error(self.rk, reason, sizeof(reason))
+        finally:
+            self.release()
         return (code, reason.decode("utf-8", "replace")) if code else None
 
     def purge(self, bint in_flight=True):
@@ -245,9 +270,12 @@ cdef class Handle:
 
         GIL: released while librdkafka's broker threads answer, which they do at once.
         """
-        self.ensure_open()
-        with nogil:
-            rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
+        self.hold()
+        try:
+            with nogil:
+                rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
+        finally:
+            self.release()
 
     def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.
@@ -264,9 +292,10 @@ cdef class Handle:
         """
         cdef double until = time.monotonic() + patience
         self._closing = True
-        while self._users and time.monotonic() < until:
+        fence()     # before the look at those inside, who are counted before they look at it
+        while load(&self._users) and time.monotonic() < until:
             time.sleep(0.002)
-        if self._users == 0:
+        if load(&self._users) == 0:
             self._destroy()
 
     cdef void _destroy(self) noexcept:

@@ -46,9 +46,11 @@ cdef class Notes:
     def take_all(self):
         """Return and forget the notes kept since the last call, oldest first."""
         taken = []
-        while self.kept:
-            taken.append(self.kept.popleft())
-        return taken
+        try:
+            while True:     # two threads may take them
+                taken.append(self.kept.popleft())
+        except IndexError:
+            return taken
 
     def __reduce__(self):
         raise TypeError("Notes cannot be pickled")

@@ -33,10 +33,12 @@ cdef int32_t _another(int32_t count, int32_t current) noexcept nogil:
     """A random partition, not the current one where there are several (xorshift64*, Vigna 2016)."""
     global _state
     cdef int32_t chosen
-    _state ^= _state >> 12
-    _state ^= _state << 25
-    _state ^= _state >> 27
-    chosen = <int32_t>(((_state * 2685821657736338717ULL) >> 33) % <uint64_t>count)
+    cdef uint64_t state = _state    # a copy: threads that meet here get the same number, but never make it 0 for good
+    state ^= state >> 12
+    state ^= state << 25
+    state ^= state >> 27
+    _state = state
+    chosen = <int32_t>(((state * 2685821657736338717ULL) >> 33) % <uint64_t>count)
     if chosen == current and count > 1:
         chosen = (chosen + 1) % count
     return chosen

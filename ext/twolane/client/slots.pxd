@@ -52,13 +52,13 @@ cdef struct Slot:
 cdef class Rounds:
     cdef Slot counted[ROUNDS]
     cdef Slot called[ROUNDS]
-    cdef int64_t uncalled[ROUNDS]   # callbacks of each round that have not run; with the GIL only
+    cdef int64_t uncalled[ROUNDS]   # callbacks of each round that have not run
     cdef int64_t serials[ROUNDS]    # number of the round that is in this place of the ring
     cdef int now                    # place of the round that send() counts in
     cdef readonly int64_t serial    # and its number
 
     cdef int64_t left_in(self, int place) noexcept
-    cpdef bint advance(self) noexcept
+    cdef bint begin(self) noexcept
 
 
 cdef class Slots:

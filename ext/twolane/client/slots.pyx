@@ -51,6 +51,9 @@ cdef class Rounds:
     A round ends where ``flush()`` is called, and after some records. So a flush waits for the rounds that had begun and
     not for what other threads send meanwhile; and how often a record can have been attempted is counted from the
     beginning of its round, not from that of the producer.
+
+    The GIL guards what is here and, with it, all of ``send()`` and the callbacks. Without a GIL the critical section of
+    this object does: whoever touches any of it is inside, and leaves it wherever he would let the GIL go.
     """
 
     def __cinit__(self):
@@ -70,7 +73,7 @@ cdef class Rounds:
         """Records in this place of the ring that are not reported, or whose callback has not run."""
         return self.counted[place].expected - self.counted[place].done + self.uncalled[place]
 
-    cpdef bint advance(self) noexcept:
+    cdef bint begin(self) noexcept:
         """Begin a new round; False where the oldest round of the ring still has records on their way."""
         cdef int place = (self.now + 1) % ROUNDS
         if self.left_in(place):
@@ -80,13 +83,19 @@ cdef class Rounds:
         self.now = place
         return True
 
+    def advance(self):
+        """Begin a new round; False where the oldest round of the ring still has records on their way."""
+        with cython.critical_section(self):
+            return self.begin()
+
     def left(self, int64_t serial):
         """Return how many records of the rounds up to this one are not reported, or their callback has not run."""
         cdef int i
         cdef int64_t n = 0
-        for i in range(ROUNDS):
-            if self.serials[i] <= serial:
-                n += self.left_in(i)
+        with cython.critical_section(self):
+            for i in range(ROUNDS):
+                if self.serials[i] <= serial:
+                    n += self.left_in(i)
         return n
 
     def __reduce__(self):

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from twolane.client.delivery cimport Delivery
 from twolane.client.handle cimport Handle, Topic
+from twolane.client.slots cimport Rounds
 
 cdef enum:
     STAGED_RECORDS = 256
@@ -23,6 +24,7 @@ cdef struct Staged:
 cdef class Stage:
     cdef Handle _handle
     cdef Delivery _delivery
+    cdef Rounds _rounds
     cdef Topic _topic               # of all records that are here
     cdef int64_t n
     cdef int64_t _used
@@ -33,5 +35,5 @@ cdef class Stage:
 
     cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
                   uint64_t opaque) except -1
-    cpdef int push(self) except -1
+    cdef int empty(self) noexcept
     cdef void _group(self) noexcept nogil

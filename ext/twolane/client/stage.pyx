@@ -10,7 +10,7 @@ closes, sends a record that cannot be staged; where the sender just stops, the s
 What is here is accepted and counted; a record that librdkafka refuses is reported like any other that was not written.
 
 Lock: the GIL, which nothing here lets go, so to other threads a push is one step and the order of a thread's records is
-that of its calls; without a GIL the critical sections are the same.
+that of its calls; without a GIL the critical section of Rounds, in which all of ``send()`` stands.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -47,6 +47,7 @@ cdef class Stage:
             raise MemoryError()
         self._handle = handle
         self._delivery = delivery
+        self._rounds = delivery.slots.rounds
 
     def __dealloc__(self):
         free(self._block)
@@ -67,89 +68,92 @@ cdef class Stage:
         cdef Staged* record
         cdef Py_ssize_t size
         cdef bint is_well = True
-        with cython.critical_section(self):
-            if self.n and (topic is not self._topic or self.n == STAGED_RECORDS
-                           or self._used > STAGED_BYTES - LARGEST_STAGED):
-                is_well = self.push() == 0
-            record = &self._records[self.n]
-            record.timestamp = timestamp
-            record.opaque = opaque
-            record.partition = partition
-            record.at = self._used
-            record.value_size = record.key_size = -1
-            if value is not None:
-                size = PyBytes_GET_SIZE(value)
-                memcpy(self._block + self._used, PyBytes_AS_STRING(value), <size_t>size)
-                self._used += size
-                record.value_size = <int32_t>size
-            if key is not None:
-                size = PyBytes_GET_SIZE(key)
-                memcpy(self._block + self._used, PyBytes_AS_STRING(key), <size_t>size)
-                self._used += size
-                record.key_size = <int32_t>size
-            self.n += 1
-            if self.n == 1:
-                self._topic = topic
-                # First this, then the look: who goes to sleep does it the other way round (Delivery.attend).
-                store(&self._delivery.staged, 1)
-                if load(&self._delivery.sleeping) > 0:
-                    self.push()
-                    is_well = False
+        if self.n and (topic is not self._topic or self.n == STAGED_RECORDS
+                       or self._used > STAGED_BYTES - LARGEST_STAGED):
+            is_well = self.empty() == 0
+        record = &self._records[self.n]
+        record.timestamp = timestamp
+        record.opaque = opaque
+        record.partition = partition
+        record.at = self._used
+        record.value_size = record.key_size = -1
+        if value is not None:
+            size = PyBytes_GET_SIZE(value)
+            memcpy(self._block + self._used, PyBytes_AS_STRING(value), <size_t>size)
+            self._used += size
+            record.value_size = <int32_t>size
+        if key is not None:
+            size = PyBytes_GET_SIZE(key)
+            memcpy(self._block + self._used, PyBytes_AS_STRING(key), <size_t>size)
+            self._used += size
+            record.key_size = <int32_t>size
+        self.n += 1
+        if self.n == 1:
+            self._topic = topic
+            # First this, then the look: who goes to sleep does it the other way round (Delivery.attend).
+            store(&self._delivery.staged, 1)
+            if load(&self._delivery.sleeping) > 0:
+                self.empty()
+                is_well = False
         return is_well
 
-    cpdef int push(self) except -1:
+    def push(self):
         """Hand all records to librdkafka, partition by partition. Returns how many it refused, which are reported."""
+        with cython.critical_section(self._rounds):
+            return self.empty()
+
+    cdef int empty(self) noexcept:
+        """``push()`` for who is inside already."""
         cdef rd_kafka_vu_t vu[7]
         cdef rd_kafka_error_t* error
         cdef Staged* record
         cdef int64_t i
         cdef int refused = 0, code
         cdef size_t n_vu
-        with cython.critical_section(self):
-            if self.n == 0:
-                return 0
-            if self._handle._generation != forks():
-                self.n = 0      # a child's copy: the parent sends them
-                return 0
-            self._group()
-            vu[0].vtype = RD_KAFKA_VTYPE_RKT
-            vu[0].u.ptr = self._topic.rkt
-            vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
-            vu[2].vtype = RD_KAFKA_VTYPE_TIMESTAMP
-            vu[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-            vu[3].u.i = RD_KAFKA_MSG_F_COPY
-            vu[4].vtype = RD_KAFKA_VTYPE_OPAQUE
-            for i in range(self.n):
-                record = &self._records[self._order[i]]
-                vu[1].u.i32 = record.partition
-                vu[2].u.i64 = record.timestamp
-                vu[4].u.ptr = <void*>record.opaque
-                n_vu = 5
-                if record.value_size >= 0:
-                    vu[n_vu].vtype = RD_KAFKA_VTYPE_VALUE
-                    vu[n_vu].u.mem.ptr = self._block + record.at
-                    vu[n_vu].u.mem.size = <size_t>record.value_size
-                    n_vu += 1
-                if record.key_size >= 0:
-                    vu[n_vu].vtype = RD_KAFKA_VTYPE_KEY
-                    vu[n_vu].u.mem.ptr = self._block + record.at + max(record.value_size, 0)
-                    vu[n_vu].u.mem.size = <size_t>record.key_size
-                    n_vu += 1
-                code = RD_KAFKA_RESP_ERR__DESTROY
-                if self._topic.rkt != NULL:
-                    error = rd.produceva(self._handle.rk, vu, n_vu)
-                    if error == NULL:
-                        continue
-                    code = rd.error_code(error)
-                    rd.error_destroy(error)
-                refused += 1
-                self._delivery.refuse(record.opaque, self._topic.rkt, record.partition, code,
-                                      max(record.value_size, 0) + max(record.key_size, 0))
-            self.n = 0
-            self._used = 0
-            self._topic = None
-            add(&self._delivery.pushes, 1)
-            store(&self._delivery.staged, 0)
+        if self.n == 0:
+            return 0
+        if self._handle._generation != forks():
+            self.n = self._used = 0     # a child's copy: the parent sends them
+            return 0
+        self._group()
+        vu[0].vtype = RD_KAFKA_VTYPE_RKT
+        vu[0].u.ptr = self._topic.rkt
+        vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+        vu[2].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+        vu[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+        vu[3].u.i = RD_KAFKA_MSG_F_COPY
+        vu[4].vtype = RD_KAFKA_VTYPE_OPAQUE
+        for i in range(self.n):
+            record = &self._records[self._order[i]]
+            vu[1].u.i32 = record.partition
+            vu[2].u.i64 = record.timestamp
+            vu[4].u.ptr = <void*>record.opaque
+            n_vu = 5
+            if record.value_size >= 0:
+                vu[n_vu].vtype = RD_KAFKA_VTYPE_VALUE
+                vu[n_vu].u.mem.ptr = self._block + record.at
+                vu[n_vu].u.mem.size = <size_t>record.value_size
+                n_vu += 1
+            if record.key_size >= 0:
+                vu[n_vu].vtype = RD_KAFKA_VTYPE_KEY
+                vu[n_vu].u.mem.ptr = self._block + record.at + max(record.value_size, 0)
+                vu[n_vu].u.mem.size = <size_t>record.key_size
+                n_vu += 1
+            code = RD_KAFKA_RESP_ERR__DESTROY
+            if self._topic.rkt != NULL:
+                error = rd.produceva(self._handle.rk, vu, n_vu)
+                if error == NULL:
+                    continue
+                code = rd.error_code(error)
+                rd.error_destroy(error)
+            refused += 1
+            self._delivery.refuse(record.opaque, self._topic.rkt, record.partition, code,
+                                  max(record.value_size, 0) + max(record.key_size, 0))
+        self.n = 0
+        self._used = 0
+        self._topic = None
+        add(&self._delivery.pushes, 1)
+        store(&self._delivery.staged, 0)
         return refused
 
     cdef void _group(self) noexcept nogil:

@@ -36,8 +36,11 @@ def init_transactions(Handle handle not None, int timeout_ms):
 
 def begin_transaction(Handle handle not None):
     """Begin a transaction; nothing is sent yet."""
-    handle.ensure_open()
-    return taken(rd.begin_transaction(handle.rk))
+    handle.hold()
+    try:
+        return taken(rd.begin_transaction(handle.rk))
+    finally:
+        handle.release()
 
 
 def commit_transaction(Handle handle not None, int timeout_ms):
