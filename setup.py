@@ -45,7 +45,7 @@ directives = {
     "embedsignature.format": "python",
     # Nobody pickles what is compiled but the few that say how; Cython would write two methods for each class.
     "auto_pickle": False,
-    # Free-threaded Python leaves the GIL off: what the GIL guards elsewhere has critical sections (docs/architecture.md).
+    # Free-threaded Python leaves the GIL off: what it guards elsewhere has critical sections (docs/architecture.md).
     "freethreading_compatible": True,
     "warn.undeclared": False,
     "warn.unused": True,

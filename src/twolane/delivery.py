@@ -187,6 +187,8 @@ class BatchDelivery:
 
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)
+        if globals().get("BatchError") is None:
+            return  # the interpreter's end has taken the module apart; free-threaded Python lets objects live that long
         if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
             return
         error = self._error(metadata)

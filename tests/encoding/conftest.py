@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +53,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def java() -> Iterator[JavaReader]:
     with JavaReader() as reader:
         yield reader
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """With the GIL, let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import numpy as np
-import orjson
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -22,6 +21,9 @@ from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.errors import SerializationError
 from twolane.serializers import Json, Serializer, Source
+
+# In the group of tests; not there for free-threaded Python.
+orjson = pytest.importorskip("orjson")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 longs = st.integers(-(2**63), 2**63 - 1)

@@ -6,12 +6,14 @@ import json
 from datetime import date
 from decimal import Decimal
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twolane import Json, SerializationError
+
+# In the group of tests; not there for free-threaded Python.
+orjson = pytest.importorskip("orjson")
 
 # With what the extension writes itself, and with UUIDs, dates and ints for which it calls orjson.
 VALUES = st.recursive(

@@ -9,12 +9,14 @@ from typing import Any
 
 import attrs
 import fastavro
-import orjson
 import pandas as pd
 import pydantic
 import pytest
 
 from twolane import Avro, Json, SerializationError
+
+# In the group of tests; not there for free-threaded Python.
+orjson = pytest.importorskip("orjson")
 
 SCHEMA = {
     "type": "record",

@@ -1,21 +1,16 @@
-"""One serializer, many threads at once, with the GIL and without: every result is what one thread alone gets, and a list or a
-dict that another thread changes meanwhile gives an error or the bytes of a state that it had, never a crash.
-"""
+"""One serializer, many threads at once, with the GIL and without: every result is what one thread alone gets."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import io
-import itertools
 import json
 import struct
-import sys
 import threading
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import fastavro
 import numpy as np
@@ -23,55 +18,20 @@ import pyarrow as pa
 import pydantic
 import pytest
 
+from tests.encoding.threads import INNER, SECONDS, THREADS, ZONES, record, together
 from twolane import TimestampError, pack_timestamps
 from twolane.encoding.timestamps import nanosecond_column
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Bytes, Json, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-THREADS = 8
-SECONDS = 1.0
-
-
-@pytest.fixture(autouse=True)
-def eager() -> Iterator[None]:
-    """With the GIL, let threads take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-def together(*works: Callable[[int], None], seconds: float = SECONDS, least: int = 3) -> None:
-    """Run each work in a thread of its own, again and again, until the time is over; the first error of any is raised."""
-    ready = threading.Barrier(len(works))
-    failed: list[BaseException] = []
-
-    def run(work: Callable[[int], None]) -> None:
-        ready.wait()
-        end = time.monotonic() + seconds
-        try:
-            for i in itertools.count():
-                if failed or (i >= least and time.monotonic() > end):
-                    return
-                work(i)
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    if failed:
-        raise failed[0]
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def shared(encode: Callable[[Any], list[Any]], *cases: tuple[Any, list[Any]], seconds: float = SECONDS) -> None:
-    """Let threads encode the same cases with one function, each beginning with another; compare with what is expected."""
+    """Let threads encode the same cases with one function, each beginning with another; compare with the expected."""
 
     def work(i: int) -> None:
         values, expected = cases[(i + threading.get_native_id()) % len(cases)]
@@ -90,11 +50,6 @@ def fast_avro(schema: Any, rows: list[Any]) -> list[bytes]:
     return written
 
 
-def record(name: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "record", "name": name, "fields": [{"name": key, "type": made} for key, made in fields.items()]}
-
-
-INNER = record("Inner", x="long", word=["null", "string"])
 ROW = record(
     "Row",
     n="long",
@@ -106,11 +61,6 @@ ROW = record(
     either=["null", "Inner", {"type": "map", "values": "long"}, {"type": "array", "items": "long"}],
     amount={"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
 )
-ZONES = [
-    datetime.UTC,
-    ZoneInfo("Europe/Berlin"),
-    *(datetime.timezone(datetime.timedelta(minutes=minutes)) for minutes in (-690, -60, 60, 330, 840)),
-]
 
 
 def avro_row(i: int) -> dict[str, Any]:
@@ -206,7 +156,9 @@ def test_classes_that_come_and_go_share_a_writer():
     together(*[work] * THREADS)
 
 
-COLUMNS = record("C", a="long", s="string", at={"type": "long", "logicalType": "timestamp-micros"}, o=["null", "double"])
+COLUMNS = record(
+    "C", a="long", s="string", at={"type": "long", "logicalType": "timestamp-micros"}, o=["null", "double"]
+)
 
 
 def column_cases(n: int) -> list[tuple[Any, list[dict[str, Any]]]]:
@@ -270,7 +222,9 @@ def test_json_rows_share_a_serializer():
     expected_dated = [f'{{"at":"2026-01-01T00:00:00+00:00","d":"{i}"}}'.encode() for i in range(20)]
     serializer = Json()
     shared(lambda rows: list(serializer.encode_batch(rows)), (rows, expected), (dated, expected_dated))
-    shared(lambda rows: [serializer.encode(row) for row in rows], (rows, expected), (dated, expected_dated), seconds=0.3)
+    shared(
+        lambda rows: [serializer.encode(row) for row in rows], (rows, expected), (dated, expected_dated), seconds=0.3
+    )
 
 
 def test_new_keys_share_json():
@@ -311,7 +265,9 @@ def test_struct_rows_and_columns_share_a_serializer():
     }
     serializer = Struct(layout)
     tuples = [tuple(row.values()) for row in rows]
-    shared(lambda values: list(serializer.encode_batch(values)), *((v, expected) for v in (rows, table, native, tuples)))
+    shared(
+        lambda values: list(serializer.encode_batch(values)), *((v, expected) for v in (rows, table, native, tuples))
+    )
     shared(lambda values: [serializer.encode(row) for row in values], (rows, expected), (tuples, expected), seconds=0.3)
 
 
@@ -401,216 +357,6 @@ def test_warm_up_gives_all_threads_the_same():
     assert Slow.asked >= 1
     assert len({id(warm) for warm in found}) == 1
     assert found[0].encode("a") == b"\0\0\0\0\x07\x02a"
-
-
-# Values that other threads change while they are encoded
-
-
-def fickle(changes: list[Callable[[int], None]], encode: Callable[[int], None], seconds: float = SECONDS) -> None:
-    """Let threads change what others encode; refusals are fine, and whatever `encode` raises is not."""
-
-    def change(work: Callable[[int], None]) -> Callable[[int], None]:
-        def changed(i: int) -> None:
-            for j in range(50):
-                work(i * 50 + j)
-
-        return changed
-
-    together(*map(change, changes), *[encode] * 4, seconds=seconds)
-
-
-def fickle_row() -> tuple[dict[str, Any], list[Callable[[int], None]]]:
-    """A row, and what changes its fields, its keys, its list and the dict in it."""
-    row: dict[str, Any] = {"n": 1, "s": "a", "listed": [1, 2], "named": {"k": 1}, "inner": {"x": 1, "word": "w"}}
-    listed, named = row["listed"], row["named"]
-
-    def fields(i: int) -> None:
-        row["n"] = i
-        row["s"] = str(i) * (i % 40)
-        row["inner"] = {"x": i, "word": str(i)}
-        row.pop("extra", None)
-        row[f"extra{i % 100}"] = i
-        row.pop(f"extra{(i + 50) % 100}", None)
-        if i % 50 == 0:
-            row.pop("n", None)
-
-    def items(i: int) -> None:
-        if i % 300 == 0:
-            listed.clear()
-        listed.append(i)
-        listed.insert(0, 2**40 + i)
-        listed.pop()
-        named[str(i % 500)] = i
-        named.pop(str((i + 250) % 500), None)
-        if i % 1000 == 0:
-            named.clear()
-
-    return row, [fields, items]
-
-
-def test_avro_of_rows_that_change():
-    schema = record("F", n="long", s="string", listed={"type": "array", "items": "long"},
-                    named={"type": "map", "values": "long"}, inner=INNER)  # fmt: skip
-    serializer = Avro(schema)
-    parsed = fastavro.parse_schema(schema)
-    row, changes = fickle_row()
-
-    def encode(_: int) -> None:
-        try:
-            encoded = [serializer.encode(row), *serializer.encode_batch([row] * 3)]
-        except SerializationError as error:
-            assert error.field == "n"
-            return
-        for one in encoded:
-            stream = io.BytesIO(one)
-            found = fastavro.schemaless_reader(stream, parsed, None)
-            assert stream.read() == b""
-            assert str(found["inner"]["x"]) == found["inner"]["word"] or found["inner"]["word"] == "w"
-            assert len(set(found["s"])) <= 10
-
-    fickle(changes, encode)
-
-
-def test_avro_unions_of_values_that_change():
-    kinds = [record("A", n="long", s="string"), {"type": "map", "values": "long"}, "double"]
-    schema = record("U", either=[*kinds, {"type": "array", "items": ["long", "string", "A"]}])
-    serializer = Avro(schema)
-    parsed = fastavro.parse_schema(schema)
-    row: dict[str, Any] = {"either": {"n": 1, "s": "a"}}
-    many: list[Any] = [1, "a"]
-    named: dict[str, Any] = {}
-
-    def change(i: int) -> None:
-        row["either"] = [{"n": i, "s": str(i)}, named, 0.5, many][i % 4]
-        named[str(i % 300)] = i
-        named.pop(str((i + 150) % 300), None)
-        many.append([i, str(i), {"n": i, "s": ""}][i % 3])
-        if i % 100 == 0:
-            del many[:]
-            named.clear()
-
-    def encode(_: int) -> None:
-        try:
-            encoded = [serializer.encode(row), *serializer.encode_batch([row] * 3)]
-        except SerializationError:
-            return
-        for one in encoded:
-            stream = io.BytesIO(one)
-            fastavro.schemaless_reader(stream, parsed, None)
-            assert stream.read() == b""
-
-    fickle([change, change], encode)
-
-
-@pytest.mark.parametrize("nan", ["null", "error"])
-def test_json_of_rows_that_change(nan):
-    serializer = Json(nan=nan)
-    row, changes = fickle_row()
-
-    def encode(_: int) -> None:
-        for text in [serializer.encode(row), *serializer.encode_batch([row] * 3)]:
-            pairs = json.loads(text, object_pairs_hook=list)
-            names = [name for name, _ in pairs]
-            assert len(set(names)) == len(names)
-            found = json.loads(text)
-            assert found["inner"]["word"] in ("w", str(found["inner"]["x"]))
-            assert len(set(found["s"])) <= 10
-
-    fickle(changes, encode)
-
-
-def test_struct_of_rows_that_change():
-    layout = np.dtype([("n", "<i8"), ("v", "<i4", 3), ("inner", [("a", "<i4"), ("b", "<i4")])])
-    serializer = Struct(layout)
-    listed = [0, 0, 0]
-    row: dict[str, Any] = {"n": 1, "v": listed, "inner": {"a": 1, "b": 1}}
-
-    def change(i: int) -> None:
-        row["n"] = 2**40 + i
-        row["inner"] = {"a": i, "b": i}
-        # Longer than the field, for a moment.
-        listed.extend([7] * 5000)
-        del listed[3:]
-        row.pop(f"extra{i % 30}", None)
-        row[f"extra{(i + 15) % 30}"] = i
-
-    def encode(_: int) -> None:
-        try:
-            encoded = [serializer.encode(row), *serializer.encode_batch([row] * 3)]
-        except SerializationError as error:
-            assert error.field == "v"
-            return
-        for one in encoded:
-            _, *items, a, b = struct.unpack("<q3i2i", one)
-            assert items == [0, 0, 0]
-            assert a == b
-
-    fickle([change, change], encode)
-
-
-def test_durations_of_lists_that_change():
-    serializer = Avro({"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"})
-    parts: list[Any] = [1, 2, 3]
-
-    def change(i: int) -> None:
-        parts.append(4)
-        parts[0] = -1 if i % 2 else 1
-        parts.pop()
-        parts[1] = "x" if i % 3 else 2
-
-    def encode(_: int) -> None:
-        for _ in range(50):
-            try:
-                assert serializer.encode(parts) == struct.pack("<III", 1, 2, 3)
-            except SerializationError:
-                continue
-
-    fickle([change, change], encode)
-
-
-def test_lists_of_rows_and_columns_that_change():
-    """The list of rows itself, the lists that are columns, and the dict that holds them."""
-    rows: list[Any] = [{"x": 1}]
-    table: dict[str, Any] = {"x": [1, 1], "y": np.arange(2)}
-    avro, text = Avro(record("L", x="long")), Json()
-    times = [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)]
-
-    def change(i: int) -> None:
-        rows.append({"x": i})
-        times.append(datetime.datetime(2026, 1, 1 + i % 28, tzinfo=ZONES[i % 4]))
-        table["x"] = [i] * 2
-        table[f"z{i % 40}"] = [1, 2]
-        table.pop(f"z{(i + 20) % 40}", None)
-        if i % 100 == 0:
-            rows.clear()
-            times.clear()
-
-    def encode(_: int) -> None:
-        assert all(one[:5] == b'{"x":' for one in text.encode_batch(rows))
-        assert None not in list(avro.encode_batch(rows))
-        first, second = avro.encode_batch(table)
-        assert first == second
-        names = [list(json.loads(one)) for one in text.encode_batch(table)]
-        assert names[0] == names[1]
-        assert (pack_timestamps(times) > 0).all()
-
-    fickle([change, change], encode)
-
-
-def test_sets_that_change():
-    serializer = Avro(["null", {"type": "array", "items": "long"}])
-    either = Avro(["string", {"type": "array", "items": "long"}])
-    values: set[int] = set()
-
-    def change(i: int) -> None:
-        values.add(i % 1000)
-        values.discard((i + 500) % 1000)
-
-    def encode(_: int) -> None:
-        assert serializer.encode(values)[:1] == b"\x02"
-        assert either.encode(values)[:1] == b"\x02"
-
-    fickle([change, change], encode)
 
 
 def test_a_refusal_names_its_own_row():

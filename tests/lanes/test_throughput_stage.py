@@ -176,7 +176,9 @@ def test_what_librdkafka_refuses_is_reported_as_not_written(settings, many):
         assert counts.written == written + len(told) - staged
 
 
-@pytest.mark.parametrize("more", [{"linger.ms": 0}, {"enable.idempotence": True}, {"transactional.id": "stage"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{"linger.ms": 0}, {"enable.idempotence": True}, {"transactional.id": "stage"}], ids=str
+)
 def test_some_producers_stage_nothing(settings, many, more):
     with ThroughputProducer({**settings, **more}) as producer:
         if "transactional.id" in more:

@@ -35,4 +35,3 @@ cdef extern from * nogil:
     bint swap "twolane_swap"(int64_t* counter, int64_t old, int64_t new)    # False where it was not `old`
     int64_t count "twolane_count"(int64_t* counter, int64_t n)  # with the GIL where there is one: add() where there is none
     void fence "twolane_fence"()                                # what is stored before it is seen by who reads after his
-
