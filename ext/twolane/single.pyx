@@ -177,6 +177,8 @@ cdef class RecordSender:
                 value = encoded(serializer, value, topic, "value")
             if key_serializer is not None:
                 key = encoded(key_serializer, key, topic, "key")
+            if self._window is None or self._c_handle._generation != forks():
+                self._refuse_if_closed()
             # Without a GIL: see Rounds.
             with cython.critical_section(self._rounds):
                 self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
@@ -193,7 +195,7 @@ cdef class RecordSender:
         cdef int32_t place
         cdef int code
         cdef tuple pairs = ()
-        if self._window is None or self._window.is_shut or self._c_handle._generation != forks():
+        if self._window.is_shut:
             self._refuse_if_closed()
         try:
             if type(value) is bytes or value is None:

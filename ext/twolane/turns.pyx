@@ -186,5 +186,6 @@ cdef class Turns:
         """Empty the line, for close(): the caller settles those who waited."""
         cdef list taken
         with cython.critical_section(self):
-            taken, self._waiting = self._waiting, []
+            taken = list(self._waiting)
+            del self._waiting[:]        # not another list: is_alone() reads this one without a lock
         return taken

@@ -80,12 +80,13 @@ class GroupSender:
 
     def note(self, turn: Turn, interruption: BaseException) -> None:
         """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
-        if type(turn.outcome) is tuple:
-            turn.outcome = self.error_of(turn.job, turn.outcome)
-        elif turn.outcome is None:
-            turn.outcome = self.open_end(turn)
-        interruption.add_note(f"twolane: the record being sent: {turn.outcome}")
-        interruption.twolane_outcome = turn.outcome  # type: ignore[attr-defined]
+        outcome = turn.outcome  # once: a neighbour that still has the record in hand may set it now
+        if type(outcome) is tuple:
+            outcome = turn.outcome = self.error_of(turn.job, outcome)
+        elif outcome is None:
+            outcome = turn.outcome = self.open_end(turn)
+        interruption.add_note(f"twolane: the record being sent: {outcome}")
+        interruption.twolane_outcome = outcome  # type: ignore[attr-defined]
 
     def error_of(self, record: Record, ends: Ends) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""

@@ -97,7 +97,8 @@ class Service:
         self.failures_dropped = 0
         # Batches sent before this are void: their transaction was aborted.
         self.forgotten_until = 0.0
-        self._collecting = threading.Lock()
+        # Reentrant: the garbage collector may end a batch with failures wherever Python runs.
+        self._collecting = threading.RLock()
         self._settled = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
         self._thread.start()

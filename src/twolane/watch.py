@@ -48,6 +48,7 @@ class Watch:
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}
+        self._counting = threading.Lock()
         self.moved: dict[str, tuple[int, int]] = {}
         self.offsets: dict[tuple[str, int], int] = {}
         self.notices: list[str] = []
@@ -61,8 +62,9 @@ class Watch:
 
     def counted(self, topic: str, count: int, replicas: int) -> None:
         """Take a fresh count of a topic's partitions, and how many replicas the least replicated one has."""
-        before = self._counts.get(topic)
-        self._counts[topic] = count
+        with self._counting:  # of threads that count a new topic together one has it checked
+            before = self._counts.get(topic)
+            self._counts[topic] = count
         if before is None:
             if self._check_topics:
                 self._check(topic, replicas)

@@ -430,7 +430,9 @@ cdef class Delivery:
         names = {}
         try:
             if n:
-                for topic in list(self.handle._topics.values()):
+                with cython.critical_section(self.handle):      # close() takes the dict away
+                    topics = list(self.handle._topics.values())
+                for topic in topics:
                     names[<uintptr_t>topic.rkt] = topic.name
             for i in range(n):
                 report = &reports[i]

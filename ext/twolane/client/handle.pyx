@@ -12,7 +12,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, fence, load
+from twolane.client.atomic cimport add, count, fence, load
 from twolane.client.gate cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
@@ -137,16 +137,16 @@ cdef class Handle:
 
     cdef int hold(self) except -1:
         """Keep the native client alive over a call that lets the GIL go; ``release()`` follows in any case."""
-        add(&self._users, 1)
-        try:
-            self.ensure_open()
-        except BaseException:
+        if self._generation == forks():
+            # In this order, and close() the other way round: without the GIL one of the two sees the other.
+            count(&self._users, 1)
+            if self.rk != NULL and not self._closing:
+                return 0
             self.release()
-            raise
-        return 0
+        return self.ensure_open()       # raises
 
     cdef void release(self) noexcept:
-        if add(&self._users, -1) == 0 and self._closing and self._generation == forks():
+        if count(&self._users, -1) == 0 and self._closing:
             self._destroy()
 
     @property
@@ -184,14 +184,13 @@ cdef class Handle:
 
     cdef Topic topic(self, str name):
         """The owner of this topic's handle, made at its first use. Kept until close()."""
-        cdef Topic topic = self._topics.get(name)
-        if topic is None:
-            self.hold()
-            try:
-                with cython.critical_section(self):
-                    topic = self._made(name)
-            finally:
-                self.release()
+        cdef Topic topic
+        self.hold()     # close() takes the dict away
+        try:
+            with cython.critical_section(self):
+                topic = self._made(name)
+        finally:
+            self.release()
         return topic
 
     cdef Topic _made(self, str name):
@@ -205,7 +204,6 @@ cdef class Handle:
 
     def open_topic(self, str name):
         """Return the Topic of this name, made at its first use."""
-        self.ensure_open()
         return self.topic(name)
 
     def fetch_partitions(self, Topic topic, double timeout):

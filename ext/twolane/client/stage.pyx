@@ -99,6 +99,9 @@ cdef class Stage:
 
     def push(self):
         """Hand all records to librdkafka, partition by partition. Returns how many it refused, which are reported."""
+        if self._handle._generation != forks():
+            self.n = 0      # a child's copy: the parent sends them, and the section may have been another thread's
+            return 0
         with cython.critical_section(self._rounds):
             return self.empty()
 
@@ -111,9 +114,6 @@ cdef class Stage:
         cdef int refused = 0, code
         cdef size_t n_vu
         if self.n == 0:
-            return 0
-        if self._handle._generation != forks():
-            self.n = self._used = 0     # a child's copy: the parent sends them
             return 0
         self._group()
         vu[0].vtype = RD_KAFKA_VTYPE_RKT
