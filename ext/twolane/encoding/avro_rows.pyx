@@ -3,6 +3,7 @@
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free
@@ -14,7 +15,7 @@ from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_z
 from twolane.encoding.avro_writers cimport (
     ArrayWriter, MapWriter, Py_LeaveRecursiveCall, Writer, enter, enum_writer, logical_writer, plain_writer,
 )
-from twolane.encoding.objects cimport item_of
+from twolane.encoding.objects cimport NO_GIL, item_of
 
 import sys
 from collections.abc import Mapping
@@ -132,15 +133,20 @@ cdef class RecordWriter(Writer):
     @cython.wraparound(False)
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i = 0
+        cdef PyObject* found
         cdef dict fields = None
         cdef bint in_dict
         enter()
         try:
             if isinstance(value, dict):
                 for i in range(len(self._writers)):
-                    item = item_of(<PyObject*>value, <PyObject*>self._names[i], <PyObject*>ABSENT)
-                    if item is not ABSENT:
-                        (<Writer>self._writers[i]).put(item, out)
+                    if NO_GIL:
+                        item = item_of(<PyObject*>value, <PyObject*>self._names[i], <PyObject*>ABSENT)
+                        found = <PyObject*>item if item is not ABSENT else NULL
+                    else:
+                        found = PyDict_GetItemWithError(value, self._names[i])
+                    if found != NULL:
+                        (<Writer>self._writers[i]).put(<object>found, out)
                     else:
                         self.put_default(i, out)
             elif isinstance(value, tuple):

@@ -332,8 +332,10 @@ cdef class ArrayWriter(Writer):
         cdef Py_ssize_t i = 0, n
         if not is_array(value):
             raise Mismatch("array", value)
+        if NO_GIL:
+            value = settled(value)
         # A snapshot: a writer below may run code that changes the list.
-        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else settled(value))
+        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
         n = len(items)
         if n:
             append_zigzag(out, n)
@@ -351,9 +353,11 @@ cdef class ArrayWriter(Writer):
     cdef int fits(self, object value, dict known) except -1:
         if not is_array(value):
             return 0
+        if NO_GIL:
+            value = settled(value)
         enter()
         try:
-            for item in settled(value):
+            for item in value:
                 if not self.item.fits(item, known):
                     return 0
         finally:

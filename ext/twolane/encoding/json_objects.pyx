@@ -32,9 +32,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text)
     const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size)
     void PyErr_Clear()
-    void Py_INCREF(PyObject* value)
     void Py_DECREF(PyObject* value)
-    void Py_XDECREF(PyObject* value)
     long long PyLong_AsLongLongAndOverflow(PyObject* value, int* overflow)
     double PyFloat_AS_DOUBLE(PyObject* value)
     bint PyDict_Next(PyObject* fields, Py_ssize_t* place, PyObject** key, PyObject** value)
@@ -52,18 +50,65 @@ cdef enum:
     DEEP = 100              # levels, well below orjson's and the interpreter's limits
     SCALAR = 48             # bytes of a number and what stands around it
     RECORD = 1024
-    KEYS = 1024
-    KEY_TEXT = 48
+    FEW = 32                # fields of a dict
 
 
 # The same few keys come in every row, most of them as the same str: found by its address, its text is ready. What stands
-# here holds a reference, so no other str can have that address. Not without the GIL: one thread would read what another
-# writes.
-cdef struct Key:
-    PyObject* name
-    size_t size
-    uint8_t[KEY_TEXT] text      # with quotes and colon
-cdef Key[KEYS] known_keys
+# here holds a reference, so no other str can have that address. Without the GIL each thread has its own, of interned strs
+# only: those are immortal there, and so nothing has to be given back when the thread ends.
+cdef extern from *:
+    """
+    #define TWOLANE_KEYS 1024
+    #define TWOLANE_KEY_TEXT 48
+    #if !defined(Py_GIL_DISABLED)
+    #define TWOLANE_ONE_EACH
+    #define twolane_lasts(text) (Py_INCREF(text), 1)
+    #define twolane_forget(text) Py_XDECREF(text)
+    #else
+    #ifdef _MSC_VER
+    #define TWOLANE_ONE_EACH __declspec(thread)
+    #else
+    #define TWOLANE_ONE_EACH __thread
+    #endif
+    #define twolane_lasts(text) (PyUnicode_CHECK_INTERNED(text) != 0)
+    #define twolane_forget(text) ((void)(text))
+    #endif
+
+    typedef struct {
+        PyObject* name;
+        size_t size;
+        unsigned char text[TWOLANE_KEY_TEXT];   /* with quotes and colon */
+    } twolane_key;
+    static TWOLANE_ONE_EACH twolane_key twolane_known_keys[TWOLANE_KEYS];
+
+    /* References to the keys and values of a dict, taken under its lock; -1 if there are more than so many. */
+    static Py_ssize_t twolane_entries(PyObject* fields, PyObject** pairs, Py_ssize_t most) {
+        Py_ssize_t n = 0;
+    #ifdef Py_GIL_DISABLED
+        Py_ssize_t place = 0;
+        Py_BEGIN_CRITICAL_SECTION(fields);
+        if (PyDict_GET_SIZE(fields) > most) n = -1;
+        else while (PyDict_Next(fields, &place, &pairs[2 * n], &pairs[2 * n + 1])) {
+            Py_INCREF(pairs[2 * n]);
+            Py_INCREF(pairs[2 * n + 1]);
+            n++;
+        }
+        Py_END_CRITICAL_SECTION();
+    #endif
+        return n;
+    }
+    """
+    enum:
+        KEYS "TWOLANE_KEYS"
+        KEY_TEXT "TWOLANE_KEY_TEXT"
+    ctypedef struct Key "twolane_key":
+        PyObject* name
+        size_t size
+        uint8_t* text
+    Key* known_keys "twolane_known_keys"
+    bint lasts "twolane_lasts"(PyObject* text) noexcept
+    void forget "twolane_forget"(PyObject* text) noexcept
+    Py_ssize_t entries_of "twolane_entries"(PyObject* fields, PyObject** pairs, Py_ssize_t most) noexcept
 
 
 cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows):
@@ -146,16 +191,8 @@ cdef inline uint8_t* put_known(uint8_t* at, PyObject* value, Buffer* out, int de
 
 cdef uint8_t* put_nested(uint8_t* at, PyObject* value, Buffer* out, int depth) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(value)
-    cdef PyObject* copy
     if NO_GIL and depth < DEEP and (kind == &PyDict_Type or kind == &PyList_Type):
-        # Another thread may change it at any moment: a copy, which is made under its lock.
-        copy = PyDict_Copy(value) if kind == &PyDict_Type else PyList_AsTuple(value)
-        if copy == NULL:
-            PyErr_Clear()
-            return NULL
-        at = put_dict(at, copy, out, depth) if kind == &PyDict_Type else put_items(at, copy, False, out, depth)
-        Py_DECREF(copy)
-        return at
+        return put_copy(at, value, kind == &PyDict_Type, out, depth)
     if depth < DEEP:
         if kind == &PyDict_Type:
             return put_dict(at, value, out, depth)
@@ -185,7 +222,7 @@ cdef uint8_t* put_string(uint8_t* at, PyObject* text, Buffer* out) noexcept:
 cdef inline uint8_t* put_key(uint8_t* at, PyObject* key, Buffer* out) noexcept:
     """Write a key and its colon, from the known ones if it is there."""
     cdef Key* known = &known_keys[(<size_t>key >> 4 ^ <size_t>key >> 12) % KEYS]
-    if not NO_GIL and known.name == key:
+    if known.name == key:
         at = room(out, at, KEY_TEXT + SCALAR)
         if at == NULL:
             return NULL
@@ -207,9 +244,8 @@ cdef uint8_t* put_new_key(uint8_t* at, PyObject* key, Buffer* out, Key* place) n
     at[0] = c":"
     at += 1
     size = at - out.data - start
-    if not NO_GIL and size <= KEY_TEXT:
-        Py_INCREF(key)
-        Py_XDECREF(place.name)
+    if size <= KEY_TEXT and lasts(key):
+        forget(place.name)
         place.name = key
         place.size = size
         memcpy(place.text, at - size, size)
@@ -243,6 +279,34 @@ cdef uint8_t* put_dict(uint8_t* at, PyObject* fields, Buffer* out, int depth) no
         at += 1
         empty = False
     return close(at - (not empty), c"}", out)
+
+
+cdef uint8_t* put_copy(uint8_t* at, PyObject* value, bint is_dict, Buffer* out, int depth) noexcept:
+    """Write a dict or a list that another thread may change at any moment: as it is now, copied under its lock."""
+    cdef PyObject* pairs[2 * FEW]
+    cdef PyObject* copy
+    cdef Py_ssize_t i, n = entries_of(value, pairs, FEW) if is_dict else -1
+    if n >= 0:
+        at[0] = c"{"
+        at += 1
+        for i in range(n):
+            if at != NULL:
+                at = put_key(at, pairs[2 * i], out)
+            if at != NULL:
+                at = put_known(at, pairs[2 * i + 1], out, depth + 1)
+            if at != NULL:
+                at[0] = c","
+                at += 1
+            Py_DECREF(pairs[2 * i])
+            Py_DECREF(pairs[2 * i + 1])
+        return close(at - (n > 0), c"}", out) if at != NULL else NULL
+    copy = PyDict_Copy(value) if is_dict else PyList_AsTuple(value)
+    if copy == NULL:
+        PyErr_Clear()
+        return NULL
+    at = put_dict(at, copy, out, depth) if is_dict else put_items(at, copy, False, out, depth)
+    Py_DECREF(copy)
+    return at
 
 
 cdef uint8_t* put_items(uint8_t* at, PyObject* items, bint is_list, Buffer* out, int depth) noexcept:

@@ -85,8 +85,10 @@ cdef object span_object(const Vector* vector, Py_ssize_t i):
 
 
 cdef object settled(object value):
-    """A dict or set that nobody else changes while it is walked: without the GIL a copy, which is made under its lock."""
-    return value.copy() if NO_GIL and (type(value) is dict or type(value) is set) else value
+    """The same, if it is a dict, a list or a set, as nobody else changes it: without the GIL a copy, made under its lock."""
+    if NO_GIL and (type(value) is dict or type(value) is list or type(value) is set):
+        return value.copy()
+    return value
 
 
 cdef object object_at(const Vector* vector, Py_ssize_t i):
