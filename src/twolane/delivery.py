@@ -191,6 +191,8 @@ class BatchDelivery:
             return  # the interpreter's end has taken the module apart; free-threaded Python lets objects live that long
         if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
             return
+        if self._outcome.is_forked:
+            return  # the parent's batch, and its threads' locks
         error = self._error(metadata)
         # flush() and close() raise it: failures are not lost in silence.
         self._service.keep(error)

@@ -135,7 +135,9 @@ def test_a_group_interrupted_anywhere_leaves_everybody_a_verdict(producer, embed
         follower.join(5)
         assert not follower.is_alive(), step
         if error is None:
-            break
+            if led > 20:
+                break
+            continue  # on a busy machine the follower may have come first, and the leader led nobody
         # Without one it had not come into the line.
         outcomes = [getattr(error, "twolane_outcome", None), *ends]
         assert len(outcomes) == 2

@@ -168,11 +168,12 @@ cdef class RecordWriter(Writer):
                 if in_dict:
                     fields = PyObject_GenericGetDict(value, NULL)
                 for i in range(len(self._writers)):
-                    item = ABSENT
-                    if fields is not None:
-                        item = item_of(<PyObject*>fields, <PyObject*>self._names[i], <PyObject*>ABSENT)
-                    if item is ABSENT:
+                    if fields is None:
                         item = getattr(value, self._names[i], ABSENT)
+                    else:
+                        item = item_of(<PyObject*>fields, <PyObject*>self._names[i], <PyObject*>ABSENT)
+                        if item is ABSENT:
+                            item = getattr(value, self._names[i], ABSENT)
                     if item is not ABSENT:
                         (<Writer>self._writers[i]).put(item, out)
                     else:

@@ -332,10 +332,12 @@ cdef class ArrayWriter(Writer):
         cdef Py_ssize_t i = 0, n
         if not is_array(value):
             raise Mismatch("array", value)
-        if NO_GIL:
-            value = settled(value)
         # A snapshot: a writer below may run code that changes the list.
-        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
+        cdef tuple items
+        if NO_GIL and type(value) is not list:      # the copy of a list is made under its lock anyway
+            items = tuple(value.tolist() if isinstance(value, NDARRAY) else settled(value))
+        else:
+            items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
         n = len(items)
         if n:
             append_zigzag(out, n)
