@@ -332,12 +332,10 @@ cdef class ArrayWriter(Writer):
         cdef Py_ssize_t i = 0, n
         if not is_array(value):
             raise Mismatch("array", value)
+        if NO_GIL and type(value) is set:
+            return self.put(list(value), out)       # made under the set's lock, as a tuple of a list is, but not of a set
         # A snapshot: a writer below may run code that changes the list.
-        cdef tuple items
-        if NO_GIL and type(value) is not list:      # the copy of a list is made under its lock anyway
-            items = tuple(value.tolist() if isinstance(value, NDARRAY) else settled(value))
-        else:
-            items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
+        cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
         n = len(items)
         if n:
             append_zigzag(out, n)
@@ -355,8 +353,8 @@ cdef class ArrayWriter(Writer):
     cdef int fits(self, object value, dict known) except -1:
         if not is_array(value):
             return 0
-        if NO_GIL:
-            value = settled(value)
+        if NO_GIL and (type(value) is list or type(value) is set):
+            return self.fits(tuple(settled(value)), known)
         enter()
         try:
             for item in value:

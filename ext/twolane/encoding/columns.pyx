@@ -313,7 +313,8 @@ cdef object coarser(object array, str name):
 
 cdef const uint8_t* address_of(object array) except NULL:
     """Where a numpy array's items start; the caller keeps the array alive."""
-    return interface_of(array.__array_struct__).data
+    held = array.__array_struct__   # a capsule that owns the struct: in a temporary it would be gone before the look
+    return interface_of(held).data
 
 
 cdef Column column_of_plain(str name, object array, bint nat_is_null):
