@@ -9,13 +9,12 @@ from libc.stdint cimport int64_t
 cdef extern from * nogil:
     """
     #ifdef _MSC_VER
-    #include <windows.h>
     #include <intrin.h>
     #define twolane_load(p) _InterlockedOr64((p), 0)
     #define twolane_add(p, n) (_InterlockedExchangeAdd64((p), (n)) + (n))
     #define twolane_store(p, n) _InterlockedExchange64((p), (n))
     #define twolane_swap(p, from, to) (_InterlockedCompareExchange64((p), (to), (from)) == (from))
-    #define twolane_fence() MemoryBarrier()
+    #define twolane_fence() do { volatile long at = 0; _InterlockedOr(&at, 0); } while (0)
     #else
     #define twolane_load(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
     #define twolane_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)

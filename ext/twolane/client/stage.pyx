@@ -1,7 +1,7 @@
 """Why a fast ``send()`` gathers its records: librdkafka walks each partition's list of records again and again.
 
 It allocates a record as it comes. Where records of many partitions come in turn, the neighbours in a partition's list lie
-far apart in memory, and each step of its later work waits for it: a quarter of all the CPU time of a record. So a
+far apart in memory, and each step of its later work waits for it: a fifth of all the CPU time of a record. So a
 thread that sends a record every few microseconds has some hundred of them copied here first; then they go in one
 loop, partition by partition, as ``send_batch()`` has it (enqueue).
 
