@@ -129,10 +129,10 @@ def test_f3_failed_record_is_in_the_log_many_times(fault_proxy, kafka_cluster, t
     name = topic(kafka_cluster)
     plain = Plain(fault_proxy.bootstrap_servers, name, **{"message.timeout.ms": 1500})
     plain.send(b"warm")
-    fault_proxy.rule = lambda seen: falsify(6) if b"A" in seen.request else forward()
-    assert plain.send(b"A") == "_MSG_TIMED_OUT"
+    fault_proxy.rule = lambda seen: falsify(6) if b"record A" in seen.request else forward()
+    assert plain.send(b"record A") == "_MSG_TIMED_OUT"
     log = read_values(kafka_cluster.bootstrap_servers, name)
-    assert log == [b"warm"] + [b"A"] * (len(log) - 1)
+    assert log == [b"warm"] + [b"record A"] * (len(log) - 1)
     assert len(log) - 1 == len(fault_proxy.seen) - 1 > SAFE_RECIPE["retries"] + 1
 
 
@@ -294,9 +294,9 @@ def test_f13_a_failure_in_one_partition_doubles_another(fault_proxy, kafka_clust
     plain.produce(b"warm 0")
     plain.produce(b"warm 1", partition=1)
     plain.wait()
-    fault_proxy.rule = once({b"A": falsify(7), b"B": refuse(87, after=0.3)})
-    plain.produce(b"A")
-    plain.produce(b"B", partition=1)
+    fault_proxy.rule = once({b"record A": falsify(7), b"record B": refuse(87, after=0.3)})
+    plain.produce(b"record A")
+    plain.produce(b"record B", partition=1)
     plain.wait()
-    assert plain.reports[b"B"] == "INVALID_RECORD"
-    assert read_values(kafka_cluster.bootstrap_servers, name, 0) == [b"warm 0", b"A", b"A"]
+    assert plain.reports[b"record B"] == "INVALID_RECORD"
+    assert read_values(kafka_cluster.bootstrap_servers, name, 0) == [b"warm 0", b"record A", b"record A"]

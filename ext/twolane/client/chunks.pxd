@@ -19,6 +19,7 @@ cdef class ChunkSender:
     cdef int _retry_look_ms                 # after a failure: how often to look for records that wait for a retry
     cdef double _end_by                     # monotonic(): the producer closes, no call may last longer
     cdef dict _last_used                    # (topic, partition) -> monotonic() of its last acknowledgement
+    cdef object _sweeper                    # the thread that waits for the purges of the call before
     # Of the running call:
     cdef bint _failed                       # a record was not acknowledged, or a chunk's time is over: nothing may follow
     cdef bint _purged
@@ -32,6 +33,8 @@ cdef class ChunkSender:
     cdef int _start_chunks(self, Topic topic, Feed feed, const int64_t* order, Run* runs, int64_t n_runs,
                            int64_t first_index) except -1
     cdef int64_t _in_flight(self, Run* runs, int64_t n_runs) noexcept nogil
+    cdef int _sweep(self) except -1
+    cdef int _await_sweeper(self, double deadline) except -1
     cdef double _purge_at(self, Run* runs, int64_t n_runs, double deadline, double now) noexcept nogil
     cdef tuple _collect(self, Topic topic, Run* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
                         Rows* rows)

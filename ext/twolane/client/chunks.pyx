@@ -35,6 +35,11 @@ from twolane.client.runs cimport Run, all_enqueued, by_partition, chunk_end, is_
 from twolane.client.slots cimport FIRST_FREE_SLOT, Rows, clear_reports
 from twolane.librdkafka cimport *
 
+from contextlib import suppress
+from threading import Thread
+
+from twolane.errors import ClosedProducerError
+
 cdef enum:
     IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
     SLICE_MS = 100              # how long a wait may keep Ctrl-C waiting
@@ -47,11 +52,20 @@ cdef enum:
 cdef double SETTLE_SECONDS = 0.3
 cdef double NEVER = float("inf")
 
+# How long a call waits for the purges of the one before: a broker thread in a name look-up takes none.
+cdef double SWEEP_SECONDS = 2
+
 # What a purge for want of time is called: the library's user knows of no purge.
 cdef dict OUT_OF_TIME = {
     RD_KAFKA_RESP_ERR__PURGE_QUEUE: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
     RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
 }
+
+
+def _purge_behind(Handle handle not None):
+    """Purge what is queued, and wait until every broker thread has come to it."""
+    with suppress(ClosedProducerError):
+        handle.purge(False)
 
 
 @cython.final
@@ -174,10 +188,13 @@ cdef class ChunkSender:
         cdef double now = monotonic(), purge_at, give_up = 0
         cdef int64_t i, left
         cdef int wait_ms
-        cdef bint may_go
+        cdef bint may_go, swept = True
         self._failed = self._purged = self._out_of_time = False
         self._refusal = 0
         self._interruption = None
+        if self._sweeper is not None:
+            self._await_sweeper(min(deadline, self._end_by))
+            now = monotonic()
         for i in range(n_runs):
             runs[i].warm = now - <double>self._last_used.get((topic.name, runs[i].partition), -NEVER) < IDLE_SECONDS
             runs[i].slot.rows = rows
@@ -192,11 +209,12 @@ cdef class ChunkSender:
                 left = self._in_flight(runs, n_runs)
             if left == 0:
                 if not may_go or self._failed or all_enqueued(runs, n_runs):
-                    return 0
+                    break
                 continue
             purge_at = self._purge_at(runs, n_runs, deadline, now)
             if now >= purge_at and not self._purged:
                 self._purged = True
+                swept = False
                 self._out_of_time = self._interruption is None and now < self._end_by
                 give_up = now + GIVE_UP_SECONDS
                 with nogil:
@@ -204,10 +222,11 @@ cdef class ChunkSender:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
                              | RD_KAFKA_PURGE_F_NON_BLOCKING)
             elif self._failed and self._renumbers and not self._purged:
+                swept = False
                 with nogil:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING)
             if self._purged and now >= give_up:
-                return 0
+                break
             wait_ms = self._retry_look_ms if self._failed else SLICE_MS
             if not self._purged:
                 wait_ms = <int>max(0.0, min(<double>wait_ms, (purge_at - now) * 1000 + 1))
@@ -217,6 +236,31 @@ cdef class ChunkSender:
                 PyErr_CheckSignals()
             except BaseException as raised:  # noqa: BLE001 - raised by the caller, after the verdicts are in
                 self._interruption = raised if self._interruption is None else self._interruption
+        if not swept:
+            self._sweep()
+
+    cdef int _sweep(self) except -1:
+        """See to it that the purges of this call meet no record of the next.
+
+        They were left with the broker threads, and the call ends when its reports are in; a thread that had none to
+        give may not have come to its purge yet. One more, behind them, is waited for, by a thread that may do so.
+        """
+        self._sweeper = Thread(target=_purge_behind, args=(self._handle,), name="twolane-sweep", daemon=True)
+        try:
+            self._sweeper.start()
+        except RuntimeError:    # no more threads, or the interpreter ends: what the next call meets is told as a purge
+            self._sweeper = None
+
+    cdef int _await_sweeper(self, double deadline) except -1:
+        """Wait until the broker threads are done with the purges of the call before, or are known to hang."""
+        cdef double until = min(deadline, monotonic() + SWEEP_SECONDS)
+        sweeper, self._sweeper = self._sweeper, None
+        try:
+            while sweeper.is_alive() and monotonic() < until:
+                sweeper.join(min(SLICE_MS / 1000.0, max(0.0, until - monotonic())))
+                PyErr_CheckSignals()
+        except BaseException as raised:  # noqa: BLE001 - as in _run()
+            self._interruption = raised
 
     cdef double _purge_at(self, Run* runs, int64_t n_runs, double deadline, double now) noexcept nogil:
         """When to purge what is in flight. GIL: not needed."""
