@@ -186,13 +186,14 @@ build/.compiler: $(VENV)/.python
 	fi
 	@mkdir -p build && touch $@
 
-# One flavour is built at a time; another one is a rebuild of everything.
+# One flavour is built at a time; another one is a rebuild of everything, and one that was interrupted leaves a stamp too.
 build/.built-$(FLAVOUR): build/.compiler $(VENV)/.group-build $(SOURCES)
 	@echo "Compiling ext/ ($(FLAVOUR))"
 	@other=$$(find build -maxdepth 1 -name '.built-*' ! -name '.built-$(FLAVOUR)'); rm -f build/.built-*; \
-	if [ -n "$$other" ] || [ "$(FLAVOUR)" != normal ]; then again=1; else again=0; fi; \
+	if [ -n "$$other" ] || [ "$(FLAVOUR)" != normal ]; then again=1; touch build/.built-in-part; else again=0; fi; \
 	$(SWITCH_$(FLAVOUR)) CYTHON_FORCE_REGEN=$$again $(BIN)/python setup.py --quiet build_ext --inplace $$([ $$again = 0 ] || echo --force) \
 	    >build/compile.log 2>&1 || { cat build/compile.log >&2; exit 1; }
 	@# What Cython only warns of is an error here: most of all a call that would take the GIL back in a loop without it.
 	@! grep -A 12 -E '^(warning|performance hint): ext/' build/compile.log >&2
+	@rm -f build/.built-in-part
 	@touch $@
