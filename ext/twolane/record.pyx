@@ -43,15 +43,21 @@ cdef class Record:
         raise TypeError("a Record cannot be pickled")
 
 
-cdef int64_t plain_ms(object timestamp) except -1:
-    """``pack_one()``, with a short way for what most loops give: an int of milliseconds."""
+cdef int64_t guarded_ms(object timestamp) noexcept:
+    """The milliseconds of what most loops give, an int of these years; -1 of anything else."""
     cdef long long ms
     cdef int overflow = 0
     if type(timestamp) is int:
         ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow)
         if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
             return ms
-    return pack_one(timestamp)
+    return -1
+
+
+cdef int64_t plain_ms(object timestamp) except -1:
+    """``pack_one()``, with a short way for what most loops give."""
+    cdef int64_t ms = guarded_ms(timestamp)
+    return ms if ms >= 0 else pack_one(timestamp)
 
 
 cdef bytes as_bytes(object value, str field):

@@ -20,7 +20,7 @@ from twolane.client.library cimport rd
 from twolane.client.slots cimport Rounds, Slot, opaque_of
 from twolane.client.stage cimport LARGEST_STAGED, Stage
 from twolane.librdkafka cimport *
-from twolane.record cimport as_bytes, place_asked, place_of, plain_ms
+from twolane.record cimport as_bytes, given_place, guarded_ms, place_asked, place_of, plain_ms
 
 from confluent_kafka import KafkaError
 
@@ -181,9 +181,69 @@ cdef class RecordSender:
                 self._refuse_if_closed()
             # Without a GIL: see Rounds.
             with cython.critical_section(self._rounds):
-                self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
+                if (not self._is_fast or headers is not None or timestamp_header is not None
+                        or not self._gather(topic, value, key, partition, timestamp, on_delivery)):
+                    self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
         finally:
             count(&self._inside, -1)
+
+    cdef bint _gather(self, object topic, object value, object key, object partition, object timestamp,
+                      object on_delivery) except -1:
+        """The short way of a fast loop: copy a plain record to the stage.
+
+        Runs no Python code but the partitioner's. Returns False, having done nothing, where a record is not plain or
+        something stands in its way: `_send()` says what.
+        """
+        cdef int64_t time_ms, payload, index = 0
+        cdef int32_t place
+        cdef Slot* slot
+        cdef Topic known = self._last_topic
+        if known is None or topic is not self._last_name or known.partition_count < 2 or type(value) is not bytes:
+            return False
+        payload = PyBytes_GET_SIZE(value)
+        if key is not None:
+            if type(key) is not bytes:
+                return False
+            payload += PyBytes_GET_SIZE(key)
+        elif partition is None:
+            return False        # sticky: such records come in long runs anyway
+        if payload > LARGEST_STAGED or RECORD_OVERHEAD + payload > self._max_size:
+            return False
+        if timestamp is None:
+            time_ms = <int64_t>(wall_clock() * 1000)
+        else:
+            time_ms = guarded_ms(timestamp)
+            if time_ms < 0:
+                return False
+        if partition is None:
+            place = place_of(known, <bytes>value, <bytes>key, self._how, self._stick)
+        else:
+            place = given_place(known, partition)
+            if place < 0:
+                return False
+        if self._window.is_shut or not self._window.has_room(self._stage.n, self._stage.used):
+            return False
+        if on_delivery is None:
+            slot = &self._rounds.counted[self._rounds.now]
+        elif callable(on_delivery):
+            slot = &self._rounds.called[self._rounds.now]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now)
+        else:
+            return False
+        self._expect(slot)
+        self._is_fast = self._stage.put(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(slot.id, index))
+        self._sent += 1
+        if self._sent >= DRAIN_EVERY:
+            self._after_stretch(known, on_delivery is not None)
+        return True
+
+    cdef inline void _expect(self, Slot* slot) noexcept:
+        """Let a slot expect one report more, before its record goes: the report may come before this thread goes on."""
+        if slot.done == slot.expected:
+            # Nothing of this round is on its way: no request before this one can have carried its records.
+            slot.requests_before = load(&self._c_handle.wire.produce_requests)
+            slot.changes_before = load(&self._c_handle.wire.broker_changes)
+        slot.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
                    object timestamp_header, object timeout, object on_delivery) except -1:
@@ -240,7 +300,7 @@ cdef class RecordSender:
             place = place_asked(self, known, partition, timeout)
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
-        if not self._window.has_room():
+        if not self._window.has_room(self._stage.n, self._stage.used):
             self._make_room(self._deadline(timeout))
         if self._window.is_shut:
             self._refuse_if_closed()
@@ -256,21 +316,10 @@ cdef class RecordSender:
                 if on_delivery is not None:
                     self._callbacks.drop(index)
                 raise
-        if slot.done == slot.expected:
-            # Nothing of this round is on its way: no request before this one can have carried its records.
-            slot.requests_before = load(&self._c_handle.wire.produce_requests)
-            slot.changes_before = load(&self._c_handle.wire.broker_changes)
-        # Counted before it goes: its report may come back before this thread gets any further.
-        slot.expected += 1
+        self._expect(slot)
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)
         self._sent += 1
-        if (self._is_fast and payload <= LARGEST_STAGED and not pairs and known.partition_count > 1
-                and (partition is not None or key is not None)):
-            self._is_fast = self._stage.put(known, data, key_data, place, time_ms, opaque_of(slot.id, index))
-            if self._sent >= DRAIN_EVERY:
-                self._after_stretch(known, on_delivery is not None)
-            return 0
         if self._stage.n:
             self._stage.empty()     # what came before it goes before it
         code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(slot.id, index))

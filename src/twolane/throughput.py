@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from twolane.client.handle import Topic
     from twolane.serializers import Serializer
+    from twolane.stats import Stats
 
 # Records encoded and enqueued at a time: their bytes stay in the processor's caches.
 SLICE = 8_192
@@ -354,6 +355,11 @@ class ThroughputProducer(RecordSender, Producer):
         left = self._service.flush(deadline, self._calling_on_full.get(threading.get_ident()))
         self._raise_what_happened()
         return left
+
+    def stats(self) -> Stats:
+        """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
+        self._stage.push()  # those are counted when they go
+        return super().stats()
 
     def purge(self, *, in_flight: bool = False) -> None:
         """Drop the records that are not in a request on its way. Each gets its report.

@@ -28,7 +28,7 @@ cdef class Window:
     cdef readonly int64_t low_bytes
     cdef readonly bint is_shut          # the producer is closing
 
-    cdef bint has_room(self) noexcept nogil
+    cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil
     cdef bint is_low(self) noexcept nogil
     cdef int64_t _claim(self, Feed feed, int64_t start, int64_t* size) noexcept nogil
     cdef bint _wait(self, int64_t* gate, double timeout) except -1

@@ -171,11 +171,14 @@ cdef class Window:
         self.low_bytes = <int64_t>(<double>bytes * resume_at)
         self.is_shut = False
 
-    cdef bint has_room(self) noexcept nogil:
-        """A lone record always has room in an empty window, however large it is."""
+    cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil:
+        """Whether one more may go beside so many that are not counted yet.
+
+        A lone record always has room in an empty window, however large it is.
+        """
         cdef Counters* now = &self._delivery.counters
-        return (load(&now.accepted) - load(&now.done) < self.records
-                and load(&now.accepted_bytes) - load(&now.done_bytes) < self.bytes)
+        return (load(&now.accepted) + records - load(&now.done) < self.records
+                and load(&now.accepted_bytes) + bytes - load(&now.done_bytes) < self.bytes)
 
     cdef bint is_low(self) noexcept nogil:
         cdef Counters* now = &self._delivery.counters
@@ -210,7 +213,7 @@ cdef class Window:
     def room(self):
         """int: records that still fit; 0 also where the bytes are used up."""
         return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
-                   if self.has_room() else 0)
+                   if self.has_room(0, 0) else 0)
 
     def shut(self):
         """Let nothing in any more, and let those who wait for room go."""
@@ -300,7 +303,7 @@ cdef class Window:
         bool
             False if the time ran out first.
         """
-        return self._wait(NULL, timeout) or bool(self.has_room())
+        return self._wait(NULL, timeout) or bool(self.has_room(0, 0))
 
     def wait_at_gate(self, Topic topic not None, int32_t partition, double timeout):
         """Serve the queue until a partition's first record is reported, or the window is shut.

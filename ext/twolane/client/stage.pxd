@@ -27,7 +27,7 @@ cdef class Stage:
     cdef Rounds _rounds
     cdef Topic _topic               # of all records that are here
     cdef int64_t n
-    cdef int64_t _used
+    cdef int64_t used               # bytes of their keys and values
     cdef uint8_t* _block
     cdef Staged _records[STAGED_RECORDS]
     cdef int32_t _order[STAGED_RECORDS]

@@ -7,7 +7,8 @@ loop, partition by partition, as ``send_batch()`` has it (enqueue).
 
 A record waits here for a thousandth of a second or two at most: until the stage is full, or somebody flushes, waits,
 closes, sends a record that cannot be staged; where the sender just stops, the service thread notices (Delivery.attend).
-What is here is accepted and counted; a record that librdkafka refuses is reported like any other that was not written.
+What is here is accepted, and counted when it goes: who looks at the counters empties the stage first, who looks for room
+adds what is in it. A record that librdkafka refuses is reported like any other that was not written.
 
 Lock: the GIL, which nothing here lets go, so to other threads a push is one step and the order of a thread's records is
 that of its calls; without a GIL the critical section of Rounds, in which all of ``send()`` stands.
@@ -37,7 +38,7 @@ cdef class Stage:
 
     def __cinit__(self):
         self.n = 0
-        self._used = 0
+        self.used = 0
         self._block = NULL
 
     def __init__(self, Handle handle not None, Delivery delivery not None):
@@ -57,7 +58,7 @@ cdef class Stage:
 
     cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
                   uint64_t opaque) except -1:
-        """Copy a record of at most LARGEST_STAGED bytes, which is counted already.
+        """Copy a record of at most LARGEST_STAGED bytes, which its slot expects already.
 
         Returns
         -------
@@ -69,23 +70,23 @@ cdef class Stage:
         cdef Py_ssize_t size
         cdef bint is_well = True
         if self.n and (topic is not self._topic or self.n == STAGED_RECORDS
-                       or self._used > STAGED_BYTES - LARGEST_STAGED):
+                       or self.used > STAGED_BYTES - LARGEST_STAGED):
             is_well = self.empty() == 0
         record = &self._records[self.n]
         record.timestamp = timestamp
         record.opaque = opaque
         record.partition = partition
-        record.at = self._used
+        record.at = self.used
         record.value_size = record.key_size = -1
         if value is not None:
             size = PyBytes_GET_SIZE(value)
-            memcpy(self._block + self._used, PyBytes_AS_STRING(value), <size_t>size)
-            self._used += size
+            memcpy(self._block + self.used, PyBytes_AS_STRING(value), <size_t>size)
+            self.used += size
             record.value_size = <int32_t>size
         if key is not None:
             size = PyBytes_GET_SIZE(key)
-            memcpy(self._block + self._used, PyBytes_AS_STRING(key), <size_t>size)
-            self._used += size
+            memcpy(self._block + self.used, PyBytes_AS_STRING(key), <size_t>size)
+            self.used += size
             record.key_size = <int32_t>size
         self.n += 1
         if self.n == 1:
@@ -115,6 +116,9 @@ cdef class Stage:
         cdef size_t n_vu
         if self.n == 0:
             return 0
+        # Counted before they go: their reports may come back before this thread gets any further.
+        add(&self._delivery.counters.accepted, self.n)
+        add(&self._delivery.counters.accepted_bytes, self.used)
         self._group()
         vu[0].vtype = RD_KAFKA_VTYPE_RKT
         vu[0].u.ptr = self._topic.rkt
@@ -150,7 +154,7 @@ cdef class Stage:
             self._delivery.refuse(record.opaque, self._topic.rkt, record.partition, code,
                                   max(record.value_size, 0) + max(record.key_size, 0))
         self.n = 0
-        self._used = 0
+        self.used = 0
         self._topic = None
         add(&self._delivery.pushes, 1)
         store(&self._delivery.staged, 0)
