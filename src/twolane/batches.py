@@ -166,6 +166,7 @@ class Batch:
         self.outcome = outcome
         self.partitions = np.full(call.n, -1, dtype=np.int32)
         self.start = self.reached = 0
+        self._rows = call.slice_rows(SLICE)
         self.is_sending = self.watched = False
         self.reports: list[Report] = []
         self.not_sent: list[int] = []
@@ -180,7 +181,7 @@ class Batch:
 
     def next_slice(self) -> tuple[Feed, int]:
         """Return the slice behind `reached`, and its end."""
-        stop = min(self.call.n, self.reached + SLICE)
+        stop = min(self.call.n, self.reached + self._rows)
         feed, self.partitions[self.reached : stop] = self.call.feed(self.reached, stop)
         return feed, stop
 

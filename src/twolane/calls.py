@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RECORD_OVERHEAD = 36
 HEADER_OVERHEAD = 20
 SIZE_CHECK_SLICE = 65_536
+# What a slice's values, or its keys, may take while they are encoded.
+SLICE_BYTES = 32 * 2**20
 _BYTES = Bytes()
 # Seconds: a partition beyond an older count is looked for before it is refused.
 RECOUNT_BEYOND = 1.0
@@ -71,6 +73,13 @@ class Call:
     headers: BatchHeaders
     partitioner: str
     sticky_bytes: int
+
+    def slice_rows(self, most: int) -> int:
+        """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
+        rows, sources = most, [source for source in (self.values, self.keys) if source is not None]
+        while rows > 1 and any(source.first_over(SLICE_BYTES // rows) is not None for source in sources):
+            rows = max(1, rows // 4)
+        return rows
 
     def feed(self, start: int, stop: int) -> tuple[Feed, int | NDArray[np.int32]]:
         """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
@@ -147,8 +156,9 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
         and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
     ):
         return
-    for start in range(0, call.n, SIZE_CHECK_SLICE):
-        stop = min(call.n, start + SIZE_CHECK_SLICE)
+    rows = call.slice_rows(SIZE_CHECK_SLICE)
+    for start in range(0, call.n, rows):
+        stop = min(call.n, start + rows)
         sizes = _sizes(call.values.slice(start, stop), stop - start) + RECORD_OVERHEAD + shared
         if call.keys is not None:
             sizes += _sizes(call.keys.slice(start, stop), stop - start)

@@ -203,8 +203,9 @@ class ThroughputProducer(RecordSender, Producer):
             self._leave()
 
     def _enqueue(self, call: Call, batch: BatchDelivery, outcome: Outcome, deadline: float) -> None:
-        for start in range(0, call.n, SLICE):
-            stop = min(call.n, start + SLICE)
+        rows = call.slice_rows(SLICE)
+        for start in range(0, call.n, rows):
+            stop = min(call.n, start + rows)
             feed, partitions = call.feed(start, stop)
             batch._partitions[start:stop] = partitions
             at = 0

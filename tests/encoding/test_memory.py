@@ -47,6 +47,12 @@ before = status("VmRSS")
 {work}
 print(json.dumps({{"mib": status("VmHWM") - before, "records": n}}))
 """
+# One row that is there many times: the input is a list of references.
+ROWS = """
+text, time = "s" * 200, np.datetime64(1, "ms")
+row = (7, 0.5, True, time) if {kind!r} == "Struct" else (7, 0.5, True, text, time)
+values = [dict(zip(table, row)) if {kind!r} == "Json" else row] * n
+"""
 SLICES = """
 source = serializer.bind(values)
 for start in range(0, n, 65_536):
@@ -83,6 +89,11 @@ def beyond_the_input(kind, work, setup="", n=RECORDS):
 @pytest.mark.parametrize("kind", ["Avro", "Json", "Struct", "Bytes"])
 def test_encoding_in_slices(kind):
     assert beyond_the_input(kind, SLICES) < MOST_MIB
+
+
+@pytest.mark.parametrize(("kind", "n"), [("Avro", RECORDS), ("Json", RECORDS), ("Struct", 4 * RECORDS)])
+def test_encoding_rows_in_slices(kind, n):
+    assert beyond_the_input(kind, SLICES, ROWS.format(kind=kind), n) < MOST_MIB
 
 
 def test_encoding_through_a_lane(embedded_cluster, topic):

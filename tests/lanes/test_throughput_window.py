@@ -374,7 +374,8 @@ def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, mak
         deliveries[0].result(10)
     metadata = caught.value.metadata
     purged = metadata.failed
-    assert purged in (100, 200)  # the next hundred may come in while the purge is still at work
+    # They count before they go, so few may be there yet; the next hundred may come while the purge is still at work.
+    assert 1 <= purged <= 200
     assert metadata.failures.indices == list(range(purged))
     assert metadata.written == 300 - purged
 

@@ -8,7 +8,7 @@ cdef class RowEncoder:
     cdef readonly Writer root
     cdef bytes _prefix              # Confluent framing, or nothing
     cdef object precedents          # for AvroColumns: an OpBlock of the operations that its fields had the last time, or None
-    cdef EncodedBatch encode_objects(self, tuple rows)
+    cdef EncodedBatch encode_objects(self, tuple rows, size_t limit)
     cdef tuple field_names(self)
     cdef Writer field_writer(self, Py_ssize_t i)
     cdef bytes field_default(self, Py_ssize_t i)

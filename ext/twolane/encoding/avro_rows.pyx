@@ -5,7 +5,7 @@ Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport SIZE_MAX, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 cimport cython
@@ -511,11 +511,18 @@ cdef class RowEncoder:
         finally:
             free(out.data)
 
-    def encode_rows(self, rows):
-        """Encode all rows of an iterable; an EncodedBatch. None becomes a null record."""
-        return self.encode_objects(tuple(rows))
+    def encode_rows(self, rows, limit=None):
+        """Encode rows of an iterable into one block; an EncodedBatch. None becomes a null record.
 
-    cdef EncodedBatch encode_objects(self, tuple rows):
+        Parameters
+        ----------
+        rows : iterable
+        limit : int, optional
+            Bytes; no rows are begun when they are reached. All are encoded without it.
+        """
+        return self.encode_objects(tuple(rows), SIZE_MAX if limit is None else limit)
+
+    cdef EncodedBatch encode_objects(self, tuple rows, size_t limit):
         cdef Arena arena = Arena.__new__(Arena)
         cdef Py_ssize_t i = 0, n = len(rows)
         cdef Py_ssize_t prefix = PyBytes_GET_SIZE(self._prefix)
@@ -531,7 +538,7 @@ cdef class RowEncoder:
         receiver._prefix = self._prefix
         receive = PyCFunction_New(&RECEIVE, receiver)
         try:
-            while i < n:
+            while i < n and (i == 0 or arena.out.size < limit):
                 row = rows[i]
                 if record is not None and i % MANY == 0:
                     stop = min(i + MANY, n)
@@ -564,4 +571,4 @@ cdef class RowEncoder:
             raise error.as_error(i, "") from None
         except RecursionError:
             raise Mismatch("a value that is not nested so deep", row).as_error(i, "") from None
-        return arena.batch(n, nulls)
+        return arena.batch(i, nulls)

@@ -6,7 +6,7 @@ ticks, which go through floor_div().
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
@@ -338,7 +338,7 @@ cdef class JsonColumns:
 
     def __init__(self, values, dump, base64, refuse_nan):
         cdef Column column
-        cdef Py_ssize_t part
+        cdef Py_ssize_t part, n_done = 0
         self._n = len(values)
         self._bare = isinstance(values, Column)
         self._columns = [values] if self._bare else [values.column(name) for name in values.names]
@@ -349,7 +349,7 @@ cdef class JsonColumns:
             opening = b"," if self._keys else b"{"
             self._keys.append((b"" if self._bare else opening + dump(name) + b":") + bytes(SLACK))
             if column.objects is not None:
-                self._vectors.append(dump_objects(column.objects, dump, name, False))
+                self._vectors.append(dump_objects(column.objects, dump, name, False, SIZE_MAX, &n_done))
                 continue
             self._vectors.append(None)
             for part in range(column.n_parts):

@@ -2,4 +2,4 @@
 from twolane.encoding.arena cimport Arena
 
 
-cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows)
+cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows, size_t limit, Py_ssize_t* n_done)

@@ -10,7 +10,7 @@ characters in strings are escaped.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport uint8_t
+from libc.stdint cimport SIZE_MAX, uint8_t
 from libc.string cimport memchr, memcpy
 
 from twolane.encoding.arena cimport Arena, Buffer, append, has_room, has_room_onwards
@@ -111,8 +111,10 @@ cdef extern from *:
     Py_ssize_t entries_of "twolane_entries"(PyObject* fields, PyObject** pairs, Py_ssize_t most) noexcept
 
 
-cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows):
+cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows, size_t limit, Py_ssize_t* n_done):
     """Encode objects one behind the other; with ``null_rows`` a None is a null record, else JSON's null.
+
+    None is begun when so many bytes are reached, but the first in any case.
 
     Raises SerializationError with the index of the first object that has no JSON form.
     """
@@ -124,7 +126,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows)
     if null_rows:
         arena.mark_valid(n)
     try:
-        while i < n:
+        while i < n and (i == 0 or arena.out.size < limit):
             if not has_room_onwards(&arena.out, RECORD, i, n - i):
                 raise MemoryError()
             at = NULL
@@ -151,6 +153,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows)
             arena.offsets[i] = arena.out.size
     except Mismatch as error:
         raise error.as_error(i, field) from None
+    n_done[0] = i
     return arena
 
 
@@ -325,8 +328,8 @@ cdef uint8_t* put_items(uint8_t* at, PyObject* items, bint is_list, Buffer* out,
     return close(at - (n > 0), c"]", out)
 
 
-def dump_rows(rows, dump):
-    """Encode rows into one block; an EncodedBatch. None becomes a null record.
+def dump_rows(rows, dump, limit=None):
+    """Encode rows of an iterable into one block; an EncodedBatch. None becomes a null record.
 
     Parameters
     ----------
@@ -334,14 +337,16 @@ def dump_rows(rows, dump):
     dump : callable
         One Python object to JSON bytes; raises Mismatch. With ``dump.many``, orjson's function, its default, its options
         and a fragment of one newline, it is called for few rows or none.
+    limit : int, optional
+        Bytes; no rows are begun when they are reached. All are encoded without it.
 
     Raises
     ------
     SerializationError
         With the row and the path of the first value that has no JSON form.
     """
-    cdef tuple kept = tuple(rows)
-    return dump_objects(kept, dump, None, True).batch(len(kept), True)
+    cdef Py_ssize_t n = 0
+    return dump_objects(tuple(rows), dump, None, True, SIZE_MAX if limit is None else limit, &n).batch(n, True)
 
 
 cdef int append_text(Arena arena, bytes text) except -1:

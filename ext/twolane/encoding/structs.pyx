@@ -337,12 +337,21 @@ cdef class StructLayout:
             raise error.as_error(None, "") from None
         return out
 
-    def encode_rows(self, rows):
-        """Encode all rows of an iterable; an EncodedBatch. None becomes a null record."""
+    def encode_rows(self, rows, limit=None):
+        """Encode rows of an iterable into one block; an EncodedBatch. None becomes a null record.
+
+        Parameters
+        ----------
+        rows : iterable
+        limit : int, optional
+            Bytes; no rows are begun beyond them, but the first. All are encoded without it.
+        """
         cdef tuple kept = tuple(rows)
         cdef Arena arena = Arena.__new__(Arena)
         cdef Py_ssize_t i = 0, n = len(kept)
         cdef bint nulls = False
+        if limit is not None:
+            n = min(n, max(1, <Py_ssize_t>limit // max(1, self.width)))
         arena.start(n)
         make_room(&arena.out, n * self.width + 1)
         try:

@@ -9,10 +9,10 @@ from twolane.encoding.arrow import describe
 from twolane.encoding.avro_columns import AvroColumns
 from twolane.encoding.avro_rows import RowEncoder
 from twolane.encoding.avro_schema import AvroType, load, parse
-from twolane.encoding.byte_columns import BatchSource
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.errors import SerializationError
 from twolane.serializers.interface import Source, bindable, rows_of
+from twolane.serializers.rows import RowSource
 
 if TYPE_CHECKING:
     from twolane.batch import EncodedBatch
@@ -198,11 +198,12 @@ class Avro:
         SerializationError
             With the row and the path of the first value that is not of its field's type.
         """
-        source = self.bind(values)
-        return source.slice(0, len(source))
+        self._check_warm()
+        columns = self._columns(values)
+        return self._rows.encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
 
     def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; rows are encoded at once, columns slice by slice.
+        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
 
         Raises
         ------
@@ -210,10 +211,12 @@ class Avro:
             As for `encode_batch`.
         """
         self._check_warm()
+        columns = self._columns(values)
+        return RowSource(values, self._rows.encode_rows) if columns is None else columns
+
+    def _columns(self, values: Any) -> AvroColumns | None:
         columns = bindable(values, single=self.type.kind != "record")
-        if columns is not None:
-            return AvroColumns(self.type, self._rows, columns, self._prefix)
-        return BatchSource(self._rows.encode_rows(rows_of(values)))
+        return None if columns is None else AvroColumns(self.type, self._rows, columns, self._prefix)
 
     def __repr__(self) -> str:
         framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twolane.encoding.byte_columns import BatchSource
 from twolane.encoding.struct_format import layout_of
 from twolane.encoding.structs import StructColumns, StructLayout
 from twolane.serializers.interface import Source, bindable, rows_of
+from twolane.serializers.rows import RowSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,21 +66,23 @@ class Struct:
         SerializationError
             With the row and the field of the first value that does not fit.
         """
-        source = self.bind(values)
-        return source.slice(0, len(source))
+        columns = self._columns(values)
+        return self._layout.encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
 
     def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; rows are encoded at once, columns slice by slice.
+        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
 
         Raises
         ------
         SerializationError
             As for `encode_batch`.
         """
+        columns = self._columns(values)
+        return RowSource(values, self._layout.encode_rows) if columns is None else columns
+
+    def _columns(self, values: Any) -> StructColumns | None:
         columns = bindable(values, single=len(self.dtype.names or ()) == 1)
-        if columns is not None:
-            return StructColumns(self._layout, columns)
-        return BatchSource(self._layout.encode_rows(rows_of(values)))
+        return None if columns is None else StructColumns(self._layout, columns)
 
     def __repr__(self) -> str:
         return f"Struct({self.dtype})"

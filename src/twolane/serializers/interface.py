@@ -11,7 +11,7 @@ from twolane.errors import SerializationError
 
 @runtime_checkable
 class Source(Protocol):
-    """All records of one call, validated: after ``bind()`` only memory can fail."""
+    """All records of one call, validated: after ``bind()`` only memory can fail, or a row that changes meanwhile."""
 
     def __len__(self) -> int:
         """Return the number of records."""

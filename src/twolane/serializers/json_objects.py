@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twolane.encoding.byte_columns import BatchSource
 from twolane.encoding.json_columns import JsonColumns
 from twolane.encoding.json_objects import dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.serializers.interface import Source, bindable, rows_of
+from twolane.serializers.rows import RowSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twolane.batch import EncodedBatch
 
 
@@ -72,21 +74,28 @@ class Json:
         SerializationError
             With the row and the path of the first value that has no JSON form.
         """
-        source = self.bind(values)
-        return source.slice(0, len(source))
+        columns = self._columns(values)
+        return self._encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
 
     def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; rows are encoded at once, columns slice by slice.
+        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
 
         Raises
         ------
         SerializationError
             As for `encode_batch`.
         """
+        columns = self._columns(values)
+        return RowSource(values, self._encode_rows) if columns is None else columns
+
+    def _columns(self, values: Any) -> JsonColumns | None:
         columns = bindable(values, single=True)
-        if columns is not None:
-            return JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error")
-        return BatchSource(dump_rows(rows_of(values), self._dump))
+        if columns is None:
+            return None
+        return JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error")
+
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None = None) -> EncodedBatch:
+        return dump_rows(rows, self._dump, limit)
 
     def __repr__(self) -> str:
         return f"Json(binary={self._binary!r}, nan={self._nan!r})"

@@ -1,0 +1,144 @@
+"""Rows of a large call: encoded to check them, and those that were not kept once more. The bytes must be the same."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import fastavro
+import pytest
+
+from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
+from twolane.serializers import rows as module
+
+SCHEMA = {
+    "type": "record",
+    "name": "R",
+    "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": ["null", "string"], "default": None}],
+}
+N = 300
+ROWS = [{"id": i, "name": None if i % 3 else "x" * (i % 50)} for i in range(N)]
+TUPLES = [(i, b"%d" % i) for i in range(N)]
+
+
+def by_fastavro(row: dict) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, SCHEMA, row)
+    return out.getvalue()
+
+
+CASES = {
+    "Avro": (Avro(SCHEMA), ROWS, [by_fastavro(row) for row in ROWS]),
+    "Json": (Json(), ROWS, [json.dumps(row, separators=(",", ":")).encode() for row in ROWS]),
+    "Struct": (
+        Struct([("id", "<i8"), ("name", "S4")]),
+        TUPLES,
+        [i.to_bytes(8, "little") + name.ljust(4, b"\0") for i, name in TUPLES],
+    ),
+}
+
+
+@pytest.fixture(params=[0, 1, 1000, 10**6], ids="kept {}".format)
+def little(request, monkeypatch):
+    """Keep little, and check in small pieces, so that some hundred rows are many."""
+    monkeypatch.setattr(module, "KEPT", request.param)
+    monkeypatch.setattr(module, "PIECE", 200)
+    monkeypatch.setattr(module, "PIECE_ROWS", 11)
+
+
+@pytest.fixture
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 0)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_slices_are_what_others_write(kind, little):
+    serializer, rows, expected = CASES[kind]
+    source = serializer.bind(rows)
+    assert len(source) == N
+    for start, stop in [(0, N), (0, 1), (0, 0), (N, N), (3, 150), (149, N), *((i, i + 10) for i in range(0, N, 10))]:
+        assert list(source.slice(start, stop)) == expected[start:stop]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_first_record_over_a_size_is_found(kind, little):
+    serializer, rows, expected = CASES[kind]
+    source = serializer.bind(rows)
+    for limit in range(max(map(len, expected)) + 1):
+        over = next(((i, len(text)) for i, text in enumerate(expected) if len(text) > limit), None)
+        assert source.first_over(limit) == over
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_nulls_are_kept(kind, little):
+    serializer, rows, expected = CASES[kind]
+    some = [None if i % 7 == 0 else row for i, row in enumerate(rows)]
+    source = serializer.bind(some)
+    assert list(source.slice(0, N)) == [None if i % 7 == 0 else text for i, text in enumerate(expected)]
+    assert list(source.slice(70, 90)) == list(source.slice(0, N))[70:90]
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("bad", [0, 1, 150, N - 1])
+def test_a_bad_row_is_named_wherever_it_is(kind, bad, little):
+    serializer, rows, _ = CASES[kind]
+    wrong = object() if kind == "Json" else {"id": "one"} if kind == "Avro" else ("one", b"")
+    with pytest.raises(SerializationError) as caught:
+        serializer.bind([*rows[:bad], wrong, *rows[bad + 1 :]])
+    assert caught.value.index == bad
+
+
+def test_iterables_are_read_once(little):
+    serializer, rows, expected = CASES["Avro"]
+    assert list(serializer.bind(row for row in rows).slice(0, N)) == expected
+
+
+class Fickle:
+    """A row that is good as often as it is told to be."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.id = times, 1
+
+    @property
+    def name(self) -> object:
+        self.times -= 1
+        return "x" if self.times >= 0 else 1.5
+
+
+def test_a_row_that_changes_is_an_error_and_rows_that_vanish_are(nothing_kept):
+    rows = [*ROWS, Fickle(1)]
+    source = Avro(SCHEMA).bind(rows)
+    with pytest.raises(RuntimeError, match=f"row was changed.* row {N}|record {N}") as caught:
+        source.slice(N - 1, N + 1)
+    assert isinstance(caught.value.__cause__, SerializationError)
+    del rows[N - 5 :]
+    with pytest.raises(RuntimeError, match="taken away"):
+        source.slice(N - 10, N)
+    with pytest.raises(RuntimeError, match="taken away"):
+        source.slice(N - 1, N)
+    assert list(source.slice(0, 2)) == [by_fastavro(row) for row in ROWS[:2]]
+
+
+@pytest.mark.parametrize("lane", [SafeProducer, ThroughputProducer])
+def test_what_was_sent_before_a_row_changed_is_told(lane, embedded_cluster, topic, nothing_kept, monkeypatch):
+    monkeypatch.setattr("twolane.batches.SLICE", 100)
+    monkeypatch.setattr("twolane.throughput.SLICE", 100)
+    name = topic(embedded_cluster, 1)
+    with lane({"bootstrap.servers": embedded_cluster.bootstrap_servers}) as producer:
+        with pytest.raises(RuntimeError, match="row was changed") as caught:
+            producer.send_batch(name, [*ROWS[:250], Fickle(1)], serializer=Avro(SCHEMA))
+        told = "records=251, written=200" if lane is SafeProducer else "200 of 251 records had been accepted"
+        assert told in caught.value.__notes__[0]
+        # The producer works on.
+        done = producer.send_batch(name, ROWS[:3], serializer=Avro(SCHEMA))
+        assert (done.result(10) if lane is ThroughputProducer else done).written == 3
+
+
+@pytest.mark.parametrize(("size", "rows"), [(10, 8192), (4096, 8192), (4097, 2048), (100_000, 128), (2**20 + 1, 8)])
+def test_large_records_are_encoded_few_at_a_time(size, rows):
+    from twolane.calls import Call
+    from twolane.headers import batch_headers
+
+    values = Bytes().bind([b"", b"x" * size])
+    call = Call(None, 2, values, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
+    assert call.slice_rows(8192) == rows
