@@ -136,7 +136,7 @@ def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedd
     name = topic(embedded_cluster)
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(500)
+    embedded_cluster.set_rtt(1500)
     results: list[object] = []
 
     def work(value: bytes) -> None:
