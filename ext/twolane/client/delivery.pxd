@@ -52,7 +52,8 @@ cdef class Delivery:
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef int serve(self, int timeout_ms) noexcept nogil
     cdef bint _may_take(self, int64_t patience_us) noexcept nogil
-    cdef int _drain(self, rd_kafka_event_t* event) noexcept nogil
+    cdef bint _is_served(self) noexcept nogil
+    cdef int _drain(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil
     cdef void _wake_sleeper(self) noexcept nogil
     cdef void lock(self) noexcept nogil
     cdef void unlock(self) noexcept nogil
