@@ -76,7 +76,9 @@ class Call:
 
     def slice_rows(self, most: int) -> int:
         """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
-        rows, sources = most, [source for source in (self.values, self.keys) if source is not None]
+        # What is encoded already takes nothing more.
+        sources = [one for one in (self.values, self.keys) if one is not None and not isinstance(one, BatchSource)]
+        rows = most
         while rows > 1 and any(source.first_over(SLICE_BYTES // rows) is not None for source in sources):
             rows = max(1, rows // 4)
         return rows

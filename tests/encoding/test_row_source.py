@@ -6,6 +6,7 @@ import io
 import json
 
 import fastavro
+import numpy as np
 import pytest
 
 from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
@@ -134,11 +135,13 @@ def test_what_was_sent_before_a_row_changed_is_told(lane, embedded_cluster, topi
         assert (done.result(10) if lane is ThroughputProducer else done).written == 3
 
 
-@pytest.mark.parametrize(("size", "rows"), [(10, 8192), (4096, 8192), (4097, 2048), (100_000, 128), (2**20 + 1, 8)])
+@pytest.mark.parametrize(("size", "rows"), [(10, 8192), (4094, 8192), (4096, 2048), (100_000, 128), (2**20 + 1, 8)])
 def test_large_records_are_encoded_few_at_a_time(size, rows):
     from twolane.calls import Call
     from twolane.headers import batch_headers
 
-    values = Bytes().bind([b"", b"x" * size])
-    call = Call(None, 2, values, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
-    assert call.slice_rows(8192) == rows
+    texts = [b"", b"x" * size]
+    avro = Avro({"type": "record", "name": "R", "fields": [{"name": "x", "type": "bytes"}]})
+    for source, expected in [(avro.bind({"x": np.array(texts)}), rows), (Bytes().bind(texts), 8192)]:
+        call = Call(None, 2, source, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
+        assert call.slice_rows(8192) == expected

@@ -41,6 +41,8 @@ cdef class Delivery:
     cdef int64_t sleeping       # the service thread waits for an event: python_work from elsewhere must wake it
     cdef int64_t waiters        # threads that wait for room and take the reports meanwhile
     cdef double served_until    # monotonic(): a sender takes the reports itself until then; 0 once it has ended
+    cdef double _sealed_at      # monotonic(): the last call of send_batch() ended
+    cdef bint _in_a_row         # this one began soon after it, with records of it still inside
     cdef int64_t staged         # 1 while records of send() wait in the Stage
     cdef int64_t pushes         # times that the Stage was emptied
     cdef int64_t _violations    # of the accounting, counted by debug builds
@@ -49,6 +51,7 @@ cdef class Delivery:
 
     cdef int attach(self, Slot* slot) except -1
     cdef void detach(self, Slot* slot) noexcept nogil
+    cdef void begin(self) noexcept nogil
     cdef void seal(self, Slot* slot) noexcept nogil
     cdef int serve(self, int timeout_ms) noexcept nogil
     cdef bint _may_take(self, int64_t patience_us) noexcept nogil

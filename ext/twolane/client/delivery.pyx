@@ -43,6 +43,10 @@ cdef enum:
     ASIDE_US = 1000                 # how long attend() stands aside before it looks again
     CHUNK = 256                     # message pointers read from an event at once
 
+# Seconds between the ends of two calls that are calls in a row, and what the second one's sender gets to come back.
+cdef double IN_A_ROW = 0.05
+cdef double COMES_BACK = 0.002
+
 # Accounting errors of the whole process, found by debug builds: read by the tests.
 cdef int64_t _all_violations = 0
 
@@ -114,13 +118,23 @@ cdef class Delivery:
             return      # a child's copy: the lock may have been held when the process was forked
         self.slots.detach(slot)
 
+    cdef void begin(self) noexcept nogil:
+        """Say that this thread enqueues records from now on, and takes reports itself meanwhile (see attend())."""
+        cdef double now = monotonic()
+        self._in_a_row = load(&self.counters.accepted) > load(&self.counters.done) and now - self._sealed_at < IN_A_ROW
+        self.served_until = now + BATCH_LOOKS_AGAIN_MS / 1000.0
+
     cdef void seal(self, Slot* slot) noexcept nogil:
-        """Say that nothing more will be enqueued under this slot, so that its end can be announced."""
+        """Say that nothing more will be enqueued under this slot, so that its end can be announced.
+
+        Calls in a row are one sender: it gets a moment to come back before the service thread takes its reports.
+        """
         self.lock()
         slot.sealed = True
         self._announce(slot)
         self.unlock()
-        self.served_until = 0.0       # this sender has ended, see attend()
+        self._sealed_at = monotonic()
+        self.served_until = self._sealed_at + COMES_BACK if self._in_a_row else 0.0
         self._wake_sleeper()
 
     cdef void _announce(self, Slot* slot) noexcept nogil:

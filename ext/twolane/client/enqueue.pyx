@@ -265,6 +265,8 @@ cdef class Window:
         part.error = 0
         part.barred = -1
         with nogil:
+            if start == 0 and first_index == 0:
+                delivery.begin()
             while at < feed.n and not self.is_shut:
                 n = self._claim(feed, at, &size)
                 if n == 0:

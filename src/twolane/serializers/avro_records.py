@@ -12,7 +12,7 @@ from twolane.encoding.avro_schema import AvroType, load, parse
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.errors import SerializationError
 from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import RowSource
+from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
     from twolane.batch import EncodedBatch
@@ -212,7 +212,7 @@ class Avro:
         """
         self._check_warm()
         columns = self._columns(values)
-        return RowSource(values, self._rows.encode_rows) if columns is None else columns
+        return bind_rows(values, self._rows.encode_rows) if columns is None else columns
 
     def _columns(self, values: Any) -> AvroColumns | None:
         columns = bindable(values, single=self.type.kind != "record")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twolane.encoding.struct_format import layout_of
 from twolane.encoding.structs import StructColumns, StructLayout
 from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import RowSource
+from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ class Struct:
             As for `encode_batch`.
         """
         columns = self._columns(values)
-        return RowSource(values, self._layout.encode_rows) if columns is None else columns
+        return bind_rows(values, self._layout.encode_rows) if columns is None else columns
 
     def _columns(self, values: Any) -> StructColumns | None:
         columns = bindable(values, single=len(self.dtype.names or ()) == 1)

@@ -9,7 +9,7 @@ from twolane.encoding.json_objects import dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import RowSource
+from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +86,7 @@ class Json:
             As for `encode_batch`.
         """
         columns = self._columns(values)
-        return RowSource(values, self._encode_rows) if columns is None else columns
+        return bind_rows(values, self._encode_rows) if columns is None else columns
 
     def _columns(self, values: Any) -> JsonColumns | None:
         columns = bindable(values, single=True)

@@ -10,7 +10,7 @@ import numpy as np
 from twolane.batch import EncodedBatch
 from twolane.encoding.byte_columns import BatchSource
 from twolane.errors import SerializationError
-from twolane.serializers.interface import rows_of
+from twolane.serializers.interface import Source, rows_of
 
 # What is kept of a call's records: bytes, and rows.
 KEPT, KEPT_ROWS = 24 * 2**20, 2**19
@@ -22,16 +22,13 @@ PIECE, PIECE_ROWS = 4 * 2**20, 8_192
 Encode = Callable[[Sequence[Any], int | None], EncodedBatch]
 
 
-class RowSource:
-    """Rows of one call. Most calls' records are kept as they were encoded; beyond that, rows are encoded once more.
-
-    A call is refused for any bad row before its first record goes, so every row is encoded at once. What exceeds
-    `KEPT` is dropped then, and encoded again when its slice is asked for.
+def bind_rows(rows: Any, encode: Encode) -> Source:
+    """Check all rows by encoding them, and give their source.
 
     Parameters
     ----------
     rows : iterable
-        A list or tuple is kept, not copied; anything else is read to its end.
+        A list or tuple is kept as long as it may be needed, not copied; anything else is read to its end.
     encode : callable
         See `Encode`.
 
@@ -40,13 +37,29 @@ class RowSource:
     SerializationError
         With the index of the first row that cannot be encoded.
     """
+    rows = rows_of(rows)
+    if not isinstance(rows, (list, tuple)):
+        rows = tuple(rows)
+    first = encode(rows[:KEPT_ROWS], KEPT)
+    return BatchSource(first) if len(first) == len(rows) else RowSource(rows, encode, first)
 
-    def __init__(self, rows: Any, encode: Encode) -> None:
-        rows = rows_of(rows)
-        self._rows: Sequence[Any] = rows if isinstance(rows, (list, tuple)) else tuple(rows)
-        self._encode = encode
-        self._n = len(self._rows)
-        self._kept = BatchSource(encode(self._rows[:KEPT_ROWS], KEPT))
+
+class RowSource:
+    """More rows than are kept as they were encoded: the others are encoded once more when their slice is asked for.
+
+    A call is refused for any bad row before its first record goes, so these are encoded at once too, and dropped.
+
+    Parameters
+    ----------
+    rows : list or tuple
+    encode : callable
+    first : EncodedBatch
+        Of the first rows, which is kept.
+    """
+
+    def __init__(self, rows: Sequence[Any], encode: Encode, first: EncodedBatch) -> None:
+        self._rows, self._encode, self._n = rows, encode, len(rows)
+        self._kept = BatchSource(first)
         # Of the others: where a piece of them begins and ends, and the size of its largest record.
         self._pieces: list[tuple[int, int, int]] = []
         at = len(self._kept)
