@@ -316,6 +316,8 @@ cdef class Handle:
         raise TypeError("a Handle cannot be pickled")
 
 
+# The collector of garbage must leave the handle to __dealloc__; it breaks the circle at the Handle's own topics.
+@cython.no_gc_clear
 @cython.final
 cdef class Topic:
     """One topic of one Handle. Made by ``Handle.open_topic()`` only."""

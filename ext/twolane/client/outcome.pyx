@@ -25,6 +25,8 @@ cdef list take_reports(Slot* slot):
     return taken
 
 
+# The collector of garbage must leave what __dealloc__ needs: the delivery, and the offsets that reports are written into.
+@cython.no_gc_clear
 @cython.final
 cdef class Outcome:
     """What becomes of the records of one call.

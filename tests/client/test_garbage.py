@@ -1,0 +1,37 @@
+"""What the collector of garbage finds in circles: native objects go in order, and nothing is written into what is gone."""
+
+from __future__ import annotations
+
+import gc
+
+import twolane.client.delivery as deliveries
+import twolane.client.handle as handles
+from twolane.client.delivery import Delivery
+from twolane.client.handle import Handle
+from twolane.client.outcome import Outcome
+
+
+def test_a_call_that_is_open(embedded_cluster):
+    handle = Handle({"bootstrap.servers": embedded_cluster.bootstrap_servers})
+    delivery = Delivery(handle)
+    before = deliveries.live()
+    outcome = Outcome(delivery, 10)
+    outcome.open()
+    assert deliveries.live() != before
+    circle: list[object] = [outcome]
+    circle.append(circle)
+    del outcome, circle
+    gc.collect()
+    assert deliveries.live() == before
+    handle.close()
+
+
+def test_a_client_and_its_topic(embedded_cluster):
+    before = handles.live()
+    handle = Handle({"bootstrap.servers": embedded_cluster.bootstrap_servers})
+    topic = handle.open_topic("some")
+    circle: list[object] = [handle, topic]
+    circle.append(circle)
+    del handle, topic, circle
+    gc.collect()
+    assert handles.live() == before

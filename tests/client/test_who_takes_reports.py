@@ -1,0 +1,112 @@
+"""The thread that sends takes the reports, and the service thread (`attend()`) keeps out of its way: see Delivery."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from twolane.batch import EncodedBatch
+from twolane.client.delivery import Delivery
+from twolane.client.enqueue import Window
+from twolane.client.feed import Feed
+from twolane.client.handle import Handle
+from twolane.client.outcome import Outcome
+
+N = 200
+
+
+class Sender:
+    """A throughput lane without its service thread; each record is a request of its own, and each has its event."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        settings = {"bootstrap.servers": bootstrap, "linger.ms": "0", "batch.num.messages": "1", "acks": "all"}
+        self.handle = Handle(settings)
+        self.delivery = Delivery(self.handle)
+        self.window = Window(self.handle, self.delivery, 100_000, 10**9)
+        self.topic = self.handle.open_topic(topic)
+        error, partitions = self.handle.fetch_partitions(self.topic, 10)
+        assert not error
+        self.topic.partition_count = len(partitions)
+
+    def push(self, n: int = N) -> Outcome:
+        """Enqueue records, as one call of ``send_batch()`` that has not ended yet."""
+        outcome = Outcome(self.delivery, n)
+        outcome.open()
+        feed = Feed(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
+        assert self.window.push(self.topic, feed, 0, outcome, 0) == (n, 0, -1)
+        return outcome
+
+    def attend(self, timeout: float) -> int:
+        """Do what the service thread does when it has no calls to end."""
+        self.delivery.take_finished()
+        return self.delivery.attend(timeout)
+
+    def end(self) -> None:
+        """Take all reports."""
+        while self.delivery.count()["in_queue"]:
+            self.delivery.poll(0.1)
+
+    def wait(self) -> None:
+        """Let brokers answer all, without taking the reports."""
+        deadline = time.monotonic() + 10
+        while self.handle.produce_requests < self.delivery.count()["accepted"] and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def sender(embedded_cluster, topic):
+    made = Sender(embedded_cluster.bootstrap_servers, topic(embedded_cluster, 1))
+    warm = made.push(1)
+    warm.seal()
+    made.end()
+    made.delivery.take_finished()
+    yield made
+    made.end()
+    made.handle.close()
+
+
+def test_attend_stands_aside_until_the_call_has_ended(sender):
+    outcome = sender.push()
+    sender.wait()
+    assert sender.attend(0.02) == 0
+    assert sender.delivery.count()["in_queue"]
+    outcome.seal()
+    assert sender.attend(1) > 1
+    assert sender.delivery.count()["in_queue"] == 0
+
+
+def test_attend_gives_way_to_a_sender_that_begins(sender):
+    """Else it would drain for as long as somebody sends: a report comes for each record of it."""
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(sender.attend(5)))
+    thread.start()
+    time.sleep(0.05)
+    outcome = sender.push()
+    thread.join(10)
+    assert taken == [1]
+    outcome.seal()
+
+
+def test_calls_in_a_row_are_one_sender(sender):
+    first = sender.push()
+    first.seal()
+    second = sender.push()
+    sender.wait()
+    second.seal()
+    assert sender.attend(0.001) == 0
+    # One that does not come back is noticed.
+    assert sender.attend(1) > 1
+
+
+def test_a_call_long_after_the_one_before_is_not(sender):
+    first = sender.push()
+    first.seal()
+    time.sleep(0.1)
+    second = sender.push()
+    sender.wait()
+    second.seal()
+    assert sender.attend(0.001) > 1
