@@ -1,4 +1,4 @@
-"""What the collector of garbage finds in circles: native objects go in order, and nothing is written into what is gone."""
+"""What the collector of garbage finds in circles: it frees in order, and nothing is written into what is gone."""
 
 from __future__ import annotations
 
