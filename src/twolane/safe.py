@@ -193,6 +193,9 @@ class SafeProducer(LoneSender, Producer):
             prefix was written, but for records whose verdict is unknown, which come right behind it.
         SerializationError, TimestampError, DeliveryError
             Refused before anything was sent.
+        RuntimeError
+            A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
+            raises, ``.twolane_metadata`` has what became of every record.
         """
         started = time.monotonic()
         setup = self._deadline(timeout)

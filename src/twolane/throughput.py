@@ -160,6 +160,9 @@ class ThroughputProducer(RecordSender, Producer):
             before and behind ``.index``; the BatchDelivery tells of each, and of none behind its last.
         QueueFullError
             ``.index`` is the first record not enqueued, ``.delivery`` the BatchDelivery of those before it.
+        RuntimeError
+            A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
+            raises, ``.twolane_delivery`` is the BatchDelivery of the records that had been accepted.
 
         Notes
         -----
@@ -195,6 +198,8 @@ class ThroughputProducer(RecordSender, Producer):
                 error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
                 if isinstance(error, DeliveryError):
                     error.delivery = batch
+                else:  # a signal's exception, most of all: those accepted need not be the first ones
+                    error.twolane_delivery = batch  # type: ignore[attr-defined]
                 raise
             finally:
                 outcome.seal()
