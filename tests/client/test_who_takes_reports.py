@@ -84,7 +84,7 @@ ATTEMPTS = 5
 
 
 def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
-    """Else it would drain for as long as somebody sends: a report comes for each record of it, here all of them at once."""
+    """Else it would drain for as long as somebody sends: a report comes for each record; here all at once."""
     embedded_cluster.set_rtt(100)
     taken: list[int] = []
     for _ in range(ATTEMPTS):
