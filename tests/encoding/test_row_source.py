@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
+from twolane.calls import Call
+from twolane.headers import batch_headers
 from twolane.serializers import rows as module
 
 SCHEMA = {
@@ -141,9 +143,6 @@ def test_what_was_sent_before_a_row_changed_is_told(lane, embedded_cluster, topi
 
 @pytest.mark.parametrize(("size", "rows"), [(10, 8192), (4094, 8192), (4096, 2048), (100_000, 128), (2**20 + 1, 8)])
 def test_large_records_are_encoded_few_at_a_time(size, rows):
-    from twolane.calls import Call
-    from twolane.headers import batch_headers
-
     texts = [b"", b"x" * size]
     avro = Avro({"type": "record", "name": "R", "fields": [{"name": "x", "type": "bytes"}]})
     for source, expected in [(avro.bind({"x": np.array(texts)}), rows), (Bytes().bind(texts), 8192)]:

@@ -188,7 +188,7 @@ cdef class ChunkSender:
         cdef double now = monotonic(), purge_at, give_up = 0
         cdef int64_t i, left
         cdef int wait_ms
-        cdef bint may_go, swept = True
+        cdef bint may_go, leaves_purges = False
         self._failed = self._purged = self._out_of_time = False
         self._refusal = 0
         self._interruption = None
@@ -214,7 +214,7 @@ cdef class ChunkSender:
             purge_at = self._purge_at(runs, n_runs, deadline, now)
             if now >= purge_at and not self._purged:
                 self._purged = True
-                swept = False
+                leaves_purges = True
                 self._out_of_time = self._interruption is None and now < self._end_by
                 give_up = now + GIVE_UP_SECONDS
                 with nogil:
@@ -222,7 +222,7 @@ cdef class ChunkSender:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
                              | RD_KAFKA_PURGE_F_NON_BLOCKING)
             elif self._failed and self._renumbers and not self._purged:
-                swept = False
+                leaves_purges = True
                 with nogil:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING)
             if self._purged and now >= give_up:
@@ -236,7 +236,7 @@ cdef class ChunkSender:
                 PyErr_CheckSignals()
             except BaseException as raised:  # noqa: BLE001 - raised by the caller, after the verdicts are in
                 self._interruption = raised if self._interruption is None else self._interruption
-        if not swept:
+        if leaves_purges:
             self._sweep()
 
     cdef int _sweep(self) except -1:
@@ -253,12 +253,9 @@ cdef class ChunkSender:
 
     cdef int _await_sweeper(self, double deadline) except -1:
         """Wait until the broker threads are done with the purges of the call before, or are known to hang."""
-        cdef double until = min(deadline, monotonic() + SWEEP_SECONDS)
         sweeper, self._sweeper = self._sweeper, None
         try:
-            while sweeper.is_alive() and monotonic() < until:
-                sweeper.join(min(SLICE_MS / 1000.0, max(0.0, until - monotonic())))
-                PyErr_CheckSignals()
+            sweeper.join(max(0.0, min(SWEEP_SECONDS, deadline - monotonic())))
         except BaseException as raised:  # noqa: BLE001 - as in _run()
             self._interruption = raised
 

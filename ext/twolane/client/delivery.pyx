@@ -168,7 +168,7 @@ cdef class Delivery:
         """Take this event and all that are there, or, where it ``gives_way``, those that come before a sender does.
 
         The service thread must: events of a fast sender come so fast that it would never end, and two threads that
-        allocate and free the same memory cost each record a third more.
+        allocate and free the same memory wait for each other at every record.
         """
         cdef int n = 0, kind
         while event != NULL:
