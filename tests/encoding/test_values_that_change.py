@@ -6,6 +6,7 @@ It gives an error or the bytes of a state that it had, never a crash.
 from __future__ import annotations
 
 import datetime
+import gc
 import io
 import json
 import struct
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("eager")
+
+# CPython keeps 2000 freed pairs: one that it takes from there is no allocation, and no collection.
+MORE_THAN_FREE_LIST = 2500
 
 
 def fickle(changes: list[Callable[[int], None]], encode: Callable[[int], None], seconds: float = SECONDS) -> None:
@@ -120,6 +124,45 @@ def test_avro_unions_of_values_that_change():
             assert stream.read() == b""
 
     fickle([change, change], encode)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "wrap"),
+    [
+        (Avro({"type": "map", "values": "long"}), lambda entries: entries),
+        (Avro([{"type": "map", "values": ["long", "string"]}, "double"]), lambda entries: entries),
+        (Avro({"type": "array", "items": "string"}), set),
+        (Avro(["long", {"type": "array", "items": ["long", "string"]}]), set),
+        (Json(), lambda entries: entries),
+        (Json(), lambda entries: {"fallback": {1}, "entries": entries}),
+        (Json(nan="error"), lambda entries: entries),
+        (Json(nan="error"), set),
+    ],
+    ids=["map", "union of a map", "array", "union of an array", "json", "json fallback", "json slow", "json set"],
+)
+def test_values_that_a_garbage_collection_changes(serializer, wrap):
+    """CPython 3.11 collects in the middle of ``list(entries.items())``, and may give the GIL away there."""
+    entries = {str(i): i for i in range(MORE_THAN_FREE_LIST)}
+    value = wrap(entries)
+    collections = 0
+
+    def change(phase: str, info: object) -> None:
+        nonlocal collections
+        collections += 1
+        name = str(collections % MORE_THAN_FREE_LIST)
+        entries.pop(name) if name in entries else entries.setdefault(name, collections)
+        if isinstance(value, set):
+            value.symmetric_difference_update({name})
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(change)
+    try:
+        gc.set_threshold(1, 1000, 1000)
+        for _ in range(20):
+            serializer.encode(value)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(change)
 
 
 @pytest.mark.parametrize("nan", ["null", "error"])

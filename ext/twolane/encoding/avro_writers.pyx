@@ -15,7 +15,7 @@ from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.avro_logical cimport (
     Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
-from twolane.encoding.objects cimport NO_GIL, bytes_of, is_integer, settled
+from twolane.encoding.objects cimport NO_GIL, bytes_of, entries_of, is_integer
 
 from collections.abc import Mapping, Sequence
 
@@ -332,8 +332,8 @@ cdef class ArrayWriter(Writer):
         cdef Py_ssize_t i = 0, n
         if not is_array(value):
             raise Mismatch("array", value)
-        if NO_GIL and type(value) is set:
-            return self.put(list(value), out)       # made under the set's lock, as a tuple of a list is, but not of a set
+        if type(value) is set:
+            return self.put(list(value), out)       # made at one moment, as a tuple of a list is, but not of a set
         # A snapshot: a writer below may run code that changes the list.
         cdef tuple items = tuple(value.tolist() if isinstance(value, NDARRAY) else value)
         n = len(items)
@@ -353,8 +353,10 @@ cdef class ArrayWriter(Writer):
     cdef int fits(self, object value, dict known) except -1:
         if not is_array(value):
             return 0
-        if NO_GIL and (type(value) is list or type(value) is set):
-            return self.fits(tuple(settled(value)), known)
+        if type(value) is set:
+            return self.fits(list(value), known)
+        if NO_GIL and type(value) is list:
+            value = tuple(value)
         enter()
         try:
             for item in value:
@@ -378,7 +380,7 @@ cdef class MapWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
         if not isinstance(value, (dict, Mapping)):
             raise Mismatch("map", value)
-        cdef list entries = list(value.items())
+        cdef list entries = entries_of(value)
         key = None
         if entries:
             append_zigzag(out, len(entries))
@@ -397,11 +399,9 @@ cdef class MapWriter(Writer):
     cdef int fits(self, object value, dict known) except -1:
         if not isinstance(value, (dict, Mapping)):
             return 0
-        if NO_GIL:
-            value = settled(value)
         enter()
         try:
-            for key, item in value.items():
+            for key, item in entries_of(value):
                 if not self.key.fits(key, known) or not self.item.fits(item, known):
                     return 0
         finally:

@@ -9,7 +9,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uintptr_t
 cimport cython
 
 from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
-from twolane.encoding.objects cimport NO_GIL, settled
+from twolane.encoding.objects cimport entries_of
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
 
 import numpy as np
@@ -468,9 +468,7 @@ cdef Table table_of_dict(object values):
     cdef Table table = Table.__new__(Table)
     cdef Column column
     cdef bint uneven = False
-    if NO_GIL:
-        values = settled(values)
-    for name, entry in values.items():
+    for name, entry in entries_of(values):
         if not isinstance(name, str):
             raise SerializationError(f"expected names of columns, got {shown(name)}")
         column = as_column(entry, name)

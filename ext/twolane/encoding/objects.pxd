@@ -1,4 +1,4 @@
-"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is."""
+"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is, what a mapping holds."""
 from cpython.object cimport PyObject
 
 from twolane.encoding.vectors cimport Vector
@@ -31,7 +31,7 @@ cdef extern from *:
     object item_of "twolane_item_of"(PyObject* fields, PyObject* name, PyObject* absent)
 
 
-cdef object settled(object value)
+cpdef list entries_of(object mapping)
 cdef object object_at(const Vector* vector, Py_ssize_t i)
 cdef bint is_integer(object value) except -1
 cdef bytes bytes_of(object value)

@@ -1,5 +1,6 @@
-"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is."""
+"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is, what a mapping holds."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_Items
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -84,11 +85,12 @@ cdef object span_object(const Vector* vector, Py_ssize_t i):
     return ColumnBytes(value)
 
 
-cdef object settled(object value):
-    """The same, if it is a dict, a list or a set, as nobody else changes it: without the GIL a copy, made under its lock."""
-    if NO_GIL and (type(value) is dict or type(value) is list or type(value) is set):
-        return value.copy()
-    return value
+cpdef list entries_of(object mapping):
+    """The keys and values of a mapping, a dict's as they were at one moment.
+
+    ``list(items())`` may run a garbage collection between two entries, and with it code that changes the dict.
+    """
+    return PyDict_Items(mapping) if type(mapping) is dict else list(mapping.items())
 
 
 cdef object object_at(const Vector* vector, Py_ssize_t i):

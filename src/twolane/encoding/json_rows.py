@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import entries_of
 
 try:
     import orjson
@@ -158,7 +159,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         made = {}
-        for key, item in list(value.items()):  # a snapshot: another thread may change it meanwhile
+        for key, item in entries_of(value):  # a snapshot: another thread may change it meanwhile
             name = key_text(key)
             made[name] = stepped(item, fallback, nan, depth, name)
         return made
