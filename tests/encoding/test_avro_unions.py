@@ -1,6 +1,7 @@
 """Avro unions of several branches: rows by name and by type, columns of one type, and Arrow's own unions."""
 
 import io
+from collections import namedtuple
 from dataclasses import make_dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -138,6 +139,18 @@ def test_three_items_of_a_list_are_no_duration():
     assert branches_of([duration, {"type": "array", "items": "boolean"}], [[True, False, True]]) == [1]
     assert branches_of([duration, {"type": "array", "items": "int"}], [[1, 2, 3], (1, 2, 3)]) == [1, 0]
     assert branches_of([duration, {"type": "array", "items": "string"}], [[1, 2, 3]]) == [0]
+
+
+def test_a_tuple_of_three_ints_is_a_duration_before_a_record():
+    """`make fuzz` met it: the record has a point for each field."""
+    duration = {"type": "fixed", "name": "D", "size": 12, LOGICAL: "duration"}
+    three = {"type": "record", "name": "Three", "fields": [{"name": name, "type": "double"} for name in "abc"]}
+    for union, place in [(["boolean", duration, three], 1), ([three, duration], 1), ([duration, three], 0)]:
+        assert branches_of(union, [(1, 2, 3), (0, 0, 0)]) == [place] * 2
+    assert branches_of([duration, three], [(1, 2, 3.5), (-1, 2, 3), {"a": 1, "b": 2, "c": 3}]) == [1] * 3
+    assert branches_of(
+        [duration, three], [namedtuple("Three", "a b c")(1, 2, 3), namedtuple("Other", "a b c")(1, 2, 3)]
+    ) == [1, 1]
 
 
 def test_duckdb_unions_and_schemas_of_unions():

@@ -251,8 +251,11 @@ cdef class LogicalWriter(Writer):
         if (score and self._logical == "uuid" and self._type.kind == "string"
                 and isinstance(value, (bytes, bytearray, memoryview)) and not isinstance(value, ColumnBytes)):
             return 1        # sixteen bytes are bytes first
-        if score and self._logical == "duration" and isinstance(value, list):
-            return 1        # three ints in a list are an array first
+        if score and self._logical == "duration":
+            if isinstance(value, list):
+                return 1        # three ints in a list are an array first
+            if type(value) is tuple:
+                return 6        # and in a tuple a duration before a record of three fields, whose score is 5
         return score
 
 
