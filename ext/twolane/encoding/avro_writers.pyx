@@ -5,17 +5,18 @@ Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.math cimport isfinite
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy, memmove
 cimport cython
 
-from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
+from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag, make_room, put_zigzag
 from twolane.encoding.avro_logical cimport (
     Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
 from twolane.encoding.objects cimport NO_GIL, bytes_of, entries_of, is_integer
+from twolane.encoding.utf8 cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, most_utf8, put_str
 
 from collections.abc import Mapping, Sequence
 
@@ -144,22 +145,39 @@ cdef str text_of(object value):
     return None
 
 
+cdef int put_long_way(PyObject* text, Buffer* out) except -1:
+    """A str that is not ASCII, or of a class of its own: its length is known only once it is written, so that comes first."""
+    cdef uint8_t width[10]
+    cdef uint8_t* at
+    cdef uint8_t* end
+    cdef Py_ssize_t n_width
+    make_room(out, most_utf8(text) + sizeof(width))
+    at = out.data + out.size
+    end = put_str(at + 1, text)
+    if end == NULL:
+        raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", <object>text)
+    n_width = put_zigzag(width, end - at - 1) - width
+    if n_width > 1:
+        memmove(at + n_width, at + 1, end - at - 1)
+    memcpy(at, width, n_width)
+    out.size = end - out.data + n_width - 1
+    return 0
+
+
 @cython.final
 cdef class StringWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
-        cdef Py_ssize_t size = 0
-        cdef const char* data
+        cdef PyObject* text
         if not isinstance(value, str):
-            text = text_of(value)
-            if text is None:
+            decoded = text_of(value)
+            if decoded is None:
                 raise Mismatch("string", value)
-            value = text
-        try:
-            data = PyUnicode_AsUTF8AndSize(value, &size)
-        except UnicodeEncodeError:
-            raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
-        append_zigzag(out, size)
-        return append(out, data, size)
+            value = decoded
+        text = <PyObject*>value
+        if not PyUnicode_IS_COMPACT_ASCII(text):
+            return put_long_way(text, out)
+        append_zigzag(out, PyUnicode_GET_LENGTH(text))
+        return append(out, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))
 
     cdef int fits(self, object value, dict known) except -1:
         return 2 if isinstance(value, str) else 1 if text_of(value) is not None else 0

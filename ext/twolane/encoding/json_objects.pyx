@@ -18,6 +18,7 @@ from twolane.encoding.digits cimport put_signed
 from twolane.encoding.json_text cimport put_text
 from twolane.encoding.objects cimport NO_GIL
 from twolane.encoding.shortest cimport put_everyday
+from twolane.encoding.utf8 cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, most_utf8, put_str
 
 from twolane.encoding.mismatch import Mismatch
 
@@ -27,10 +28,6 @@ cdef extern from "Python.h":
     PyObject* Py_True
     PyObject* Py_False
     PyTypeObject* Py_TYPE(PyObject* value)
-    bint PyUnicode_IS_COMPACT_ASCII(PyObject* text)
-    void* PyUnicode_DATA(PyObject* text)
-    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text)
-    const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size)
     void PyErr_Clear()
     void Py_DECREF(PyObject* value)
     long long PyLong_AsLongLongAndOverflow(PyObject* value, int* overflow)
@@ -207,19 +204,26 @@ cdef uint8_t* put_nested(uint8_t* at, PyObject* value, Buffer* out, int depth) n
 cdef uint8_t* put_string(uint8_t* at, PyObject* text, Buffer* out) noexcept:
     """Write a str that is not too long."""
     cdef const char* data
-    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t size
+    cdef uint8_t* plain
+    cdef uint8_t* end
     if PyUnicode_IS_COMPACT_ASCII(text):
         data = <const char*>PyUnicode_DATA(text)
         size = PyUnicode_GET_LENGTH(text)
-    else:
-        data = PyUnicode_AsUTF8AndSize(text, &size)
-        if data == NULL:        # a lone surrogate
-            PyErr_Clear()
+        if size > LONG:
             return NULL
+        at = room(out, at, 6 * size + 2 * SCALAR)
+        return put_text(at, <const uint8_t*>data, size) if at != NULL else NULL
+    size = most_utf8(text)
     if size > LONG:
         return NULL
-    at = room(out, at, 6 * size + 2 * SCALAR)
-    return put_text(at, <const uint8_t*>data, size) if at != NULL else NULL
+    # Its UTF-8 stands for a moment behind all that it may become.
+    at = room(out, at, 7 * size + 3 * SCALAR)
+    if at == NULL:
+        return NULL
+    plain = at + 6 * size + 2 * SCALAR
+    end = put_str(plain, text)
+    return put_text(at, plain, end - plain) if end != NULL else NULL        # NULL: a lone surrogate
 
 
 cdef inline uint8_t* put_key(uint8_t* at, PyObject* key, Buffer* out) noexcept:

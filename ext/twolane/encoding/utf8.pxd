@@ -1,8 +1,56 @@
-"""Is it UTF-8, can it be: checks that run once, when a column is bound."""
+"""UTF-8: whether bytes are, checked once when a column is bound; and that of a str."""
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from twolane.encoding.vectors cimport Vector, is_valid, item_at, swap32
+from twolane.encoding.vectors cimport Vector, is_valid, item_at, put_utf8, swap32
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(PyObject* text)
+    int PyUnicode_KIND(PyObject* text)
+    void* PyUnicode_DATA(PyObject* text)
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text)
+    uint32_t PyUnicode_READ(int kind, const void* data, Py_ssize_t i)
+
+
+cdef inline size_t most_utf8(PyObject* text) noexcept:
+    """Bytes that put_str() writes at most. The GIL is held."""
+    cdef int kind = PyUnicode_KIND(text)
+    return <size_t>PyUnicode_GET_LENGTH(text) * (kind + 1 if kind < 4 else 4)
+
+
+cdef inline uint8_t* put_str(uint8_t* at, PyObject* text) noexcept:
+    """Write a str as UTF-8; NULL if it has a lone surrogate. The GIL is held.
+
+    Not PyUnicode_AsUTF8AndSize, for with that the str keeps its UTF-8 for good: memory that grows with the input.
+    """
+    cdef int kind = PyUnicode_KIND(text)
+    cdef const void* data = PyUnicode_DATA(text)
+    cdef Py_ssize_t i, n = PyUnicode_GET_LENGTH(text)
+    cdef uint8_t byte
+    cdef uint32_t unit
+    if kind == 1:
+        for i in range(n):
+            byte = (<const uint8_t*>data)[i]
+            if byte < 0x80:
+                at[0] = byte
+                at += 1
+            else:
+                at[0] = 0xC0 | byte >> 6
+                at[1] = 0x80 | (byte & 0x3F)
+                at += 2
+        return at
+    for i in range(n):
+        unit = PyUnicode_READ(kind, data, i)
+        if unit < 0x80:
+            at[0] = <uint8_t>unit
+            at += 1
+        elif 0xD800 <= unit <= 0xDFFF:
+            return NULL
+        else:
+            at = put_utf8(at, unit)
+    return at
 
 
 cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
