@@ -22,6 +22,8 @@ from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pac
 from twolane.errors import DeliveryError, SerializationError, Verdict
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
+from twolane.serializers.byte_strings import bind_bytes
+from twolane.serializers.interface import rows_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +80,7 @@ class Call:
         """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
         # What is encoded already takes nothing more.
         sources = [one for one in (self.values, self.keys) if one is not None and not isinstance(one, BatchSource)]
-        rows = most
-        while rows > 1 and any(source.first_over(SLICE_BYTES // rows) is not None for source in sources):
-            rows = max(1, rows // 4)
-        return rows
+        return rows_within(SLICE_BYTES, most, *sources)
 
     def feed(self, start: int, stop: int) -> tuple[Feed, int | NDArray[np.int32]]:
         """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
@@ -234,7 +233,7 @@ def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer 
     """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
     entries = _column_or(keys, table, rows, "keys")
     if serializer is None or isinstance(serializer, Bytes):
-        return bytes_source(entries, n, field="keys")
+        return bind_bytes(entries, n, field="keys")
     warm = _warm(serializer, topic, "key")
     try:
         if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, Column):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twolane.encoding.byte_columns import bytes_source
 from twolane.errors import SerializationError
+from twolane.serializers.byte_strings import bind_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,8 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
     """
     if isinstance(headers, str):
         entries = column(headers)
-        headers = list(getattr(entries, "objects", entries) or ())
+        entries = getattr(entries, "objects", entries)
+        headers = [] if entries is None else list(entries)
         if len(headers) != n:
             raise SerializationError("the column holds no headers, one mapping per record", field="headers")
     if not headers:
@@ -143,7 +144,7 @@ def _by_name(pairs: Sequence[tuple[str, Any]], n: int) -> BatchHeaders:
     for name, value in pairs:
         if _is_column(value):
             encoded, _ = _one(name, None, None)
-            columns.append((encoded, bytes_source(value, n, field=f"headers[{name!r}]", scalars=False)))
+            columns.append((encoded, bind_bytes(value, n, field=f"headers[{name!r}]", scalars=False)))
         else:
             shared.append(_one(name, value, None))
     return BatchHeaders(tuple(shared), tuple(columns))

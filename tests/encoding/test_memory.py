@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.processes import UNDER_SANITIZER
+from twolane import Avro, Bytes, Json
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is read, and reset, through /proc"),
@@ -53,6 +54,12 @@ text, time = "s" * 200, np.datetime64(1, "ms")
 row = (7, 0.5, True, time) if {kind!r} == "Struct" else (7, 0.5, True, text, time)
 values = [dict(zip(table, row)) if {kind!r} == "Json" else row] * n
 """
+# Lists of one object that is there many times, but for a column that C code reads in place.
+LISTS = """
+values = {{**table, "sensor": ["s" * 200] * n, "level": [0.5] * n, "flag": np.array([True] * n, dtype=object)}}
+if {kind!r} == "Struct":
+    del values["sensor"]
+"""
 SLICES = """
 source = serializer.bind(values)
 for start in range(0, n, 65_536):
@@ -94,6 +101,28 @@ def test_encoding_in_slices(kind):
 @pytest.mark.parametrize(("kind", "n"), [("Avro", RECORDS), ("Json", RECORDS), ("Struct", 4 * RECORDS)])
 def test_encoding_rows_in_slices(kind, n):
     assert beyond_the_input(kind, SLICES, ROWS.format(kind=kind), n) < MOST_MIB
+
+
+@pytest.mark.parametrize(("kind", "n"), [("Avro", RECORDS), ("Json", RECORDS), ("Struct", 4 * RECORDS)])
+def test_encoding_columns_of_objects_in_slices(kind, n):
+    assert beyond_the_input(kind, SLICES, LISTS.format(kind=kind), n) < MOST_MIB
+
+
+@pytest.mark.parametrize(
+    "value", ["b'x' * 100", "'\u00fc' * 100", "bytearray(100)"], ids=["bytes", "text", "bytearray"]
+)
+def test_ready_bytes_in_slices(value):
+    assert beyond_the_input("Bytes", SLICES, f"values = [{value}] * n", 5 * RECORDS) < MOST_MIB
+
+
+@pytest.mark.parametrize("serializer", [Avro({"type": "array", "items": "string"}), Json(), Bytes()])
+def test_texts_do_not_grow(serializer):
+    """CPython can keep the UTF-8 of a str with it: the input would grow by the size of its records."""
+    texts = ["".join(["\u00fc", "\u20ac", "\U0001f600"][: i % 4]) + str(i) for i in range(100)]
+    before = [sys.getsizeof(text) for text in texts]
+    values = texts if isinstance(serializer, Bytes) else [texts, tuple(texts)]
+    serializer.bind(values).slice(0, 2)
+    assert [sys.getsizeof(text) for text in texts] == before
 
 
 def test_encoding_through_a_lane(embedded_cluster, topic):

@@ -1,4 +1,7 @@
-"""Rows of a large call: encoded to check them, and those that were not kept once more. The bytes must be the same."""
+"""Rows, and columns of objects, of a large call: encoded to check them, and once more if they were not kept.
+
+The bytes must be the same.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import json
 
 import fastavro
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
 from twolane.calls import Call
 from twolane.headers import batch_headers
-from twolane.serializers import rows as module
+from twolane.serializers import columns as by_columns
+from twolane.serializers import rows as by_rows
 
 SCHEMA = {
     "type": "record",
@@ -41,32 +46,55 @@ CASES = {
 }
 
 
+def chunked(values: list) -> pa.ChunkedArray:
+    return pa.chunked_array([values[:40], [], values[40:41], values[41:]])
+
+
+def listed(rows: list) -> dict[str, list]:
+    """The same as a column of Python objects for each field."""
+    names = ("id", "name")
+    return {name: [row[name if isinstance(row, dict) else i] for row in rows] for i, name in enumerate(names)}
+
+
+def mixed(rows: list) -> dict[str, object]:
+    """The same as a column that C code reads in place, and one of objects."""
+    columns = listed(rows)
+    return {"id": chunked(columns["id"]), "name": np.array(columns["name"], dtype=object)}
+
+
+SHAPES = {"rows": list, "lists": listed, "mixed": mixed}
+
+
 @pytest.fixture(params=[0, 1, 1000, 10**6], ids="kept {}".format)
 def little(request, monkeypatch):
     """Keep little, and check in small pieces, so that some hundred rows are many."""
-    monkeypatch.setattr(module, "KEPT", request.param)
-    monkeypatch.setattr(module, "PIECE", 200)
-    monkeypatch.setattr(module, "PIECE_ROWS", 11)
+    for module in (by_rows, by_columns):
+        monkeypatch.setattr(module, "KEPT", request.param)
+        monkeypatch.setattr(module, "PIECE", 200)
+        monkeypatch.setattr(module, "PIECE_ROWS", 11)
 
 
 @pytest.fixture
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(module, "KEPT", 0)
+    for module in (by_rows, by_columns):
+        monkeypatch.setattr(module, "KEPT", 0)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", CASES)
-def test_slices_are_what_others_write(kind, little):
+def test_slices_are_what_others_write(kind, shape, little):
     serializer, rows, expected = CASES[kind]
-    source = serializer.bind(rows)
+    source = serializer.bind(SHAPES[shape](rows))
     assert len(source) == N
     for start, stop in [(0, N), (0, 1), (0, 0), (N, N), (3, 150), (149, N), *((i, i + 10) for i in range(0, N, 10))]:
         assert list(source.slice(start, stop)) == expected[start:stop]
 
 
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", CASES)
-def test_the_first_record_over_a_size_is_found(kind, little):
+def test_the_first_record_over_a_size_is_found(kind, shape, little):
     serializer, rows, expected = CASES[kind]
-    source = serializer.bind(rows)
+    source = serializer.bind(SHAPES[shape](rows))
     for limit in range(max(map(len, expected)) + 1):
         over = next(((i, len(text)) for i, text in enumerate(expected) if len(text) > limit), None)
         assert source.first_over(limit) == over
@@ -89,6 +117,35 @@ def test_a_bad_row_is_named_wherever_it_is(kind, bad, little):
     with pytest.raises(SerializationError) as caught:
         serializer.bind([*rows[:bad], wrong, *rows[bad + 1 :]])
     assert caught.value.index == bad
+
+
+@pytest.mark.parametrize("shape", ["lists", "mixed"])
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("bad", [0, 1, 150, N - 1])
+def test_a_bad_value_of_a_column_is_named_wherever_it_is(kind, shape, bad, little):
+    serializer, rows, _ = CASES[kind]
+    columns = SHAPES[shape](rows)
+    columns["name"][bad] = object() if kind == "Json" else 1.5
+    with pytest.raises(SerializationError) as caught:
+        serializer.bind(columns)
+    assert (caught.value.index, caught.value.field) == (bad, "name")
+
+
+@pytest.mark.parametrize("kept", [0, 10**6])
+def test_columns_without_a_path_in_c(kept, monkeypatch):
+    """A list view is read through objects, a piece at a time."""
+    monkeypatch.setattr(by_columns, "KEPT", kept)
+    monkeypatch.setattr(by_columns, "PIECE_ROWS", 11)
+    schema = {"type": "array", "items": "long"}
+    lists = [[*range(i % 9)] for i in range(N)]
+    expected = []
+    for items in lists:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, schema, items)
+        expected.append(out.getvalue())
+    source = Avro(schema).bind(pa.array([[1], *lists], pa.list_view(pa.int64()))[1:])
+    assert list(source.slice(0, N)) == expected
+    assert list(source.slice(17, 99)) == expected[17:99]
 
 
 def test_iterables_are_read_once(little):
@@ -120,6 +177,16 @@ def test_a_row_that_changes_is_an_error_and_rows_that_vanish_are(nothing_kept):
     with pytest.raises(RuntimeError, match="taken away"):
         source.slice(N - 1, N)
     assert list(source.slice(0, 2)) == [by_fastavro(row) for row in ROWS[:2]]
+
+
+def test_a_column_that_shrinks_is_an_error(nothing_kept):
+    columns = listed(ROWS)
+    source = Avro(SCHEMA).bind(columns)
+    columns["name"].append("more, which is not looked at")
+    assert list(source.slice(0, N)) == [by_fastavro(row) for row in ROWS]
+    del columns["name"][N - 5 :]
+    with pytest.raises(RuntimeError, match="was changed"):
+        source.slice(N - 10, N)
 
 
 @pytest.mark.parametrize("lane", [SafeProducer, ThroughputProducer])

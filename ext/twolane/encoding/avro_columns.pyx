@@ -7,7 +7,7 @@ leaves gaps between its records; they are closed while all of that is still in t
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
@@ -338,9 +338,13 @@ cdef class AvroColumns:
         Borrowed and kept alive. Columns beside the record's fields are ignored.
     prefix : bytes
         Stands before each record.
+    limit : int, optional
+        Bytes that columns may take which have to be encoded from Python objects now.
 
     Raises
     ------
+    TooMuch
+        If they take more.
     SerializationError
         If a column is missing or a value is not of its field's type, with row and field.
     """
@@ -349,13 +353,15 @@ cdef class AvroColumns:
     cdef list _keep
     cdef list _segments         # of OpBlock
     cdef Py_ssize_t _n
+    cdef size_t _left           # bytes, for columns of objects
 
-    def __init__(self, schema, RowEncoder rows, values, bytes prefix=b""):
+    def __init__(self, schema, RowEncoder rows, values, bytes prefix=b"", limit=None):
         self._prefix = prefix
+        self._left = SIZE_MAX if limit is None else limit
         self._keep = [values]
         self._n = len(values)
         if isinstance(values, Column):
-            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self._keep))])
+            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self._keep, &self._left))])
             return
         if schema.kind != "record":
             raise SerializationError(f"expected a record schema for a table, got {schema.label}")
@@ -405,7 +411,7 @@ cdef class AvroColumns:
         name = rows.field_names()[i]
         column = table.get(name)
         if column is not None:
-            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self._keep)
+            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self._keep, &self._left)
         default = rows.field_default(i)
         if default is None:
             names = ", ".join(map(repr, table.names))

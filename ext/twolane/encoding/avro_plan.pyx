@@ -26,7 +26,7 @@ from twolane.encoding.vectors cimport (
 
 import numpy as np
 
-from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.mismatch import Mismatch, TooMuch
 
 cdef enum:
     VARINT = 10             # bytes at most
@@ -56,8 +56,11 @@ cdef OpBlock new_ops(Py_ssize_t n):
     return block
 
 
-cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep):
-    """One operation per part of the column (one in all where it had to be encoded from Python objects)."""
+cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left):
+    """One operation per part of the column (one in all where it had to be encoded from Python objects).
+
+    TooMuch if that would take more than ``left`` bytes; it takes away what was used.
+    """
     cdef OpBlock block
     cdef Py_ssize_t part
     if column.objects is None:
@@ -70,20 +73,26 @@ cdef OpBlock plan_column(object type, Writer writer, Column column, str field, l
             keep.append(column)
             return block
     block = new_ops(1)
-    plan_objects(block.ops, type, writer, column, field, keep)
+    plan_objects(block.ops, type, writer, column, field, keep, left)
     keep.append(block)
     return block
 
 
-cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, list keep) except -1:
+cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, list keep, size_t* left) except -1:
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
+    cdef tuple objects
+    # Offsets, and a byte of each value, are the least.
+    take(left, column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
     if column.objects is not None:
+        objects = column.taken()
         for row in range(column.length):
-            put_checked(writer, (<tuple>column.objects)[row], &arena.out, row, field)
+            put_checked(writer, objects[row], &arena.out, row, field)
             arena.offsets[row + 1] = arena.out.size
+            if arena.out.size > left[0]:
+                raise TooMuch()
     else:
         for part in range(column.n_parts):
             for i in range(column.parts[part].length):
@@ -93,13 +102,23 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
                     raise error.as_error(row, field) from None
                 put_checked(writer, value, &arena.out, row, field)
                 arena.offsets[row + 1] = arena.out.size
+                if arena.out.size > left[0]:
+                    raise TooMuch()
                 row += 1
+    take(left, arena.out.size)
     op.code = Code.PUT_RAW
     op.vector.kind = Kind.BINARY64
     op.vector.length = column.length
     op.vector.data = arena.out.data
     op.vector.offsets = arena.offsets
     keep.append(arena)
+    return 0
+
+
+cdef int take(size_t* left, size_t size) except -1:
+    if size > left[0]:
+        raise TooMuch()
+    left[0] -= size
     return 0
 
 

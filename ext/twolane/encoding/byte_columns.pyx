@@ -4,7 +4,7 @@ Where the bytes lie in memory that stays put (bytes objects, Arrow blocks, numpy
 nothing is copied. Only numpy's four-byte strings are written anew, slice by slice.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 cimport cython
@@ -20,6 +20,10 @@ from twolane.encoding.vectors cimport (
 import numpy as np
 
 from twolane.errors import SerializationError
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 cdef const uint8_t* NOTHING = <const uint8_t*>b""
 # Records between two looks at the arena's room.
@@ -233,18 +237,37 @@ cdef int write_ucs4(const Vector* vector, Arena arena, Py_ssize_t row, Py_ssize_
     return 0
 
 
-cdef EncodedBatch batch_of_objects(object values, object field):
-    """Spans over bytes and str objects; bytearrays and memoryviews are copied, because they may change."""
+def spans_of(values, limit=None, *, field=None):
+    """Spans over bytes and ASCII strings, which stay as they are; of what may change, or is no UTF-8 yet, over a copy.
+
+    Parameters
+    ----------
+    values : iterable of bytes, str, bytearray, memoryview or None
+    limit : int, optional
+        Bytes; no value is begun when copies have reached them. All are taken without it.
+    field : str, optional
+        For error messages.
+
+    Returns
+    -------
+    EncodedBatch
+        Keeps the values alive.
+
+    Raises
+    ------
+    SerializationError
+        If an entry is of another type or cannot be UTF-8, with its index.
+    """
     cdef Arena arena = Arena.__new__(Arena)
     cdef tuple kept = tuple(values)
-    cdef Py_ssize_t i, n = len(kept)
+    cdef Py_ssize_t i = 0, n = len(kept), left = PY_SSIZE_T_MAX if limit is None else limit
     cdef list copies = []
     cdef Span* spans
     cdef object value
     cdef bytes copy
     arena.start_spans(n)
     spans = arena.spans
-    for i in range(n):
+    while i < n and (left > 0 or i == 0):
         value = kept[i]
         if isinstance(value, bytes):
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
@@ -252,22 +275,33 @@ cdef EncodedBatch batch_of_objects(object values, object field):
         elif value is None:
             spans[i].data = NULL
             spans[i].size = 0
-        elif isinstance(value, str):
-            try:
-                # The str keeps its UTF-8 (for ASCII it is the str's own memory), and kept keeps the str.
-                spans[i].data = <const uint8_t*>PyUnicode_AsUTF8AndSize(value, &spans[i].size)
-            except UnicodeEncodeError:
-                raise SerializationError(
-                    "expected a string that UTF-8 can hold (it has a lone surrogate)", index=i, field=field, value=value
-                ) from None
+        elif isinstance(value, str) and PyUnicode_IS_COMPACT_ASCII(value):
+            spans[i].data = <const uint8_t*>PyUnicode_DATA(value)
+            spans[i].size = PyUnicode_GET_LENGTH(value)
         else:
-            copy = bytes_of(value)
-            if copy is None:
-                raise SerializationError("expected bytes, str or None", index=i, field=field, value=value)
+            copy = copy_of(value, i, field)
             copies.append(copy)
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(copy)
             spans[i].size = PyBytes_GET_SIZE(copy)
-    return arena.span_batch(n, (kept, copies))
+            left -= PyBytes_GET_SIZE(copy)
+        i += 1
+    return arena.span_batch(i, (kept, copies))
+
+
+cdef bytes copy_of(object value, object index, object field):
+    """The bytes of a text that is not ASCII (the str would keep its UTF-8 for good), or of a buffer."""
+    cdef bytes copy
+    if isinstance(value, str):
+        try:
+            return (<str>value).encode()
+        except UnicodeEncodeError:
+            raise SerializationError(
+                "expected a string that UTF-8 can hold (it has a lone surrogate)", index=index, field=field, value=value
+            ) from None
+    copy = bytes_of(value)
+    if copy is None:
+        raise SerializationError("expected bytes, str or None", index=index, field=field, value=value)
+    return copy
 
 
 def bytes_source(values, n=None, *, field=None, scalars=True):
@@ -309,10 +343,10 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
             source = ColumnSource(column, field)
         else:
             try:
-                entries = column.objects if column is not None else tuple(values)
+                entries = column.taken() if column is not None else tuple(values)
             except TypeError:
                 raise SerializationError("expected bytes or a sequence of bytes", field=field, value=values) from None
-            source = BatchSource(batch_of_objects(entries, field))
+            source = BatchSource(spans_of(entries, field=field))
     if n is not None and len(source) != n:
         raise SerializationError(f"expected {n} entries, one per record, got {len(source)}", field=field)
     return source
@@ -321,7 +355,7 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
 cdef EncodedBatch constant_of(object value, object field):
     cdef EncodedBatch batch
     try:
-        batch = batch_of_objects((value,), field)
+        batch = spans_of((value,), field=field)
     except SerializationError as error:
         error.index = None      # it stands for every record
         raise
@@ -365,7 +399,7 @@ def int32_column(values, n, field="partitions", *, low=-1):
     result = np.empty(n, dtype=np.int32)
     out = <int32_t*><uintptr_t>result.__array_interface__["data"][0]
     if column.objects is not None:
-        for i, value in enumerate(column.objects):
+        for i, value in enumerate(column.taken()):
             out[i] = one_int32(value, low, i, field)
         return result
     for part in range(column.n_parts):

@@ -7,7 +7,7 @@ from twolane.encoding.vectors cimport Vector
 
 cdef class Column:
     cdef readonly str name
-    cdef readonly object objects    # tuple of Python objects: a list or an object array; then there are no parts
+    cdef readonly object objects    # a list or tuple of Python objects, or an object array; then there are no parts
     cdef Vector* parts              # owned table of vectors, one per chunk
     cdef Py_ssize_t* starts         # first row of each part, and the number of rows at the end (n_parts + 1)
     cdef Py_ssize_t n_parts
@@ -17,6 +17,8 @@ cdef class Column:
     cdef int make_parts(self, Py_ssize_t n) except -1
     cdef Py_ssize_t part_of(self, Py_ssize_t row) noexcept nogil
     cdef Vector vector_from(self, Py_ssize_t row) noexcept
+    cdef tuple taken(self)
+    cdef Column part(self, Py_ssize_t start, Py_ssize_t stop)
 
 
 cdef class Table:

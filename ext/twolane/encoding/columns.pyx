@@ -72,8 +72,8 @@ cdef class Column:
     Attributes
     ----------
     name : str
-    objects : tuple or None
-        The Python objects, where the column came as a list or an object array.
+    objects : list, tuple, ndarray or None
+        The Python objects, where the column came as a list or an object array: the caller's own, which may change.
     """
 
     def __cinit__(self):
@@ -117,6 +117,41 @@ cdef class Column:
         vector.length -= row - self.starts[part]
         return vector
 
+    cdef tuple taken(self):
+        """The objects as they are now, which nobody else changes any more."""
+        cdef object objects = self.objects.tolist() if isinstance(self.objects, ndarray) else self.objects
+        cdef tuple taken = tuple(objects)
+        if len(taken) < self.length:
+            raise SerializationError(
+                f"a column of {self.length} values was changed while it was read, and has {len(taken)}", field=self.name or None
+            )
+        return taken if len(taken) == self.length else taken[:self.length]
+
+    cdef Column part(self, Py_ssize_t start, Py_ssize_t stop):
+        """Rows ``start`` to ``stop`` as a column of their own: of objects a copy of the references, else a view."""
+        cdef Column column = new_column(self.name)
+        cdef Py_ssize_t first, i, low, high
+        column.length = stop - start
+        column._lenders = self
+        if self.objects is not None:
+            column.objects = self.objects[start:stop]
+            column.objects = column.taken()
+            return column
+        first = self.part_of(start)
+        column.make_parts(self.part_of(max(stop - 1, start)) + 1 - first if stop > start else 0)
+        for i in range(column.n_parts):
+            low = max(start, self.starts[first + i])
+            high = min(stop, self.starts[first + i + 1])
+            column.parts[i] = self.parts[first + i]
+            column.parts[i].offset += low - self.starts[first + i]
+            column.parts[i].length = high - low
+            column.starts[i + 1] = high - start
+        return column
+
+    def __getitem__(self, rows):
+        start, stop = bounds_of(rows, self.length)
+        return self.part(start, stop)
+
     @property
     def type_name(self):
         """str: the column's type, as error messages name it."""
@@ -153,6 +188,16 @@ cdef class Table:
     def __contains__(self, name):
         return name in self._by_name
 
+    def __getitem__(self, rows):
+        cdef Table table = Table.__new__(Table)
+        cdef Column column
+        start, stop = bounds_of(rows, self.length)
+        for name in self.names:
+            column = self._by_name[name]
+            table.add(column.part(start, stop))
+        table.length = stop - start
+        return table
+
     cdef Column get(self, str name):
         """The column, or None. Borrows nothing."""
         return self._by_name.get(name)
@@ -181,6 +226,14 @@ cdef class Table:
         return 0
 
 
+cdef tuple bounds_of(object rows, Py_ssize_t n):
+    """First and last of the rows of a slice without a step."""
+    start, stop, step = rows.indices(n)
+    if step != 1:
+        raise ValueError(f"expected a slice without a step, got {rows}")
+    return start, max(start, stop)
+
+
 cdef Column new_column(str name):
     cdef Column column = Column.__new__(Column)
     column.name = name
@@ -188,9 +241,9 @@ cdef Column new_column(str name):
 
 
 cdef Column column_of_objects(str name, object values):
-    """A snapshot of the references: the list may change while it is read."""
+    """A list is not copied, for it may be long: who reads it takes the values with taken(), of a part() at a time."""
     cdef Column column = new_column(name)
-    column.objects = tuple(values)
+    column.objects = values if type(values) is list or type(values) is ndarray else tuple(values)
     column.length = len(column.objects)
     return column
 
@@ -371,10 +424,9 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
         array = array.data
     dtype = array.dtype
     if dtype.kind in "OT":
-        objects = array.tolist()
         if mask is not None:
-            objects = [None if gone else value for value, gone in zip(objects, mask.tolist(), strict=True)]
-        return column_of_objects(name, objects)
+            array = [None if gone else value for value, gone in zip(array.tolist(), mask.tolist(), strict=True)]
+        return column_of_objects(name, array)
     if dtype.kind == "m" and np.datetime_data(dtype)[0] in ("Y", "M") and array.ndim == 1:
         # No number of days, so no ticks of any unit that vectors know.
         gone = np.isnat(array) if mask is None else np.isnat(array) | mask
@@ -551,7 +603,7 @@ cpdef Column as_column(object values, str name=""):
     Parameters
     ----------
     values : object
-        Memory is borrowed and kept alive; of a list the references are copied.
+        Memory is borrowed and kept alive, a list too.
     name : str, optional
         For error messages.
 

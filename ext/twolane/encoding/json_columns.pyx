@@ -25,6 +25,7 @@ from twolane.encoding.vectors cimport (
     plain_span_at, union_child, union_item,
 )
 
+from twolane.encoding.mismatch import TooMuch
 from twolane.errors import SerializationError
 
 cdef enum:
@@ -323,9 +324,13 @@ cdef class JsonColumns:
         Whether bytes are written as base64, or refused.
     refuse_nan : bool
         Whether NaN and infinities are refused, or written as null.
+    limit : int, optional
+        Bytes that columns of objects may take, which are encoded now.
 
     Raises
     ------
+    TooMuch
+        If they take more.
     SerializationError
         If a column or a value has no JSON form.
     """
@@ -336,9 +341,10 @@ cdef class JsonColumns:
     cdef bint _bare             # one column: its values alone, no object around them
     cdef Py_ssize_t _n
 
-    def __init__(self, values, dump, base64, refuse_nan):
+    def __init__(self, values, dump, base64, refuse_nan, limit=None):
         cdef Column column
-        cdef Py_ssize_t part, n_done = 0
+        cdef Py_ssize_t part
+        cdef size_t left = SIZE_MAX if limit is None else limit
         self._n = len(values)
         self._bare = isinstance(values, Column)
         self._columns = [values] if self._bare else [values.column(name) for name in values.names]
@@ -349,7 +355,7 @@ cdef class JsonColumns:
             opening = b"," if self._keys else b"{"
             self._keys.append((b"" if self._bare else opening + dump(name) + b":") + bytes(SLACK))
             if column.objects is not None:
-                self._vectors.append(dump_objects(column.objects, dump, name, False, SIZE_MAX, &n_done))
+                self._vectors.append(dump_within(column, dump, name, &left))
                 continue
             self._vectors.append(None)
             for part in range(column.n_parts):
@@ -422,6 +428,21 @@ cdef class JsonColumns:
                         raise MemoryError()
             row = last
         return True
+
+
+cdef Arena dump_within(Column column, object dump, str name, size_t* left):
+    """Encode a column of objects in no more than ``left`` bytes, and take away what was used; TooMuch if it takes more."""
+    cdef Py_ssize_t n_done = 0
+    cdef size_t offsets = column.length * sizeof(int64_t)
+    cdef Arena arena
+    if offsets > left[0]:
+        raise TooMuch()
+    left[0] -= offsets
+    arena = dump_objects(column.taken(), dump, name, False, left[0], &n_done)
+    if n_done < column.length or arena.out.size > left[0]:
+        raise TooMuch()
+    left[0] -= arena.out.size
+    return arena
 
 
 cdef inline uint8_t* put_key(uint8_t* at, const uint8_t* key, Py_ssize_t size) noexcept nogil:

@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from libc.math cimport fabs
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 cimport cython
 
@@ -23,7 +23,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.mismatch import Mismatch, TooMuch
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
@@ -420,18 +420,26 @@ cdef class StructLayout:
             return True
         return False
 
-    cdef int plan_objects(self, Py_ssize_t field, Leaf* leaf, Column column, Py_ssize_t part, list keep) except -1:
-        """Write the field of every row of a part now; what cannot be written is named by row and field."""
+    cdef int plan_objects(self, Py_ssize_t field, Leaf* leaf, Column column, Py_ssize_t part, list keep, size_t* left) except -1:
+        """Write the field of every row of a part now; what cannot be written is named by row and field.
+
+        TooMuch if that takes more than ``left`` bytes; it takes away what was used.
+        """
+        cdef tuple objects
         cdef Py_ssize_t i, first = 0, n = column.length
         cdef uint8_t* block
         if column.objects is None:
             first = column.starts[part]
             n = column.parts[part].length
+        if <size_t>(n * leaf.width) > left[0]:
+            raise TooMuch()
+        left[0] -= n * leaf.width
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
+        objects = column.taken() if column.objects is not None else None
         for i in range(n):
             try:
-                value = column.objects[i] if column.objects is not None else object_at(&column.parts[part], i)
+                value = objects[i] if objects is not None else object_at(&column.parts[part], i)
                 self.put_value(field, value, block + i * leaf.width)
             except Mismatch as error:
                 raise error.as_error(first + i, self._names[field]) from None
@@ -453,9 +461,13 @@ cdef class StructColumns:
     layout : StructLayout
     values : Table or Column
         A Column for a layout of one field. Borrowed and kept alive.
+    limit : int, optional
+        Bytes that columns may take which have to be converted from Python objects now.
 
     Raises
     ------
+    TooMuch
+        If they take more.
     SerializationError
         If a column is missing or a value does not fit its field, with row and field.
     """
@@ -466,7 +478,8 @@ cdef class StructColumns:
     cdef list _columns
     cdef Py_ssize_t _n
 
-    def __init__(self, StructLayout layout, values):
+    def __init__(self, StructLayout layout, values, limit=None):
+        cdef size_t left = SIZE_MAX if limit is None else limit
         cdef Column column
         cdef Py_ssize_t i, part, n_parts
         cdef Leaf* leaves
@@ -486,7 +499,7 @@ cdef class StructColumns:
             for part in range(n_parts):
                 leaves[part] = layout._leaves[i]
                 if column.objects is not None or not layout.plan(&leaves[part], &column.parts[part]):
-                    layout.plan_objects(i, &leaves[part], column, part, self._keep)
+                    layout.plan_objects(i, &leaves[part], column, part, self._keep, &left)
             self._leaves.append(block)
             self._columns.append(column)
 

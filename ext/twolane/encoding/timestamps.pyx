@@ -449,7 +449,7 @@ cdef object pack_all(int64_t per, object values, object unit, object naive, bint
     out = <int64_t*>address_of(packed)
     field = field or column.name or None
     if column.objects is not None:
-        pack_objects(per, column.objects, out, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), naive, guard, field)
+        pack_objects(per, column.taken(), out, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), naive, guard, field)
         return packed
     for part in range(column.n_parts):
         pack_vector(per, &column.parts[part], out + column.starts[part], column.starts[part], unit, guard, field)

@@ -7,7 +7,12 @@ from twolane.encoding.columns import Column, Table
 @final
 class JsonColumns:
     def __init__(
-        self, values: Table | Column, dump: Callable[[Any], bytes], base64: bool, refuse_nan: bool
+        self,
+        values: Table | Column,
+        dump: Callable[[Any], bytes],
+        base64: bool,
+        refuse_nan: bool,
+        limit: int | None = None,
     ) -> None: ...
     def __len__(self) -> int: ...
     def first_over(self, limit: int) -> tuple[int, int] | None: ...

@@ -10,6 +10,10 @@ from twolane.errors import SerializationError, shown
 PATH_LENGTH = 160
 
 
+class TooMuch(Exception):
+    """What has to be encoded from Python objects takes more memory than was allowed; never leaves the serializers."""
+
+
 class Mismatch(Exception):
     """A value is not of the type its schema says; never leaves the encoders.
 

@@ -11,11 +11,13 @@ from twolane.encoding.avro_rows import RowEncoder
 from twolane.encoding.avro_schema import AvroType, load, parse
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.errors import SerializationError
-from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import bind_rows
+from twolane.serializers.batches import BatchSerializer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twolane.batch import EncodedBatch
+    from twolane.encoding.columns import Column, Table
 
 
 def framing(schema_id: int | None) -> bytes:
@@ -30,7 +32,7 @@ def framing(schema_id: int | None) -> bytes:
     return b"\0" + schema_id.to_bytes(4, "big")
 
 
-class Avro:
+class Avro(BatchSerializer):
     r"""Avro's binary encoding, of rows or columns, bare or in Confluent's wire format.
 
     Parameters
@@ -190,33 +192,16 @@ class Avro:
         self._check_warm()
         return self._rows.encode(record)
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
-        """Encode all records of `values`: rows, or columns.
+    def _takes_single(self) -> bool:
+        return self.type.kind != "record"
 
-        Raises
-        ------
-        SerializationError
-            With the row and the path of the first value that is not of its field's type.
-        """
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         self._check_warm()
-        columns = self._columns(values)
-        return self._rows.encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
+        return self._rows.encode_rows(rows, limit)
 
-    def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
-
-        Raises
-        ------
-        SerializationError
-            As for `encode_batch`.
-        """
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> AvroColumns:
         self._check_warm()
-        columns = self._columns(values)
-        return bind_rows(values, self._rows.encode_rows) if columns is None else columns
-
-    def _columns(self, values: Any) -> AvroColumns | None:
-        columns = bindable(values, single=self.type.kind != "record")
-        return None if columns is None else AvroColumns(self.type, self._rows, columns, self._prefix)
+        return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
 
     def __repr__(self) -> str:
         framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twolane.encoding.byte_columns import bytes_source
+from twolane.encoding.byte_columns import bytes_source, spans_of
+from twolane.encoding.columns import Column
+from twolane.errors import SerializationError
+from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
     from twolane.batch import EncodedBatch
     from twolane.serializers.interface import Source
+
+
+def bind_bytes(values: Any, n: int | None = None, *, field: str | None = None, scalars: bool = True) -> Source:
+    """Do as `bytes_source`; of a list that is very long not all spans are kept."""
+    objects = values.objects if isinstance(values, Column) else values
+    if not isinstance(objects, (list, tuple)):
+        return bytes_source(values, n, field=field, scalars=scalars)
+    source = bind_rows(objects, partial(spans_of, field=field))
+    if n is not None and len(source) != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {len(source)}", field=field)
+    return source
 
 
 class Bytes:
@@ -57,7 +72,7 @@ class Bytes:
         SerializationError
             As for `encode_batch`.
         """
-        return bytes_source(values, scalars=False)
+        return bind_bytes(values, scalars=False)
 
     def __repr__(self) -> str:
         return "Bytes()"

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.struct_format import layout_of
 from twolane.encoding.structs import StructColumns, StructLayout
-from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import bind_rows
+from twolane.serializers.batches import BatchSerializer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
     from twolane.batch import EncodedBatch
+    from twolane.encoding.columns import Column, Table
 
 
-class Struct:
+class Struct(BatchSerializer):
     r"""Records of fixed layout, as C structs: a numpy dtype, or a format of the struct module.
 
     Parameters
@@ -58,31 +60,14 @@ class Struct:
         """
         return self._layout.encode(record)
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
-        """Encode all records of `values`: rows, or columns.
+    def _takes_single(self) -> bool:
+        return len(self.dtype.names or ()) == 1
 
-        Raises
-        ------
-        SerializationError
-            With the row and the field of the first value that does not fit.
-        """
-        columns = self._columns(values)
-        return self._layout.encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
+        return self._layout.encode_rows(rows, limit)
 
-    def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
-
-        Raises
-        ------
-        SerializationError
-            As for `encode_batch`.
-        """
-        columns = self._columns(values)
-        return bind_rows(values, self._layout.encode_rows) if columns is None else columns
-
-    def _columns(self, values: Any) -> StructColumns | None:
-        columns = bindable(values, single=len(self.dtype.names or ()) == 1)
-        return None if columns is None else StructColumns(self._layout, columns)
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> StructColumns:
+        return StructColumns(self._layout, columns, limit)
 
     def __repr__(self) -> str:
         return f"Struct({self.dtype})"

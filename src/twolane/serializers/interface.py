@@ -54,6 +54,14 @@ class Serializer(Protocol):
         ...
 
 
+def rows_within(size: int, most: int, *sources: Source) -> int:
+    """Return how many records to encode at a time: `most`, or as many of the largest as `size` bytes hold."""
+    rows = most
+    while rows > 1 and any(source.first_over(size // rows) is not None for source in sources):
+        rows = max(1, rows // 4)
+    return rows
+
+
 def bindable(values: Any, *, single: bool) -> Any:
     """Give `values` as a Table, or as a Column where a `single` one makes records; None where they are rows."""
     if isinstance(values, (list, tuple)):

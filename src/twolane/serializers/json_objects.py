@@ -8,16 +8,16 @@ from twolane.encoding.json_columns import JsonColumns
 from twolane.encoding.json_objects import dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
-from twolane.serializers.interface import Source, bindable, rows_of
-from twolane.serializers.rows import bind_rows
+from twolane.serializers.batches import BatchSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twolane.batch import EncodedBatch
+    from twolane.encoding.columns import Column, Table
 
 
-class Json:
+class Json(BatchSerializer):
     r"""JSON objects in UTF-8, without blanks.
 
     Parameters
@@ -66,36 +66,14 @@ class Json:
         except Mismatch as error:
             raise error.as_error(None, None) from None
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
-        """Encode all records of `values`: rows, or columns.
+    def _takes_single(self) -> bool:
+        return True
 
-        Raises
-        ------
-        SerializationError
-            With the row and the path of the first value that has no JSON form.
-        """
-        columns = self._columns(values)
-        return self._encode_rows(rows_of(values)) if columns is None else columns.slice(0, len(columns))
-
-    def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; all rows are encoded at once, columns slice by slice.
-
-        Raises
-        ------
-        SerializationError
-            As for `encode_batch`.
-        """
-        columns = self._columns(values)
-        return bind_rows(values, self._encode_rows) if columns is None else columns
-
-    def _columns(self, values: Any) -> JsonColumns | None:
-        columns = bindable(values, single=True)
-        if columns is None:
-            return None
-        return JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error")
-
-    def _encode_rows(self, rows: Iterable[Any], limit: int | None = None) -> EncodedBatch:
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         return dump_rows(rows, self._dump, limit)
+
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> JsonColumns:
+        return JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error", limit)
 
     def __repr__(self) -> str:
         return f"Json(binary={self._binary!r}, nan={self._nan!r})"

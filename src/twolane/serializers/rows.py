@@ -9,6 +9,7 @@ import numpy as np
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.byte_columns import BatchSource
+from twolane.encoding.columns import Column, Table
 from twolane.errors import SerializationError
 from twolane.serializers.interface import Source, rows_of
 
@@ -19,7 +20,7 @@ PIECE, PIECE_ROWS = 4 * 2**20, 8_192
 
 # Encodes rows in their order until so many bytes are reached (None: all of them), and the first in any case.
 # The index in its SerializationError is that of the row among those it was given.
-Encode = Callable[[Sequence[Any], int | None], EncodedBatch]
+Encode = Callable[[Any, int | None], EncodedBatch]
 
 
 def bind_rows(rows: Any, encode: Encode) -> Source:
@@ -51,13 +52,13 @@ class RowSource:
 
     Parameters
     ----------
-    rows : list or tuple
+    rows : list, tuple, Table or Column
     encode : callable
     first : EncodedBatch
         Of the first rows, which is kept.
     """
 
-    def __init__(self, rows: Sequence[Any], encode: Encode, first: EncodedBatch) -> None:
+    def __init__(self, rows: Sequence[Any] | Table | Column, encode: Encode, first: EncodedBatch) -> None:
         self._rows, self._encode, self._n = rows, encode, len(rows)
         self._kept = BatchSource(first)
         # Of the others: where a piece of them begins and ends, and the size of its largest record.
@@ -70,7 +71,7 @@ class RowSource:
 
     def _encoded(self, start: int, stop: int, limit: int | None) -> EncodedBatch:
         rows = self._rows[start : min(stop, self._n)]
-        if not rows:
+        if not len(rows):
             raise SerializationError("rows were taken away while they were being read", index=start)
         try:
             return self._encode(rows, limit)

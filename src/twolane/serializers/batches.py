@@ -1,0 +1,60 @@
+"""What serializers of rows and columns have in common: how many records become bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from twolane.serializers.columns import bind_columns
+from twolane.serializers.interface import Source, bindable, rows_of
+from twolane.serializers.rows import bind_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twolane.batch import EncodedBatch
+    from twolane.encoding.columns import Column, Table
+
+
+class BatchSerializer(ABC):
+    """Encodes batches by two functions: one that encodes rows, and one that binds columns."""
+
+    def encode_batch(self, values: Any) -> EncodedBatch:
+        """Encode all records of `values`: rows, or columns.
+
+        Raises
+        ------
+        SerializationError
+            With the row and the field, or the path, of the first value that is not of its type.
+        """
+        columns = bindable(values, single=self._takes_single())
+        if columns is None:
+            return self._encode_rows(rows_of(values), None)
+        return self._bind_columns(columns, None).slice(0, len(columns))
+
+    def bind(self, values: Any) -> Source:
+        """Validate all records and give their source.
+
+        Rows, and columns of Python objects, are encoded to check them. Other columns are encoded slice by slice.
+
+        Raises
+        ------
+        SerializationError
+            As for `encode_batch`.
+        """
+        columns = bindable(values, single=self._takes_single())
+        if columns is None:
+            return bind_rows(values, self._encode_rows)
+        return bind_columns(columns, self._bind_columns)
+
+    @abstractmethod
+    def _takes_single(self) -> bool:
+        """Whether one column alone makes records."""
+
+    @abstractmethod
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
+        """Encode rows in their order until `limit` bytes are reached, and the first in any case."""
+
+    @abstractmethod
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
+        """Validate columns; TooMuch if those of Python objects take more than `limit` bytes."""
