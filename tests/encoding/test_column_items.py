@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from twolane import Avro
+from twolane import Avro, Json
 from twolane.batch import EncodedBatch
 from twolane.encoding.byte_columns import bytes_source
+from twolane.encoding.columns import as_column, as_table
 
 DURATION = {"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"}
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}
@@ -104,3 +105,51 @@ def test_a_constant_batch_stays_one(value):
     again = pickle.loads(pickle.dumps(EncodedBatch.constant(value)))
     assert again.is_constant
     assert list(again) == [value]
+
+
+N = 40
+SOME = list(range(N))
+LISTS = [[*range(i % 4)] if i % 5 else None for i in range(N)]
+UNION = [
+    pa.array([i % 2 for i in range(N)], pa.int8()),
+    pa.array([i // 2 for i in range(N)], pa.int32()),
+]
+COLUMNS = {
+    "bool": pa.array([i % 3 == 0 if i % 4 else None for i in range(N)]),
+    "string": pa.array(["x" * (i % 9) if i % 4 else None for i in range(N)]),
+    "string view": pa.array(["x" * (i % 20) if i % 4 else None for i in range(N)], pa.string_view()),
+    "dictionary": pa.array(["a", "b", None, "c"] * (N // 4)).dictionary_encode(),
+    "decimal": pa.array([Decimal(i) / 8 for i in range(N)], pa.decimal128(9, 3)),
+    "list": pa.array(LISTS),
+    "list view": pa.array(LISTS, pa.list_view(pa.int64())),
+    "fixed list": pa.array([[i, None] for i in range(N)], pa.list_(pa.int64(), 2)),
+    "struct": pa.array([{"a": i, "b": LISTS[i]} if i % 7 else None for i in range(N)]),
+    "map": pa.array([[(str(i), i)] * (i % 3) for i in range(N)], pa.map_(pa.string(), pa.int64())),
+    "dense union": pa.UnionArray.from_dense(*UNION, [pa.array(SOME), pa.array([str(i) for i in SOME])]),
+    "sparse union": pa.UnionArray.from_sparse(UNION[0], [pa.array(SOME), pa.array([str(i) for i in SOME])]),
+    "masked": np.ma.array(SOME, mask=[i % 3 == 0 for i in SOME]),
+    "backwards": np.array(SOME)[::-1],
+    "swapped": np.array(SOME, dtype=">i4"),
+    "two dimensions": np.arange(2 * N).reshape(N, 2),
+    "characters": np.array([str(i) for i in SOME]),
+    "times": np.array([f"2026-11-{1 + i % 30:02}" if i % 6 else "NaT" for i in SOME], dtype="M8[s]"),
+    "objects": np.array([i if i % 2 else str(i) for i in SOME], dtype=object),
+    "a list": [i if i % 2 else None for i in SOME],
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_part_of_a_column_is_what_lies_there(name):
+    """Pieces of large calls are parts of their columns: the same bytes as of the whole, at every offset."""
+    column = COLUMNS[name]
+    inputs = {"whole": column, "sliced": column[3:37]}
+    if isinstance(column, pa.Array) and "union" not in name:
+        inputs["chunked"] = pa.chunked_array([column[:5], column[5:5], column[9:30], column[30:31]], column.type)
+    for values in inputs.values():
+        whole = list(Json().encode_batch({"f": values}))
+        table, alone = as_table({"f": values}), as_column(values, "f")
+        assert len(whole) == len(table) == len(alone) == len(values)
+        for start, stop in [(0, len(values)), (0, 0), (0, 1), (4, 6), (5, 20), (8, 27), (17, len(values)), (30, 999)]:
+            assert list(Json().encode_batch(table[start:stop])) == whole[start:stop]
+            part = list(Json().encode_batch({"f": alone[start:stop][1:]})) if start < stop else []
+            assert part == whole[start:stop][1:]

@@ -129,3 +129,4 @@ cdef class Arena:
 
 
 cdef Arena fresh(Arena arena)
+cdef int take(size_t* left, size_t size) except -1

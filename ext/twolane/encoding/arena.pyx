@@ -7,6 +7,8 @@ cimport cython
 
 from twolane.batch cimport EncodedBatch, Span, span_at
 
+from twolane.encoding.mismatch import TooMuch
+
 cdef extern from *:
     """
     /* Whether there are no references but these two. Without the GIL counts of other threads lag behind: then all of them must
@@ -133,6 +135,14 @@ def joined(batches, Py_ssize_t n):
     if row != n:
         raise ValueError(f"expected {n} records, got {row}")
     return arena.batch(n, True)
+
+
+cdef int take(size_t* left, size_t size) except -1:
+    """Take ``size`` bytes away from what is left of a limit; TooMuch if they are more."""
+    if size > left[0]:
+        raise TooMuch()
+    left[0] -= size
+    return 0
 
 
 cdef Arena fresh(Arena arena):

@@ -12,7 +12,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
-from twolane.encoding.columns cimport days_of
+from twolane.encoding.numpy_dtypes cimport days_of
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 

@@ -11,7 +11,7 @@ from libc.string cimport memcmp
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena
+from twolane.encoding.arena cimport Arena, take
 from twolane.encoding.avro_branches cimport branch_named, branch_of, value_at
 from twolane.encoding.avro_rows cimport put_checked
 from twolane.encoding.avro_writers cimport Writer
@@ -57,10 +57,7 @@ cdef OpBlock new_ops(Py_ssize_t n):
 
 
 cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left):
-    """One operation per part of the column (one in all where it had to be encoded from Python objects).
-
-    TooMuch if that would take more than ``left`` bytes; it takes away what was used.
-    """
+    """One operation per part; one in all of objects: TooMuch if they take more than ``left`` bytes, which it lowers."""
     cdef OpBlock block
     cdef Py_ssize_t part
     if column.objects is None:
@@ -82,29 +79,24 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
-    cdef tuple objects
+    cdef tuple objects = column.taken() if column.objects is not None else None
     # Offsets, and a byte of each value, are the least.
     take(left, column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
-    if column.objects is not None:
-        objects = column.taken()
-        for row in range(column.length):
-            put_checked(writer, objects[row], &arena.out, row, field)
-            arena.offsets[row + 1] = arena.out.size
-            if arena.out.size > left[0]:
-                raise TooMuch()
-    else:
-        for part in range(column.n_parts):
-            for i in range(column.parts[part].length):
+    for part in range(column.n_parts if objects is None else 1):
+        for i in range(column.parts[part].length if objects is None else column.length):
+            if objects is None:
                 try:
                     value = value_at(type, &column.parts[part], i)
                 except Mismatch as error:
                     raise error.as_error(row, field) from None
-                put_checked(writer, value, &arena.out, row, field)
-                arena.offsets[row + 1] = arena.out.size
-                if arena.out.size > left[0]:
-                    raise TooMuch()
-                row += 1
+            else:
+                value = objects[i]
+            put_checked(writer, value, &arena.out, row, field)
+            row += 1
+            arena.offsets[row] = arena.out.size
+            if arena.out.size > left[0]:
+                raise TooMuch()
     take(left, arena.out.size)
     op.code = Code.PUT_RAW
     op.vector.kind = Kind.BINARY64
@@ -112,13 +104,6 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     op.vector.data = arena.out.data
     op.vector.offsets = arena.offsets
     keep.append(arena)
-    return 0
-
-
-cdef int take(size_t* left, size_t size) except -1:
-    if size > left[0]:
-        raise TooMuch()
-    left[0] -= size
     return 0
 
 

@@ -260,14 +260,14 @@ def spans_of(values, limit=None, *, field=None):
     """
     cdef Arena arena = Arena.__new__(Arena)
     cdef tuple kept = tuple(values)
-    cdef Py_ssize_t i = 0, n = len(kept), left = PY_SSIZE_T_MAX if limit is None else limit
+    cdef Py_ssize_t i, n = len(kept), left = PY_SSIZE_T_MAX if limit is None else limit
     cdef list copies = []
     cdef Span* spans
     cdef object value
     cdef bytes copy
     arena.start_spans(n)
     spans = arena.spans
-    while i < n and (left > 0 or i == 0):
+    for i in range(n):
         value = kept[i]
         if isinstance(value, bytes):
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
@@ -284,8 +284,10 @@ def spans_of(values, limit=None, *, field=None):
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(copy)
             spans[i].size = PyBytes_GET_SIZE(copy)
             left -= PyBytes_GET_SIZE(copy)
-        i += 1
-    return arena.span_batch(i, (kept, copies))
+            if left <= 0:
+                n = i + 1
+                break
+    return arena.span_batch(n, (kept, copies))
 
 
 cdef bytes copy_of(object value, object index, object field):

@@ -52,6 +52,4 @@ cpdef Table as_table(object values)
 cpdef Column as_column(object values, str name=*)
 cdef const uint8_t* address_of(object array) except NULL
 cdef Column column_of_times(object values, str name)
-cdef object days_of(object times)
 cdef str kind_name(const Vector* vector)
-cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes
+from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, take
 from twolane.encoding.columns cimport Column, kind_name
 from twolane.encoding.digits cimport put_signed, put_unsigned
 from twolane.encoding.json_objects cimport dump_objects
@@ -433,15 +433,12 @@ cdef class JsonColumns:
 cdef Arena dump_within(Column column, object dump, str name, size_t* left):
     """Encode a column of objects in no more than ``left`` bytes, and take away what was used; TooMuch if it takes more."""
     cdef Py_ssize_t n_done = 0
-    cdef size_t offsets = column.length * sizeof(int64_t)
     cdef Arena arena
-    if offsets > left[0]:
-        raise TooMuch()
-    left[0] -= offsets
+    take(left, column.length * sizeof(int64_t))
     arena = dump_objects(column.taken(), dump, name, False, left[0], &n_done)
-    if n_done < column.length or arena.out.size > left[0]:
+    if n_done < column.length:
         raise TooMuch()
-    left[0] -= arena.out.size
+    take(left, arena.out.size)
     return arena
 
 

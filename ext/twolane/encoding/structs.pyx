@@ -12,8 +12,9 @@ from libc.string cimport memcpy, memset
 cimport cython
 
 from twolane.batch cimport Span
-from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes
-from twolane.encoding.columns cimport Column, Table, read_dtype
+from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes, take
+from twolane.encoding.columns cimport Column, Table
+from twolane.encoding.numpy_dtypes cimport read_dtype
 from twolane.encoding.objects cimport bytes_of, is_integer, item_of, object_at
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,
@@ -23,7 +24,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from twolane.encoding.mismatch import Mismatch, TooMuch
+from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
@@ -431,9 +432,7 @@ cdef class StructLayout:
         if column.objects is None:
             first = column.starts[part]
             n = column.parts[part].length
-        if <size_t>(n * leaf.width) > left[0]:
-            raise TooMuch()
-        left[0] -= n * leaf.width
+        take(left, n * leaf.width)
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
         objects = column.taken() if column.objects is not None else None

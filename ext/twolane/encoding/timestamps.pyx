@@ -16,8 +16,9 @@ from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 
 from twolane.encoding.columns cimport (
-    ArrayInterface, Column, address_of, as_column, column_of_times, days_of, interface_of, kind_name,
+    ArrayInterface, Column, address_of, as_column, column_of_times, interface_of, kind_name,
 )
+from twolane.encoding.numpy_dtypes cimport days_of
 from twolane.encoding.objects cimport NO_GIL, is_integer
 from twolane.encoding.ticks cimport copy_all, divide_all
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid

@@ -41,7 +41,7 @@ def bind_rows(rows: Any, encode: Encode) -> Source:
     rows = rows_of(rows)
     if not isinstance(rows, (list, tuple)):
         rows = tuple(rows)
-    first = encode(rows[:KEPT_ROWS], KEPT)
+    first = encode(rows if len(rows) <= KEPT_ROWS else rows[:KEPT_ROWS], KEPT)
     return BatchSource(first) if len(first) == len(rows) else RowSource(rows, encode, first)
 
 
