@@ -79,10 +79,11 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
-    cdef tuple objects = column.taken() if column.objects is not None else None
+    cdef tuple objects
     # Offsets, and a byte of each value, are the least.
     take(left, column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
+    objects = column.taken() if column.objects is not None else None
     for part in range(column.n_parts if objects is None else 1):
         for i in range(column.parts[part].length if objects is None else column.length):
             if objects is None:

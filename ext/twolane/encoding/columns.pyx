@@ -239,7 +239,7 @@ cdef Column new_column(str name):
 cdef Column column_of_objects(str name, object values):
     """A list is not copied, for it may be long: who reads it takes the values with taken(), of a part() at a time."""
     cdef Column column = new_column(name)
-    column.objects = values if type(values) is list or type(values) is ndarray else tuple(values)
+    column.objects = values if type(values) is list or isinstance(values, ndarray) else tuple(values)
     column.length = len(column.objects)
     return column
 

@@ -1,4 +1,4 @@
-"""One item of a vector as a Python object: for error messages and types without a native path; what kind an object is, what a mapping holds."""
+"""An item of a vector as a Python object, for errors and types without a native path; what an object is, what a mapping holds."""
 from cpython.object cimport PyObject
 
 from twolane.encoding.vectors cimport Vector
