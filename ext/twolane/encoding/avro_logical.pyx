@@ -12,7 +12,6 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
-from twolane.encoding.numpy_dtypes cimport days_of
 from twolane.encoding.objects cimport is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 
@@ -22,6 +21,7 @@ from uuid import UUID
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.numpy_dtypes import days_of
 from twolane.encoding.objects import ColumnBytes
 from twolane.errors import TimestampError
 

@@ -2,7 +2,7 @@
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t
 
-from twolane.encoding.vectors cimport Vector
+from twolane.encoding.vectors cimport Kind, Vector
 
 
 cdef class Column:
@@ -48,8 +48,25 @@ cdef inline const ArrayInterface* interface_of(object array_struct) except NULL:
     return <const ArrayInterface*>PyCapsule_GetPointer(array_struct, NULL)
 
 
+cdef inline Kind plain_kind(char typekind, int width) noexcept nogil:
+    """Of numpy's numbers, booleans and strings; UNREADABLE for all else. GIL: not needed."""
+    if typekind == c"i":
+        return Kind.INT64 if width == 8 else Kind.INT32 if width == 4 else Kind.INT16 if width == 2 else Kind.INT8
+    if typekind == c"u":
+        return Kind.UINT64 if width == 8 else Kind.UINT32 if width == 4 else Kind.UINT16 if width == 2 else Kind.UINT8
+    if typekind == c"f" and width <= 8:
+        return Kind.FLOAT64 if width == 8 else Kind.FLOAT32 if width == 4 else Kind.FLOAT16
+    if typekind == c"M" or typekind == c"m":
+        return Kind.INT64
+    return (
+        Kind.BYTE_BOOL if typekind == c"b" else Kind.PADDED if typekind == c"S" else Kind.UCS4 if typekind == c"U"
+        else Kind.UNREADABLE
+    )
+
+
 cpdef Table as_table(object values)
 cpdef Column as_column(object values, str name=*)
 cdef const uint8_t* address_of(object array) except NULL
 cdef Column column_of_times(object values, str name)
 cdef str kind_name(const Vector* vector)
+cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1

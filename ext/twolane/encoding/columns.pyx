@@ -5,16 +5,16 @@ object arrays stay what they are; whoever encodes their objects takes the refere
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.limits cimport INT_MAX
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uintptr_t
 cimport cython
 
 from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
-from twolane.encoding.numpy_dtypes cimport UNIT_NS, coarser, count_fields, place_fields, plain_kind, read_dtype, refused
 from twolane.encoding.objects cimport entries_of
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
 
 import numpy as np
 
+from twolane.encoding.numpy_dtypes import UNIT_NS, coarser, count_fields
 from twolane.errors import SerializationError, shown
 
 cdef enum:
@@ -244,6 +244,70 @@ cdef Column column_of_objects(str name, object values):
     return column
 
 
+cdef object refused(str name, str reason):
+    return SerializationError(reason, field=name or None)
+
+
+cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1:
+    """Kind, meaning and width from a numpy dtype; vectors below it are taken from ``pool``."""
+    cdef Py_ssize_t i
+    cdef Vector* rest
+    kind = dtype.kind
+    vector.width = dtype.itemsize
+    vector.swapped = dtype.byteorder == (">" if np.little_endian else "<")
+    if dtype.subdtype is not None:
+        item, shape = dtype.subdtype
+        if len(shape) != 1:
+            raise refused(name, f"expected fields of at most one dimension, got shape {shape}")
+        vector.kind = Kind.SUBARRAY
+        vector.width = shape[0]
+        vector.children = pool
+        vector.n_children = 1
+        vector.children[0].stride = item.itemsize
+        vector.children[0].length = shape[0]
+        read_dtype(vector.children, item, name, pool + 1, keep)
+    elif dtype.names is not None:
+        vector.kind = Kind.STRUCT
+        vector.children = pool
+        vector.n_children = len(dtype.names)
+        rest = pool + vector.n_children
+        for i, field in enumerate(dtype.names):
+            item, place = dtype.fields[field][:2]
+            encoded = field.encode()
+            keep.append(encoded)
+            vector.children[i].name = encoded
+            # Children of a record lie inside it: the place is added to the address once that is known.
+            vector.children[i].data = <const uint8_t*><uintptr_t>place
+            read_dtype(&vector.children[i], item, f"{name}.{field}", rest, keep)
+            rest += <Py_ssize_t>count_fields(item)
+    elif kind == "V":
+        vector.kind = Kind.FIXED
+    elif kind in "mM":
+        unit, count = np.datetime_data(dtype)
+        if unit not in UNIT_NS:
+            raise refused(name, f"expected a unit from weeks to nanoseconds, got {dtype}")
+        vector.kind = Kind.INT64
+        vector.tick_ns = UNIT_NS[unit] * count
+        vector.meaning = Meaning.DURATION if kind == "m" else Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP
+    else:
+        vector.kind = plain_kind(<char>ord(kind), dtype.itemsize)
+    return 0
+
+
+cdef int place_fields(Vector* vector) except -1:
+    """Give the fields of a record their addresses and strides, once the record has its own."""
+    cdef Py_ssize_t i
+    if vector.kind == Kind.STRUCT:
+        for i in range(vector.n_children):
+            vector.children[i].data = vector.data + <uintptr_t>vector.children[i].data
+            vector.children[i].stride = vector.stride
+            vector.children[i].length = vector.length
+            place_fields(&vector.children[i])
+    elif vector.kind == Kind.SUBARRAY and vector.children[0].kind in (Kind.STRUCT, Kind.SUBARRAY):
+        raise SerializationError("expected numpy subarrays of plain items")
+    return 0
+
+
 cdef const uint8_t* address_of(object array) except NULL:
     """Where a numpy array's items start; the caller keeps the array alive."""
     held = array.__array_struct__   # a capsule that owns the struct: in a temporary it would be gone before the look
@@ -316,7 +380,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
     column = new_column(name)
     column.length = len(array)
     if dtype.kind in "mM":
-        array = coarser(array, name)
+        array = coarser(array)
         dtype = array.dtype
         if nat_is_null:
             missing = np.isnat(array)

@@ -13,8 +13,7 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes, take
-from twolane.encoding.columns cimport Column, Table
-from twolane.encoding.numpy_dtypes cimport read_dtype
+from twolane.encoding.columns cimport Column, Table, read_dtype
 from twolane.encoding.objects cimport bytes_of, is_integer, item_of, object_at
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,

@@ -18,7 +18,6 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 from twolane.encoding.columns cimport (
     ArrayInterface, Column, address_of, as_column, column_of_times, interface_of, kind_name,
 )
-from twolane.encoding.numpy_dtypes cimport days_of
 from twolane.encoding.objects cimport NO_GIL, is_integer
 from twolane.encoding.ticks cimport copy_all, divide_all
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
@@ -27,6 +26,7 @@ from datetime import timezone
 
 import numpy as np
 
+from twolane.encoding.numpy_dtypes import days_of
 from twolane.errors import TimestampError
 
 import_datetime()

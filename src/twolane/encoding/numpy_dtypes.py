@@ -1,0 +1,54 @@
+"""What numpy's dtypes hold: units of time, fields; and times of units that vectors do not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Nanoseconds.
+UNIT_NS = {
+    "W": 604_800_000_000_000,
+    "D": 86_400_000_000_000,
+    "h": 3_600_000_000_000,
+    "m": 60_000_000_000,
+    "s": 1_000_000_000,
+    "ms": 1_000_000,
+    "us": 1_000,
+    "ns": 1,
+}
+# Parts of a nanosecond.
+FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
+
+
+def count_fields(dtype: np.dtype[Any]) -> int:
+    """Return how many vectors lie below a numpy dtype."""
+    if dtype.subdtype is not None:
+        return 1 + count_fields(dtype.subdtype[0])
+    return sum(1 + count_fields(dtype.fields[name][0]) for name in dtype.names or ())  # type: ignore[index]
+
+
+def days_of(times: Any) -> Any:
+    """Give datetime64 of years or months, an array or one, as days.
+
+    Numpy's own conversion wraps around; here what lies beyond a quadrillion, as in no record, is cut to that.
+    """
+    unit, count = np.datetime_data(times.dtype)
+    most = 10**15 // count
+    ticks = np.where(np.isnat(times), times.astype(np.int64), np.clip(times.astype(np.int64), -most, most))
+    return ticks.view(f"datetime64[{count}{unit}]").astype("datetime64[D]")[()]
+
+
+def coarser(array: Any) -> Any:
+    """Bring datetime64 of years, months or less than a nanosecond to a unit that vectors know, rounding down."""
+    kind = array.dtype.kind
+    unit, count = np.datetime_data(array.dtype)
+    if unit in ("Y", "M") and kind == "M":
+        return days_of(array)
+    if unit in FINER:
+        per_ns = FINER[unit]
+        ticks = array.astype(np.int64)
+        # NaT is the lowest int64 and has to stay it.
+        whole = np.where(np.isnat(array), ticks, ticks * count // per_ns if count > 1 else ticks // per_ns)
+        return whole.view(f"{kind}8[ns]")
+    return array
