@@ -28,7 +28,9 @@ EXT = Path("ext")
 # Cython's own helpers (memory views most of all), compiled once instead of into every module.
 SHARED = "twolane._cython"
 # Run once per batch or schema, not per record: a tenth smaller without -O3, and nothing shows that they are slower.
-SELDOM = {SHARED, "twolane.batch", "twolane.encoding.arrow", "twolane.encoding.avro_plan", "twolane.encoding.columns"}
+SELDOM = {SHARED, "twolane.batch", "twolane.build"}
+SELDOM |= {f"twolane.client.{name}" for name in ("handle", "library", "transactions")}
+SELDOM |= {f"twolane.encoding.{name}" for name in ("arrow", "avro_branches", "avro_plan", "columns", "objects")}
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-Wl,--strip-all"
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 import twolane.client.delivery as deliveries
 import twolane.client.handle as handles
+from tests.client.test_who_takes_reports import Sender
 from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle
 from twolane.client.outcome import Outcome
@@ -35,3 +38,25 @@ def test_a_client_and_its_topic(embedded_cluster):
     del handle, topic, circle
     gc.collect()
     assert handles.live() == before
+
+
+@pytest.mark.parametrize("state", ["open", "sealed", "answered", "purged", "closed"])
+def test_a_client_with_all_that_belongs_to_it(state, embedded_cluster, topic):
+    """A failed test of ours left one in its traceback: its call looked for a handle that was gone."""
+    before = handles.live(), deliveries.live()
+    sender = Sender(embedded_cluster.bootstrap_servers, topic(embedded_cluster, 1))
+    outcome = sender.push()
+    if state == "sealed":
+        outcome.seal()
+    elif state == "answered":
+        sender.wait()
+        sender.delivery.poll(0.1)
+    elif state == "purged":
+        sender.handle.purge(False)
+    elif state == "closed":
+        sender.handle.close()
+    circle: list[object] = [sender, outcome]
+    circle.append(circle)
+    del sender, outcome, circle
+    gc.collect()
+    assert (handles.live(), deliveries.live()) == before

@@ -61,6 +61,8 @@ def is_checked():
     return bool(CHECKED)
 
 
+# The collector of garbage must leave what the Outcomes in the same circle detach from: the handle and the slots.
+@cython.no_gc_clear
 @cython.final
 cdef class Delivery:
     """Takes the reports of one Handle.

@@ -114,6 +114,14 @@ cdef inline int append_zigzag(Buffer* out, int64_t value) except -1:
     return 0
 
 
+cdef inline bint take(size_t* left, size_t size) noexcept nogil:
+    """Take ``size`` bytes away from what is left of a limit; False if they are more. GIL: not needed."""
+    if size > left[0]:
+        return False
+    left[0] -= size
+    return True
+
+
 cdef class Arena:
     cdef Buffer out                 # the records, one behind the other
     cdef int64_t* offsets           # where each starts: room for rows + 1
@@ -129,4 +137,3 @@ cdef class Arena:
 
 
 cdef Arena fresh(Arena arena)
-cdef int take(size_t* left, size_t size) except -1

@@ -5,9 +5,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 cimport cython
 
-from twolane.batch cimport EncodedBatch, Span, span_at
-
-from twolane.encoding.mismatch import TooMuch
+from twolane.batch cimport EncodedBatch, Span
 
 cdef extern from *:
     """
@@ -97,52 +95,6 @@ cdef class Arena:
     cdef EncodedBatch span_batch(self, Py_ssize_t rows, object lender):
         """The first ``rows`` spans, as a batch that keeps alive this arena and the lender of the bytes."""
         return EncodedBatch.from_spans((self, lender), rows, self.spans)
-
-
-def joined(batches, Py_ssize_t n):
-    """Copy the records of several batches behind one another.
-
-    Parameters
-    ----------
-    batches : iterable of EncodedBatch
-        Each is dropped before the next is asked for.
-    n : int
-        How many records they have together.
-
-    Returns
-    -------
-    EncodedBatch
-        Owns its memory. The GIL is held.
-    """
-    cdef Arena arena = Arena.__new__(Arena)
-    cdef EncodedBatch batch
-    cdef Py_ssize_t i, row = 0
-    cdef Span span
-    arena.start(n)
-    arena.mark_valid(n)
-    for batch in batches:
-        if batch.column.n > n - row:
-            raise ValueError(f"expected {n} records")
-        for i in range(batch.column.n):
-            span = span_at(&batch.column, i)
-            if span.data == NULL:
-                arena.valid[row] = 0
-            else:
-                append(&arena.out, span.data, span.size)
-            row += 1
-            arena.offsets[row] = arena.out.size
-        batch = None
-    if row != n:
-        raise ValueError(f"expected {n} records, got {row}")
-    return arena.batch(n, True)
-
-
-cdef int take(size_t* left, size_t size) except -1:
-    """Take ``size`` bytes away from what is left of a limit; TooMuch if they are more."""
-    if size > left[0]:
-        raise TooMuch()
-    left[0] -= size
-    return 0
 
 
 cdef Arena fresh(Arena arena):

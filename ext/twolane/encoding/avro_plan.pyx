@@ -81,7 +81,8 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     cdef Py_ssize_t part, i, row = 0
     cdef tuple objects
     # Offsets, and a byte of each value, are the least.
-    take(left, column.length * (sizeof(int64_t) + 1))
+    if not take(left, column.length * (sizeof(int64_t) + 1)):
+        raise TooMuch()
     arena.start(column.length)
     objects = column.taken() if column.objects is not None else None
     for part in range(column.n_parts if objects is None else 1):
@@ -98,7 +99,7 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
             arena.offsets[row] = arena.out.size
             if arena.out.size > left[0]:
                 raise TooMuch()
-    take(left, arena.out.size)
+    take(left, arena.out.size)      # it is no more: the loop has looked
     op.code = Code.PUT_RAW
     op.vector.kind = Kind.BINARY64
     op.vector.length = column.length

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport EncodedBatch, Span, span_at
-from twolane.encoding.arena cimport Arena, fresh, has_room
+from twolane.encoding.arena cimport Arena, append, fresh, has_room
 from twolane.encoding.columns cimport Column, as_column, kind_name
 from twolane.encoding.objects cimport bytes_of
 from twolane.encoding.vectors cimport (
@@ -363,6 +363,44 @@ cdef EncodedBatch constant_of(object value, object field):
         raise
     batch.column.broadcast = 1
     return batch
+
+
+def joined(batches, Py_ssize_t n):
+    """Copy the records of several batches behind one another.
+
+    Parameters
+    ----------
+    batches : iterable of EncodedBatch
+        Each is dropped before the next is asked for.
+    n : int
+        How many records they have together.
+
+    Returns
+    -------
+    EncodedBatch
+        Owns its memory. The GIL is held.
+    """
+    cdef Arena arena = Arena.__new__(Arena)
+    cdef EncodedBatch batch
+    cdef Py_ssize_t i, row = 0
+    cdef Span span
+    arena.start(n)
+    arena.mark_valid(n)
+    for batch in batches:
+        if batch.column.n > n - row:
+            raise ValueError(f"expected {n} records")
+        for i in range(batch.column.n):
+            span = span_at(&batch.column, i)
+            if span.data == NULL:
+                arena.valid[row] = 0
+            else:
+                append(&arena.out, span.data, span.size)
+            row += 1
+            arena.offsets[row] = arena.out.size
+        batch = None
+    if row != n:
+        raise ValueError(f"expected {n} records, got {row}")
+    return arena.batch(n, True)
 
 
 def int32_column(values, n, field="partitions", *, low=-1):

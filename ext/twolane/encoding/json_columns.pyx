@@ -434,11 +434,11 @@ cdef Arena dump_within(Column column, object dump, str name, size_t* left):
     """Encode a column of objects in no more than ``left`` bytes, and take away what was used; TooMuch if it takes more."""
     cdef Py_ssize_t n_done = 0
     cdef Arena arena
-    take(left, column.length * sizeof(int64_t))
-    arena = dump_objects(column.taken(), dump, name, False, left[0], &n_done)
-    if n_done < column.length:
+    if not take(left, column.length * sizeof(int64_t)):
         raise TooMuch()
-    take(left, arena.out.size)
+    arena = dump_objects(column.taken(), dump, name, False, left[0], &n_done)
+    if n_done < column.length or not take(left, arena.out.size):
+        raise TooMuch()
     return arena
 
 

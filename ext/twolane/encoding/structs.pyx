@@ -23,7 +23,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.mismatch import Mismatch, TooMuch
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
@@ -431,7 +431,8 @@ cdef class StructLayout:
         if column.objects is None:
             first = column.starts[part]
             n = column.parts[part].length
-        take(left, n * leaf.width)
+        if not take(left, n * leaf.width):
+            raise TooMuch()
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
         objects = column.taken() if column.objects is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from twolane.batch import EncodedBatch
-from twolane.encoding.arena import joined
+from twolane.encoding.byte_columns import joined
 from twolane.encoding.columns import Column, Table
 from twolane.encoding.mismatch import TooMuch
 from twolane.errors import SerializationError
