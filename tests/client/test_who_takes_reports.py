@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from twolane.client.feed import Feed
 from twolane.client.handle import Handle
 from twolane.client.outcome import Outcome
 
-N = 200
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+N = 50
 
 
 class Sender:
@@ -61,7 +65,7 @@ class Sender:
         deadline = time.monotonic() + 10
         while self.handle.produce_requests < self.delivery.count()["accepted"] and time.monotonic() < deadline:
             time.sleep(0.005)
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -76,22 +80,36 @@ def sender(embedded_cluster, topic):
     made.handle.close()
 
 
-# A thread that loses the processor at the wrong moment sees another case than the one that is meant.
-ATTEMPTS = 20
+# A thread that loses the processor at the wrong moment sees another case than the one that is meant: of the attempts in
+# time one has to be right.
+ATTEMPTS, IN_TIME = 20, 5
+# How long a call that is silent is taken for one that sends; and one that may come back, in seconds.
+SILENT, AWAY = 0.25, 0.002
+
+
+def attempts(times: list[float], limit: float) -> Iterator[int]:
+    """Count attempts, whose times the test appends, until IN_TIME of them failed; skip if the machine is too busy."""
+    for i in range(ATTEMPTS):
+        if sum(taken <= limit for taken in times) == IN_TIME:
+            return
+        yield i
+    pytest.skip(f"this machine is too busy: {min(times):.3f} s at best for what has to be done in {limit}")
 
 
 def test_attend_stands_aside_until_the_call_has_ended(sender):
-    taken = []
-    for _ in range(ATTEMPTS):
+    taken: list[int] = []
+    times: list[float] = []
+    for _ in attempts(times, SILENT):
+        begun = time.monotonic()
         outcome = sender.push()
         sender.wait()
         taken.append(sender.attend(0.02))
+        times.append(time.monotonic() - begun)
         if taken[-1] == 0:
             assert sender.delivery.count()["in_queue"]
             outcome.seal()
             assert sender.attend_to_all()
             return
-        # The call has been silent for a quarter of a second: nobody is waited for so long.
         outcome.seal()
         sender.end()
     pytest.fail(f"it took {taken} events")
@@ -101,12 +119,15 @@ def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
     """Else it would drain for as long as somebody sends: a report comes for each record; here all at once."""
     embedded_cluster.set_rtt(100)
     taken: list[int] = []
-    for _ in range(ATTEMPTS):
+    times: list[float] = []
+    for _ in attempts(times, SILENT):
         thread = threading.Thread(target=lambda: taken.append(sender.attend(5)))
         thread.start()
         time.sleep(0.05)
+        begun = time.monotonic()
         outcome = sender.push()
         thread.join(10)
+        times.append(time.monotonic() - begun)
         outcome.seal()
         sender.end()
         if taken[-1] == 1:
@@ -115,13 +136,16 @@ def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
 
 
 def test_calls_in_a_row_are_one_sender(sender):
-    taken = []
-    for _ in range(ATTEMPTS):
+    taken: list[int] = []
+    times: list[float] = []
+    for _ in attempts(times, AWAY / 2):
         first = sender.push()
         first.seal()
         second = sender.push()
         sender.wait()
+        begun = time.monotonic()
         second.seal()
+        times.append(time.monotonic() - begun)
         taken.append(sender.attend(0.001))
         if taken[-1] == 0:
             # One that does not come back is noticed.
