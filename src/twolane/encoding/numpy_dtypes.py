@@ -25,7 +25,8 @@ def count_fields(dtype: np.dtype[Any]) -> int:
     """Return how many vectors lie below a numpy dtype."""
     if dtype.subdtype is not None:
         return 1 + count_fields(dtype.subdtype[0])
-    return sum(1 + count_fields(dtype.fields[name][0]) for name in dtype.names or ())  # type: ignore[index]
+    fields: Any = dtype.fields
+    return sum([1 + count_fields(fields[name][0]) for name in dtype.names or ()])
 
 
 def days_of(times: Any) -> Any:
