@@ -87,13 +87,14 @@ ATTEMPTS, IN_TIME = 20, 5
 SILENT, AWAY = 0.25, 0.002
 
 
-def attempts(times: list[float], limit: float) -> Iterator[int]:
-    """Count attempts, whose times the test appends, until IN_TIME of them failed; skip if the machine is too busy."""
+def attempts(times: list[float], limit: float, most: int = IN_TIME) -> Iterator[int]:
+    """Count attempts, whose times the test appends, until so many of them were in time; skip if none was."""
     for i in range(ATTEMPTS):
-        if sum(taken <= limit for taken in times) == IN_TIME:
-            return
+        if sum(taken <= limit for taken in times) == most:
+            break
         yield i
-    pytest.skip(f"this machine is too busy: {min(times):.3f} s at best for what has to be done in {limit}")
+    if min(times) > limit:
+        pytest.skip(f"this machine is too busy: {min(times):.3f} s at best for what has to be done in {limit}")
 
 
 def test_attend_stands_aside_until_the_call_has_ended(sender):
@@ -120,7 +121,7 @@ def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
     embedded_cluster.set_rtt(100)
     taken: list[int] = []
     times: list[float] = []
-    for _ in attempts(times, SILENT):
+    for _ in attempts(times, SILENT, 10):
         thread = threading.Thread(target=lambda: taken.append(sender.attend(5)))
         thread.start()
         time.sleep(0.05)
@@ -130,9 +131,9 @@ def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
         times.append(time.monotonic() - begun)
         outcome.seal()
         sender.end()
-        if taken[-1] == 1:
-            return
-    pytest.fail(f"it took {taken} events")
+    in_time = [n for n, seconds in zip(taken, times, strict=True) if seconds <= SILENT]
+    # Who drains takes a single event in every second attempt, too.
+    assert in_time.count(1) >= 0.8 * len(in_time), f"it took {taken} events"
 
 
 def test_calls_in_a_row_are_one_sender(sender):

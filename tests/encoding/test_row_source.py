@@ -179,6 +179,21 @@ def test_a_row_that_changes_is_an_error_and_rows_that_vanish_are(nothing_kept):
     assert list(source.slice(0, 2)) == [by_fastavro(row) for row in ROWS[:2]]
 
 
+def test_large_values_make_small_pieces_only_where_they_are(little):
+    bound = []
+
+    class Counted(Json):
+        def _bind_columns(self, columns, limit):
+            bound.append(len(columns))
+            return super()._bind_columns(columns, limit)
+
+    texts = ["x" * 1000] * 20 + ["y"] * 2000
+    source = Counted().bind({"name": texts})
+    assert list(source.slice(0, 2020)) == [b'{"name":"%s"}' % text.encode() for text in texts]
+    # Twice 2000 / 11 and what the large ones took; 4000 if all pieces stayed small.
+    assert len(bound) < 700
+
+
 def test_a_column_that_shrinks_is_an_error(nothing_kept):
     columns = listed(ROWS)
     source = Avro(SCHEMA).bind(columns)

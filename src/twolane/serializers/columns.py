@@ -72,5 +72,9 @@ class PieceEncoder:
                     error.index += at
                 raise
             rows = rows_within(PIECE, len(piece), source)
-            yield source.slice(0, rows)
+            batch = source.slice(0, rows)
             at += rows
+            if batch.nbytes < PIECE // 4:
+                # A few large records must not make small pieces of all that follow.
+                self._rows = min(PIECE_ROWS, 2 * self._rows)
+            yield batch
