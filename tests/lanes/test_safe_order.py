@@ -259,6 +259,31 @@ def test_requests_of_other_partitions_leave_the_verdict_alone(embedded_cluster, 
     assert dict(caught.value.metadata.failures.verdicts()) == {1: Verdict.NOT_WRITTEN}
 
 
+def test_a_chunk_has_one_verdict(embedded_cluster, topic):
+    """One MessageSet, one fate, also where another partition's request leaves while its many reports are being read."""
+    n = 50_000
+    values = [b""] * n + [b"x" * 900_000] * 100
+    partitions = np.repeat(np.array([0, 1], np.int32), [n, 100])
+    proven = 0
+    with SafeProducer(
+        QUICK, bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=False, batch_num_messages=n
+    ) as producer:
+        for attempt in range(20):
+            name = topic(embedded_cluster, 2)
+            embedded_cluster.set_leader(name, 0, 1)
+            embedded_cluster.set_leader(name, 1, 2)
+            producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+            embedded_cluster.push_broker_errors(1, PRODUCE, [(KafkaError.INVALID_RECORD, 5 + attempt % 7)])
+            with pytest.raises(BatchError) as caught:
+                producer.send_batch(name, values, partitions=partitions)
+            found = {verdict for index, verdict in caught.value.metadata.failures.verdicts() if index < n}
+            assert len(found) == 1
+            proven += found == {Verdict.NOT_WRITTEN}
+            producer.resume(name, 0)
+    if not proven:
+        pytest.skip("in no attempt was the refused chunk's request the only one when its reports began")
+
+
 def test_a_lone_record_waits_for_nothing_but_its_answer(embedded_cluster, producer, topic):
     """The latency path: no linger, no nagle, no flush; one request each."""
     name = topic(embedded_cluster)

@@ -64,4 +64,5 @@ cdef class Delivery:
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
     cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil
     cdef void _check(self) noexcept nogil
-    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset) noexcept nogil
+    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset, int64_t requests,
+                       int64_t changes) noexcept nogil

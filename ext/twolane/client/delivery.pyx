@@ -205,9 +205,13 @@ cdef class Delivery:
         cdef Report report
         cdef uint64_t opaque
         cdef Gates* gates
+        cdef int64_t requests, changes
         n = rd.event_message_array(event, messages, CHUNK)
         self.lock()
         self.counters.requests += 1
+        # Once for all of them: they came and went in one MessageSet, whatever other partitions send meanwhile.
+        requests = load(&self.handle.wire.produce_requests)
+        changes = load(&self.handle.wire.broker_changes)
         gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n and self.handle.gated else NULL
         # librdkafka counts up from the answer's base offset also where that is none (-1, -1001): only the first tells.
         told = n > 0 and messages[0].offset >= 0
@@ -252,7 +256,7 @@ cdef class Delivery:
                     # Of CreateTime whoever sent the record knows it, LogAppendTime is that of the whole answer.
                     report.timestamp, report.timestamp_type = timestamp, timestamp_type
                 else:
-                    verdict = self._judge(slot, message, offset)
+                    verdict = self._judge(slot, message, offset, requests, changes)
                     if gates != NULL:
                         set_gate(gates, message.partition, CLOSED)
                     if verdict == VERDICT_NOT_WRITTEN:
@@ -321,14 +325,13 @@ cdef class Delivery:
             self._violations += 1
             add(&_all_violations, 1)
 
-    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset) noexcept nogil:
-        """The verdict of a record without an acknowledgement. Under the lock."""
-        cdef int64_t attempts = load(&self.handle.wire.produce_requests)
-        cdef int64_t changes = load(&self.handle.wire.broker_changes)
+    cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset, int64_t requests,
+                       int64_t changes) noexcept nogil:
+        """The verdict of a record without an acknowledgement, by how it stood with the wire at its report. Under the lock."""
         if slot != NULL:
-            attempts -= slot.requests_before
+            requests -= slot.requests_before
             changes -= slot.changes_before
-        return verdict_of(message.err, rd.message_status(message), attempts, self._retries, changes <= 1,
+        return verdict_of(message.err, rd.message_status(message), requests, self._retries, changes <= 1,
                           offset, self.acks_none)
 
     # ---- for Python: tests, stats(), and the lanes' policy -------------------------------------------------------
