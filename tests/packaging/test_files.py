@@ -10,8 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import twolane
 import twolane.errors
 from bench.demo import readme as demo_figures
@@ -30,9 +28,8 @@ def read(path: Path | str) -> str:
     return (ROOT / path).read_text()
 
 
-@pytest.mark.parametrize("path", sources(".py", ".pyi", ".pyx", ".pxd"), ids=str)
-def test_a_source_can_be_read_in_one_sitting(path: Path) -> None:
-    assert len(read(path).splitlines()) <= MOST_LINES
+def test_a_source_can_be_read_in_one_sitting() -> None:
+    assert not [path for path in sources(".py", ".pyi", ".pyx", ".pxd") if len(read(path).splitlines()) > MOST_LINES]
 
 
 def test_nothing_generated_is_tracked() -> None:
@@ -40,9 +37,9 @@ def test_nothing_generated_is_tracked() -> None:
     assert not sources(".c", ".cpp", ".html", below="ext/"), "Cython's output"
 
 
-@pytest.mark.parametrize("path", tracked(), ids=str)
-def test_a_file_names_no_machine(path: Path) -> None:
-    assert not MACHINE_PATH.findall((ROOT / path).read_bytes().decode(errors="replace"))
+def test_a_file_names_no_machine() -> None:
+    contents = {path: (ROOT / path).read_bytes().decode(errors="replace") for path in tracked()}
+    assert not {path: found for path, content in contents.items() if (found := MACHINE_PATH.findall(content))}
 
 
 def test_a_compiled_module_that_python_imports_has_a_stub() -> None:
@@ -54,17 +51,16 @@ def test_a_compiled_module_that_python_imports_has_a_stub() -> None:
 # ---- documents -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sources(".md"), ids=str)
-def test_links_lead_somewhere(path: Path) -> None:
-    targets = [target for target in LINK.findall(read(path)) if "://" not in target]
-    assert not [target for target in targets if not (ROOT / path.parent / target).exists()]
+def test_links_lead_somewhere() -> None:
+    links = [(path, target) for path in sources(".md") for target in LINK.findall(read(path)) if "://" not in target]
+    assert not [(path, target) for path, target in links if not (ROOT / path.parent / target).exists()]
 
 
-@pytest.mark.parametrize("path", sources(".pyx", ".py", below="ext/") + sources(".py", below="src/"), ids=str)
-def test_the_file_map_names_every_module(path: Path) -> None:
-    name = path.with_suffix("").name
-    if name != "__init__":
-        assert re.search(rf"`(?:[\w/]+/)?{re.escape(name)}(?:\.\w+)?`", read("docs/architecture.md"))
+def test_the_file_map_names_every_module() -> None:
+    page = read("docs/architecture.md")
+    paths = sources(".pyx", ".py", below="ext/") + sources(".py", below="src/")
+    names = {path.with_suffix("").name for path in paths} - {"__init__"}
+    assert not {name for name in names if not re.search(rf"`(?:[\w/]+/)?{re.escape(name)}(?:\.\w+)?`", page)}
 
 
 def declared() -> set[str]:
@@ -148,12 +144,19 @@ def test_the_reference_has_every_public_name() -> None:
     assert not [name for name in others if not re.search(rf":: (twolane\.)?{name}$", page, re.M)]
 
 
-@pytest.mark.parametrize(("name", "value"), public(), ids=lambda part: part if isinstance(part, str) else "")
-def test_a_public_name_is_documented(name: str, value: Any) -> None:
+def test_public_names_are_documented() -> None:
+    faults = {name: fault for name, value in public() if (fault := _fault_of_docstring(value))}
+    assert not faults
+
+
+def _fault_of_docstring(value: Any) -> str:
     text = re.sub(r"^\w+\(.*\)\n+", "", inspect.getdoc(value) or "")  # Cython puts the signature first
-    assert text.partition("\n")[0].endswith("."), "the first line is one sentence"
+    if not text.partition("\n")[0].endswith("."):
+        return "the first line is not one sentence"
     # Exceptions and what calls return are not made by users.
     is_made_by_users = not inspect.isclass(value) or _is_ours(getattr(value, "__init__", None))
     if is_made_by_users and "Made by" not in text and not (inspect.isclass(value) and issubclass(value, Exception)):
         arguments = set(inspect.signature(value).parameters) - PLAIN
-        assert len(arguments) < 3 or not {name for name in arguments if name not in text}
+        missing = {name for name in arguments if name not in text}
+        return f"nothing about {', '.join(sorted(missing))}" if len(arguments) >= 3 and missing else ""
+    return ""
