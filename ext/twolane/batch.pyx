@@ -20,14 +20,15 @@ cdef class EncodedBatch:
     data : array_like of uint8, shape (size,), or any contiguous buffer
         The bytes of all records, one behind the other. Borrowed: the batch keeps a reference.
     offsets : array_like of int64, shape (n + 1,)
-        Record ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
+        Record ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Copied: what was checked must not change.
     valid : array_like of bool, shape (n,), optional
-        False where the record is null (a tombstone as a value, an absent key). All are valid without it.
+        False where the record is null (a tombstone as a value, an absent key). All are valid without it. Copied.
 
     Raises
     ------
     ValueError
-        If the offsets do not rise from at least 0 to at most the size of `data`, or the lengths differ.
+        If the offsets do not rise from at least 0 to at most the size of `data`, or the lengths differ; if `data` are
+        no bytes or the offsets no integers.
     """
 
     def __cinit__(self):
@@ -41,15 +42,19 @@ cdef class EncodedBatch:
 
     def __init__(self, data, offsets, valid=None):
         block = np.frombuffer(data, dtype=np.uint8) if not isinstance(data, np.ndarray) else data
-        block = np.ascontiguousarray(block, dtype=np.uint8).reshape(-1)
-        bounds = np.ascontiguousarray(offsets, dtype=np.int64)
-        if bounds.ndim != 1 or bounds.size < 1:
-            raise ValueError("offsets: expected one dimension with n + 1 entries")
-        if bounds[0] < 0 or bounds[-1] > block.size or (np.diff(bounds) < 0).any():
+        if block.dtype != np.uint8:
+            raise ValueError(f"data: expected bytes or an array of uint8, got one of {block.dtype}")
+        block = np.ascontiguousarray(block).reshape(-1)
+        bounds = np.array(offsets)
+        if bounds.ndim != 1 or bounds.size < 1 or bounds.dtype.kind not in "iu":
+            raise ValueError("offsets: expected one dimension with n + 1 integers")
+        bounds = bounds.astype(np.int64, copy=False)
+        # Compared, not subtracted: a difference may wrap.
+        if bounds[0] < 0 or bounds[-1] > block.size or (bounds[1:] < bounds[:-1]).any():
             raise ValueError("offsets: expected values that rise from 0 to the size of data")
         flags = None
         if valid is not None:
-            flags = np.ascontiguousarray(valid, dtype=np.bool_).view(np.uint8)
+            flags = np.array(valid, dtype=np.bool_).view(np.uint8)
             if flags.shape != (bounds.size - 1,):
                 raise ValueError(f"valid: expected {bounds.size - 1} entries, got {flags.size}")
         cdef const uint8_t[::1] block_view = block

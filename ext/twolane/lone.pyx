@@ -21,7 +21,7 @@ from twolane.turns cimport Turn, Turns
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import encode_one, refusal, stamp
+from twolane.calls import encode_one, refusal, stamp, topic_name
 from twolane.errors import ClosedProducerError, SerializationError, TwolaneError
 from twolane.headers import shared_headers
 from twolane.records import RecordMetadata, TimestampType
@@ -104,6 +104,8 @@ cdef class LoneSender:
         cdef double deadline = monotonic() + (self._patience if timeout is None else max(0.0, <double>float(timeout)))
         cdef Record record = Record.__new__(Record)
         cdef Turn turn
+        if type(topic) is not str:
+            topic = topic_name(topic)
         self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer)
         self._place(record, topic, partition, deadline)
         turn = Turn(deadline, record)
@@ -135,8 +137,6 @@ cdef class LoneSender:
         """Check and encode what the record carries; nothing has been sent when this raises."""
         cdef int64_t size = RECORD_OVERHEAD
         cdef bytes name, content
-        if not isinstance(topic, str):
-            raise SerializationError("a topic is named by a string", field="topic", value=topic)
         try:
             if serializer is not None:
                 value = encode_one(serializer, value, topic, "value")

@@ -24,7 +24,7 @@ from twolane.record cimport as_bytes, given_place, guarded_ms, place_asked, plac
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import encode_one, refusal, stamp
+from twolane.calls import encode_one, refusal, stamp, topic_name
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
 
@@ -123,8 +123,6 @@ cdef class RecordSender:
 
     cdef Topic _find(self, object name, object timeout):
         cdef Topic topic
-        if not isinstance(name, str):
-            raise SerializationError("a topic is named by a string", field="topic", value=name)
         topic = self._c_topics.get(name)
         if topic is None:
             topic = self._topic(name, self._deadline(timeout))
@@ -170,6 +168,8 @@ cdef class RecordSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
+        if type(topic) is not str:
+            topic = topic_name(topic)
         # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
         count(&self._inside, 1)
         try:
@@ -276,7 +276,7 @@ cdef class RecordSender:
             else:
                 time_ms = plain_ms(timestamp)
         except SerializationError as refused:
-            refused.topic = topic if isinstance(topic, str) else None
+            refused.topic = topic
             raise
         known = self._last_topic if topic is self._last_name else None
         if known is None:

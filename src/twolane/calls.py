@@ -107,6 +107,15 @@ def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: in
     )
 
 
+def topic_name(topic: Any) -> str:
+    """Return a topic's name as a plain ``str``, also where it is of a class derived from it."""
+    if type(topic) is str:
+        return topic
+    if isinstance(topic, str):
+        return str.__str__(topic)
+    raise SerializationError("a topic is named by a string", field="topic", value=topic)
+
+
 def _is_column(values: Any) -> bool:
     """Whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
     return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
@@ -116,6 +125,7 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
     if not isinstance(value, str):
         return value
+    value = str.__str__(value)
     if table is not None:
         return table.column(value)
     try:
@@ -279,8 +289,7 @@ def prepare(
     DeliveryError
         Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
     """
-    if not isinstance(topic, str):
-        raise SerializationError("a topic is named by a string", field="topic", value=topic)
+    topic = topic_name(topic)
     try:
         table = as_table(values)
         if table is None and not isinstance(values, (list, tuple)) and not _is_column(values):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from twolane.encoding.byte_columns import ready_bytes
 from twolane.errors import SerializationError
 from twolane.serializers.byte_strings import bind_bytes
 
@@ -21,19 +22,13 @@ Header = tuple[bytes, bytes | None]
 def _one(name: Any, value: Any, index: int | None) -> Header:
     if not isinstance(name, str):
         raise SerializationError("header names are strings", index=index, field="headers", value=name)
-    encoded = name.encode()
+    encoded = ready_bytes(name, index, "headers")
     if not encoded or b"\0" in encoded:
         reason = "a header name is not empty and holds no NUL"
         raise SerializationError(reason, index=index, field="headers", value=name)
-    if isinstance(value, str):
-        return encoded, value.encode()
-    if value is None or isinstance(value, bytes):
+    if value is None or type(value) is bytes:
         return encoded, value
-    if isinstance(value, (bytearray, memoryview)):
-        return encoded, bytes(value)
-    raise SerializationError(
-        "header values are bytes, str or None", index=index, field=f"headers[{name!r}]", value=value
-    )
+    return encoded, ready_bytes(value, index, f"headers[{name!r}]")
 
 
 def shared_headers(headers: Any, index: int | None = None) -> tuple[Header, ...]:
@@ -44,7 +39,7 @@ def shared_headers(headers: Any, index: int | None = None) -> tuple[Header, ...]
     SerializationError
         Names other than non-empty str without NUL, values other than bytes, str or None.
     """
-    if not headers:
+    if headers is None:
         return ()
     if isinstance(headers, Mapping):
         return tuple(_one(name, value, index) for name, value in headers.items())
@@ -120,7 +115,7 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
         headers = [] if entries is None else list(entries)
         if len(headers) != n:
             raise SerializationError("the column holds no headers, one mapping per record", field="headers")
-    if not headers:
+    if headers is None:
         return BatchHeaders()
     if isinstance(headers, Mapping):
         return _by_name(list(headers.items()), n)

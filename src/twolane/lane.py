@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import RECOUNT_BEYOND, refusal
+from twolane.calls import RECOUNT_BEYOND, refusal, topic_name
 from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
@@ -100,7 +100,7 @@ class Producer:
         DeliveryError
             Unknown topic, or no broker answered in time. Nothing was sent.
         """
-        return set(range(self._count(self._handle.open_topic(topic), self._deadline(timeout))))
+        return set(range(self._count(self._handle.open_topic(topic_name(topic)), self._deadline(timeout))))
 
     def _topic(self, name: str, deadline: float) -> Topic:
         """Return the topic with its partitions known, so that every record gets an explicit partition."""

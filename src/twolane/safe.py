@@ -214,6 +214,7 @@ class SafeProducer(LoneSender, Producer):
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,
         )
+        topic = call.topic.name
         moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
         if moved is not None:
             raise moved

@@ -188,7 +188,7 @@ class ThroughputProducer(RecordSender, Producer):
                 sticky_bytes=STICKY_BYTES,
             )
             outcome = Outcome(self._delivery, call.n)
-            batch = BatchDelivery(topic, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
+            batch = BatchDelivery(call.topic.name, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
             outcome.open()
             self._stage.push()  # what this thread sent one by one goes first
             try:

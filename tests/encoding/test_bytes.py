@@ -163,6 +163,38 @@ def test_batch_slices_keep_memory_alive():
     assert dense.offsets.tolist() == [0, 0, 2]
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint64])
+def test_a_batch_owns_its_offsets_so_that_a_serializer_may_use_its_arrays_again(kind):
+    offsets, valid = np.array([0, 1, 1, 3], kind), np.array([True, False, True])
+    whole = EncodedBatch(np.frombuffer(b"abc", np.uint8), offsets, valid)
+    offsets[:] = 2**31 - 1
+    valid[:] = [False, True, False]
+    assert list(whole) == [b"a", None, b"bc"]
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        [0, 4],
+        [-1, 3],
+        [0, 2, 1],
+        [0, 2**62 + 1, -(2**63), -1, 0],  # every difference of 64 bits is positive
+        np.array([0, 2**63], np.uint64),
+        [0.0, 3.0],
+        [[0, 3]],
+        [],
+    ],
+)
+def test_offsets_outside_the_data_are_refused(offsets):
+    with pytest.raises(ValueError, match="offsets"):
+        EncodedBatch(b"abc", offsets)
+
+
+def test_data_that_are_no_bytes_are_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        EncodedBatch(np.array([300, 1]), [0, 1, 2])
+
+
 @pytest.mark.parametrize(
     ("values", "want"),
     [

@@ -339,9 +339,12 @@ cdef class Topic:
         """Create the native handle; librdkafka then asks for the topic's leaders in the background."""
         if self.rkt != NULL:
             raise RuntimeError("this Topic is open already")
-        encoded = name.encode()
+        try:
+            encoded = name.encode()
+        except UnicodeEncodeError:
+            encoded = b""       # a lone surrogate: no bytes stand for it
         if b"\0" in encoded or not 0 < len(encoded) <= 249:
-            raise ConfigError(f"not a topic name (1 to 249 bytes, no NUL): {name[:60]!r}")
+            raise ConfigError(f"not a topic name (1 to 249 bytes of UTF-8, no NUL): {name[:60]!r}")
         cdef rd_kafka_topic_conf_t* conf = NULL
         if handle.gated:
             conf = rd.default_topic_conf_dup(handle.rk)

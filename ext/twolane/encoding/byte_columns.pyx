@@ -4,7 +4,7 @@ Where the bytes lie in memory that stays put (bytes objects, Arrow blocks, numpy
 nothing is copied. Only numpy's four-byte strings are written anew, slice by slice.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
+from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 cimport cython
@@ -279,7 +279,7 @@ def spans_of(values, limit=None, *, field=None):
             spans[i].data = <const uint8_t*>PyUnicode_DATA(value)
             spans[i].size = PyUnicode_GET_LENGTH(value)
         else:
-            copy = copy_of(value, i, field)
+            copy = ready_bytes(value, i, field)
             copies.append(copy)
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(copy)
             spans[i].size = PyBytes_GET_SIZE(copy)
@@ -290,12 +290,28 @@ def spans_of(values, limit=None, *, field=None):
     return arena.span_batch(n, (kept, copies))
 
 
-cdef bytes copy_of(object value, object index, object field):
-    """The bytes of a text that is not ASCII (the str would keep its UTF-8 for good), or of a buffer."""
+cpdef bytes ready_bytes(object value, object index=None, object field=None):
+    """Give what a record holds of one text or buffer, as plain ``bytes``: the rule for keys, values and headers.
+
+    A class derived from str or bytes counts as its base, whatever its methods say.
+
+    Parameters
+    ----------
+    value : str, bytes, bytearray or memoryview
+    index : int, optional
+        The record's row, for error messages.
+    field : str, optional
+        For error messages.
+
+    Raises
+    ------
+    SerializationError
+        If it is none of these, or a str with a lone surrogate.
+    """
     cdef bytes copy
     if isinstance(value, str):
         try:
-            return (<str>value).encode()
+            return PyUnicode_AsUTF8String(value)    # the str would keep what PyUnicode_AsUTF8 gives
         except UnicodeEncodeError:
             raise SerializationError(
                 "expected a string that UTF-8 can hold (it has a lone surrogate)", index=index, field=field, value=value

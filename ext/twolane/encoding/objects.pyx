@@ -1,5 +1,5 @@
 """An item of a vector as a Python object, for errors and types without a native path; what an object is, what a mapping holds."""
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromObject, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Items
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -150,12 +150,17 @@ cdef bint is_integer(object value) except -1:
 
 
 cdef bytes bytes_of(object value):
-    """The bytes of a buffer of bytes, strided or not; None for anything else, and for a memoryview that was released."""
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value)
-    if isinstance(value, memoryview):
+    """The bytes of a buffer of bytes, strided or not; None for anything else, and for a memoryview that was released.
+
+    Of a class derived from bytes what it holds, whatever its own ``__bytes__`` says: spans show that too.
+    """
+    if type(value) is bytes:
+        return value
+    if isinstance(value, bytes):
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    if isinstance(value, (bytearray, memoryview)):
         try:
-            return bytes(value)
+            return PyBytes_FromObject(value)
         except ValueError:
             return None
     return None

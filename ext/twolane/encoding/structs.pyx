@@ -6,6 +6,7 @@ to stand in the caller's array).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.math cimport fabs
 from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -270,7 +271,7 @@ cdef class StructLayout:
         cdef const Vector* target = &self._leaves[i].target
         if isinstance(value, str):
             try:
-                value = value.encode()
+                value = PyUnicode_AsUTF8String(value)
             except UnicodeEncodeError:
                 raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
         cdef bytes plain = value.tobytes() if isinstance(value, np.void) else bytes_of(value)

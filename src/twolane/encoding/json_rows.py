@@ -185,11 +185,12 @@ def stepped(value: Any, fallback: Fallback, nan: str, depth: int, step: str | in
 
 def text(value: str) -> str:
     """Give a str that UTF-8 can hold."""
+    value = str.__str__(value)  # what it holds, as orjson: a class of its own may say something else
     try:
         value.encode()
     except UnicodeEncodeError:
         raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
-    return str(value)
+    return value
 
 
 def whole(value: int) -> int:
