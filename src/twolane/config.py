@@ -177,6 +177,9 @@ class Settings:
     shown: dict[str, str]
     given: dict[str, str]
 
+    def __reduce__(self) -> str:
+        raise TypeError("settings hold secrets and cannot be pickled")
+
     def number(self, key: str) -> int:
         """Return a numeric setting."""
         try:

@@ -35,7 +35,7 @@ class BatchDelivery:
     """The records of one call on their way.
 
     A future of the whole batch: ask it (``done()``, ``result()``), await it, or give it a callback. Made by
-    ``ThroughputProducer.send_batch()`` only.
+    ``ThroughputProducer.send_batch()`` only. A pickled one knows in another process what was known by then.
     """
 
     def __init__(
@@ -96,8 +96,7 @@ class BatchDelivery:
         if not self._done.is_set():
             if self._service.is_service_thread:
                 raise RuntimeError("result() in a delivery callback would wait for itself: use add_done_callback()")
-            if self._outcome.is_forked:
-                raise ForkedProducerError("the reports of this batch go to the process that sent it")
+            self._refuse_elsewhere()
             if not self._done.wait(timeout):
                 raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
         assert self._metadata is not None
@@ -107,7 +106,15 @@ class BatchDelivery:
         return self._metadata
 
     def add_done_callback(self, function: Callable[[BatchDelivery], Any]) -> None:
-        """Call ``function(self)`` from the producer's service thread when all reports are in; at once if they are."""
+        """Call ``function(self)`` from the producer's service thread when all reports are in; at once if they are.
+
+        Raises
+        ------
+        ForkedProducerError
+            They are not, and this is another process: nobody would ever call.
+        """
+        if not self._done.is_set():
+            self._refuse_elsewhere()
         with self._mutex:
             if not self._done.is_set():
                 self._callbacks.append(function)
@@ -130,6 +137,19 @@ class BatchDelivery:
         self.add_done_callback(reported)
         yield from future
         return self.result(0)
+
+    def _refuse_elsewhere(self) -> None:
+        if self._outcome.is_forked:
+            raise ForkedProducerError("the reports of this batch go to the process that sent it")
+
+    def __copy__(self) -> BatchDelivery:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BatchDelivery:
+        return self  # it is the records on their way, not a description of them
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _elsewhere, (self.topic, self._partitions, self.accepted, self.reported, self._metadata)
 
     def _finish(self) -> None:
         """Take the reports over from the compiled side, then call back. Called once, by the Service."""
@@ -202,3 +222,27 @@ class BatchDelivery:
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"
         return f"<BatchDelivery of {self.accepted} records to {self.topic!r}, {state}>"
+
+
+class _Elsewhere:
+    """Stands for the outcome and the service of a batch that another process sent: nothing more comes of it here."""
+
+    id = -1
+    is_forked = True
+    is_service_thread = False
+
+    def __init__(self, expected: int, done: int) -> None:
+        self.expected, self.done = expected, done
+
+
+def _elsewhere(
+    topic: str, partitions: NDArray[np.int32], accepted: int, reported: int, metadata: BatchMetadata | None
+) -> BatchDelivery:
+    """Return a BatchDelivery as it was when it was pickled: its result where there was one, else none ever."""
+    outcome: Any = _Elsewhere(accepted, reported)
+    batch = BatchDelivery(topic, outcome, partitions, 0.0, outcome)
+    batch._seen = True
+    if metadata is not None:
+        batch._metadata = metadata
+        batch._done.set()
+    return batch

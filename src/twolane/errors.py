@@ -48,7 +48,23 @@ class Verdict(enum.Enum):
 
 
 class TwolaneError(Exception):
-    """Base class of every exception that the library raises on purpose."""
+    """Base class of every exception that the library raises on purpose.
+
+    Each can be copied and pickled with all its attributes and notes, whatever its constructor asks for: pools hand them
+    from process to process. As with Python's own, ``__cause__``, ``__context__`` and the traceback stay behind.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _without_init, (type(self), self.args), self.__dict__
+
+
+def _without_init(kind: type[TwolaneError], arguments: tuple[Any, ...]) -> TwolaneError:
+    """Make an exception anew whose attributes follow: its own constructor wants more than ``args`` has."""
+    error = kind.__new__(kind, *arguments)
+    # ImportError's keeps what str() shows.
+    builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    builtin.__init__(error, *arguments)
+    return error
 
 
 class ConfigError(TwolaneError, ValueError):
