@@ -62,8 +62,10 @@ class ThroughputProducer(RecordSender, Producer):
     Notes
     -----
     *Order.* With ``enable.idempotence=False`` (default) a request that is retried may land behind a later one: several
-    requests are in flight. With ``enable.idempotence=True`` librdkafka keeps each partition's order and writes nothing
-    twice. Records given up after ``message.timeout.ms`` leave a gap either way; the safe lane is for those who mind.
+    requests are in flight. With ``enable.idempotence=True`` librdkafka keeps each partition's order, and a retry writes
+    nothing twice unless a record of another partition fails for good meanwhile (docs/hazards.md, F13; a transaction is
+    aborted then). Records given up after ``message.timeout.ms`` leave a gap either way; the safe lane is for those who
+    mind.
 
     *Accounting.* ``accepted == written + not_written + unknown + in_queue``, see ``stats()``.
 

@@ -6,10 +6,11 @@ import functools
 import time
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from tests.support.checkers import Sent, disorder, lost_writes, phantom_writes
-from tests.support.proxy import close_after, close_before, delay, drop, falsify, mixed, refuse
-from tests.support.readers import read_all
+from tests.support.proxy import close_after, close_before, delay, drop, falsify, mixed, once, refuse
+from tests.support.readers import read_all, read_values
 from twolane import BatchError, ThroughputProducer, Verdict
 
 PARTITIONS = 3
@@ -103,3 +104,59 @@ def _moment(value):
     """Return when a value was sent: (batch, one by one or not, number)."""
     words = value.split()
     return (int(words[-2]), len(words) == 3, int(words[-1]))
+
+
+# ---- F13: what idempotence does not do on this lane -------------------------------------------------------------
+
+SLOW_RETRY = {"retry.backoff.ms": 1_000, "retry.backoff.max.ms": 1_000, "linger.ms": 0}
+
+
+def fail_while_another_waits(proxy):
+    """Let partition 0's record be appended and answered with an error, and partition 1's be refused meanwhile."""
+    proxy.rule = once(
+        {b"record A": falsify(KafkaError.REQUEST_TIMED_OUT), b"record B": refuse(KafkaError.INVALID_RECORD, after=0.3)}
+    )
+
+
+def test_f13_a_failure_doubles_what_waits_for_a_retry_and_nothing_else(fault_proxy, kafka_cluster, topic):
+    """The hazard that docs/throughput-lane.md names. Purging, as the safe lane does, would drop the whole queue."""
+    name = topic(kafka_cluster, 3)
+    settings = {**SLOW_RETRY, "enable.idempotence": True}
+    with ThroughputProducer(settings, bootstrap_servers=fault_proxy.bootstrap_servers) as producer:
+        producer.send_batch(name, [b"warm"] * 3, partitions=[0, 1, 2]).result(30)
+        fail_while_another_waits(fault_proxy)
+        delivery = producer.send_batch(name, [b"record A", b"record B", b"record C"], partitions=[0, 1, 2])
+        with pytest.raises(BatchError) as caught:
+            delivery.result(30)
+        metadata = caught.value.metadata
+        later = producer.send_batch(name, [b"later"] * 3, partitions=[0, 1, 2]).result(30)
+    # The healthy partition lost nothing, and whatever is called written is where its offset says.
+    assert list(dict(metadata.failures.verdicts())) == [1]
+    assert read_values(kafka_cluster.bootstrap_servers, name, 1) == [b"warm", b"later"]
+    assert read_values(kafka_cluster.bootstrap_servers, name, 2) == [b"warm", b"record C", b"later"]
+    log = read_values(kafka_cluster.bootstrap_servers, name, 0)
+    assert log == [b"warm", b"record A", b"record A", b"later"]
+    assert log[int(metadata.offsets[0])] == b"record A"
+    assert log[int(later.offsets[0])] == b"later"
+
+
+def test_f13_a_transaction_shows_no_double(fault_proxy, kafka_cluster, topic):
+    """The same failure aborts a transaction: neither copy is ever read, and what is sent again is there once."""
+    name = topic(kafka_cluster, 2)
+    with ThroughputProducer(
+        SLOW_RETRY, bootstrap_servers=fault_proxy.bootstrap_servers, transactional_id=topic(kafka_cluster)
+    ) as producer:
+        producer.init_transactions(30)
+        with producer.transaction():
+            producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        fail_while_another_waits(fault_proxy)
+        with pytest.raises(BatchError), producer.transaction():
+            producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
+        fault_proxy.clear()
+        # librdkafka's first transaction behind a refused request fails, see test_throughput_transactions.py.
+        with pytest.raises(KafkaException), producer.transaction():
+            producer.send_batch(name, [b"out of sequence"] * 2, partitions=[0, 1])
+        with producer.transaction():
+            producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
+    log = read_all(kafka_cluster.bootstrap_servers, name, expected=4)
+    assert [record.value for record in log if record.partition == 0] == [b"warm", b"record A"]
