@@ -366,6 +366,7 @@ class SafeProducer(LoneSender, Producer):
             self._closed = True
             return
         self._closed = True
+        self._watch.check.end()
         with self._ending:
             if self._handle.is_closed:
                 return
@@ -389,3 +390,4 @@ class SafeProducer(LoneSender, Producer):
             finally:
                 # For a caller that saw the producer open and came into the line only now.
                 self._turns.leave(turn)
+                self._watch.check.join(deadline)

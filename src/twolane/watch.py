@@ -6,9 +6,10 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from twolane.calls import refusal
+from twolane.topic_check import TopicCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ logger = logging.getLogger("twolane")
 
 # Below these one broken broker can lose an acknowledged record, whatever the producer does.
 REPLICATION, MIN_INSYNC = 3, 2
-CHECK_TIMEOUT = 10.0
 
 
 class Watch:
@@ -34,6 +34,8 @@ class Watch:
 
     Attributes
     ----------
+    check : TopicCheck
+        Asks for the topics' settings; whoever ends the producer ends it.
     notices : list of str
         Everything noticed, in order; each is also a warning of the logger ``twolane``.
     moved : dict of str to (int, int)
@@ -44,7 +46,7 @@ class Watch:
     """
 
     def __init__(self, settings: Mapping[str, str], *, check_topics: bool, strict_partitions: bool) -> None:
-        self._settings = settings
+        self.check = TopicCheck(settings, self._judge)
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}
@@ -108,34 +110,12 @@ class Watch:
             self.say(
                 f"topic {topic!r} has {replicas} replicas: with fewer than {REPLICATION}, losing brokers loses records"
             )
-        # Another client for one question: beside the caller, so that no record waits for it.
-        threading.Thread(target=self._ask, args=(topic,), name="twolane-topic-check", daemon=True).start()
+        self.check.ask(topic)
 
-    def _ask(self, topic: str) -> None:
-        # Imported here: the module is large, and a throughput service never needs it.
-        from confluent_kafka.admin import (  # type: ignore[attr-defined]
-            AdminClient,
-            ConfigResource,
-            ResourceType,
-        )
-
-        try:
-            admin = AdminClient({**_connection(self._settings), "log_level": 0})
-            resource = ConfigResource(ResourceType.TOPIC, topic)
-            answer = admin.describe_configs([resource], request_timeout=CHECK_TIMEOUT)[resource]
-            found = {name: entry.value for name, entry in answer.result(CHECK_TIMEOUT + 1).items()}
-        except (KafkaException, TimeoutError, ValueError) as error:
-            # Not permitted, or not supported: the check is an extra, the records are not.
-            logger.info("the settings of topic %r could not be read: %s", topic, error)
-            return
+    def _judge(self, topic: str, found: Mapping[str, str]) -> None:
+        """Say what is weak in a topic's settings; called by the topic check."""
         in_sync = int(found.get("min.insync.replicas") or 1)
         if in_sync < MIN_INSYNC:
             self.say(f"topic {topic!r} has min.insync.replicas={in_sync}: one broker may acknowledge alone")
         if (found.get("unclean.leader.election.enable") or "false").lower() == "true":
             self.say(f"topic {topic!r} has unclean.leader.election.enable=true: acknowledged records may be dropped")
-
-
-def _connection(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that say where the brokers are and who we are, without those of a producer."""
-    prefixes = ("bootstrap.", "sasl.", "ssl.", "security.", "client.", "broker.address", "socket.", "https.")
-    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

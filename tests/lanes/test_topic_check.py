@@ -1,0 +1,225 @@
+"""The safe lane's topic check takes one client and one thread at most, and leaves neither behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from confluent_kafka import KafkaError, KafkaException, admin
+
+from twolane import SafeProducer
+from twolane.topic_check import MOST_AT_ONCE, MOST_WAITING
+from twolane.watch import Watch
+
+NAME = "twolane-topic-check"
+SECONDS = 20
+WEAK = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+
+
+def answered(future, answer):
+    """Answer one question as a broker may; "none" leaves it open."""
+    if answer == "success":
+        future.set_result({name: SimpleNamespace(value=value) for name, value in WEAK.items()})
+    elif answer == "odd success":
+        future.set_result({"min.insync.replicas": SimpleNamespace(value="many")})
+    elif answer == "error":
+        future.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+    elif answer == "denial":
+        future.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+
+
+# The embedded cluster's own answer is none: it has no controller that could be asked.
+UNANSWERED = ["none", "own"]
+ANSWERS = ["success", "odd success", "error", "denial", "refusal", *UNANSWERED]
+
+
+class Clients:
+    """The clients that the check made: real ones, whose answers the test gives."""
+
+    def __init__(self):
+        self.answer = "none"
+        self.made = 0
+        self._references = []
+
+    def add(self, client):
+        self.made += 1
+        self._references = [one for one in (*self._references, weakref.ref(client)) if one() is not None]
+
+    @property
+    def living(self):
+        return sum(one() is not None for one in self._references)
+
+
+@pytest.fixture
+def clients(monkeypatch):
+    known = Clients()
+    init, describe = admin.AdminClient.__init__, admin.AdminClient.describe_configs
+
+    def make(client, settings):
+        init(client, settings)
+        known.add(client)
+
+    def ask(client, resources, **options):
+        assert len(resources) <= MOST_AT_ONCE
+        if known.answer == "own":
+            return describe(client, resources, **options)
+        if known.answer == "refusal":
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
+        futures = {resource: Future() for resource in resources}
+        for future in futures.values():
+            answered(future, known.answer)
+        return futures
+
+    monkeypatch.setattr(admin.AdminClient, "__init__", make)
+    monkeypatch.setattr(admin.AdminClient, "describe_configs", ask)
+    return known
+
+
+def checks():
+    return sum(thread.name == NAME for thread in threading.enumerate())
+
+
+def until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def no_collector():
+    """Without Python's collector whatever a circle keeps stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def run(cluster, name, n, clients):
+    """Make producers that each ask; all but those without an answer are closed after they were told."""
+    for _ in range(n):
+        made = clients.made
+        with SafeProducer(bootstrap_servers=cluster.bootstrap_servers) as producer:
+            producer.send(name, b"x")
+            until(lambda made=made: clients.made > made and (clients.answer in UNANSWERED or not checks()))
+
+
+def leave_nothing(cluster, name, clients, n, most_bytes):
+    process = psutil.Process()
+    run(cluster, name, 2, clients)
+    threads, descriptors, size = process.num_threads(), process.num_fds(), process.memory_info().rss
+    run(cluster, name, n, clients)
+    assert clients.made == n + 2
+    assert clients.living == 0
+    assert checks() == 0
+    # A native thread that was joined is the kernel's for a moment longer.
+    until(lambda: process.num_threads() <= threads)
+    assert process.num_fds() <= descriptors
+    assert process.memory_info().rss - size < most_bytes
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="descriptors are POSIX's")
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, clients, no_collector, answer):
+    clients.answer = answer
+    leave_nothing(embedded_cluster, topic(embedded_cluster), clients, 5, 30 * 2**20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="descriptors are POSIX's")
+@pytest.mark.parametrize("answer", ["success", "error", "denial", "own"])
+def test_a_thousand_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, clients, no_collector, answer):
+    clients.answer = answer
+    # A leaked client would be more than 200 kB.
+    leave_nothing(embedded_cluster, topic(embedded_cluster), clients, 1_000, 60 * 2**20)
+
+
+def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
+    watch = Watch({"bootstrap.servers": "127.0.0.1:1"}, check_topics=True, strict_partitions=False)
+    before = psutil.Process().num_threads()
+    watch.counted("first", 3, 3)
+    until(lambda: clients.made)
+    after_first = psutil.Process().num_threads()
+    for i in range(2 * MOST_WAITING):
+        watch.counted(f"t{i}", 3, 3)
+    assert checks() == 1
+    assert psutil.Process().num_threads() <= after_first
+    assert len(watch.check._waiting) <= MOST_WAITING
+    started = time.monotonic()
+    watch.check.end()
+    watch.check.join(started + SECONDS)
+    assert time.monotonic() - started < SECONDS / 2
+    assert checks() == 0
+    assert clients.made == 1
+    assert clients.living == 0
+    until(lambda: psutil.Process().num_threads() <= before)
+
+
+def test_all_topics_are_asked_for_by_one_client_after_another(clients):
+    clients.answer = "success"
+    watch = Watch({"bootstrap.servers": "127.0.0.1:1"}, check_topics=True, strict_partitions=False)
+    for part in range(3):
+        for i in range(250):
+            watch.counted(f"t{part}-{i}", 3, 3)
+        until(lambda part=part: len(watch.notices) == (part + 1) * 250 * len(WEAK))
+        until(lambda: checks() == 0)
+        assert clients.living == 0
+    assert clients.made >= 3
+
+
+def test_send_goes_on_where_no_thread_can_start(embedded_cluster, topic, clients, monkeypatch):
+    clients.answer = "success"
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == NAME:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    first, second = topic(embedded_cluster), topic(embedded_cluster)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert producer.send(first, b"x").offset == 0
+            assert checks() == 0
+        producer.send(second, b"x")
+        # The first one was not forgotten.
+        until(
+            lambda: (
+                {
+                    name
+                    for name in (first, second)
+                    if any(name in note and "unclean" in note for note in producer.notices)
+                }
+                == {first, second}
+            )
+        )
+
+
+def test_a_client_that_cannot_be_made_stops_nobody(embedded_cluster, topic, monkeypatch):
+    def refuse(settings):
+        raise KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE))
+
+    monkeypatch.setattr(admin, "AdminClient", refuse)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        assert producer.send(topic(embedded_cluster), b"x").offset == 0
+        until(lambda: checks() == 0)
+
+
+def test_closing_does_not_wait_for_an_answer(embedded_cluster, topic, clients):
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
+    producer.send(topic(embedded_cluster), b"x")
+    until(lambda: clients.made)
+    started = time.monotonic()
+    producer.close()
+    assert time.monotonic() - started < 2
+    assert checks() == 0
+    assert clients.living == 0
+    producer._watch.check.ask("late")
+    assert checks() == 0
