@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -16,22 +15,6 @@ N = 4000
 
 def written(values):
     return [bytes(record).decode() for record in Json().encode_batch(values)]
-
-
-def shorter_form(value):
-    """Give repr's digits, which are the shortest, fixed or scientific, whichever is shorter; fixed if both are."""
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    text = "".join(map(str, digits))
-    power = len(text) - 1 + exponent
-    scientific = f"{text[0]}{'.' * (len(text) > 1)}{text[1:]}e{power:+03d}"
-    if exponent >= 0:
-        fixed = str(int(abs(value)))  # all digits of the double, not zeros behind the shortest
-    elif power >= 0:
-        fixed = f"{text[: power + 1]}.{text[power + 1 :]}"
-    else:
-        fixed = f"0.{'0' * (-power - 1)}{text}"
-    shorter = min(fixed, scientific, key=len)
-    return "-" * sign + shorter + ("" if "." in shorter or "e" in shorter else ".0")
 
 
 def decimals(rng):
@@ -68,7 +51,13 @@ def test_doubles(kind):
     rng = np.random.default_rng(7)
     values = DOUBLES[kind](rng)
     values = np.concatenate([values, -values])
-    assert written(values) == [shorter_form(value) for value in values.tolist()]
+    assert written(values) == [repr(value) for value in values.tolist()]
+
+
+def test_singles():
+    bits = np.random.default_rng(9).integers(0, 2**32, N, dtype=np.uint32).view(np.float32)
+    values = np.concatenate([bits[np.isfinite(bits)], np.float32([0.1, 1e5, 1e10, 1.2345679e15, 1e16, 1e-4, 1e-5, -0.0])])
+    assert written(values) == [repr(float(str(value))) for value in values]
 
 
 def test_integers():

@@ -3,7 +3,7 @@
 """The shortest decimal that reads back as the same double.
 
 Doubles of everyday size are written here, in exact integer arithmetic; what is left, and every float, goes to C++17's
-``std::to_chars`` (Ryu), which takes three times as long. Both need no GIL, and write the same characters. The only C++ of
+``std::to_chars`` (Ryu), which takes three times as long. Both need no GIL, and write what Python's repr does. The only C++ of
 the project stands here by itself: CPython's own conversion (``PyOS_double_to_string``) allocates, and needs the GIL.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -18,13 +18,34 @@ cdef extern from *:
     #if defined(_MSC_VER)
     #include <intrin.h>
     #endif
-    // Finite values only; at most 26 characters. JSON readers that tell integers from floats need the ".0".
+    // Finite values only; at most 26 characters. The shortest digits, written as Python's repr writes them: with an exponent
+    // below 1e-4 and from 1e16 on. JSON readers that tell integers from floats need the ".0".
     template <typename T> static char* twolane_put_any(char* at, T value) {
-        char* end = std::to_chars(at, at + 32, value).ptr;
-        for (const char* c = at; c < end; ++c)
-            if (*c == '.' || *c == 'e') return end;
-        std::memcpy(end, ".0", 2);
-        return end + 2;
+        char digits[40];
+        const char* end = std::to_chars(digits, digits + 40, value, std::chars_format::scientific).ptr;
+        const char* from = digits;
+        if (*from == '-') *at++ = *from++;
+        const char* e = end;
+        while (*--e != 'e') {}
+        int exponent = 0;
+        for (const char* c = e + 2; c < end; ++c) exponent = 10 * exponent + (*c - '0');
+        if (e[1] == '-') exponent = -exponent;
+        if (exponent < -4 || exponent >= 16) {
+            std::memcpy(at, from, end - from);
+            return at + (end - from);
+        }
+        if (exponent < 0) {
+            std::memcpy(at, "0.000", 5);
+            at += 1 - exponent;
+        }
+        int places = exponent;                      // that are still to come before the point
+        for (const char* c = from; c < e || places >= 0; ++c) {
+            if (c < e && *c == '.') continue;
+            *at++ = c < e ? *c : '0';
+            if (places-- == 0) *at++ = '.';
+        }
+        if (at[-1] == '.') *at++ = '0';
+        return at;
     }
     // The product of two numbers of 64 bits: its low half, and its high half through the pointer.
     static inline uint64_t twolane_multiply(uint64_t a, uint64_t b, uint64_t* high) {
@@ -66,7 +87,7 @@ for power in range(1, TENS):
 
 
 cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
-    """Write a double between LEAST and MOST that is no integer; NULL for 2e-04 and the like.
+    """Write a double between LEAST and MOST that is no integer.
 
     The double is c * 2**q, its neighbours are 2**q away on either side, and any decimal nearer than half of that reads back
     as it. With 10**-n at most 2**q, less than ten times, an integer of units 10**-n lies so near, and at most one
@@ -104,8 +125,6 @@ cdef uint8_t* put_fraction(uint8_t* at, double value) noexcept nogil:
             n -= 1
     else:
         units += 2 * rest + (units & 1) > one       # to the even one from the middle
-    if units < 10 and n > 3:                    # shorter than 0.0002, and only here
-        return NULL
     whole = <uint64_t>value
     at = put_unsigned(at, whole)
     at[0] = c"."
@@ -148,11 +167,8 @@ cdef char* put_everyday(char* at, double value) noexcept nogil:
 
 
 cdef char* put_shortest(char* at, double value) noexcept nogil:
-    """Write a finite double (room: 40 bytes), fixed or scientific, whichever is shorter. GIL: not needed."""
-    cdef char* end = NULL
-    # Where zeros are many, 1e+05 is shorter than 100000.
-    if -100_000 < value < 100_000 or (-MOST < value < MOST and <int64_t>value % 100_000):
-        end = put_everyday(at, value)
+    """Write a finite double (room: 40 bytes) as Python's repr does. GIL: not needed."""
+    cdef char* end = put_everyday(at, value)
     return end if end != NULL else twolane_put_any[double](at, value)
 
 
