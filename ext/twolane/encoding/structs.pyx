@@ -157,6 +157,23 @@ cdef bint wraps(object value, object stored) except -1:
     return stored.astype(given.dtype) != given
 
 
+cdef object time_for(object dtype, object value):
+    """What numpy is to store as a time: it would take numbers and text for times, and the one kind of time for the other."""
+    if is_integer(value):
+        if not -(2**63) < value < 2**63:
+            raise Mismatch(f"{dtype}, within its range", value)
+        return int(value)
+    if dtype.kind == "m":
+        if not isinstance(value, (timedelta, np.timedelta64)) or value != value:
+            raise Mismatch(str(dtype), value)
+        return value.to_timedelta64() if hasattr(value, "to_timedelta64") else value
+    if not isinstance(value, (date, np.datetime64)) or value != value:
+        raise Mismatch(str(dtype), value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.replace(tzinfo=None) - value.utcoffset()
+    return value.to_datetime64() if hasattr(value, "to_datetime64") else value      # pandas' nanoseconds, which numpy drops
+
+
 @cython.final
 cdef class StructLayout:
     """Fields and their places; encodes rows.
@@ -312,11 +329,10 @@ cdef class StructLayout:
             raise Mismatch(f"str of at most {dtype.itemsize // 4} characters", value)
         cell = np.zeros(1, dtype=dtype)
         try:
-            if isinstance(value, datetime) and value.tzinfo is not None:
-                value = value.replace(tzinfo=None) - value.utcoffset()
+            stored = time_for(dtype, value) if dtype.kind in "mM" else value
             with np.errstate(over="raise"):
-                cell[0] = value
-            wrapped = dtype.kind in "mM" and wraps(value, cell[0])
+                cell[0] = stored
+            wrapped = dtype.kind in "mM" and wraps(stored, cell[0])
         except OverflowError:
             wrapped = True      # numpy 2.5 tells it by itself
         except (ValueError, TypeError, ArithmeticError):
