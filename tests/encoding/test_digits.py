@@ -56,7 +56,8 @@ def test_doubles(kind):
 
 def test_singles():
     bits = np.random.default_rng(9).integers(0, 2**32, N, dtype=np.uint32).view(np.float32)
-    values = np.concatenate([bits[np.isfinite(bits)], np.float32([0.1, 1e5, 1e10, 1.2345679e15, 1e16, 1e-4, 1e-5, -0.0])])
+    round_ones = np.float32([0.1, 1e5, 1e10, 1.2345679e15, 1e16, 1e-4, 1e-5, -0.0])
+    values = np.concatenate([bits[np.isfinite(bits)], round_ones])
     assert written(values) == [repr(float(str(value))) for value in values]
 
 

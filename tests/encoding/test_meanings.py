@@ -1,0 +1,69 @@
+"""One value, one meaning: every cell of `meanings`, through every container that can hold the value.
+
+`python -m tests.encoding.harness` says how many cells and containers there are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.encoding.harness import TARGETS, Report, Target, check
+from tests.encoding.values import Value
+
+HEADINGS = list(dict.fromkeys(target.heading for target in TARGETS.values()))
+
+# What is not yet as the table says: patterns of kind, heading and container, and why. An entry that matches nothing any
+# more is a failure, so that the list only shrinks.
+ZONED = "zoned datetime|missing"
+KNOWN: list[tuple[str, str, str, str]] = [
+    ("", "", "runs of", "run-end encoded columns are not read yet"),
+    ("", "", "bool8", "extension types of Arrow are their storage"),
+    ("UUID|missing", "", "uuid", "extension types of Arrow are their storage"),
+    ("", "", "Int128", "polars' integers of 128 bits are not read"),
+    ("missing|NaN", "", "", "what is missing is None alone"),
+    ("Period", "", "", "a period is its number"),
+    ("Enum member", "", "", "members are found by their names alone, and not in unions"),
+    ("IntEnum member", "named", "", "members are found by their names alone, and not in unions"),
+    (ZONED, "date|local|walls|Json", "", "columns of instants are in UTC, rows on their wall"),
+    ("naive datetime", "^timestamp|moments|clocks", "", "columns count as UTC, rows are refused"),
+    ("", "timestamp", "dictionary|category", "times= takes no dictionary"),
+    ("Decimal", "bytes|string", "dictionary", "a dictionary's decimals are written as they lie in memory"),
+    ("bytes", "uuid|duration|named", "bytearray|memoryview", "these types take bytes alone"),
+    ("date|datetime without", "Json", "datetime64", "orjson writes datetime64 as datetimes of microseconds"),
+    ("timedelta", "Json", "timedelta64", "nanoseconds become a number"),
+    ("^int$", "Json", "^int", "ints beyond 64 bits are refused"),
+]
+
+
+@cache
+def report(heading: str) -> Report:
+    return check([target for target in TARGETS.values() if target.heading == heading])
+
+
+def known(target: Target, value: Value | None, container: str) -> tuple[str, str, str, str] | None:
+    kind = value.kind if value is not None else "missing"
+    for entry in KNOWN:
+        texts = (kind, target.heading, container)
+        if all(re.search(pattern, text) for pattern, text in zip(entry[:3], texts, strict=True)):
+            return entry
+    return None
+
+
+def shown(target: Target, value: Value | None, outcome: Any) -> str:
+    got = outcome.got
+    if isinstance(got, Exception):
+        got = f"{got!r}, index {getattr(got, 'index', None)}, field {getattr(got, 'field', None)}"
+    return f"{value.name if value else 'missing'} as {target} in {outcome.container}: want {outcome.want}, got {got}"
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_a_value_means_the_same_in_every_container(heading):
+    found = report(heading)
+    assert found.tried > 1000
+    wrong = [one for one in found.wrong if known(one[0], one[1], one[2].container) is None]
+    assert not wrong, f"{len(wrong)} of {found.tried}\n" + "\n".join(shown(*one) for one in wrong[:20])
