@@ -52,7 +52,7 @@ class Target:
     def want(self, value: Value) -> bytes | None:
         """The bytes of a record with the value; None where it is refused."""
         try:
-            return self._want(CELLS.get((value.kind, self.heading), ""), value)
+            return self._want(CELLS.get((value.kind, self.heading), "-"), value)
         except Refused:
             return None
 

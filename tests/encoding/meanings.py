@@ -58,7 +58,7 @@ RULES = {
 
 TABLES = {
     "Avro's plain types": """
-|                | null | boolean | int, long | float, double | string | bytes | fixed | enum   | array | map, record |
+| value          | null | boolean | int, long | float, double | string | bytes | fixed | enum   | array | map, record |
 | bool           | -    | =       | -         | -             | -      | -     | -     | -      | -     | -           |
 | int            | -    | -       | =         | near          | -      | -     | -     | -      | -     | -           |
 | float          | -    | -       | -         | near          | -      | -     | -     | -      | -     | -           |
@@ -66,27 +66,16 @@ TABLES = {
 | str            | -    | -       | -         | -             | =      | -     | -     | =      | -     | -           |
 | bytes          | -    | -       | -         | -             | -      | =     | =     | -      | -     | -           |
 | byte column    | -    | -       | -         | -             | utf8   | =     | =     | utf8   | -     | -           |
-| Decimal        | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| UUID           | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| date           | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| time           | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| naive datetime | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| zoned datetime | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
-| timedelta      | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
 | missing        | null | -       | -         | -             | -      | -     | -     | -      | -     | -           |
 | list           | -    | -       | -         | -             | -      | -     | -     | -      | items | -           |
 | dict           | -    | -       | -         | -             | -      | -     | -     | -      | -     | items       |
 | Enum member    | -    | -       | -         | -             | -      | -     | -     | symbol | -     | -           |
 | StrEnum member | -    | -       | -         | -             | =      | -     | -     | symbol | -     | -           |
 | IntEnum member | -    | -       | =         | near          | -      | -     | -     | symbol | -     | -           |
-| Period         | -    | -       | -         | -             | -      | -     | -     | -      | -     | -           |
 """,
     "Avro's logical types": """
-|                | date  | time-* | timestamp-* | local-timestamp-* | decimal | uuid | duration |
-| bool           | -     | -      | -           | -                 | -       | -    | -        |
+| value          | date  | time-* | timestamp-* | local-timestamp-* | decimal | uuid | duration |
 | int            | ticks | ticks  | ticks       | ticks             | =       | -    | -        |
-| float          | -     | -      | -           | -                 | -       | -    | -        |
-| NaN            | -     | -      | -           | -                 | -       | -    | -        |
 | str            | -     | -      | -           | -                 | -       | =    | -        |
 | bytes          | -     | -      | -           | -                 | -       | =    | =        |
 | byte column    | -     | -      | -           | -                 | -       | =    | =        |
@@ -97,16 +86,11 @@ TABLES = {
 | naive datetime | day   | -      | wall        | wall              | -       | -    | -        |
 | zoned datetime | day   | -      | instant     | wall              | -       | -    | -        |
 | timedelta      | -     | -      | -           | -                 | -       | -    | parts    |
-| missing        | -     | -      | -           | -                 | -       | -    | -        |
-| list           | -     | -      | -           | -                 | -       | -    | -        |
-| dict           | -     | -      | -           | -                 | -       | -    | -        |
-| Enum member    | -     | -      | -           | -                 | -       | -    | -        |
 | StrEnum member | -     | -      | -           | -                 | -       | =    | -        |
 | IntEnum member | ticks | ticks  | ticks       | ticks             | =       | -    | -        |
-| Period         | -     | -      | -           | -                 | -       | -    | -        |
 """,
     "Json and Struct": """
-|                | Json   | Struct ? | Struct int | Struct float | Struct S | Struct M8 | Struct m8 |
+| value          | Json   | Struct ? | Struct int | Struct float | Struct S | Struct M8 | Struct m8 |
 | bool           | =      | =        | -          | -            | -        | -         | -         |
 | int            | =      | -        | =          | near         | -        | ticks     | ticks     |
 | float          | =      | -        | -          | near         | -        | -         | -         |
@@ -127,37 +111,26 @@ TABLES = {
 | Enum member    | =      | -        | -          | -            | -        | -         | -         |
 | StrEnum member | =      | -        | -          | -            | =        | -         | -         |
 | IntEnum member | =      | -        | =          | near         | -        | ticks     | ticks     |
-| Period         | -      | -        | -          | -            | -        | -         | -         |
 """,
     "Bytes, keys without a serializer, headers, timestamps": """
-|                | Bytes, key | header | timestamp |
-| bool           | -          | -      | -         |
+| value          | Bytes, key | header | timestamp |
 | int            | -          | -      | ms        |
 | float          | -          | -      | s         |
-| NaN            | -          | -      | -         |
 | str            | utf8       | utf8   | -         |
 | bytes          | =          | =      | -         |
 | byte column    | =          | =      | -         |
-| Decimal        | -          | -      | -         |
-| UUID           | -          | -      | -         |
 | date           | -          | -      | midnight  |
-| time           | -          | -      | -         |
 | naive datetime | -          | -      | wall      |
 | zoned datetime | -          | -      | instant   |
-| timedelta      | -          | -      | -         |
 | missing        | none       | none   | -         |
-| list           | -          | -      | -         |
-| dict           | -          | -      | -         |
-| Enum member    | -          | -      | -         |
 | StrEnum member | utf8       | utf8   | -         |
 | IntEnum member | -          | -      | ms        |
-| Period         | -          | -      | -         |
 """,
 }
 
 
 def cells() -> dict[tuple[str, str], str]:
-    """(kind of value, heading of a column) -> rule."""
+    """(kind of value, heading of a column) -> rule; what is not there is refused."""
     found = {}
     for table in TABLES.values():
         head, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()]
@@ -167,7 +140,6 @@ def cells() -> dict[tuple[str, str], str]:
 
 
 CELLS = cells()
-KINDS = list(dict.fromkeys(kind for kind, _ in CELLS))
 
 
 def logical(plain: str, meaning: str, **rest: Any) -> dict[str, Any]:
@@ -462,7 +434,7 @@ def as_branch(union: str, kind: str, value: Any) -> tuple[int, Any, Any]:
         if name == "null":
             return names.index(name), type_, None
         try:
-            made = as_avro(CELLS[kind, heading], value, type_)
+            made = as_avro(CELLS.get((kind, heading), "-"), value, type_)
         except Refused:
             continue
         if name == "float" and kind != "int" and made == made and float(np.float32(made)) != made:
@@ -505,7 +477,7 @@ def page() -> str:
     for title, table in TABLES.items():
         head, *lines = table.strip().splitlines()
         ruler = "|".join(["", *(" --- " for _ in head.split("|")[1:-1]), ""])
-        parts.append("\n".join([f"{title}:", "", head, ruler, *lines, ""]))
+        parts.append("\n".join([f"{title} (all others are refused):", "", head, ruler, *lines, ""]))
     parts.append("\n".join(f"- `{rule}`: {text}" for rule, text in RULES.items()) + "\n")
     return "\n".join(parts)
 

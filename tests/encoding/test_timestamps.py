@@ -182,12 +182,20 @@ def test_refused_with_index_and_field(values, index):
         np.array(["x"]),
         pa.array([True]),
         np.zeros((2, 2)),
-        pa.array([NOON]).dictionary_encode(),
+        pa.array(["x"]).dictionary_encode(),
     ],
 )
 def test_refused_as_a_whole(values):
     with pytest.raises(ValueError, match="expected"):
         pack_timestamps(values)
+
+
+def test_a_dictionary_of_times_is_its_times():
+    times = pa.array([NOON, None, NOON + timedelta(days=1), NOON]).dictionary_encode()
+    assert pack_timestamps(times[2:]).tolist() == [NOON_MS + 86_400_000, NOON_MS]
+    with pytest.raises(TimestampError) as caught:
+        pack_timestamps(times, field="ts")
+    assert (caught.value.index, caught.value.field) == (1, "ts")
 
 
 @pytest.mark.parametrize("ms", [NOON_MS // 1000, NOON_MS * 1000, NOON_MS * 10**6 // 10])

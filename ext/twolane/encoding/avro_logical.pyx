@@ -12,7 +12,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag
-from twolane.encoding.objects cimport is_integer
+from twolane.encoding.objects cimport bytes_of, is_integer
 from twolane.encoding.timestamps cimport datetime_micros, days_of_date, wall_micros
 
 from decimal import Decimal
@@ -162,8 +162,9 @@ cdef int put_decimal(object value, object type, Buffer* out) except -1:
 
 cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
     """The 36 characters of a UUID, or its 16 bytes for a fixed."""
-    if isinstance(value, bytes) and len(value) == 16:
-        value = UUID(bytes=value)
+    cdef bytes plain = bytes_of(value)
+    if plain is not None and len(plain) == 16:
+        value = UUID(bytes=plain)
     elif isinstance(value, (str, ColumnBytes)):
         try:
             value = UUID(value if isinstance(value, str) else value.decode())
@@ -196,8 +197,9 @@ cdef int put_duration(object value, Buffer* out) except -1:
     """
     cdef uint32_t number
     cdef int i
-    if isinstance(value, bytes) and len(value) == 12:
-        return append(out, PyBytes_AS_STRING(value), 12)
+    cdef bytes plain = bytes_of(value)
+    if plain is not None and len(plain) == 12:
+        return append(out, PyBytes_AS_STRING(plain), 12)
     if PyDelta_Check(value):
         value = (0, value.days, value.seconds * 1000 + value.microseconds // 1000)
     elif isinstance(value, timedelta64):

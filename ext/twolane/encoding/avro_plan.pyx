@@ -306,7 +306,8 @@ cdef bint plan_bytes(Op* op, const Vector* vector, bint text) noexcept:
     cdef bint good
     if vector.kind == Kind.DICTIONARY:
         plain = vector.dictionary
-        if first_null(plain) >= 0:
+        # Of other meanings the bytes of a dictionary are not what a value says.
+        if first_null(plain) >= 0 or plain.meaning not in (Meaning.PLAIN, Meaning.TEXT):
             return False
     op.bound = VARINT
     if plain.kind == Kind.UCS4:

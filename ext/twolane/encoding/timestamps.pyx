@@ -20,7 +20,7 @@ from twolane.encoding.columns cimport (
 )
 from twolane.encoding.objects cimport NO_GIL, is_integer
 from twolane.encoding.ticks cimport copy_all, divide_all
-from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, index_at, int_at, is_valid
 
 from datetime import timezone
 
@@ -261,6 +261,16 @@ cdef int pack_vector(
     cdef int64_t tick_ns = vector.tick_ns, packed
     cdef int64_t per_ms = MS // per
     cdef bint done = False, is_float = False
+    cdef Vector entry
+    if vector.kind == Kind.DICTIONARY:
+        for i in range(n):
+            if not is_valid(vector, i):
+                raise TimestampError("expected a time, got null", index=row + i, field=field)
+            entry = vector.dictionary[0]
+            entry.offset += index_at(vector, i)
+            entry.length = 1
+            pack_vector(per, &entry, out + i, row + i, unit, guard, field)
+        return 0
     if vector.meaning == Meaning.TIMESTAMP or vector.meaning == Meaning.DATE:
         guard = False
     elif vector.meaning == Meaning.PLAIN and Kind.INT8 <= vector.kind <= Kind.UINT64:
