@@ -11,17 +11,16 @@ import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from twolane.errors import ConfigError
-from twolane.settings import ALIASES, KNOWN, OUTSIDE, SECRET
+from twolane.masking import Native, masked
+from twolane.settings import ALIASES, KNOWN, OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 BOOTSTRAP = "bootstrap.servers"
 BOOTSTRAP_ENVIRONMENT = "KAFKA_BOOTSTRAP_SERVERS"
-MASK = "[masked]"
 
 
 @dataclass(frozen=True)
@@ -165,20 +164,17 @@ class Settings:
 
     Attributes
     ----------
-    native : dict of str to str
-        What librdkafka is given.
+    native : Native
+        What librdkafka is given; secrets stand in it.
     shown : dict of str to str
         The same without secrets, for ``repr`` and logs.
     given : dict of str to str
         What the user set, after aliases; secrets masked.
     """
 
-    native: dict[str, str] = field(repr=False)
+    native: Native = field(repr=False)
     shown: dict[str, str]
     given: dict[str, str]
-
-    def __reduce__(self) -> str:
-        raise TypeError("settings hold secrets and cannot be pickled")
 
     def number(self, key: str) -> int:
         """Return a numeric setting."""
@@ -192,40 +188,34 @@ class Settings:
         return self.native[key].strip().lower() in ("true", "t", "1", "yes")
 
 
-def without_credentials(url: str) -> str:
-    """Return a URL (or ``host:port``) without the user and password it may carry, and without its query."""
-    if "@" not in url and "?" not in url:
-        return url
-    has_scheme = "://" in url
-    parts = urlsplit(url if has_scheme else f"//{url}")
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if has_scheme else f"{host}{parts.path}"
-
-
-def masked(key: str, value: str) -> str:
-    """Return a setting's value as it may be shown: secrets never, URLs without credentials."""
-    if key in SECRET:
-        return MASK
-    if "@" in value or "://" in value:
-        return ",".join(without_credentials(part) for part in value.split(","))
-    return value
-
-
 def _text(key: str, value: Any) -> str:
     """Return a Python value as librdkafka writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = value
+        text = str.__str__(value)
     elif isinstance(value, (int, float)):
         text = str(value)
     elif isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
         text = ",".join(value)
     else:
-        raise ConfigError(f"{key}: expected a string, number, boolean or list of strings, got {type(value).__name__}")
+        raise ConfigError(
+            f"{key}: expected a string, number, boolean or list of strings, got {type(value).__name__}", key=key
+        )
     if "\0" in text:
         raise ConfigError(f"{key}: holds a NUL character", key=key)
+    if not _is_utf8(text):
+        raise ConfigError(f"{key}: holds a lone surrogate, which has no UTF-8", key=key)
     return text
+
+
+def _is_utf8(text: str) -> bool:
+    # An exception raised in the clause would show what the text is, as its context.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _canonical(key: Any, lane: Lane) -> str:
@@ -277,13 +267,13 @@ def settings_for(lane: Lane, config: Mapping[str, Any] | None, keywords: Mapping
         environment = os.environ.get(BOOTSTRAP_ENVIRONMENT, "")
         if not environment:
             raise ConfigError(f"{BOOTSTRAP} is missing (and {BOOTSTRAP_ENVIRONMENT} is not set)", key=BOOTSTRAP)
-        given[BOOTSTRAP] = environment
+        given[BOOTSTRAP] = _text(BOOTSTRAP, environment)
     partitioner = given.get("partitioner")
     if partitioner is not None and partitioner not in PARTITIONERS:
         raise ConfigError(
             f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner"
         )
-    native = {**lane.defaults, **_for_transactions(lane, given), **given}
+    native = Native({**lane.defaults, **_for_transactions(lane, given), **given})
     return Settings(
         native=native,
         shown={key: masked(key, value) for key, value in native.items()},

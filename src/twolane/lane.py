@@ -17,7 +17,7 @@ from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
 from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
-from twolane.settings import SECRET
+from twolane.masking import Hider
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ PROPAGATION = 3.0
 RECOUNT = 300.0
 # A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
 RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
-# Secrets from this length on are taken out of log lines: a shorter one may be part of any word.
-HIDDEN_LENGTH = 4
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
@@ -66,10 +64,9 @@ class Producer:
         if self._timeout <= 0:
             self._timeout = float(2**31)
         self._partitioner = native["partitioner"]
-        # librdkafka masks passwords in its log (debug=conf), but not what stands in a URL.
-        differing = [(value, self._settings.shown[key]) for key, value in native.items()]
-        self._hidden = [(value, shown) for value, shown in differing if value != shown and len(value) >= HIDDEN_LENGTH]
-        self._handle = Handle(self._for_librdkafka(native), self._settings.shown, SECRET)
+        # librdkafka masks passwords in its log (debug=conf), but not what stands in a URL, and not all that it quotes.
+        self._hide = Hider(native)
+        self._handle = Handle(self._for_librdkafka(native), self._settings.shown, self._hide)
         self._delivery = Delivery(
             self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
         )
@@ -163,9 +160,7 @@ class Producer:
 
     def _pass_notes_on(self) -> None:
         for kind, level, facility, note in self._delivery.notes.take_all():
-            text = note
-            for hidden, shown in self._hidden:
-                text = text.replace(hidden, shown)
+            text = self._hide(note)
             if kind == _LOG:
                 if level <= 3:
                     self._last_error = text

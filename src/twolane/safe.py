@@ -114,7 +114,10 @@ class SafeProducer(LoneSender, Producer):
         self._ending = threading.RLock()
         self._doubts = Doubts(fenced=fenced)
         self._watch = Watch(
-            settings.native, check_topics=check_topics, strict_partitions=on_partition_change == "error"
+            settings.native,
+            check_topics=check_topics,
+            strict_partitions=on_partition_change == "error",
+            hide=self._hide,
         )
         self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._serve_notes)
         aftermath = Aftermath(self._handle, self._doubts, self._pass_notes_on)

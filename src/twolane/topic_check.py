@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.masking import Native
+
 logger = logging.getLogger("twolane")
 
 # Seconds until a request without an answer is given up.
@@ -37,11 +39,16 @@ class TopicCheck:
         The producer's.
     found : callable(topic, settings)
         Called in the thread with what the brokers answered.
+    hide : callable
+        Takes secrets out of what librdkafka says.
     """
 
-    def __init__(self, settings: Mapping[str, str], found: Callable[[str, Mapping[str, str]], None]) -> None:
+    def __init__(
+        self, settings: Native, found: Callable[[str, Mapping[str, str]], None], hide: Callable[[str], str]
+    ) -> None:
         self._settings = settings
         self._found = found
+        self._hide = hide
         self._waiting: list[str] = []
         # Reentrant: a signal handler may send to a new topic wherever Python runs.
         self._lock = threading.RLock()
@@ -87,7 +94,7 @@ class TopicCheck:
                 self._serve()
             except Exception as error:  # noqa: BLE001 - confluent-kafka's, and whatever an answer may hold
                 # As text: a log handler that keeps the exception would keep the client, by way of the traceback.
-                _say("topic settings are not checked: %s", str(error))
+                _say("topic settings are not checked: %s", self._hide(str(error)))
 
     def _has_more(self) -> bool:
         with self._lock:
@@ -112,7 +119,7 @@ class TopicCheck:
                     self._found(topic, {name: entry.value for name, entry in answer.result().items()})
                 else:
                     # Never raised here: its traceback would keep this frame, and with it the client.
-                    _say("the settings of topic %r could not be read: %s", topic, error)
+                    _say("the settings of topic %r could not be read: %s", topic, self._hide(str(error)))
             topics = self._take()
 
     def _answers(self, client: Any, topics: list[str]) -> list[tuple[str, Any]]:

@@ -12,9 +12,10 @@ from twolane.calls import refusal
 from twolane.topic_check import TopicCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from twolane.errors import DeliveryError
+    from twolane.masking import Native
 
 logger = logging.getLogger("twolane")
 
@@ -31,6 +32,8 @@ class Watch:
         Ask for the topics' settings at their first use (DescribeConfigs, where it is permitted).
     strict_partitions : bool
         A changed number of partitions refuses records placed by key until ``accept()``.
+    hide : callable
+        Takes secrets out of what librdkafka says.
 
     Attributes
     ----------
@@ -45,8 +48,15 @@ class Watch:
         it has not risen.
     """
 
-    def __init__(self, settings: Mapping[str, str], *, check_topics: bool, strict_partitions: bool) -> None:
-        self.check = TopicCheck(settings, self._judge)
+    def __init__(
+        self,
+        settings: Native,
+        *,
+        check_topics: bool,
+        strict_partitions: bool,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        self.check = TopicCheck(settings, self._judge, hide)
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}

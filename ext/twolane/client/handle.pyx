@@ -72,11 +72,13 @@ cdef class Handle:
         librdkafka's dotted names, checked by ``twolane.config``. Not kept, but for `shown`.
     shown : dict of str to str, optional
         The same with secrets masked: what `settings` says later.
+    hide : callable, optional
+        Gives librdkafka's reasons without the secrets they may quote.
 
     Raises
     ------
     ConfigError
-        If librdkafka refuses a setting or their combination. Values of settings in `secret` never appear.
+        If librdkafka refuses a setting or their combination. Where a value is masked, its reason is not told.
     """
 
     def __cinit__(self):
@@ -88,7 +90,7 @@ cdef class Handle:
         self._topics = {}
         self._generation = forks()
 
-    def __init__(self, dict settings, dict shown=None, secret=frozenset()):
+    def __init__(self, dict settings, dict shown=None, hide=str):
         if self.rk != NULL:
             raise RuntimeError("this Handle is open already")
         cdef char errstr[512]
@@ -100,7 +102,8 @@ cdef class Handle:
             for key, value in settings.items():
                 key_bytes, value_bytes = key.encode(), value.encode()
                 if rd.conf_set(conf, key_bytes, value_bytes, errstr, sizeof(errstr)) != RD_KAFKA_CONF_OK:
-                    reason = "refused by librdkafka" if key in secret else errstr.decode("utf-8", "replace")
+                    is_masked = shown is not None and shown.get(key, value) != value
+                    reason = "refused by librdkafka" if is_masked else hide(errstr.decode("utf-8", "replace"))
                     raise ConfigError(f"{key}: {reason}", key=key)
             # Reports as events: one per request, read without a Python object per record.
             rd.conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS)
@@ -108,7 +111,7 @@ cdef class Handle:
             with nogil:
                 rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
             if rk == NULL:
-                raise ConfigError(errstr.decode("utf-8", "replace"))
+                raise ConfigError(hide(errstr.decode("utf-8", "replace")))
             conf = NULL     # rd_kafka_new() took it
         finally:
             if conf != NULL:

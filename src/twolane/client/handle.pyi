@@ -1,4 +1,4 @@
-from collections.abc import Container
+from collections.abc import Callable
 from typing import final
 
 from confluent_kafka import KafkaError
@@ -8,7 +8,7 @@ class Handle:
     settings: dict[str, str]
     gated: bool
     def __init__(
-        self, settings: dict[str, str], shown: dict[str, str] | None = None, secret: Container[str] = frozenset()
+        self, settings: dict[str, str], shown: dict[str, str] | None = None, hide: Callable[[str], str] = ...
     ) -> None: ...
     @property
     def is_closed(self) -> bool: ...
