@@ -7,6 +7,7 @@
 #   JSON=FILE            demo: write the figures there, with machine, date and versions
 #   RESULTS=FOLDER       benchmarks: figures, tables and pictures go there (default: build/bench/results)
 #   ARGS="-k order -x"   more arguments for pytest
+#   WORKERS=2            processes that run the tests side by side (0: one, where output and a debugger can be seen)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -18,6 +19,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --ti
 SOURCES := setup.py $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 FLAVOUR ?= normal
 RESULTS ?= build/bench/results
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 TESTING = $(VENV)/.group-test $(VENV)/.group-demo $(VENV)/.group-bench
 DEMO := $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP)) $(if $(RECORDS),--records $(RECORDS)) $(if $(JSON),--json $(JSON))
 SWITCH_normal :=
@@ -33,13 +36,13 @@ demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, rea
 	$(BIN)/python -m bench.demo $(DEMO)
 
 test: build $(TESTING)  ## the whole suite: embedded cluster and real Kafka
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-embedded: build $(TESTING)  ## the tests that need no real Kafka
-	$(BIN)/python -m pytest -m "not cluster" $(ARGS)
+	$(PYTEST) -m "not cluster" $(ARGS)
 
 test-cluster: build $(TESTING)  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
-	$(BIN)/python -m pytest -m cluster $(ARGS)
+	$(PYTEST) -m cluster $(ARGS)
 
 lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
 	$(BIN)/ruff check

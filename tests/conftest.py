@@ -26,6 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, "twolane-in-tree")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests share a worker of pytest-xdist: those of one file, and all that use the real brokers."""
+    for item in items:
+        uses_brokers = item.get_closest_marker("cluster") is not None
+        item.add_marker(pytest.mark.xdist_group("brokers" if uses_brokers else item.path.as_posix()))
+
+
 def pytest_report_header() -> str:
     return describe_build()
 

@@ -186,7 +186,7 @@ def try_wheel(python: Path, wheel: Path, sdist: Path, folder: Path, quick: bool)
     say(run([inside, "-m", "twolane"], folder).rstrip().replace("\n", "\n           "))
     which = QUICK if quick else ("tests", "--ignore=tests/packaging", "--ignore=tests/bench")
     pytest = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=."]
-    say(run([*pytest, *which], folder).rstrip().splitlines()[-1])
+    say(run([*pytest, "-n", "2", "--dist", "loadgroup", *which], folder).rstrip().splitlines()[-1])
     say(run([inside, "-m", "tests.packaging.round_trip", "--kafka"], folder).rstrip())
 
 
