@@ -80,13 +80,13 @@ TEXTS: dict[str, tuple[Any, str | None]] = {
     "str subclass": (Text("t\xe9xt"), "t\xe9xt"),
     "ASCII str subclass": (Text("text"), "text"),
     "numpy str": (np.str_("text"), "text"),
-    "lone surrogate": ("te\ud800xt", None),
-    "lone surrogate in a subclass": (Text("te\udc00xt"), None),
-    "lone surrogate in a numpy str": (np.str_("te\udfffxt"), None),
+    "lone surrogate": ("a\ud800b", None),
+    "lone surrogate in a subclass": (Text("a\udc00b"), None),
+    "lone surrogate in a numpy str": (np.str_("a\udfffb"), None),
 }
 NO_NAMES: dict[str, tuple[Any, str | None]] = {
-    "NUL": ("te\0xt", None),
-    "NUL in a subclass": (Text("te\0xt"), None),
+    "NUL": ("a\0b", None),
+    "NUL in a subclass": (Text("a\0b"), None),
     "empty": ("", None),
     "empty subclass": (Text(""), None),
     "bytes as a name": (b"text", None),
