@@ -277,18 +277,32 @@ class TransactionError(TwolaneError, KafkaException):
     retriable : bool
         The same call may succeed later; it was tried until the timeout.
     must_abort : bool
-        The transaction cannot be committed any more; ``transaction()`` aborted it.
+        The transaction cannot be committed any more; it was aborted, or a note says how far that came.
+    verdict : Verdict
+        NOT_WRITTEN: not committed, and it will not be. UNKNOWN: it may be; ``commit_transaction()`` again tells.
     """
 
-    def __init__(self, error: KafkaError, *, what: str, retriable: bool, must_abort: bool) -> None:
+    def __init__(
+        self,
+        error: KafkaError,
+        *,
+        what: str,
+        retriable: bool,
+        must_abort: bool,
+        verdict: Verdict = Verdict.UNKNOWN,
+    ) -> None:
         super().__init__(error)
+        self.verdict = verdict
         self.error = error
         self.what = what
         self.retriable = retriable
         self.must_abort = must_abort
 
     def __str__(self) -> str:
-        way = (
-            "the transaction must be aborted" if self.must_abort else "retriable" if self.retriable else "not retriable"
-        )
+        if self.must_abort:
+            way = "the transaction must be aborted"
+        elif self.verdict is Verdict.UNKNOWN:
+            way = "it may be committed: call commit_transaction() to learn its end"
+        else:
+            way = "retriable" if self.retriable else "not retriable"
         return f"{self.what}: {self.error.str()} ({self.error.name()}; {way})"

@@ -293,7 +293,14 @@ class SafeProducer(LoneSender, Producer):
         """Make everything sent in a ``with`` block visible together, or not at all.
 
         Commits when the block ends, aborts when it raises. A commit that fails for good aborts and raises
-        TransactionError; one whose answer was lost is retried until `timeout` (seconds).
+        TransactionError; one whose answer was lost is retried until `timeout`. When that runs out the error says what
+        is open: ``commit_transaction()`` goes on with a commit; ``abort_transaction()``, or the next ``transaction()``,
+        with an abort.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to begin, and again to end it; ``message.timeout.ms`` by default.
 
         Examples
         --------
@@ -301,8 +308,38 @@ class SafeProducer(LoneSender, Producer):
         ...     producer.send_batch("ledger", entries)
         ...     producer.send_offsets_to_transaction(consumer.position(assigned), consumer.consumer_group_metadata())
         """
+        self._refuse_in_child()
         with self._transactions.run(lambda: self._deadline(timeout)):
             yield
+
+    def commit_transaction(self, timeout: float | None = None) -> None:
+        """Commit the transaction that is open, or go on with a commit that timed out or was interrupted.
+
+        For a commit at the end of a ``transaction()`` block that raised: this tells what became of it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        TransactionError
+            ``.verdict`` is UNKNOWN where it may be committed: call this again. ``.must_abort``: it failed, and was
+            aborted.
+        FatalProducerError
+            Another producer has taken the ``transactional.id`` over.
+        """
+        self._refuse_in_child()
+        self._transactions.commit(self._deadline(timeout))
+
+    def abort_transaction(self, timeout: float | None = None) -> None:
+        """Abort the transaction that is open, or go on with an abort that timed out or was interrupted.
+
+        Parameters and errors are those of ``commit_transaction()``. A commit that has begun cannot be aborted.
+        """
+        self._refuse_in_child()
+        self._transactions.abort(self._deadline(timeout))
 
     def send_offsets_to_transaction(
         self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None

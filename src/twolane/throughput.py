@@ -20,7 +20,7 @@ from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
 from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
-from twolane.transactions import Transactions
+from twolane.transactions import State, Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -297,7 +297,8 @@ class ThroughputProducer(RecordSender, Producer):
 
         When the block ends, every record's report is waited for, and every callback; then it is committed. It is
         aborted when the block raises, when a record of it failed, and when a callback raised; the error is raised here,
-        and records that are still in the queue are dropped.
+        and records that are still in the queue are dropped. Where the end itself runs out of time, go on as on the safe
+        lane: ``commit_transaction()``, ``abort_transaction()``.
 
         Parameters
         ----------
@@ -309,16 +310,39 @@ class ThroughputProducer(RecordSender, Producer):
         As ``flush()``, and TransactionError, FatalProducerError as on the safe lane.
         """
         self._refuse_to_wait("transaction")
+        with self._void_if_it_fails(), self._transactions.run(lambda: self._deadline(timeout)):
+            yield
+            self._await_reports(timeout)
+
+    def commit_transaction(self, timeout: float | None = None) -> None:
+        """Commit the transaction that is open, or go on with a commit. As on the safe lane; waits for reports first."""
+        self._refuse_to_wait("commit_transaction")
+        if self._transactions.state is State.OPEN:
+            self._await_reports(timeout)
+        self._transactions.commit(self._deadline(timeout))
+
+    def abort_transaction(self, timeout: float | None = None) -> None:
+        """Abort the transaction that is open, or go on with an abort. As on the safe lane."""
+        self._refuse_to_wait("abort_transaction")
+        self._transactions.abort(self._deadline(timeout))
+        self._forget_all()
+
+    def _await_reports(self, timeout: float | None) -> None:
+        if left := self.flush(timeout):
+            raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
+
+    @contextlib.contextmanager
+    def _void_if_it_fails(self) -> Iterator[None]:
         try:
-            with self._transactions.run(lambda: self._deadline(timeout)):
-                yield
-                if left := self.flush(timeout):
-                    raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
+            yield
         except BaseException:
-            # What was sent in it is void, and its failures are no news for a later flush().
-            self._service.flush(time.monotonic() + PURGE_WAIT)
-            self._service.forget()
+            self._forget_all()
             raise
+
+    def _forget_all(self) -> None:
+        """Forget what was sent in a transaction that failed: it is void, and no news for a later flush()."""
+        self._service.flush(time.monotonic() + PURGE_WAIT)
+        self._service.forget()
 
     def send_offsets_to_transaction(
         self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None

@@ -35,12 +35,18 @@ def init_transactions(Handle handle not None, int timeout_ms):
 
 
 def begin_transaction(Handle handle not None):
-    """Begin a transaction; nothing is sent yet."""
+    """Begin a transaction; nothing is sent yet. Waits for librdkafka's main thread as long as that takes.
+
+    GIL: released.
+    """
+    cdef rd_kafka_error_t* error
     handle.hold()
     try:
-        return taken(rd.begin_transaction(handle.rk))
+        with nogil:
+            error = rd.begin_transaction(handle.rk)
     finally:
         handle.release()
+    return taken(error)
 
 
 def commit_transaction(Handle handle not None, int timeout_ms):
