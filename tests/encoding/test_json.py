@@ -300,3 +300,25 @@ def test_options():
     for wrong in (5, "abc", b"abc"):
         with pytest.raises(SerializationError, match="rows"):
             Json().bind(wrong)
+
+
+@pytest.mark.parametrize(
+    ("array", "bad"),
+    [
+        (np.array([[1.5, 0.0], [1.5, np.inf]]), "finite"),
+        (np.array([[1.5, 0.0], [np.nan, 0.0]], "f4"), "finite"),
+        (np.array([[0, 0], [0, 2**60]], "M8[s]"), "years"),
+        (np.array([[0, 0], [0, 1]], "m8[s]"), "duration"),
+    ],
+)
+def test_items_of_arrays_of_more_dimensions_are_checked_where_they_lie(array, bad):
+    # They have no address of their own, only that of their row.
+    with pytest.raises(SerializationError, match=bad) as caught:
+        Json(nan="error").encode_batch({"a": array})
+    assert caught.value.index == (0 if bad == "duration" else 1)
+    assert caught.value.field == "a"
+    if bad != "duration":
+        good = {"a": array[:1], "b": np.zeros((1, 2), "M8[D]")}
+        rows = [json.loads(record) for record in Json(nan="error").encode_batch(good)]
+        assert rows[0]["b"] == ["1970-01-01", "1970-01-01"]
+        assert len(rows[0]["a"]) == 2

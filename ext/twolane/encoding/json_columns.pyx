@@ -279,8 +279,19 @@ cdef int check(const Vector* vector, object base64, object nan, str field, Py_ss
                     "expected a finite number (nan='null' writes null)", index=row + i if row >= 0 else None, field=field,
                     value=float_at(vector, i),
                 )
-    elif vector.kind == Kind.SUBARRAY and vector.children[0].kind >= Kind.FIXED:
-        raise SerializationError("expected arrays of numbers", field=field)
+    elif vector.kind == Kind.SUBARRAY:
+        child = vector.children[0]
+        if child.kind >= Kind.FIXED:
+            raise SerializationError("expected arrays of numbers", field=field)
+        if child.meaning != Meaning.PLAIN or (nan and Kind.FLOAT16 <= child.kind <= Kind.FLOAT64):
+            child.length = vector.width
+            for i in range(vector.length):
+                child.data = item_at(vector, i)     # the child has none of its own
+                try:
+                    check(&child, base64, nan, field, -1)
+                except SerializationError as error:
+                    error.index = row + i if row >= 0 else None
+                    raise
     elif vector.kind == Kind.UNION_DENSE or vector.kind == Kind.UNION_SPARSE:
         for i in range(vector.length):
             if union_child(vector, i) == NO_MEMBER:
