@@ -217,6 +217,7 @@ cdef enum:
 
     # rd_kafka_resp_err_t, those that the code itself looks at
     RD_KAFKA_RESP_ERR_NO_ERROR = 0
+    RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH = 47
     RD_KAFKA_RESP_ERR__DESTROY = -197
     RD_KAFKA_RESP_ERR__MSG_TIMED_OUT = -192
     RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION = -190
@@ -232,6 +233,7 @@ ctypedef const char* (*rd_kafka_version_str_t)() noexcept nogil
 ctypedef const char* (*rd_kafka_err2str_t)(int) noexcept nogil
 ctypedef const char* (*rd_kafka_err2name_t)(int) noexcept nogil
 ctypedef int (*rd_kafka_fatal_error_t)(rd_kafka_t*, char*, size_t) noexcept nogil
+ctypedef int (*rd_kafka_test_fatal_error_t)(rd_kafka_t*, int, const char*) noexcept nogil
 
 ctypedef rd_kafka_conf_t* (*rd_kafka_conf_new_t)() noexcept nogil
 ctypedef void (*rd_kafka_conf_destroy_t)(rd_kafka_conf_t*) noexcept nogil

@@ -37,6 +37,10 @@ PROPAGATION = 3.0
 RECOUNT = 300.0
 # A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
 RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
+# Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767 numbers,
+# and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is retried, refused
+# for its sequence number, and old brokers that forget a producer.
+EPOCHS = 30_000
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
@@ -70,6 +74,8 @@ class Producer:
         self._delivery = Delivery(
             self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
         )
+        if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
+            self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         _open.add(self)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:

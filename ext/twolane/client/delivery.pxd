@@ -26,7 +26,8 @@ cdef struct Counters:
     int64_t written
     int64_t not_written
     int64_t unknown
-    int64_t requests            # delivery events with a success
+    int64_t requests            # delivery events
+    int64_t failed_requests     # those of them with a failure
 
 
 cdef class Delivery:
@@ -46,6 +47,7 @@ cdef class Delivery:
     cdef int64_t staged         # 1 while records of send() wait in the Stage
     cdef int64_t pushes         # times that the Stage was emptied
     cdef int64_t _violations    # of the accounting, counted by debug builds
+    cdef public int64_t epochs  # failed requests after which a plain idempotent producer ends; 0: any number, see `_end`
     cdef bint acks_none         # acks=0: success has no offset and that is all right
     cdef int _retries
 
@@ -62,6 +64,7 @@ cdef class Delivery:
     cdef void unlock(self) noexcept nogil
     cdef void _announce(self, Slot* slot) noexcept nogil
     cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil
+    cdef void _end(self) noexcept nogil
     cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil
     cdef void _check(self) noexcept nogil
     cdef int8_t _judge(self, Slot* slot, const rd_kafka_message_t* message, int64_t offset, int64_t requests,

@@ -47,6 +47,12 @@ cdef enum:
 cdef double IN_A_ROW = 0.05
 cdef double COMES_BACK = 0.002
 
+# Said of a producer that has used up its epochs.
+cdef const char* EPOCHS_USED_UP = (
+    b"so many requests failed that the epoch of the producer id is used up: beyond it brokers would refuse good records, "
+    b"or take them for duplicates. Close this producer and make a new one"
+)
+
 # Accounting errors of the whole process, found by debug builds: read by the tests.
 cdef int64_t _all_violations = 0
 
@@ -199,7 +205,7 @@ cdef class Delivery:
         cdef int64_t bytes_done, written, id, last_id = -1, index, offset, timestamp = -1, latency = 0
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
-        cdef bint timed = False, told
+        cdef bint timed = False, told, failed = False, wrapped = False
         cdef Slot* slot = NULL
         cdef Rows* rows = NULL
         cdef Report report
@@ -257,6 +263,8 @@ cdef class Delivery:
                     report.timestamp, report.timestamp_type = timestamp, timestamp_type
                 else:
                     verdict = self._judge(slot, message, offset, requests, changes)
+                    failed = True
+                    wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
                     if gates != NULL:
                         set_gate(gates, message.partition, CLOSED)
                     if verdict == VERDICT_NOT_WRITTEN:
@@ -287,7 +295,21 @@ cdef class Delivery:
             n = rd.event_message_array(event, messages, CHUNK)
         if slot != NULL:
             self._announce(slot)
+        if failed:
+            self.counters.failed_requests += 1
+            failed = self.epochs and (wrapped or self.counters.failed_requests >= self.epochs)
         self.unlock()
+        if failed:
+            self._end()
+
+    cdef void _end(self) noexcept nogil:
+        """End a plain idempotent producer whose epoch is about to begin anew at 0 (F18).
+
+        librdkafka tells nobody the epoch. It counts one up for a request that failed for good, and for records that timed
+        out or were purged; each of these has a report, so the events with a failure are as many at least.
+        """
+        if not rd.fatal_error(self.handle.rk, NULL, 0):
+            rd.test_fatal_error(self.handle.rk, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, EPOCHS_USED_UP)
 
     cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil:
         """Report a record that was accepted, and that librdkafka then refused: it was not written. GIL: not needed."""
@@ -387,6 +409,11 @@ cdef class Delivery:
     def violations(self):
         """int: how often the accounting did not add up; counted in debug builds (``TWOLANE_DEBUG=1``) only."""
         return self._violations
+
+    @property
+    def failed_requests(self):
+        """int: delivery events with a failure, which a producer id's epoch rises with at most."""
+        return self.counters.failed_requests
 
     @property
     def attached(self):

@@ -264,7 +264,8 @@ cdef class Handle:
             code = rd.fatal_error(self.rk, reason, sizeof(reason))
         finally:
             self.release()
-        return (code, reason.decode("utf-8", "replace")) if code else None
+        # What librdkafka writes before the reason of an error that `Delivery` has declared.
+        return (code, reason.decode("utf-8", "replace").removeprefix("test_fatal_error: ")) if code else None
 
     def purge(self, bint in_flight=True):
         """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).

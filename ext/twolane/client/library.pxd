@@ -8,6 +8,7 @@ cdef struct Library:
     rd_kafka_err2str_t err2str
     rd_kafka_err2name_t err2name
     rd_kafka_fatal_error_t fatal_error
+    rd_kafka_test_fatal_error_t test_fatal_error
     rd_kafka_conf_new_t conf_new
     rd_kafka_conf_destroy_t conf_destroy
     rd_kafka_conf_set_t conf_set

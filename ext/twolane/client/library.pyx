@@ -13,6 +13,7 @@ _NAMES = (
     "rd_kafka_err2str",
     "rd_kafka_err2name",
     "rd_kafka_fatal_error",
+    "rd_kafka_test_fatal_error",
     "rd_kafka_conf_new",
     "rd_kafka_conf_destroy",
     "rd_kafka_conf_set",
