@@ -37,9 +37,9 @@ PROPAGATION = 3.0
 RECOUNT = 300.0
 # A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
 RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
-# Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767 numbers,
-# and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is retried, refused
-# for its sequence number, and old brokers that forget a producer.
+# Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
+# numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
+# retried, refused for its sequence number, and old brokers that forget a producer.
 EPOCHS = 30_000
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
