@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.byte_columns import ready_bytes
+from twolane.encoding.objects import is_missing, is_missing_or_nan
 from twolane.errors import SerializationError
 from twolane.serializers.byte_strings import bind_bytes
 
@@ -28,6 +29,8 @@ def _one(name: Any, value: Any, index: int | None) -> Header:
         raise SerializationError(reason, index=index, field="headers", value=name)
     if value is None or type(value) is bytes:
         return encoded, value
+    if type(value) is not str and is_missing_or_nan(value):
+        return encoded, None
     return encoded, ready_bytes(value, index, f"headers[{name!r}]")
 
 
@@ -131,7 +134,9 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
 
 
 def _is_column(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, (bytes, str, bytearray, memoryview, Mapping, Set))
+    if not hasattr(value, "__len__") or isinstance(value, (bytes, str, bytearray, memoryview, Mapping, Set)):
+        return False
+    return not is_missing(value)  # of which some classes have a length
 
 
 def _by_name(pairs: Sequence[tuple[str, Any]], n: int) -> BatchHeaders:

@@ -116,6 +116,7 @@ TABLES = {
 | value          | Bytes, key | header | timestamp |
 | int            | -          | -      | ms        |
 | float          | -          | -      | s         |
+| NaN            | none       | none   | -         |
 | str            | utf8       | utf8   | -         |
 | bytes          | =          | =      | -         |
 | byte column    | =          | =      | -         |
@@ -335,8 +336,10 @@ def of_record(rule: str, value: Any) -> Any:
     """Bytes (or None) of a value, key or header; milliseconds of a timestamp."""
     if rule == "-":
         raise Refused
-    if rule in ("none", "="):
-        return value if value is None else bytes(value)
+    if rule == "none":
+        return None
+    if rule == "=":
+        return bytes(value)
     if rule == "utf8":
         return utf8(value).encode()
     if rule in ("ms", "s"):

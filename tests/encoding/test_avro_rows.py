@@ -348,7 +348,6 @@ def test_unions():
         ({"type": "long", LOGICAL: "timestamp-millis"}, datetime.fromisoformat("2026-01-01"), "time zone"),
         ({"type": "long", LOGICAL: "timestamp-millis"}, pd.NaT, "expected datetime"),
         ({"type": "long", LOGICAL: "timestamp-nanos"}, datetime(9999, 1, 1, tzinfo=UTC), "2262"),
-        ({"type": "long", LOGICAL: "local-timestamp-millis"}, datetime(2026, 1, 1, tzinfo=UTC), "without a time zone"),
         ({"type": "int", LOGICAL: "time-millis"}, 86_400_000, "expected time"),
         ({"type": "string", LOGICAL: "uuid"}, "x", "expected UUID"),
     ],

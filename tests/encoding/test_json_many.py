@@ -111,7 +111,7 @@ def test_what_is_written_here_and_what_is_not(options):
 
 
 def test_what_has_to_be_refused_leaves_nothing_behind():
-    values = [{"a": 1, "b": ["x", {"c": bad}]} for bad in (1, "\ud800", 2**64, b"x", object())]
+    values = [{"a": 1, "b": ["x", {"c": bad}]} for bad in (1, "\ud800", 10**5000, b"x", object())]
     for i in range(1, len(values)):
         with pytest.raises(SerializationError) as caught:
             Json().encode_batch([values[0], values[i], values[0]])

@@ -43,7 +43,7 @@ cdef str unit_name(Unit unit):
 
 
 cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except -1:
-    """An instant (aware datetime), or for local-timestamp a wall clock (naive datetime); ints are in the unit already."""
+    """An instant (aware datetime), or for local-timestamp what a clock shows (any datetime); ints are in the unit already."""
     cdef int64_t micros         # or whatever the unit is
     cdef int overflow = 0
     if type(value) is int:
@@ -54,9 +54,7 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
     # pandas.NaT is a datetime, and unequal to itself.
     if type(value) is datetime or (PyDateTime_Check(value) and value == value):
         if local:
-            if value.tzinfo is not None:
-                raise Mismatch("datetime without a time zone (the schema says local-timestamp)", value)
-            micros = wall_micros(value)
+            micros = wall_micros(value)     # of an instant, the time that its own clock shows
         else:
             try:
                 micros = datetime_micros(value, None)

@@ -1,11 +1,11 @@
-"""Python rows to Avro: writers of unions and records, and the encoder that holds the tree of all writers.
+"""Python rows to Avro: writers of records, and the encoder that holds the tree of all writers.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from libc.stdint cimport SIZE_MAX, uintptr_t
+from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 cimport cython
@@ -13,16 +13,16 @@ cimport cython
 from twolane.batch cimport EncodedBatch
 from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_zigzag, make_room
 from twolane.encoding.avro_writers cimport (
-    ArrayWriter, MapWriter, Py_LeaveRecursiveCall, Writer, enter, enum_writer, logical_writer, plain_writer,
+    ArrayWriter, MapWriter, Py_LeaveRecursiveCall, UnionWriter, Writer, enter, enum_writer, logical_writer, plain_writer,
 )
-from twolane.encoding.objects cimport NO_GIL, item_of
+from twolane.encoding.objects cimport NO_GIL, is_missing, item_of
 
 import sys
-from collections.abc import Mapping
 
 from twolane.encoding.attributes import reader_of
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.named import fields_of
 from twolane.errors import SerializationError
 
 cdef extern from "Python.h":
@@ -42,82 +42,6 @@ cdef enum:
 
 
 @cython.final
-cdef class UnionWriter(Writer):
-    cdef tuple _branches
-    cdef dict _by_name          # full names, and names without namespace where they are unique
-    cdef Py_ssize_t _null       # -1: no branch is null
-    cdef Py_ssize_t _only       # the one branch beside null, or -1
-    cdef bint _forks            # several branches have parts
-
-    cdef int put(self, object value, Buffer* out) except -1:
-        cdef Py_ssize_t i
-        if value is None:
-            if self._null < 0:
-                raise Mismatch(self.label, value)
-            return append_zigzag(out, self._null)
-        if self._only >= 0 and type(value) is not tuple:
-            append_zigzag(out, self._only)
-            return (<Writer>self._branches[self._only]).put(value, out)
-        i = self.named(value)
-        if i >= 0:
-            if type(value) is tuple:
-                value = value[1]
-        elif self._only >= 0:
-            i = self._only
-        else:
-            i = self.choose(value)
-            if i < 0:
-                raise Mismatch(self.label, value)
-        append_zigzag(out, i)
-        return (<Writer>self._branches[i]).put(value, out)
-
-    cdef Py_ssize_t named(self, object value) except -2:
-        """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
-        name = None
-        if type(value) is tuple:
-            if len(value) == 2:
-                name = value[0]
-        elif isinstance(value, dict):
-            name = value.get("-type")
-        return self._by_name.get(name, -1) if type(name) is str else -1
-
-    cdef Py_ssize_t choose(self, object value) except -2:
-        """The branch that takes the value best, the first among equals; -1 if none does."""
-        cdef Py_ssize_t i, best = -1
-        cdef int score, best_score = 0
-        cdef dict known = {} if self._forks else None
-        for i in range(len(self._branches)):
-            score = (<Writer>self._branches[i]).fits(value, known)
-            if score > best_score:
-                best = i
-                best_score = score
-        return best
-
-    cdef int fits(self, object value, dict known) except -1:
-        if not self._forks or value is None or isinstance(value, (str, bytes, int, float)):
-            return self.fits_any(value, known)
-        # Each branch would ask the unions below about the same values again: twice the work level by level.
-        if known is None:
-            known = {}
-        place = (<uintptr_t><PyObject*>self, <uintptr_t><PyObject*>value)
-        found = known.get(place)
-        if found is None:
-            # The value is kept, so that its address stays its own.
-            found = known[place] = (self.fits_any(value, known), value)
-        return found[0]
-
-    cdef int fits_any(self, object value, dict known) except -1:
-        """2 if any branch takes the value: to compare all of them would double the work too."""
-        cdef Py_ssize_t i = self.named(value)
-        if i >= 0:
-            return 2 if (<Writer>self._branches[i]).fits(value[1] if type(value) is tuple else value, known) else 0
-        for branch in self._branches:
-            if (<Writer>branch).fits(value, known):
-                return 2
-        return 0
-
-
-@cython.final
 cdef class RecordWriter(Writer):
     cdef tuple _names
     cdef tuple _writers
@@ -134,8 +58,8 @@ cdef class RecordWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
         cdef Py_ssize_t i = 0
         cdef PyObject* found
-        cdef dict fields = None
-        cdef bint in_dict
+        cdef object fields = None
+        cdef bint in_dict, lacks_all = bool(self._names)
         enter()
         try:
             if isinstance(value, dict):
@@ -149,7 +73,7 @@ cdef class RecordWriter(Writer):
                         (<Writer>self._writers[i]).put(<object>found, out)
                     else:
                         self.put_default(i, out)
-            elif isinstance(value, tuple):
+            elif type(value) is tuple:
                 if len(value) != len(self._writers):
                     i = -1
                     raise Mismatch(f"{self.label}, a tuple of {len(self._writers)} fields", value)
@@ -159,14 +83,14 @@ cdef class RecordWriter(Writer):
                 in_dict = type(value) is self._dict_type
                 if not in_dict and type(value) is not self._object_type:
                     i = -1
-                    if isinstance(value, Mapping):
-                        self.put(dict(value), out)
-                        return 0
-                    if value is None or isinstance(value, (str, bytes, int, float, list, set)):
+                    fields = fields_of(value, self._names)
+                    if fields is None:
                         raise Mismatch(f"record {self.label}", value)
+                    if fields is not value:
+                        self.put(fields, out)
+                        return 0
                     in_dict = self.learn(value)
-                if in_dict:
-                    fields = PyObject_GenericGetDict(value, NULL)
+                fields = PyObject_GenericGetDict(value, NULL) if in_dict else None
                 for i in range(len(self._writers)):
                     if fields is None:
                         item = getattr(value, self._names[i], ABSENT)
@@ -176,8 +100,12 @@ cdef class RecordWriter(Writer):
                             item = getattr(value, self._names[i], ABSENT)
                     if item is not ABSENT:
                         (<Writer>self._writers[i]).put(item, out)
+                        lacks_all = False
                     else:
                         self.put_default(i, out)
+                if lacks_all:
+                    i = -1
+                    raise Mismatch(f"record {self.label}, an object with some of its fields", value)
         except Mismatch as error:
             if i >= 0:
                 error.path.append(self._names[i])
@@ -217,31 +145,37 @@ cdef class RecordWriter(Writer):
         return append(out, PyBytes_AS_STRING(default), PyBytes_GET_SIZE(default))
 
     cdef int fits(self, object value, dict known) except -1:
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, n_absent = 0
         cdef int score = 2
-        if value is None or isinstance(value, (str, bytes, int, float, list, set)):
+        cdef str name = type(value).__name__
+        try:
+            value = fields_of(value, self._names)
+        except Mismatch:
             return 0
-        if isinstance(value, tuple) and len(value) != len(self._names):
+        if value is None or (type(value) is tuple and len(value) != len(self._names)):
             return 0
         enter()
         try:
             for i in range(len(self._names)):
-                if isinstance(value, (dict, Mapping)):
+                if isinstance(value, dict):
                     item = value.get(self._names[i], MISSING)
-                elif isinstance(value, tuple):
+                elif type(value) is tuple:
                     item = value[i]
                 else:
                     item = getattr(value, self._names[i], MISSING)
                 if item is MISSING:
                     if self._defaults[i] is None:
                         return 0
+                    n_absent += 1
                 elif (<Writer>self._writers[i]).fits(item, known):
                     score += 1      # of two records that take the value, the one that keeps more of it
                 else:
                     return 0
         finally:
             Py_LeaveRecursiveCall()
-        return score + 1_000_000 if type(value).__name__ == self._class_name else score
+        if n_absent and n_absent == len(self._names) and not isinstance(value, dict):
+            return 0
+        return score + 1_000_000 if name == self._class_name else score
 
 
 cdef str union_label(object type):
@@ -309,20 +243,21 @@ cdef Writer writer_of(object type, dict made):
         writer = enum_writer(type)
     elif kind == "union":
         union = UnionWriter.__new__(UnionWriter)
-        union._branches = tuple([writer_of(branch, made) for branch in type.branches])
-        union._null = -1
-        union._by_name = {}
+        union.branches = tuple([writer_of(branch, made) for branch in type.branches])
+        union.null = -1
+        union.by_name = {}
         others = []
         for i, branch in enumerate(type.branches):
             if branch.kind == "null":
-                union._null = i
+                union.null = i
             else:
                 others.append(i)
             name = branch.name or branch.kind
-            union._by_name[name] = i
-            union._by_name.setdefault(name.rpartition(".")[2], i)
-        union._forks = sum([branch.kind in ("record", "array", "map") for branch in type.branches]) > 1
-        union._only = others[0] if len(others) == 1 else -1
+            union.by_name[name] = i
+            union.by_name.setdefault(name.rpartition(".")[2], i)
+        union.forks = sum([branch.kind in ("record", "array", "map") for branch in type.branches]) > 1
+        union.only = others[0] if len(others) == 1 else -1
+        union.keeps_nan = any([branch.kind in ("float", "double") for branch in type.branches])
         union.label = union_label(type)
         return union
     elif kind == "record":
@@ -499,7 +434,7 @@ cdef class RowEncoder:
     def encode(self, record):
         """Encode one record as bytes; None stays None (a tombstone)."""
         cdef Buffer out
-        if record is None:
+        if is_missing(record):
             return None
         out.data = NULL
         out.size = 0
@@ -555,7 +490,7 @@ cdef class RowEncoder:
                         else:
                             i = stop
                             continue
-                if row is None:
+                if is_missing(row):
                     if not nulls:
                         arena.mark_valid(n)
                         nulls = True

@@ -17,6 +17,19 @@ cdef class MapWriter(Writer):
     cdef Writer key
 
 
+cdef class UnionWriter(Writer):
+    cdef tuple branches
+    cdef dict by_name           # full names, and names without namespace where they are unique
+    cdef Py_ssize_t null        # -1: no branch is null
+    cdef Py_ssize_t only        # the one branch beside null, or -1
+    cdef bint forks             # several branches have parts
+    cdef bint keeps_nan         # a branch is float or double
+    cdef bint says_null(self, object value) except -1
+    cdef Py_ssize_t named(self, object value) except -2
+    cdef Py_ssize_t choose(self, object value) except -2
+    cdef int fits_any(self, object value, dict known) except -1
+
+
 cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char* where) noexcept
     void Py_LeaveRecursiveCall()

@@ -1,4 +1,4 @@
-"""Writers of Avro's types but for unions and records: one class per type, one virtual call per value.
+"""Writers of Avro's types but for records: one class per type, one virtual call per value.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.math cimport isfinite
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 cimport cython
@@ -15,14 +15,16 @@ from twolane.encoding.arena cimport Buffer, append, append_byte, append_zigzag, 
 from twolane.encoding.avro_logical cimport (
     Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
-from twolane.encoding.objects cimport NO_GIL, bytes_of, entries_of, is_integer
+from twolane.encoding.objects cimport NO_GIL, bytes_of, entries_of, is_integer, is_missing, is_missing_or_nan
 from twolane.encoding.utf8 cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, most_utf8, put_str
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from enum import Enum
 
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.named import by_name
 from twolane.encoding.objects import ColumnBytes
 
 cdef extern from "Python.h":
@@ -53,12 +55,12 @@ cdef class Writer:
 @cython.final
 cdef class NullWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
-        if value is not None:
+        if not is_missing_or_nan(value):
             raise Mismatch("null", value)
         return 0
 
     cdef int fits(self, object value, dict known) except -1:
-        return 2 if value is None else 0
+        return 2 if is_missing(value) else 1 if is_missing_or_nan(value) else 0
 
 
 @cython.final
@@ -218,18 +220,33 @@ cdef class EnumWriter(Writer):
 
     cdef int put(self, object value, Buffer* out) except -1:
         cdef PyObject* place = NULL
-        if isinstance(value, str):
+        if type(value) is str:
+            place = PyDict_GetItemWithError(self._places, value)
+        elif isinstance(value, Enum):
+            return append_zigzag(out, self.place_of(value))
+        elif isinstance(value, str):
             place = PyDict_GetItemWithError(self._places, value)
         elif isinstance(value, ColumnBytes):
             place = PyDict_GetItemWithError(self._places, text_of(value))
-        elif hasattr(value, "name") and isinstance(value.name, str):       # a member of enum.Enum
-            place = PyDict_GetItemWithError(self._places, value.name)
         if place == NULL:
             raise Mismatch(f"{self.label}, one of {self._listed}", value)
         return append_zigzag(out, <object>place)
 
+    cdef object place_of(self, object member):
+        """The symbol of a member of an enum.Enum: its name or its value, whichever is one."""
+        name, value = member.name, member.value
+        named = self._places.get(name) if isinstance(name, str) else None
+        valued = self._places.get(value) if isinstance(value, str) else None
+        if named is None and valued is None:
+            raise Mismatch(f"{self.label}, one of {self._listed}", member)
+        if named is not None and valued is not None and named != valued:
+            raise Mismatch(f"{self.label} (its name and its value are both symbols: write .name or .value)", member)
+        return valued if named is None else named
+
     cdef int fits(self, object value, dict known) except -1:
         # Above string: a symbol names its enum more closely.
+        if isinstance(value, Enum):
+            return 3 if value.name in self._places or isinstance(value.value, str) and value.value in self._places else 0
         if isinstance(value, str):
             return 3 if value in self._places else 0
         return 1 if isinstance(value, ColumnBytes) and text_of(value) in self._places else 0
@@ -393,15 +410,18 @@ cdef bint is_array(object value):
         return value.ndim > 0
     if isinstance(value, (list, tuple, set, frozenset)):
         return True
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray, memoryview)):
+        return False
+    return not is_missing(value)        # a null of Arrow is a sequence too
 
 
 @cython.final
 cdef class MapWriter(Writer):
     cdef int put(self, object value, Buffer* out) except -1:
-        if not isinstance(value, (dict, Mapping)):
+        fields = by_name(value)
+        if fields is None:
             raise Mismatch("map", value)
-        cdef list entries = entries_of(value)
+        cdef list entries = entries_of(fields)
         key = None
         if entries:
             append_zigzag(out, len(entries))
@@ -418,13 +438,92 @@ cdef class MapWriter(Writer):
         return append_byte(out, 0)
 
     cdef int fits(self, object value, dict known) except -1:
-        if not isinstance(value, (dict, Mapping)):
+        fields = by_name(value)
+        if fields is None:
             return 0
         enter()
         try:
-            for key, item in entries_of(value):
+            for key, item in entries_of(fields):
                 if not self.key.fits(key, known) or not self.item.fits(item, known):
                     return 0
         finally:
             Py_LeaveRecursiveCall()
         return 2
+
+
+@cython.final
+cdef class UnionWriter(Writer):
+    cdef int put(self, object value, Buffer* out) except -1:
+        cdef Py_ssize_t i
+        if value is None or (self.null >= 0 and self.says_null(value)):
+            if self.null < 0:
+                raise Mismatch(self.label, value)
+            return append_zigzag(out, self.null)
+        if self.only >= 0 and type(value) is not tuple:
+            append_zigzag(out, self.only)
+            return (<Writer>self.branches[self.only]).put(value, out)
+        i = self.named(value)
+        if i >= 0:
+            if type(value) is tuple:
+                value = value[1]
+        elif self.only >= 0:
+            i = self.only
+        else:
+            i = self.choose(value)
+            if i < 0:
+                raise Mismatch(self.label, value)
+        append_zigzag(out, i)
+        return (<Writer>self.branches[i]).put(value, out)
+
+    cdef bint says_null(self, object value) except -1:
+        """Whether the value stands for null; the commonest types do not."""
+        if type(value) is str or type(value) is int or type(value) is dict:
+            return False
+        if type(value) is float:
+            return not self.keeps_nan and <double>value != <double>value
+        return is_missing(value) if self.keeps_nan else is_missing_or_nan(value)
+
+    cdef Py_ssize_t named(self, object value) except -2:
+        """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
+        name = None
+        if type(value) is tuple:
+            if len(value) == 2:
+                name = value[0]
+        elif isinstance(value, dict):
+            name = value.get("-type")
+        return self.by_name.get(name, -1) if type(name) is str else -1
+
+    cdef Py_ssize_t choose(self, object value) except -2:
+        """The branch that takes the value best, the first among equals; -1 if none does."""
+        cdef Py_ssize_t i, best = -1
+        cdef int score, best_score = 0
+        cdef dict known = {} if self.forks else None
+        for i in range(len(self.branches)):
+            score = (<Writer>self.branches[i]).fits(value, known)
+            if score > best_score:
+                best = i
+                best_score = score
+        return best
+
+    cdef int fits(self, object value, dict known) except -1:
+        if not self.forks or value is None or isinstance(value, (str, bytes, int, float)):
+            return self.fits_any(value, known)
+        # Each branch would ask the unions below about the same values again: twice the work level by level.
+        if known is None:
+            known = {}
+        place = (<uintptr_t><PyObject*>self, <uintptr_t><PyObject*>value)
+        found = known.get(place)
+        if found is None:
+            # The value is kept, so that its address stays its own.
+            found = known[place] = (self.fits_any(value, known), value)
+        return found[0]
+
+    cdef int fits_any(self, object value, dict known) except -1:
+        """2 if any branch takes the value: to compare all of them would double the work too."""
+        cdef Py_ssize_t i = self.named(value)
+        if i >= 0:
+            return 2 if (<Writer>self.branches[i]).fits(value[1] if type(value) is tuple else value, known) else 0
+        for branch in self.branches:
+            if (<Writer>branch).fits(value, known):
+                return 2
+        return 0

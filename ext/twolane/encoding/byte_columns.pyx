@@ -12,7 +12,7 @@ cimport cython
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.arena cimport Arena, append, fresh, has_room
 from twolane.encoding.columns cimport Column, as_column, kind_name
-from twolane.encoding.objects cimport bytes_of
+from twolane.encoding.objects cimport bytes_of, is_missing_or_nan
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, has_value, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )
@@ -272,12 +272,12 @@ def spans_of(values, limit=None, *, field=None):
         if isinstance(value, bytes):
             spans[i].data = <const uint8_t*>PyBytes_AS_STRING(value)
             spans[i].size = PyBytes_GET_SIZE(value)
-        elif value is None:
-            spans[i].data = NULL
-            spans[i].size = 0
         elif isinstance(value, str) and PyUnicode_IS_COMPACT_ASCII(value):
             spans[i].data = <const uint8_t*>PyUnicode_DATA(value)
             spans[i].size = PyUnicode_GET_LENGTH(value)
+        elif value is None or (not isinstance(value, str) and is_missing_or_nan(value)):
+            spans[i].data = NULL
+            spans[i].size = 0
         else:
             copy = ready_bytes(value, i, field)
             copies.append(copy)

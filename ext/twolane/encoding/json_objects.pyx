@@ -16,7 +16,7 @@ from libc.string cimport memchr, memcpy
 from twolane.encoding.arena cimport Arena, Buffer, append, has_room, has_room_onwards
 from twolane.encoding.digits cimport put_signed
 from twolane.encoding.json_text cimport put_text
-from twolane.encoding.objects cimport NO_GIL
+from twolane.encoding.objects cimport NO_GIL, is_missing
 from twolane.encoding.shortest cimport put_everyday
 from twolane.encoding.utf8 cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, most_utf8, put_str
 
@@ -109,7 +109,7 @@ cdef extern from *:
 
 
 cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows, size_t limit, Py_ssize_t* n_done):
-    """Encode objects one behind the other; with ``null_rows`` a None is a null record, else JSON's null.
+    """Encode objects one behind the other; with ``null_rows`` a missing value is a null record, else JSON's null.
 
     None is begun when so many bytes are reached, but the first in any case.
 
@@ -127,7 +127,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows,
             if not has_room_onwards(&arena.out, RECORD, i, n - i):
                 raise MemoryError()
             at = NULL
-            if not (null_rows and values[i] is None):
+            if not (null_rows and is_missing(values[i])):
                 at = put_known(arena.out.data + arena.out.size, <PyObject*>values[i], &arena.out, 0)
             if at != NULL:
                 arena.out.size = at - arena.out.data
@@ -142,7 +142,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows,
                 continue
             # Objects that orjson refuses once, it will refuse again.
             many = None
-            if null_rows and values[i] is None:
+            if null_rows and is_missing(values[i]):
                 arena.valid[i] = 0
             else:
                 append_text(arena, dump(values[i]))
@@ -380,7 +380,7 @@ cdef bint dump_many(tuple values, Py_ssize_t start, Py_ssize_t stop, Arena arena
         newline = <const char*>memchr(at, c"\n", end - at)
         if newline == NULL or newline == at:
             break
-        if null_rows and values[i] is None:
+        if null_rows and is_missing(values[i]):
             arena.valid[i] = 0
         else:
             append(&arena.out, at, newline - 1 - at)

@@ -35,3 +35,5 @@ cpdef list entries_of(object mapping)
 cdef object object_at(const Vector* vector, Py_ssize_t i)
 cdef bint is_integer(object value) except -1
 cdef bytes bytes_of(object value)
+cpdef bint is_missing(object value) except -1
+cpdef bint is_missing_or_nan(object value) except -1

@@ -2,7 +2,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromObject, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Items
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strcmp, strncmp
 
 from twolane.batch cimport Span
 from twolane.encoding.vectors cimport (
@@ -18,10 +18,17 @@ import numpy as np
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
 
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        const char* tp_name
+    PyTypeObject* type_of "Py_TYPE"(object value)
+
+cdef object MASKED = np.ma.masked
 cdef object EPOCH = datetime(1970, 1, 1)
 cdef object datetime64 = np.datetime64
 cdef object timedelta64 = np.timedelta64
 cdef object INTEGER = np.integer
+cdef object FLOATING = np.floating
 cdef tuple NO_INTEGER = (bool, np.timedelta64)
 cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
@@ -164,3 +171,31 @@ cdef bytes bytes_of(object value):
         except ValueError:
             return None
     return None
+
+
+cpdef bint is_missing(object value) except -1:
+    """Whether it says that there is no value: None, NaT and NA of pandas, NaT and masked of numpy, a null scalar of Arrow.
+
+    The one place that knows. A class is known by its name: pandas and Arrow need not be installed.
+    """
+    cdef const char* name
+    if value is None:
+        return True
+    name = type_of(value).tp_name
+    if name[0] == c"N" and (strcmp(name, b"NaTType") == 0 or strcmp(name, b"NAType") == 0):
+        return type(value).__module__.startswith("pandas.")
+    if name[0] == c"n" and isinstance(value, (datetime64, timedelta64)):
+        return bool(np.isnat(value))
+    if name[0] == c"p" and strncmp(name, b"pyarrow.", 8) == 0:
+        return getattr(value, "is_valid", True) is False
+    return value is MASKED
+
+
+cpdef bint is_missing_or_nan(object value) except -1:
+    """Whether it says that there is no value where none can be NaN, as in texts, bytes and integers.
+
+    pandas has NaN for what is missing in a column of texts, and for what is missing among integers.
+    """
+    if isinstance(value, (float, FLOATING)):
+        return value != value
+    return is_missing(value)

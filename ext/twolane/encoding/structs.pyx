@@ -15,7 +15,7 @@ cimport cython
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, make_room, put_bytes, take
 from twolane.encoding.columns cimport Column, Table, read_dtype
-from twolane.encoding.objects cimport bytes_of, is_integer, item_of, object_at
+from twolane.encoding.objects cimport bytes_of, is_integer, is_missing, item_of, object_at
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,
 )
@@ -25,6 +25,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch, TooMuch
+from twolane.encoding.named import fields_of
 from twolane.encoding.avro_schema import MISSING
 from twolane.errors import SerializationError
 
@@ -191,6 +192,7 @@ cdef class StructLayout:
     cdef list _keep
     cdef Leaf* _leaves
     cdef Py_ssize_t _n
+    cdef bint _nameless         # its fields have no names but those that they got: f0, f1, ...
 
     def __init__(self, dtype):
         cdef Py_ssize_t i
@@ -202,6 +204,7 @@ cdef class StructLayout:
         self._n = len(self._names)
         self._dtypes = [dtype.fields[name][0] for name in self._names]
         self._inner = [inner_layout(dtype) for dtype in self._dtypes]
+        self._nameless = self._names == [f"f{i}" for i in range(self._n)]
         self._keep = []
         self._leaves = <Leaf*>PyMem_Calloc(max(self._n, 1), sizeof(Leaf))
         if self._leaves == NULL:
@@ -219,23 +222,19 @@ cdef class StructLayout:
         PyMem_Free(self._leaves)
 
     cdef int put_row(self, object row, uint8_t* at) except -1:
-        """Write one row: a dict, another mapping, a tuple, an object, or for a single field its bare value."""
+        """Write one row: a dict, another row with names, a tuple, an object, or for a single field its bare value."""
         cdef Py_ssize_t i
         memset(at, 0, self.width)
+        if type(row) is not dict and type(row) is not tuple:
+            row = self.opened(row)
         for i in range(self._n):
             name = self._names[i]
             if isinstance(row, dict):
                 value = item_of(<PyObject*>row, <PyObject*>name, <PyObject*>ABSENT)
-            elif isinstance(row, (tuple, np.void)):
+            elif type(row) is tuple:
                 if len(row) != self._n:
                     raise Mismatch(f"a row of {self._n} fields", row)
                 value = row[i]
-            elif self._n == 1 and isinstance(row, (int, float, str, bytes, bool, INTEGER, FLOATING)):
-                value = row
-            elif row is None or isinstance(row, (int, float, str, bytes, list)):
-                raise Mismatch(f"a row of {self._n} fields", row)
-            elif hasattr(row, "keys"):
-                value = row[name] if name in row else ABSENT
             else:
                 value = getattr(row, name, ABSENT)
             try:
@@ -246,6 +245,17 @@ cdef class StructLayout:
                 error.path.append(name)
                 raise
         return 0
+
+    cdef object opened(self, object row):
+        """A row as a dict, as a tuple in the layout's order, or itself if its attributes are to be read."""
+        if self._n == 1 and isinstance(row, (int, float, str, bytes, INTEGER, FLOATING)):
+            return (row,)
+        if self._nameless and (isinstance(row, tuple) or (isinstance(row, np.void) and row.dtype.names is not None)):
+            return tuple(row)       # of a format of the struct module
+        fields = fields_of(row, self._names)
+        if fields is None:
+            raise Mismatch(f"a row of {self._n} fields", row)
+        return fields
 
     cdef int put_value(self, Py_ssize_t i, object value, uint8_t* at) except -1:
         cdef const Vector* target = &self._leaves[i].target
@@ -323,7 +333,7 @@ cdef class StructLayout:
         """Times, numpy strings, rare numbers: numpy converts, but may not cut or wrap silently."""
         cdef bytes plain
         dtype = self._dtypes[i]
-        if value is None:
+        if is_missing(value):
             raise Mismatch(str(dtype), value)
         if dtype.kind == "U" and (not isinstance(value, str) or 4 * len(value) > dtype.itemsize):
             raise Mismatch(f"str of at most {dtype.itemsize // 4} characters", value)
@@ -345,7 +355,7 @@ cdef class StructLayout:
 
     def encode(self, record):
         """Encode one record as bytes; None stays None (a tombstone)."""
-        if record is None:
+        if is_missing(record):
             return None
         cdef bytes out = PyBytes_FromStringAndSize(NULL, self.width)
         try:
@@ -373,7 +383,7 @@ cdef class StructLayout:
         make_room(&arena.out, n * self.width + 1)
         try:
             for i in range(n):
-                if kept[i] is None:
+                if is_missing(kept[i]):
                     if not nulls:
                         arena.mark_valid(n)
                         nulls = True

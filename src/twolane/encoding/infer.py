@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.named import by_name
+from twolane.encoding.objects import is_missing, is_missing_or_nan
 from twolane.errors import SerializationError, shown
 
 LOGICAL = "logicalType"
@@ -26,6 +30,7 @@ FORMATS: dict[str, Any] = {
 }  # fmt: skip
 UNITS = {"s": "millis", "m": "millis", "u": "micros", "n": "nanos"}
 NAME = re.compile(r"[^A-Za-z0-9_]")
+SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Naming:
@@ -168,46 +173,97 @@ def schema_of_rows(rows: Iterable[Any], naming: Naming, hint: str) -> Any:
 
 def as_mapping(row: Any) -> Mapping[str, Any]:
     """Give a row's fields by name."""
-    if isinstance(row, Mapping):
-        return row
+    named = as_row(row)
+    if named is None:
+        reason = "expected rows with names: dicts, dataclasses, attrs, pydantic or named tuples"
+        raise SerializationError(reason, value=row)
+    return named
+
+
+def fields_by_name(row: Any) -> Mapping[str, Any] | None:
+    """Give the fields of a row, or of an object with declared attributes; None for a value."""
     if is_dataclass(row) and not isinstance(row, type):
         return {field.name: getattr(row, field.name) for field in fields(row)}
-    if hasattr(row, "_asdict"):
-        return row._asdict()  # type: ignore[no-any-return]
     if hasattr(row, "model_dump"):
         return row.model_dump()  # type: ignore[no-any-return]
     if hasattr(row, "__attrs_attrs__"):
         return {field.name: getattr(row, field.name) for field in row.__attrs_attrs__}
-    raise SerializationError("expected rows with names: dicts, dataclasses, attrs, pydantic or named tuples", value=row)
+    return by_name(row)
 
 
 def type_of_values(values: list[Any], naming: Naming, hint: str) -> Any:
     """Give one type that takes all the values; ints give way to floats, anything else that differs is a union."""
-    present = [value for value in values if value is not None]
-    kinds: dict[str, Any] = {}
+    present = [value for value in values if not is_missing(value)]
+    if not any(isinstance(value, (int, float, np.number)) and not is_missing_or_nan(value) for value in present):
+        # NaN stands for what is missing beside anything but numbers.
+        present = [value for value in present if not is_missing_or_nan(value)] or present
+    kinds: dict[Any, Any] = {}
+    shown_first: dict[Any, Any] = {}
     for value in present:
-        if isinstance(value, Mapping) or is_dataclass(value):
-            kinds.setdefault("record", []).append(value)
-        elif isinstance(value, (list, tuple, np.ndarray)):
+        if isinstance(value, (list, np.ndarray)) or type(value) is tuple:
             kinds.setdefault("array", []).extend(value)
-        else:
-            made = type_of_value(value, hint)
-            key = made if isinstance(made, str) else made[LOGICAL]
-            if key == "decimal" and key in kinds:
-                made = wider(kinds[key], made)
-            kinds[key] = made
+            continue
+        if isinstance(value, enum.Enum):
+            kinds.setdefault(type(value), value)
+            continue
+        row = None if isinstance(value, (str, bytes)) else as_row(value)
+        if row is not None:
+            kinds.setdefault("record", []).append(row)
+            continue
+        made = type_of_value(value, hint)
+        key = made if isinstance(made, str) else made[LOGICAL]
+        if key == "decimal" and key in kinds:
+            made = wider(kinds[key], made)
+        kinds[key] = made
+        shown_first.setdefault(made if isinstance(made, str) else made["type"], {}).setdefault(key, value)
     if "long" in kinds and "double" in kinds:
         del kinds["long"]
-    if "record" in kinds:
-        kinds["record"] = schema_of_rows(kinds["record"], naming, hint)
-    if "array" in kinds:
-        kinds["array"] = {"type": "array", "items": type_of_values(kinds["array"], naming, f"{hint}_item")}
+        del shown_first["long"]["long"]
+    for plain, firsts in shown_first.items():
+        if len(firsts) > 1:
+            one, other = list(firsts.values())[:2]
+            reason = (
+                f"expected examples of one type, got two that are both {plain} in Avro: {shown(one)} and {shown(other)}"
+            )
+            raise SerializationError(reason, field=hint)
+    for kind, some in kinds.items():
+        if kind == "record":
+            kinds[kind] = schema_of_rows(some, naming, hint)
+        elif kind == "array":
+            kinds[kind] = {"type": "array", "items": type_of_values(some, naming, f"{hint}_item")}
+        elif isinstance(kind, type):
+            kinds[kind] = {"type": "enum", "name": naming(kind.__name__), "symbols": symbols_of(kind, hint)}
     made_types = list(kinds.values())
     if not made_types:
         return "null"
     if len(present) < len(values):
         return ["null", *made_types]
     return made_types[0] if len(made_types) == 1 else made_types
+
+
+def as_row(value: Any) -> Mapping[str, Any] | None:
+    """Give the fields of a nested row, None for a value."""
+    try:
+        return fields_by_name(value)
+    except Mismatch as error:
+        raise error.as_error(None, None) from None
+
+
+def symbols_of(kind: type[enum.Enum], hint: str) -> list[str]:
+    """Give the symbols of an enum class: its members' values, as JSON has them, or their names where those cannot be.
+
+    An encoder takes the one of name and value that is a symbol, so the other must not be one of another member.
+    """
+    names = [member.name for member in kind]
+    values = [member.value for member in kind]
+    for symbols, others in ((values, names), (names, values)):
+        if all(isinstance(symbol, str) and SYMBOL.fullmatch(symbol) for symbol in symbols) and not any(
+            other != symbol and other in symbols for symbol, other in zip(symbols, others, strict=True)
+        ):
+            return symbols
+    raise SerializationError(
+        f"expected an enum whose names are not values of other members, got {kind.__name__}", field=hint
+    )
 
 
 def wider(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -13,15 +13,18 @@ import decimal
 import enum
 import json
 import math
+import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR
 from typing import Any
 
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
-from twolane.encoding.objects import entries_of
+from twolane.encoding.named import by_name
+from twolane.encoding.objects import entries_of, is_missing
+from twolane.errors import shown
 
 try:
     import orjson
@@ -77,16 +80,23 @@ class FastDump:
 
     def __init__(self, fallback: Fallback) -> None:
         self._fallback = fallback
-        self._options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | TIME_OPTION
-        # Without the option for keys that are no str, which costs every dict: such rows come here a second time.
-        self.many = (orjson.dumps, fallback, orjson.OPT_SERIALIZE_NUMPY | TIME_OPTION, orjson.Fragment(b"\n"))
+        fallback.large = orjson.Fragment
+        # Not OPT_SERIALIZE_NUMPY: with it NaT in nanoseconds becomes the year 1677, without a question. Not
+        # OPT_NON_STR_KEYS: it costs every dict, and writes two keys of the same text.
+        self.many = (orjson.dumps, self._native, TIME_OPTION, orjson.Fragment(b"\n"))
+
+    def _native(self, value: Any) -> Any:
+        """Give something that orjson knows; it writes arrays of numbers itself."""
+        if type(value) is np.ndarray and value.ndim and value.dtype.kind in "biuf":
+            return orjson.Fragment(orjson.dumps(value, self._fallback, orjson.OPT_SERIALIZE_NUMPY))
+        return self._fallback(value)
 
     def __call__(self, value: Any) -> bytes:
         """Encode one object."""
         try:
-            return orjson.dumps(value, self._fallback, self._options)
+            return orjson.dumps(value, self._native, TIME_OPTION)
         except (TypeError, ValueError, RecursionError):
-            # It names no path, and a few of numpy's values it refuses without asking Fallback.
+            # It names no path, and knows no keys but str and no ints beyond 64 bits.
             return orjson.dumps(brought_down(value, self._fallback, "null"))
 
 
@@ -95,9 +105,12 @@ class Fallback:
 
     def __init__(self, base64: bool) -> None:
         self.base64 = base64
+        self.large: Callable[[str], Any] = int  # an int beyond 64 bits, in the form that the encoder takes
 
     def __call__(self, value: Any) -> Any:
         """Give something that JSON knows."""
+        if is_missing(value):
+            return None
         if isinstance(value, (bytes, bytearray, memoryview)):
             if self.base64:
                 return base64.b64encode(bytes(value)).decode()
@@ -114,16 +127,18 @@ class Fallback:
             return value.astype("M8[us]").item().isoformat()
         if isinstance(value, (np.float32, np.float16)):
             return float(str(np.float32(value)))  # the digits of a single, as orjson and the columns write them
-        if isinstance(value, np.generic):
+        if isinstance(value, np.generic) and value.dtype.names is None:
             return value.item()
         if isinstance(value, np.ndarray):
-            return list(value) if value.ndim and value.dtype.char in "Mef" else value.tolist()
-        if isinstance(value, Mapping):
-            return dict(value)
+            is_listed = value.ndim and (value.dtype.char in "Mef" or value.dtype.names is not None)
+            return list(value) if is_listed else value.tolist()
         if isinstance(value, (set, frozenset)):
             return list(value)
-        if isinstance(value, tuple) and hasattr(value, "_asdict"):
-            return value._asdict()
+        named = by_name(value)
+        if named is not None:
+            return named
+        if isinstance(value, tuple):
+            return list(value)
         if hasattr(value, "model_dump"):
             return value.model_dump()
         if hasattr(value, "__attrs_attrs__"):
@@ -136,7 +151,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     if value is None or value is True or value is False:
         return value
     if type(value) is int:
-        return whole(value)
+        return whole(value, fallback)
     if isinstance(value, str) and not isinstance(value, enum.Enum):
         return text(value)
     if isinstance(value, float):
@@ -150,9 +165,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return plain(value.value, fallback, nan, depth + 1)
     if isinstance(value, int):
-        return whole(value)
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
+        return whole(value, fallback)
     if isinstance(value, uuid.UUID):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -160,10 +173,12 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
     if isinstance(value, dict):
         made = {}
         for key, item in entries_of(value):  # a snapshot: another thread may change it meanwhile
-            name = key_text(key)
+            name = key_text(key, fallback, nan)
+            if name in made:
+                raise Mismatch(f"keys of different texts (two are {shown(name)})", value)
             made[name] = stepped(item, fallback, nan, depth, name)
         return made
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_asdict"):
+    if isinstance(value, list) or type(value) is tuple:
         return [stepped(item, fallback, nan, depth, i) for i, item in enumerate(tuple(value))]
     try:
         known = fallback(value)
@@ -193,29 +208,45 @@ def text(value: str) -> str:
     return value
 
 
-def whole(value: int) -> int:
-    """Give an int of the size that JSON's readers, and orjson, know."""
-    if not -(2**63) <= value < 2**64:
-        raise Mismatch("int of at most 64 bits", value)
-    return int(value)
+def whole(value: int, fallback: Fallback) -> Any:
+    """Give an int; JSON has them of any size, as Python writes them."""
+    if -(2**63) <= value < 2**64:
+        return int(value)
+    return fallback.large(digits(value))
 
 
-def key_text(key: Any) -> str:
-    """Give the text of a key, as orjson writes it."""
-    if isinstance(key, str) and not isinstance(key, enum.Enum):
+def digits(value: int) -> str:
+    """Give the text of an int of any size that Python writes."""
+    try:
+        return int.__repr__(value)
+    except ValueError:
+        raise Mismatch(f"int of at most {sys.get_int_max_str_digits()} digits", hex(value)) from None
+
+
+def key_text(key: Any, fallback: Fallback, nan: str) -> str:
+    """Give the text of a key: what its value is as a value, without quotes."""
+    if isinstance(key, enum.Enum):
+        return key_text(key.value, fallback, nan)
+    if isinstance(key, str):
         return text(key)
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, int) and not isinstance(key, enum.Enum):
-        return str(whole(key))
+    if isinstance(key, int):
+        return digits(key)
     if isinstance(key, float):
-        return str(key)
-    if isinstance(key, (datetime.date, datetime.time)):
-        return key.isoformat()
+        if math.isfinite(key):
+            return float.__repr__(key)
+        if nan == "error":
+            raise Mismatch("finite number as a key (nan='null' writes null)", key)
+        return "null"
     if isinstance(key, uuid.UUID):
         return str(key)
-    if isinstance(key, enum.Enum):
-        return key_text(key.value)
+    try:
+        known = fallback(key)
+    except (TypeError, ValueError):
+        known = ()
+    if known is None or isinstance(known, (str, int, float)):
+        return key_text(known, fallback, nan)
     raise Mismatch("a key that JSON can hold", key)
 
 

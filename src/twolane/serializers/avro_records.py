@@ -54,10 +54,11 @@ class Avro(BatchSerializer):
 
     Notes
     -----
-    Rows are dicts and other mappings, tuples (fields in the schema's order), and objects with attributes: dataclasses,
-    attrs, pydantic. What a row has beside the schema's fields is ignored; what it lacks is the field's default. A row
-    that is None is a tombstone. A union takes the branch that fits the value best, the first among equals; a tuple
-    ``(branch, value)`` or a dict with ``"-type"`` names it, as with fastavro, and so do the members of an Arrow union.
+    Rows are dicts and whatever else names its fields (mappings, named tuples, `sqlite3.Row`), plain tuples (fields in
+    the schema's order), and objects with attributes: dataclasses, attrs, pydantic. What a row has beside the schema's
+    fields is ignored; what it lacks is the field's default. A row that is a missing value (None, NaT, NA) is a
+    tombstone. A union takes the branch that fits the value best, the first among equals; a tuple ``(branch, value)`` or
+    a dict with ``"-type"`` names it, as with fastavro, and so do the members of an Arrow union.
 
     Columns are encoded by C code without the GIL, in place. Timestamps without a zone count as UTC. A column that has
     no native path to its field's type is encoded from Python objects when it is bound: slower, with the same bytes.

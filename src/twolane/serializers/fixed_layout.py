@@ -32,7 +32,8 @@ class Struct(BatchSerializer):
 
     Notes
     -----
-    Rows are dicts, tuples or objects with attributes, for a single field also bare values; None is a tombstone. Nothing
+    Rows are dicts and whatever else names its fields, plain tuples or objects with attributes, for a single field also
+    bare values; a missing value is a tombstone. A format has no names: named tuples are taken by position. Nothing
     is cut or wrapped: an integer out of range or a string that is too long is an error. Shorter strings are filled up
     with zeros, and so are gaps between fields. Columns are taken by name.
 

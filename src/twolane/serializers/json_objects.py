@@ -8,6 +8,7 @@ from twolane.encoding.json_columns import JsonColumns
 from twolane.encoding.json_objects import dump_rows
 from twolane.encoding.json_rows import make_dump
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import is_missing
 from twolane.serializers.batches import BatchSerializer
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ class Json(BatchSerializer):
 
     Notes
     -----
-    Doubles have the shortest digits that read back the same. Dates, times and datetimes are ISO 8601 (a column of
-    instants ends in ``+00:00``, one without a zone in nothing), Decimals and UUIDs are strings. Rows may be any
-    object; a row that is None is a tombstone. Rows made of dicts, lists, tuples, texts, ints, booleans and doubles
-    of everyday size are written by C code; others go through orjson if it is installed, else through the standard
-    library. Columns are written by C code without the GIL.
+    Doubles have the shortest digits that read back the same, ints all of theirs. Times and datetimes are ISO 8601
+    (a column of instants ends in ``+00:00``, one without a zone in nothing), Decimals and UUIDs are strings, members
+    of enums their values. Missing values (None, NaT, NA) are null. Rows may be any object; one that is a missing value
+    is a tombstone. Rows made of dicts, lists, tuples, texts, ints, booleans and doubles of everyday size are written
+    by C code; others go through orjson if it is installed, else through the standard library. Columns are written by
+    C code without the GIL.
 
     Examples
     --------
@@ -59,7 +61,7 @@ class Json(BatchSerializer):
         SerializationError
             With the path of the first value that has no JSON form.
         """
-        if record is None:
+        if is_missing(record):
             return None
         try:
             return self._dump(record)

@@ -1,0 +1,116 @@
+"""Rows that name their fields: what counts as one, and what it says by name. The one place for every serializer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.objects import entries_of, is_missing, is_missing_or_nan
+
+# Classes of these say their fields by attributes.
+BY_ATTRIBUTES = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
+
+
+def by_name(row: Any) -> dict[Any, Any] | None:
+    """Give the fields of a row by name.
+
+    Parameters
+    ----------
+    row : object
+        A mapping; a named tuple, such as ``DataFrame.itertuples()`` gives, or another row with ``_fields`` (SQLAlchemy,
+        drivers of databases) or ``__fields__`` (PySpark); what has ``_asdict()``, or ``keys()`` and items by name
+        (`sqlite3.Row`, a pandas Series); a record of a structured numpy array.
+
+    Returns
+    -------
+    dict or None
+        None where it is none of these: a plain tuple, an object with attributes, a value.
+
+    Raises
+    ------
+    Mismatch
+        If two fields have one name, or a named tuple has lost a name.
+    """
+    kind = type(row)
+    if kind is dict:
+        return row  # type: ignore[no-any-return]
+    if kind in (tuple, list, str, bytes, int, float) or is_missing(row):
+        return None
+    if isinstance(row, Mapping):
+        return dict(entries_of(row))
+    if any(hasattr(kind, name) for name in BY_ATTRIBUTES):
+        return None
+    names = names_of(row)
+    if names is not None:
+        return paired(names, row, row)
+    if callable(getattr(kind, "_asdict", None)):
+        return dict(row._asdict())
+    if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__") and getattr(row, "ndim", 1) == 1:
+        labels = list(row.keys())
+        if all(isinstance(label, str) for label in labels):
+            return paired(labels, [row[label] for label in different(labels, row)], row)
+    if isinstance(row, np.void) and row.dtype.names is not None:
+        return {name: row[name] for name in row.dtype.names}
+    return None
+
+
+def names_of(row: Any) -> list[str] | None:
+    """Give the names of a row that is a sequence and says them beside; None if it is no such row."""
+    if not hasattr(type(row), "__getitem__"):
+        return None
+    for attribute in ("_fields", "__fields__"):
+        names = getattr(row, attribute, None)
+        if isinstance(names, (tuple, list)) and names and all(isinstance(name, str) for name in names):
+            return list(names)
+    return None
+
+
+def paired(names: list[str], values: Iterable[Any], row: Any) -> dict[str, Any]:
+    """Give a dict of names and values that loses none of them."""
+    values = tuple(values)
+    if len(values) != len(names):
+        raise Mismatch(f"a row of {len(names)} fields", row)
+    lost = lost_name(names)
+    if lost is not None and isinstance(row, tuple):
+        raise Mismatch(f"a named tuple that kept its names ({lost!r} stands for another: pass rows as dicts)", row)
+    return dict(zip(different(names, row), values, strict=True))
+
+
+def lost_name(names: Sequence[str]) -> str | None:
+    """Give the first name that ``namedtuple(rename=True)`` made up, as ``itertuples()`` may."""
+    return next((name for i, name in enumerate(names) if name == f"_{i}"), None)
+
+
+def different(names: list[str], row: Any) -> list[str]:
+    """Give the names, of which no two are the same."""
+    if len(set(names)) != len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise Mismatch(f"a row whose fields have different names ({twice!r} is there twice)", row)
+    return names
+
+
+def fields_of(row: Any, names: Collection[str]) -> Any:
+    """Give a row in the form in which a record with these fields is read from it.
+
+    Returns
+    -------
+    object
+        A dict by name; a tuple in the order of the fields, of a row without names; the row itself, whose attributes are
+        the fields; None where it is no row but a value.
+    """
+    kind = type(row)
+    if isinstance(row, dict) or kind is tuple:
+        return row
+    if isinstance(row, tuple):
+        fields = getattr(kind, "_fields", None)
+        if isinstance(fields, tuple) and fields and set(names) <= set(fields) and lost_name(fields) is None:
+            return row  # every instance of the class has these attributes
+    named = by_name(row)
+    if named is not None:
+        return named
+    if isinstance(row, tuple):
+        return tuple(row)
+    return None if is_missing_or_nan(row) or isinstance(row, (str, bytes, int, float, list, set)) else row

@@ -1,0 +1,271 @@
+"""A row that names its fields is taken by name, whatever its class and wherever it stands; others by position."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import time
+from collections import OrderedDict, UserDict, namedtuple
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import permutations
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import fastavro
+import numpy as np
+import pandas as pd
+import pytest
+
+from twolane import Avro, Json, SerializationError, Struct
+
+FIELDS = [
+    {"name": "a", "type": "long"},
+    {"name": "b", "type": ["null", "string"], "default": None},
+    {"name": "count", "type": "long", "default": 7},
+]
+SCHEMA = {"type": "record", "name": "Row", "fields": FIELDS}
+LAYOUT = np.dtype([("a", "i4"), ("b", "i4")])
+
+
+class AlchemyRow(Sequence):
+    """As SQLAlchemy's: a sequence with `_fields`, which is no tuple; attributes beside them are its own."""
+
+    def __init__(self, fields):
+        self._data = tuple(fields.values())
+        self._names = tuple(fields)
+
+    @property
+    def _fields(self):
+        return self._names
+
+    def _asdict(self):
+        return dict(zip(self._names, self._data, strict=True))
+
+    def __getitem__(self, i):
+        return self._data[i]
+
+    def __len__(self):
+        return len(self._data)
+
+
+class SparkRow(tuple):
+    """As PySpark's: a tuple with `__fields__`."""
+
+    def __new__(cls, fields):
+        row = super().__new__(cls, fields.values())
+        row.__fields__ = list(fields)
+        return row
+
+
+class Record:
+    """As asyncpg's: `keys()` and items by name, and iterates over its values."""
+
+    def __init__(self, fields):
+        self._fields_ = fields
+
+    def keys(self):
+        return iter(self._fields_)
+
+    def __getitem__(self, name):
+        return self._fields_[name]
+
+    def __iter__(self):
+        return iter(self._fields_.values())
+
+
+def of_sqlite(fields):
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    names = ", ".join(f"? as {name}" for name in fields)
+    return connection.execute(f"select {names}", tuple(fields.values())).fetchone()
+
+
+def of_frame(fields):
+    frame = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in fields.items()})
+    return next(frame.itertuples(index=False))
+
+
+def of_numpy(fields):
+    types = [(name, "i8" if isinstance(value, int) else object) for name, value in fields.items()]
+    return np.array([tuple(fields.values())], types)[0]
+
+
+KINDS = {
+    "dict": dict,
+    "OrderedDict": OrderedDict,
+    "UserDict": UserDict,
+    "mappingproxy": MappingProxyType,
+    "namedtuple": lambda fields: namedtuple("Anything", fields)(**fields),
+    "itertuples": of_frame,
+    "sqlite3.Row": of_sqlite,
+    "SQLAlchemy": AlchemyRow,
+    "PySpark": SparkRow,
+    "keys and items": Record,
+    "pandas.Series": lambda fields: pd.Series(fields, dtype=object),
+    "numpy": of_numpy,
+}
+VALUES = {"a": 1, "b": "x", "count": 3}
+
+
+def rows_of(make):
+    """Every order of the fields, every absence of one that has a default, and one field more."""
+    for size in (1, 2, 3):
+        for names in permutations(VALUES, size):
+            if "a" in names:
+                yield make({name: VALUES[name] for name in names}), {name: VALUES[name] for name in names}
+    yield make({"z": 9, **VALUES}), {"z": 9, **VALUES}
+
+
+def read(schema, record):
+    return fastavro.schemaless_reader(io.BytesIO(record), fastavro.parse_schema(schema))
+
+
+def full(fields):
+    return {"a": fields["a"], "b": fields.get("b"), "count": fields.get("count", 7)}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_avro_takes_a_row_by_name(make):
+    avro = Avro(SCHEMA)
+    rows, plain = zip(*rows_of(make), strict=True)
+    for row, fields in zip(rows, plain, strict=True):
+        assert read(SCHEMA, avro.encode(row)) == full(fields)
+        # Of one class, so that attributes may be read in a row; and twice, when the class is known.
+        for _ in range(2):
+            assert [read(SCHEMA, record) for record in avro.encode_batch([row] * 70)] == [full(fields)] * 70
+    assert [read(SCHEMA, record) for record in avro.encode_batch(list(rows) * 9)] == [full(one) for one in plain] * 9
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_avro_takes_a_nested_row_by_name(make):
+    inner = {**SCHEMA, "name": "Inner"}
+    other = {"type": "record", "name": "Other", "fields": [{"name": "q", "type": "long"}]}
+    schema = {
+        "type": "record",
+        "name": "Outer",
+        "fields": [
+            {"name": "one", "type": inner},
+            {"name": "list", "type": {"type": "array", "items": "Inner"}},
+            {"name": "union", "type": ["null", other, "Inner", {"type": "array", "items": "long"}]},
+            {"name": "map", "type": {"type": "map", "values": ["null", "Inner"]}},
+        ],
+    }
+    avro = Avro(schema)
+    for row, fields in rows_of(make):
+        want = full(fields)
+        record = avro.encode({"one": row, "list": [row], "union": row, "map": {"k": row}})
+        assert read(schema, record) == {"one": want, "list": [want], "union": want, "map": {"k": want}}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_map_takes_a_row_by_name(make):
+    avro = Avro({"type": "map", "values": "long"})
+    row = make({"b": 2, "a": 1})
+    assert read(avro.schema, avro.encode(row)) == {"b": 2, "a": 1}
+    assert avro.encode(row) == avro.encode({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize("use_orjson", [True, False])
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_json_writes_a_row_by_name(make, use_orjson, monkeypatch):
+    if not use_orjson:
+        monkeypatch.setattr("twolane.encoding.json_rows.orjson", None)
+    for row, fields in rows_of(make):
+        for value, want in ((row, fields), ({"n": [row]}, {"n": [fields]})):
+            assert json.loads(Json().encode(value)) == want
+            assert [list(json.loads(record)) for record in Json().encode_batch([value] * 3)] == [list(want)] * 3
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_layout_with_names_takes_a_row_by_name(make):
+    want = np.array([(1, 2)], LAYOUT).tobytes()
+    for fields in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"z": 0, "b": 2, "a": 1}):
+        row = make(fields)
+        assert Struct(LAYOUT).encode(row) == want
+        assert list(Struct(LAYOUT).encode_batch([row, row])) == [want, want]
+        assert Struct([("n", LAYOUT), ("m", "i1")]).encode({"n": row, "m": 0}) == want + b"\0"
+    with pytest.raises(SerializationError, match="missing") as caught:
+        Struct(LAYOUT).encode(make({"b": 2, "c": 1}))
+    assert caught.value.field == "a"
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_schema_from_examples_takes_a_row_by_name(make):
+    rows = [make({"b": "x", "a": 1}), make({"b": "y", "a": 2})]
+    avro = Avro.from_example(rows)
+    assert [(field["name"], field["type"]) for field in avro.schema["fields"]] == [("b", "string"), ("a", "long")]
+    nested = Avro.from_example([{"n": rows[0]}])
+    assert read(nested.schema, nested.encode({"n": rows[1]})) == {"n": {"b": "y", "a": 2}}
+
+
+def test_rows_without_names_are_taken_by_position():
+    class Plain(tuple):
+        __slots__ = ()
+
+    want = Avro(SCHEMA).encode({"a": 1, "b": "x", "count": 3})
+    for row in ((1, "x", 3), Plain((1, "x", 3))):
+        assert Avro(SCHEMA).encode(row) == want
+        assert Json().encode(row) == b'[1,"x",3]'
+    assert Struct("<2i").encode((1, 2)) == Struct("<2i").encode(namedtuple("T", "b a")(1, 2))
+    clock = time.gmtime(0)
+    assert Avro({"type": "array", "items": "long"}).encode(clock) == Avro({"type": "array", "items": "long"}).encode(
+        list(clock)
+    )
+
+
+def test_a_row_that_lost_a_name_is_refused():
+    frame = pd.DataFrame({"a": [1], "_id": [2], "my count": [3]})
+    schema = {"type": "record", "name": "R", "fields": [FIELDS[0], {"name": "_id", "type": "long", "default": 0}]}
+    row = next(frame.itertuples(index=False))
+    for call in (
+        lambda: Avro(schema).encode(row),
+        lambda: Avro({"type": "record", "name": "R", "fields": FIELDS[:1]}).encode_batch([row, row]),
+        lambda: Json().encode(row),
+        lambda: Struct([("a", "i4")]).encode(row),
+        lambda: Avro.from_example([row]),
+    ):
+        with pytest.raises(SerializationError, match="named tuple that kept its names"):
+            call()
+    kept = Avro(schema).encode(frame.to_dict("records")[0])
+    assert read(schema, kept) == {"a": 1, "_id": 2}
+
+
+def test_a_row_that_has_a_name_twice_is_refused():
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    row = connection.execute("select 1 as a, 2 as b, 3 as a").fetchone()
+    series = pd.Series([1, 2], ["a", "a"])
+    for twice in (row, series):
+        for call in (Avro(SCHEMA).encode, Json().encode, Struct(LAYOUT).encode, lambda r: Avro.from_example([r])):
+            with pytest.raises(SerializationError, match="'a' is there twice"):
+                call(twice)
+
+
+def test_an_object_with_none_of_the_fields_is_no_row():
+    schema = {"type": "record", "name": "R", "fields": [{"name": "f", "type": "long", "default": 1}]}
+    nested = {"type": "record", "name": "N", "fields": [{"name": "r", "type": schema}]}
+    union = {"type": "record", "name": "N", "fields": [{"name": "r", "type": ["null", schema, "string"]}]}
+    for value in (Decimal(1), object(), 1j, np.float64(1), frozenset((1,)), bytearray(b"x"), [1], pd.Timestamp(0)):
+        for avro in (Avro(schema), Avro(nested), Avro(union)):
+            with pytest.raises(SerializationError):
+                avro.encode(value if avro.type.name == "R" else {"r": value})
+    assert Avro(schema).encode({}) == b"\2"
+
+
+def test_a_named_tuple_whose_field_is_a_method_of_tuples():
+    class Counted(NamedTuple):
+        count: int
+        index: int
+
+    class Uncounted(NamedTuple):
+        index: int
+
+    fields: list[dict[str, Any]] = [{"name": name, "type": "long", "default": -1} for name in ("index", "count")]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    rows = [Counted(1, 2), Uncounted(5)] * 40
+    assert [read(schema, record) for record in Avro(schema).encode_batch(rows)] == [
+        {"index": 2, "count": 1},
+        {"index": 5, "count": -1},
+    ] * 40
