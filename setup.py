@@ -30,7 +30,9 @@ SHARED = "twolane._cython"
 # Run once per batch or schema, not per record: a tenth smaller without -O3, and nothing shows that they are slower.
 SELDOM = {SHARED, "twolane.batch", "twolane.build"}
 SELDOM |= {f"twolane.client.{name}" for name in ("handle", "library", "transactions")}
-SELDOM |= {f"twolane.encoding.{name}" for name in ("arrow", "avro_branches", "avro_plan", "columns", "objects")}
+SELDOM |= {
+    f"twolane.encoding.{name}" for name in ("arrow", "avro_branches", "avro_plan", "columns", "objects", "selection")
+}
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-Wl,--strip-all"
 
 

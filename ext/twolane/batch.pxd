@@ -43,6 +43,7 @@ cdef class EncodedBatch:
     cdef ByteColumn column          # valid as long as this object lives and its arena is not reused
     cdef object _owner              # keeps alive the memory that column points at
     cdef Span* _spans               # the borrowed form's own table (freed here), else NULL
+    cdef tuple _without             # rows and refused of a batch that leaves some out, else None
 
     @staticmethod
     cdef EncodedBatch from_pointers(object owner, Py_ssize_t n, const uint8_t* data,

@@ -126,6 +126,49 @@ cdef class EncodedBatch:
             part.column.valid += start
         return part
 
+    def select(self, rows):
+        """Give some records as a batch of their own, without copying their bytes.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Numbers of records.
+
+        Returns
+        -------
+        EncodedBatch
+            Shares this one's memory and keeps it alive.
+        """
+        cdef const int64_t[::1] numbers = np.ascontiguousarray(rows, dtype=np.int64)
+        cdef EncodedBatch chosen = EncodedBatch.__new__(EncodedBatch)
+        cdef Py_ssize_t i
+        chosen._owner = self
+        chosen.column.n = numbers.shape[0]
+        chosen._spans = <Span*>PyMem_Malloc(max(chosen.column.n, 1) * sizeof(Span))
+        if chosen._spans == NULL:
+            raise MemoryError()
+        for i in range(chosen.column.n):
+            if not 0 <= numbers[i] < self.column.n:
+                raise IndexError(f"record {numbers[i]} of {self.column.n}")
+            chosen._spans[i] = span_at(&self.column, numbers[i])
+        chosen.column.spans = chosen._spans
+        return chosen
+
+    def leaving_out(self, rows, refused):
+        """Say which rows of the values encoded the entries are, and which were refused; gives the batch itself."""
+        self._without = (rows, refused)
+        return self
+
+    @property
+    def rows(self):
+        """ndarray of int64, shape (n,): which row of the values encoded each record is. They rise; usually none is left out."""
+        return np.arange(self.column.n) if self._without is None else self._without[0]
+
+    @property
+    def refused(self):
+        """sequence of SerializationError: of each row that ``encode_batch(on_bad_row="skip")`` left out, by row."""
+        return () if self._without is None else self._without[1]
+
     @staticmethod
     def borrowed(values):
         """A batch over a list or tuple of ``bytes`` (or None), without copying them.
@@ -241,4 +284,11 @@ cdef class EncodedBatch:
     def __reduce__(self):
         if self.column.broadcast:
             return EncodedBatch.constant, (self[0],)
+        if self._without is not None:
+            return restored, (self.data, self.offsets, self.valid, self._without)
         return EncodedBatch, (self.data, self.offsets, self.valid)
+
+
+def restored(data, offsets, valid, without):
+    """Unpickle a batch that leaves rows out."""
+    return EncodedBatch(data, offsets, valid).leaving_out(*without)

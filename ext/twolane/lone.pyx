@@ -22,11 +22,20 @@ from twolane.turns cimport Turn, Turns
 from confluent_kafka import KafkaError
 
 from twolane.calls import encode_one, refusal, stamp, topic_name
-from twolane.errors import ClosedProducerError, SerializationError, TwolaneError
+from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError
 from twolane.headers import shared_headers
-from twolane.records import RecordMetadata, TimestampType
+from twolane.records import RecordMetadata, TimestampType, with_opaque
 
 cdef dict TYPES = {kind.value: kind for kind in TimestampType}
+
+
+cdef object told_with(object outcome, object opaque):
+    """What became of a record, with the caller's object."""
+    if not isinstance(outcome, BaseException):
+        return with_opaque(outcome, opaque)
+    if isinstance(outcome, DeliveryError):
+        outcome.opaque = opaque
+    return outcome
 
 
 cdef class LoneSender:
@@ -63,7 +72,7 @@ cdef class LoneSender:
         self._recount = recount
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
-             serializer=None, key_serializer=None, timeout=None):
+             serializer=None, key_serializer=None, timeout=None, opaque=None):
         """Send one record and wait until every in-sync replica has it.
 
         Parameters
@@ -82,6 +91,8 @@ cdef class LoneSender:
             Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
             Seconds; ``message.timeout.ms`` by default.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
 
         Returns
         -------
@@ -128,6 +139,8 @@ cdef class LoneSender:
             raise
         finally:
             self._c_turns.leave(turn)
+        if opaque is not None:
+            turn.outcome = told_with(turn.outcome, opaque)
         if isinstance(turn.outcome, BaseException):
             raise turn.outcome
         return turn.outcome

@@ -132,7 +132,7 @@ cdef class RecordSender:
         return topic
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
-             serializer=None, key_serializer=None, timeout=None, on_delivery=None):
+             serializer=None, key_serializer=None, timeout=None, on_delivery=None, opaque=None):
         """Enqueue one record and return at once.
 
         Parameters
@@ -154,6 +154,8 @@ cdef class RecordSender:
         on_delivery : callable(err, metadata), optional
             Called from the producer's service thread: ``(None, RecordMetadata)`` or ``(DeliveryError, None)``. An
             exception it raises is logged and raised by the next ``flush()`` or ``close()``.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of what `on_delivery` is given.
 
         Raises
         ------
@@ -182,13 +184,14 @@ cdef class RecordSender:
             # Without a GIL: see Rounds.
             with cython.critical_section(self._rounds):
                 if (not self._is_fast or headers is not None or timestamp_header is not None
-                        or not self._gather(topic, value, key, partition, timestamp, on_delivery)):
-                    self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery)
+                        or not self._gather(topic, value, key, partition, timestamp, on_delivery, opaque)):
+                    self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery,
+                               opaque)
         finally:
             count(&self._inside, -1)
 
     cdef bint _gather(self, object topic, object value, object key, object partition, object timestamp,
-                      object on_delivery) except -1:
+                      object on_delivery, object opaque) except -1:
         """The short way of a fast loop: copy a plain record to the stage.
 
         Runs no Python code but the partitioner's. Returns False, having done nothing, where a record is not plain or
@@ -224,10 +227,12 @@ cdef class RecordSender:
         if self._window.is_shut or not self._window.has_room(self._stage.n, self._stage.used):
             return False
         if on_delivery is None:
+            if opaque is not None:
+                return False
             slot = &self._rounds.counted[self._rounds.now]
         elif callable(on_delivery):
             slot = &self._rounds.called[self._rounds.now]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now)
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now, opaque)
         else:
             return False
         self._expect(slot)
@@ -246,7 +251,7 @@ cdef class RecordSender:
         slot.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
-                   object timestamp_header, object timeout, object on_delivery) except -1:
+                   object timestamp_header, object timeout, object on_delivery, object opaque) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
@@ -300,6 +305,8 @@ cdef class RecordSender:
             place = place_asked(self, known, partition, timeout)
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
+        if opaque is not None and on_delivery is None:
+            raise TypeError("opaque is for on_delivery: give both")
         if not self._window.has_room(self._stage.n, self._stage.used):
             self._make_room(self._deadline(timeout))
         if self._window.is_shut:
@@ -308,7 +315,7 @@ cdef class RecordSender:
             slot = &self._rounds.counted[self._rounds.now]
         else:
             slot = &self._rounds.called[self._rounds.now]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now)
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now, opaque)
         if self._c_handle.gated:
             try:
                 self._pass_gate(known, place, timeout)

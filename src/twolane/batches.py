@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError
 
 from twolane.client.outcome import Outcome
 from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError
-from twolane.failures import Ends, Failures, Report, delivery_error
-from twolane.records import BatchMetadata, TimestampType
+from twolane.failures import Ends, Report, delivery_error
+from twolane.results import metadata_of
 from twolane.verdicts import UNKNOWN
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twolane.client.delivery import Delivery
     from twolane.client.feed import Feed
     from twolane.doubt import Doubts
+    from twolane.records import BatchMetadata
     from twolane.watch import Watch
 
 # Records that are grouped by partition at a time; bounds the memory of encoded bytes.
@@ -123,7 +124,7 @@ class BatchSender:
         cause = delivery_error(topic, batch.reports[0]) if batch.reports else failures[0]
         fatal = self._aftermath.fatal_reason()
         kind = BatchError if fatal is None else FatalBatchError
-        return kind(
+        error = kind(
             cause.error,
             metadata=metadata,
             verdict=cause.verdict,
@@ -133,6 +134,8 @@ class BatchSender:
             possible_offset=cause.possible_offset,
             detail=cause.detail if fatal is None else f"fatal: {fatal}",
         )
+        error.opaque = metadata.opaque
+        return error
 
 
 class Batch:
@@ -216,18 +219,16 @@ class Batch:
     def metadata(self) -> BatchMetadata:
         """Return what is known of every record."""
         behind = [*self.not_sent, *range(self.reached, self.call.n)]
-        failures: Failures | tuple[()] = ()
-        if self.reports or behind:
-            places = [(index, int(self.partitions[index])) for index in behind]
-            failures = Failures(self.call.topic.name, self.reports, places, self.reason, self._code)
-        kind = TimestampType(self.outcome.timestamp_type)
-        return BatchMetadata(
-            topic=self.call.topic.name,
-            partitions=self.partitions,
-            offsets=self.outcome.offsets,
+        return metadata_of(
+            self.call.topic.name,
+            self.outcome,
+            self.partitions,
             written=int(np.count_nonzero(self.outcome.offsets >= 0)),
-            failures=failures,
+            reports=self.reports,
+            behind=behind,
+            reason=self.reason,
+            code=self._code,
             latency=time.monotonic() - self._started,
-            timestamp_type=kind,
-            log_append_times=self.outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None,
+            skipped=self.call.skipped,
+            opaque=self.call.opaque,
         )

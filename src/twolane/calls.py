@@ -26,12 +26,13 @@ from twolane.serializers.byte_strings import bind_bytes
 from twolane.serializers.interface import rows_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from twolane.client.handle import Topic
     from twolane.serializers import Serializer, Source
+    from twolane.skipping import Skipped
 
 # Bytes a record may add to its key and value in a MessageSet, and each header to its name and value
 # (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; header lengths are varints).
@@ -64,6 +65,10 @@ class Call:
     partitions : int, ndarray of int32, or None
         None: chosen slice by slice.
     headers : BatchHeaders
+    skipped : Skipped or None
+        The rows of the caller's that are left out, and those that these are.
+    opaque : object
+        The caller's own, passed through.
     """
 
     topic: Topic
@@ -75,6 +80,8 @@ class Call:
     headers: BatchHeaders
     partitioner: str
     sticky_bytes: int
+    skipped: Skipped | None = None
+    opaque: Any = None
 
     def slice_rows(self, most: int) -> int:
         """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
@@ -134,25 +141,26 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
         raise SerializationError(f"{what}={value!r} names no column of these values", field=value) from None
 
 
-def _in_range(topic: Topic, partitions: Any) -> None:
+# Of a record that is refused before it is handed over: its number, librdkafka's code, why, and the partition asked for.
+Fault = tuple[int, int, str, int | None]
+
+
+def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
+    """Find the records whose partition does not exist; one partition for all is the first one's."""
     count = topic.partition_count
-    if isinstance(partitions, int):
-        bad, value = (0, partitions) if not 0 <= partitions < count else (None, 0)
-    else:
-        wrong = np.flatnonzero((partitions < 0) | (partitions >= count))
-        bad, value = (int(wrong[0]), int(partitions[wrong[0]])) if wrong.size else (None, 0)
-    if bad is not None:
-        raise refusal(
-            topic.name,
+    places = np.array([partitions]) if isinstance(partitions, int) else partitions
+    for index in np.flatnonzero((places < 0) | (places >= count)):
+        value = int(places[index])
+        yield (
+            int(index),
             KafkaError._UNKNOWN_PARTITION,
             f"partition {value} does not exist, the topic has {count}",
-            index=bad,
-            partition=value,
+            value,
         )
 
 
-def _check_sizes(call: Call, max_bytes: int) -> None:
-    """Refuse the call if one of its records is larger than ``message.max.bytes``."""
+def too_large(call: Call, max_bytes: int) -> Iterator[Fault]:
+    """Find the records that are larger than ``message.max.bytes``."""
     headers = call.headers
     each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
     shared = wire_size(headers.shared, HEADER_OVERHEAD)
@@ -177,14 +185,15 @@ def _check_sizes(call: Call, max_bytes: int) -> None:
             sizes += each[start:stop]
         for _, source in headers.columns:
             sizes += _sizes(source.slice(start, stop), stop - start)
-        over = np.flatnonzero(sizes > max_bytes)
-        if over.size:
-            raise refusal(
-                call.topic.name,
-                KafkaError.MSG_SIZE_TOO_LARGE,
-                f"{int(sizes[over[0]])} bytes with its overhead, message.max.bytes is {max_bytes}",
-                index=start + int(over[0]),
-            )
+        for i in np.flatnonzero(sizes > max_bytes):
+            detail = f"{int(sizes[i])} bytes with its overhead, message.max.bytes is {max_bytes}"
+            yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, detail, None
+
+
+def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:
+    """Refuse the call for the first record that cannot go."""
+    for index, code, detail, partition in faults:
+        raise refusal(topic.name, code, detail, index=index, partition=partition)
 
 
 def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
@@ -257,7 +266,7 @@ def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer 
     return bound
 
 
-def prepare(
+def bind_call(
     resolve: Callable[[str], Topic],
     topic: str,
     values: Any,
@@ -269,30 +278,14 @@ def prepare(
     timestamp_header: str | None,
     serializer: Serializer | None,
     key_serializer: Serializer | None,
-    max_bytes: int,
     partitioner: str,
     sticky_bytes: int,
 ) -> Call:
-    """Check every argument of a batch call.
-
-    Parameters
-    ----------
-    resolve : callable
-        Returns the Topic of a name with its partitions known, or raises.
-    max_bytes : int
-        ``message.max.bytes``.
-
-    Raises
-    ------
-    SerializationError, TimestampError
-        With topic, record index, field and value.
-    DeliveryError
-        Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
-    """
+    """Do as `prepare`, but for what depends on the topic: that a partition exists, that a record is not too large."""
     topic = topic_name(topic)
     try:
         table = as_table(values)
-        if table is None and not isinstance(values, (list, tuple)) and not _is_column(values):
+        if table is None and not isinstance(values, (list, tuple, Column)) and not _is_column(values):
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
@@ -323,7 +316,30 @@ def prepare(
             # The topic may have got more partitions since they were counted.
             known.counted_at = 0.0
             known = resolve(topic)
-        _in_range(known, places)
-    call = Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
-    _check_sizes(call, max_bytes)
+    return Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
+
+
+def prepare(resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, **arguments: Any) -> Call:
+    """Check every argument of a batch call.
+
+    Parameters
+    ----------
+    resolve : callable
+        Returns the Topic of a name with its partitions known, or raises.
+    max_bytes : int
+        ``message.max.bytes``.
+    **arguments
+        As for `bind_call`.
+
+    Raises
+    ------
+    SerializationError, TimestampError
+        With topic, record index, field and value.
+    DeliveryError
+        Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
+    """
+    call = bind_call(resolve, topic, values, **arguments)
+    if call.partitions is not None:
+        refuse_first(call.topic, out_of_range(call.topic, call.partitions))
+    refuse_first(call.topic, too_large(call, max_bytes))
     return call

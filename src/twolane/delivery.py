@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twolane.errors import BatchError, ForkedProducerError
-from twolane.failures import Failures, Report
-from twolane.records import BatchMetadata, TimestampType
+from twolane.refused import NONE
+from twolane.results import metadata_of
 from twolane.verdicts import UNKNOWN
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twolane.client.outcome import Outcome
+    from twolane.failures import Report
+    from twolane.records import BatchMetadata
+    from twolane.refused import Refused
     from twolane.service import Service
+    from twolane.skipping import Skipped
 
 logger = logging.getLogger("twolane")
 
@@ -39,9 +43,18 @@ class BatchDelivery:
     """
 
     def __init__(
-        self, topic: str, outcome: Outcome, partitions: NDArray[np.int32], started: float, service: Service
+        self,
+        topic: str,
+        outcome: Outcome,
+        partitions: NDArray[np.int32],
+        started: float,
+        service: Service,
+        skipped: Skipped | None = None,
+        opaque: Any = None,
     ) -> None:
         self.topic = topic
+        self.opaque = opaque
+        self._skipped = skipped
         self._outcome = outcome
         self._partitions = partitions
         self._started = started
@@ -67,8 +80,17 @@ class BatchDelivery:
         """Records whose report has come."""
         return self._outcome.done
 
+    @property
+    def refused(self) -> Refused:
+        """Of rows that ``on_bad_row="skip"`` left out the errors, by row: known at once."""
+        return NONE if self._skipped is None else self._skipped.refused
+
     def __len__(self) -> int:
-        return len(self._partitions)
+        return len(self._partitions) if self._skipped is None else self._skipped.n
+
+    def _row(self, record: int) -> int:
+        """Return the caller's number of a record."""
+        return record if self._skipped is None else self._skipped.row(record)
 
     def done(self) -> bool:
         """Tell whether every record was reported."""
@@ -149,7 +171,8 @@ class BatchDelivery:
         return self  # it is the records on their way, not a description of them
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _elsewhere, (self.topic, self._partitions, self.accepted, self.reported, self._metadata)
+        known = (self.topic, self._partitions, self.accepted, self.reported, self._metadata)
+        return _elsewhere, (*known, self._skipped, self.opaque)
 
     def _finish(self) -> None:
         """Take the reports over from the compiled side, then call back. Called once, by the Service."""
@@ -161,18 +184,18 @@ class BatchDelivery:
         reports = outcome.failures() if outcome.written < outcome.expected else []
         if outcome.done < outcome.expected:
             reports += self._lost(n, [report[0] for report in reports] + left)
-        behind = [(i, int(self._partitions[i])) for i in left]
-        failures = Failures(self.topic, reports, behind, REFUSED, code) if reports or behind else ()
-        kind = TimestampType(outcome.timestamp_type)
-        self._metadata = BatchMetadata(
-            topic=self.topic,
-            partitions=self._partitions[:n],
-            offsets=outcome.offsets[:n],
+        self._metadata = metadata_of(
+            self.topic,
+            outcome,
+            self._partitions[:n],
             written=outcome.written,
-            failures=failures,
+            reports=reports,
+            behind=left,
+            reason=REFUSED,
+            code=code,
             latency=time.monotonic() - self._started,
-            timestamp_type=kind,
-            log_append_times=outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None,
+            skipped=self._skipped,
+            opaque=self.opaque,
         )
         with self._mutex:
             self._done.set()
@@ -194,7 +217,7 @@ class BatchDelivery:
 
     def _error(self, metadata: BatchMetadata) -> BatchError:
         first = metadata.failures[0]
-        return BatchError(
+        error = BatchError(
             first.error,
             metadata=metadata,
             verdict=first.verdict,
@@ -204,6 +227,8 @@ class BatchDelivery:
             possible_offset=first.possible_offset,
             detail=first.detail,
         )
+        error.opaque = self.opaque
+        return error
 
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)
@@ -236,11 +261,17 @@ class _Elsewhere:
 
 
 def _elsewhere(
-    topic: str, partitions: NDArray[np.int32], accepted: int, reported: int, metadata: BatchMetadata | None
+    topic: str,
+    partitions: NDArray[np.int32],
+    accepted: int,
+    reported: int,
+    metadata: BatchMetadata | None,
+    skipped: Skipped | None = None,
+    opaque: Any = None,
 ) -> BatchDelivery:
     """Return a BatchDelivery as it was when it was pickled: its result where there was one, else none ever."""
     outcome: Any = _Elsewhere(accepted, reported)
-    batch = BatchDelivery(topic, outcome, partitions, 0.0, outcome)
+    batch = BatchDelivery(topic, outcome, partitions, 0.0, outcome, skipped, opaque)
     batch._seen = True
     if metadata is not None:
         batch._metadata = metadata

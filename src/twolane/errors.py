@@ -105,9 +105,12 @@ class SerializationError(TwolaneError, ValueError):
     ----------
     index, field, topic
         As given.
+    opaque : object
+        Of the call, where ``on_bad_row="skip"`` left the row out.
     """
 
     _what = "cannot serialize"
+    opaque: Any = None
 
     def __init__(
         self,
@@ -201,7 +204,11 @@ class DeliveryError(TwolaneError, KafkaException):
         Code, name, ``retriable()``, ``fatal()``; also ``args[0]``, as with confluent-kafka's exceptions.
     delivery : BatchDelivery or None
         Of the call's records, where the throughput lane's ``send_batch()`` raised this after it had enqueued some.
+    opaque : object
+        What was given as ``opaque=`` to the call that sent the record.
     """
+
+    opaque: Any = None
 
     def __init__(
         self,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 from confluent_kafka import KafkaError
 
 from twolane.client.handle import kafka_error
 from twolane.errors import DeliveryError, FatalProducerError, Verdict
 from twolane.verdicts import BY_NUMBER, NOT_WRITTEN
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # (index, error, verdict, partition, offset, timestamp, timestamp_type), as the compiled side reports it.
 Report = tuple[int, int, int, int, int, int, int]
@@ -37,6 +41,11 @@ def delivery_error(topic: str, report: Report, *, detail: str | None = None, fat
     )
 
 
+def numbered(reports: list[Report], rows: NDArray[np.int64]) -> list[Report]:
+    """Return reports by the caller's rows, of which the records are some."""
+    return [(int(rows[report[0]]), *report[1:]) for report in reports]
+
+
 class Failures(Sequence[DeliveryError]):
     """A read-only sequence of :class:`DeliveryError`, one per record without an acknowledgement, by index.
 
@@ -53,8 +62,10 @@ class Failures(Sequence[DeliveryError]):
         behind: list[tuple[int, int]],
         reason: str = "",
         code: int = KafkaError._PURGE_QUEUE,
+        opaque: Any = None,
     ) -> None:
         self._topic = topic
+        self._opaque = opaque
         self._reason = reason
         # Records that never entered librdkafka: not written, because of the failure before them.
         rest: list[Report] = [(index, code, NOT_WRITTEN, partition, -1, -1, 0) for index, partition in behind]
@@ -71,7 +82,10 @@ class Failures(Sequence[DeliveryError]):
         return [(report[0], BY_NUMBER[report[2]]) for report in self._reports]
 
     def _make(self, report: Report) -> DeliveryError:
-        return delivery_error(self._topic, report, detail=self._reason if report[0] in self._behind else None)
+        error = delivery_error(self._topic, report, detail=self._reason if report[0] in self._behind else None)
+        if self._opaque is not None:
+            error.opaque = self._opaque
+        return error
 
     def __len__(self) -> int:
         return len(self._reports)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import threading
 import time
 import warnings
 import weakref
@@ -23,6 +24,8 @@ from twolane.stats import ClientStats, LatencyHistogram, Stats
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+
+    from twolane.calls import Call
 
 logger = logging.getLogger("twolane")
 logger.addHandler(logging.NullHandler())
@@ -61,6 +64,8 @@ class Producer:
         self._closed = False
         self._last_error = ""
         self._statistics = ""
+        self._refused_rows = 0
+        self._counting = threading.RLock()
         self._settings: Settings = settings_for(self._lane, config, keywords)
         native = self._settings.native
         self._max_bytes = self._settings.number("message.max.bytes")
@@ -191,7 +196,14 @@ class Producer:
             **self._delivery.count(),
             latency=LatencyHistogram.of(*self._delivery.latency_counts()),
             client=ClientStats.of(text) if text else None,
+            refused=self._refused_rows,
         )
+
+    def _count_refused(self, call: Call) -> None:
+        if call.skipped is not None:
+            # Reentrant: a signal handler may send with the producer that it interrupts.
+            with self._counting:
+                self._refused_rows += len(call.skipped.refused)
 
     def _raise_if_fatal(self, topic: str | None = None) -> None:
         fatal = self._handle.fatal_error()

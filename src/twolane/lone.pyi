@@ -43,4 +43,5 @@ class LoneSender:
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
+        opaque: Any = None,
     ) -> RecordMetadata: ...

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twolane.refused import NONE, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +46,29 @@ class RecordMetadata(NamedTuple):
     timestamp: int | None
     timestamp_type: TimestampType
 
+    @property
+    def opaque(self) -> Any:
+        """What was given as ``opaque=`` to ``send()``; not an item of the tuple."""
+        return None
+
+
+class OpaqueMetadata(RecordMetadata):
+    """A RecordMetadata with the caller's `opaque`."""
+
+    opaque: Any = None
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, RecordMetadata.__name__, 1)
+
+
+def with_opaque(metadata: RecordMetadata, opaque: Any) -> RecordMetadata:
+    """Return the metadata with the caller's object."""
+    if opaque is None:
+        return metadata
+    made = OpaqueMetadata(*metadata)
+    made.opaque = opaque
+    return made
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BatchMetadata:
@@ -60,6 +85,10 @@ class BatchMetadata:
         Records acknowledged.
     failures : sequence of DeliveryError
         One for each record that was not, in the order of their ``index``.
+    refused : Refused
+        With ``on_bad_row="skip"`` the errors of the rows that were left out, by row; their verdict is *not written*.
+    opaque : object
+        As given to the call; the errors have it too.
     latency : float
         Seconds from the call to the last report.
     timestamp_type : TimestampType
@@ -76,14 +105,18 @@ class BatchMetadata:
     latency: float
     timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
     log_append_times: NDArray[np.int64] | None = None
+    refused: Refused = NONE
+    opaque: Any = None
 
     def __len__(self) -> int:
         return len(self.partitions)
 
     @property
     def failed(self) -> int:
-        """Records without an acknowledgement: ``len(self) - self.written``."""
-        return len(self) - self.written
+        """Records that went, or were to go, without an acknowledgement: neither written nor refused."""
+        return len(self) - self.written - len(self.refused)
 
     def __repr__(self) -> str:
-        return f"BatchMetadata(topic={self.topic!r}, records={len(self)}, written={self.written}, failed={self.failed})"
+        refused = f", refused={len(self.refused)}" if self.refused else ""
+        counts = f"records={len(self)}, written={self.written}, failed={self.failed}{refused}"
+        return f"BatchMetadata(topic={self.topic!r}, {counts})"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from twolane.aftermath import Aftermath
 from twolane.batches import BatchSender
-from twolane.calls import prepare
 from twolane.client.chunks import ChunkSender
 from twolane.config import SAFE
 from twolane.doubt import Doubts
@@ -22,6 +21,7 @@ from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
 from twolane.group import GroupSender
 from twolane.lane import RECOUNT, Producer
 from twolane.lone import LoneSender
+from twolane.skipping import prepare_for
 from twolane.transactions import Transactions
 from twolane.turns import Turn, Turns
 from twolane.watch import Watch
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from twolane.client.handle import Topic
     from twolane.records import BatchMetadata
     from twolane.serializers import Serializer
+    from twolane.serializers.good_rows import OnBadRow
 
 # How much later than the lane librdkafka gives a record up (see client.chunks): its own clock is only the net.
 MARGIN_MS = 10_000
@@ -162,6 +163,8 @@ class SafeProducer(LoneSender, Producer):
         timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,
+        on_bad_row: OnBadRow = "raise",
+        opaque: Any = None,
         timeout: float | None = None,
     ) -> BatchMetadata:
         """Send records in order, in chunks of one MessageSet per partition, and wait for all of them.
@@ -181,6 +184,12 @@ class SafeProducer(LoneSender, Producer):
         serializer, key_serializer : Serializer, optional
             Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
             takes, also rows or a table of their own.
+        on_bad_row : {"raise", "skip"}
+            What a row does whose value, key, header, timestamp or partition is refused, or which is too large: refuse
+            the whole call, or be left out and named in ``refused`` of the metadata. What concerns the call as a whole
+            is raised either way.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
         timeout : float, optional
             Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
 
@@ -202,7 +211,8 @@ class SafeProducer(LoneSender, Producer):
         """
         started = time.monotonic()
         setup = self._deadline(timeout)
-        call = prepare(
+        call = prepare_for(
+            on_bad_row,
             lambda name: self._topic(name, setup),
             topic,
             values,
@@ -213,11 +223,13 @@ class SafeProducer(LoneSender, Producer):
             timestamp_header=timestamp_header,
             serializer=serializer,
             key_serializer=key_serializer,
+            opaque=opaque,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,
         )
         topic = call.topic.name
+        self._count_refused(call)
         moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
         if moved is not None:
             raise moved

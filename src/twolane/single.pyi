@@ -48,4 +48,5 @@ class RecordSender:
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
         on_delivery: _OnDelivery | None = None,
+        opaque: Any = None,
     ) -> None: ...

@@ -195,6 +195,8 @@ class Stats:
         Records reported, by verdict.
     in_queue, in_queue_bytes : int
         Records without a report yet.
+    refused : int
+        Rows that ``on_bad_row="skip"`` left out: not accepted, and not among the others.
     delivery_events : int
         Reports that came: about one for each request.
     latency : LatencyHistogram
@@ -214,3 +216,4 @@ class Stats:
     delivery_events: int
     latency: LatencyHistogram
     client: ClientStats | None
+    refused: int = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from twolane.calls import Call, prepare, refusal
+from twolane.calls import Call, refusal
 from twolane.client.enqueue import Window
 from twolane.client.outcome import Outcome
 from twolane.config import THROUGHPUT
@@ -20,6 +20,7 @@ from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
 from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
+from twolane.skipping import prepare_for
 from twolane.transactions import State, Transactions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from twolane.client.handle import Topic
     from twolane.serializers import Serializer
+    from twolane.serializers.good_rows import OnBadRow
     from twolane.stats import Stats
 
 # Records encoded and enqueued at a time: their bytes stay in the processor's caches.
@@ -128,6 +130,8 @@ class ThroughputProducer(RecordSender, Producer):
         timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,
+        on_bad_row: OnBadRow = "raise",
+        opaque: Any = None,
         timeout: float | None = None,
     ) -> BatchDelivery:
         """Enqueue many records; return when the last one is in, not when it is acknowledged.
@@ -147,6 +151,12 @@ class ThroughputProducer(RecordSender, Producer):
         serializer, key_serializer : Serializer, optional
             Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
             takes, also rows or a table of their own.
+        on_bad_row : {"raise", "skip"}
+            What a row does whose value, key, header, timestamp or partition is refused, or which is too large: refuse
+            the whole call, or be left out and named in ``refused`` of the metadata. What concerns the call as a whole
+            is raised either way.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
         timeout : float, optional
             Seconds to wait for room in the window.
 
@@ -174,7 +184,8 @@ class ThroughputProducer(RecordSender, Producer):
         deadline = self._deadline(timeout)
         self._enter()
         try:
-            call = prepare(
+            call = prepare_for(
+                on_bad_row,
                 lambda name: self._topic(name, deadline),
                 topic,
                 values,
@@ -185,12 +196,15 @@ class ThroughputProducer(RecordSender, Producer):
                 timestamp_header=timestamp_header,
                 serializer=serializer,
                 key_serializer=key_serializer,
+                opaque=opaque,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,
             )
             outcome = Outcome(self._delivery, call.n)
-            batch = BatchDelivery(call.topic.name, outcome, np.empty(call.n, dtype=np.int32), started, self._service)
+            places = np.empty(call.n, dtype=np.int32)
+            batch = BatchDelivery(call.topic.name, outcome, places, started, self._service, call.skipped, opaque)
+            self._count_refused(call)
             outcome.open()
             self._stage.push()  # what this thread sent one by one goes first
             try:
@@ -220,7 +234,7 @@ class ThroughputProducer(RecordSender, Producer):
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
                 if error:
                     self._raise_if_fatal(call.topic.name)
-                    raise refusal(call.topic.name, error, "refused by librdkafka", index=start + at)
+                    raise refusal(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
                 if barred >= 0:
                     self._wait_at_gate(call.topic, barred, deadline, batch)
                 elif at < stop - start:
@@ -228,7 +242,7 @@ class ThroughputProducer(RecordSender, Producer):
 
     def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
         """Do what ``on_full`` says; return when there is room."""
-        index = batch.accepted if batch is not None else 0
+        index = batch._row(batch.accepted) if batch is not None else 0
         self._stage.push()
         if not self._room.is_shut:
             if self._on_full == "raise" or self._service.is_service_thread:
@@ -243,7 +257,7 @@ class ThroughputProducer(RecordSender, Producer):
     def _wait_at_gate(self, topic: Topic, partition: int, deadline: float, batch: BatchDelivery | None = None) -> None:
         """Wait for the report of an idempotent producer's first record to a partition: until then it goes alone."""
         opened = self._room.wait_at_gate(topic, partition, deadline - time.monotonic())
-        index = batch.accepted if batch is not None else 0
+        index = batch._row(batch.accepted) if batch is not None else 0
         if self._room.is_shut:
             raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
         if not opened:

@@ -13,7 +13,7 @@ import pytest
 from tests.packaging.sources import ROOT, imported, module_name, sources
 
 C = ("libc", "cpython", "cython")
-WORDS = ("twolane.errors", "twolane.records", "twolane.verdicts", "twolane.settings", "twolane.masking")
+WORDS = tuple(f"twolane.{word}" for word in ("errors", "masking", "records", "refused", "settings", "verdicts"))
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
 RULES: list[tuple[str, tuple[str, ...]]] = [

@@ -8,6 +8,7 @@ from twolane.client.slots cimport Rounds
 cdef struct Waiting:
     PyObject* function          # owned while the record is in flight
     PyObject* topic             # its name, owned too
+    PyObject* opaque            # the caller's, owned too; NULL: none
     int64_t timestamp           # as sent: what the log keeps where the topic has CreateTime
     int64_t next_free           # in the list of free entries
     int place                   # of its round, see Rounds
@@ -20,5 +21,5 @@ cdef class Callbacks:
     cdef int64_t _count
     cdef Rounds _rounds
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place) except -1
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1
     cdef void drop(self, int64_t index)

@@ -5,7 +5,7 @@ walks again and again: a seventh of the time of a loop of sends with callbacks.
 """
 cimport cython
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
@@ -13,7 +13,7 @@ from twolane.client.delivery cimport Delivery
 from twolane.client.slots cimport Report, Rounds, Slot
 from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 
-from twolane.records import RecordMetadata, TimestampType
+from twolane.records import RecordMetadata, TimestampType, with_opaque
 
 cdef enum:
     FIRST_ROOM = 256
@@ -48,12 +48,13 @@ cdef class Callbacks:
             if self._table[i].function != NULL:
                 Py_DECREF(<object>self._table[i].function)
                 Py_DECREF(<object>self._table[i].topic)
+                Py_XDECREF(self._table[i].opaque)
         free(self._table)
 
     def __len__(self):
         return self._count
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place) except -1:
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1:
         """Keep a callback; returns the index under which its record's report comes."""
         cdef int64_t i, room
         cdef Waiting* grown
@@ -74,6 +75,10 @@ cdef class Callbacks:
         Py_INCREF(topic)
         self._table[i].function = <PyObject*>function
         self._table[i].topic = <PyObject*>topic
+        self._table[i].opaque = NULL
+        if opaque is not None:
+            Py_INCREF(opaque)
+            self._table[i].opaque = <PyObject*>opaque
         self._table[i].timestamp = timestamp
         self._table[i].place = place
         self._rounds.uncalled[place] += 1
@@ -84,6 +89,7 @@ cdef class Callbacks:
         """Forget a callback."""
         cdef PyObject* function = self._table[index].function
         cdef PyObject* topic = self._table[index].topic
+        cdef PyObject* opaque = self._table[index].opaque
         self._table[index].function = NULL
         self._table[index].next_free = self._free
         self._free = index
@@ -92,6 +98,7 @@ cdef class Callbacks:
         # Last: it may run code of the user's, which may send.
         Py_DECREF(<object>topic)
         Py_DECREF(<object>function)
+        Py_XDECREF(opaque)
 
     def run(self, Delivery delivery not None, failed not None, raised not None):
         """Call back for every record that was reported since the last call. In the service thread only.
@@ -108,7 +115,7 @@ cdef class Callbacks:
         cdef Report* reports = NULL
         cdef Report* report
         cdef int64_t i, n
-        cdef object function, topic, timestamp, offset
+        cdef object function, topic, timestamp, offset, opaque, told
         delivery.lock()
         reports, n = slot.reports, slot.n_reports
         slot.reports = NULL
@@ -121,16 +128,23 @@ cdef class Callbacks:
                 with cython.critical_section(self._rounds):
                     function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
                     timestamp = self._table[report.index].timestamp
+                    opaque = None
+                    if self._table[report.index].opaque != NULL:
+                        opaque = <object>self._table[report.index].opaque
                 try:
                     if report.verdict == 0:
                         if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
                             timestamp = report.timestamp
                         offset = report.offset if report.offset >= 0 else None
-                        function(None, new_tuple(RecordMetadata, (topic, report.partition, offset, timestamp,
-                                                                  TYPES[report.timestamp_type])))
+                        told = new_tuple(RecordMetadata, (topic, report.partition, offset, timestamp,
+                                                          TYPES[report.timestamp_type]))
+                        function(None, told if opaque is None else with_opaque(told, opaque))
                     else:
-                        function(failed(topic, (0, report.error, report.verdict, report.partition, report.offset,
-                                                report.timestamp, report.timestamp_type)), None)
+                        told = failed(topic, (0, report.error, report.verdict, report.partition, report.offset,
+                                              report.timestamp, report.timestamp_type))
+                        if opaque is not None:
+                            told.opaque = opaque
+                        function(told, None)
                 except BaseException as error:
                     raised(error)
                 # Only now: flush() promises that the callbacks have run.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from twolane.serializers.columns import bind_columns
+from twolane.serializers.good_rows import OnBadRow, encode_good, skips
 from twolane.serializers.interface import Source, bindable, rows_of
 from twolane.serializers.rows import bind_rows
 
@@ -19,14 +20,22 @@ if TYPE_CHECKING:
 class BatchSerializer(ABC):
     """Encodes batches by two functions: one that encodes rows, and one that binds columns."""
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
+    def encode_batch(self, values: Any, *, on_bad_row: OnBadRow = "raise") -> EncodedBatch:
         """Encode all records of `values`: rows, or columns.
+
+        Parameters
+        ----------
+        values : sequence or columns
+        on_bad_row : {"raise", "skip"}
+            With "skip" the batch has the good rows only: its ``rows`` says which, its ``refused`` why not the others.
 
         Raises
         ------
         SerializationError
             With the row and the field, or the path, of the first value that is not of its type.
         """
+        if skips(on_bad_row):
+            return encode_good(self, values)
         columns = bindable(values, single=self._takes_single())
         if columns is None:
             return self._encode_rows(rows_of(values), None)
@@ -46,6 +55,14 @@ class BatchSerializer(ABC):
         if columns is None:
             return bind_rows(values, self._encode_rows)
         return bind_columns(columns, self._bind_columns)
+
+    def check_natively(self, columns: Table | Column) -> None:
+        """Do as `bind`, but make no Python object of a value: TooMuch where that cannot be, as of many bad values."""
+        self._bind_columns(columns, 0)
+
+    @abstractmethod
+    def encode(self, record: Any) -> bytes | None:
+        """Encode one record; None stays None."""
 
     @abstractmethod
     def _takes_single(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twolane.encoding.byte_columns import bytes_source, spans_of
 from twolane.encoding.columns import Column
 from twolane.errors import SerializationError
+from twolane.serializers.good_rows import OnBadRow, encode_good, skips
 from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
@@ -53,14 +54,22 @@ class Bytes:
             error.index = None  # type: ignore[attr-defined]
             raise
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
+    def encode_batch(self, values: Any, *, on_bad_row: OnBadRow = "raise") -> EncodedBatch:
         """Give the bytes of all records.
+
+        Parameters
+        ----------
+        values : sequence or array
+        on_bad_row : {"raise", "skip"}
+            With "skip" the batch has the good ones only: its ``rows`` says which, its ``refused`` why not the others.
 
         Raises
         ------
         SerializationError
             With the index of the first record that is neither bytes, str, bytearray, memoryview nor None.
         """
+        if skips(on_bad_row):
+            return encode_good(self, values)
         source = self.bind(values)
         return source.slice(0, len(source))
 

@@ -1,0 +1,74 @@
+"""``on_bad_row="skip"`` of serializers: the good rows are encoded, the bad ones are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from twolane.batch import EncodedBatch
+from twolane.encoding.columns import Column, Table, as_column, as_table
+from twolane.errors import ConfigError, SerializationError
+from twolane.serializers.interface import rows_of
+from twolane.serializers.sieve import Sieve, chosen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from twolane.serializers.interface import Serializer
+
+OnBadRow = Literal["raise", "skip"]
+
+
+def skips(on_bad_row: object) -> bool:
+    """Tell whether bad rows are to be left out."""
+    if on_bad_row not in ("raise", "skip"):
+        raise ConfigError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}")
+    return on_bad_row == "skip"
+
+
+def readable(values: Any) -> Any:
+    """Give values that can be read twice and in parts: Table, Column, EncodedBatch, list or tuple.
+
+    Raises
+    ------
+    SerializationError
+        If they are neither rows nor columns.
+    """
+    if isinstance(values, (list, tuple, EncodedBatch)):
+        return values
+    table = as_table(values)
+    if table is not None:
+        return table
+    if not isinstance(values, (str, bytes, bytearray, memoryview)):
+        column = as_column(values) if hasattr(values, "__len__") else None
+        if column is not None:
+            return column
+    return list(rows_of(values))
+
+
+def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | None:
+    """Give the check of columns that makes no Python object of a value, if there is one and no column is of objects."""
+    check = getattr(serializer, "check_natively", None)
+    columns = [values.column(name) for name in values.names] if isinstance(values, Table) else [values]
+    if check is None or any(not isinstance(one, Column) or one.objects is not None for one in columns):
+        return None
+    return check  # type: ignore[no-any-return]
+
+
+def sift(sieve: Sieve, serializer: Serializer, values: Any) -> None:
+    """Find the rows of `values` that a serializer refuses."""
+    sieve.look(values, serializer.bind, quick_check(serializer, values))
+
+
+def encode_good(serializer: Serializer, values: Any) -> EncodedBatch:
+    """Encode the rows that a serializer takes; where it takes all, that costs no more than without this."""
+    values = readable(values)
+    try:
+        return serializer.encode_batch(values)
+    except SerializationError as error:
+        if error.index is None:
+            raise
+    sieve = Sieve(len(values))
+    sift(sieve, serializer, values)
+    rows: np.ndarray[Any, Any] = sieve.good()
+    return serializer.encode_batch(chosen(values, rows)).leaving_out(rows, sieve.refused())

@@ -1,0 +1,181 @@
+"""Which rows of a call are bad, each for itself, and the others without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twolane.batch import EncodedBatch
+from twolane.encoding.columns import Column, Table
+from twolane.encoding.mismatch import TooMuch
+from twolane.encoding.selection import null_rows, select
+from twolane.errors import SerializationError
+from twolane.refused import Refused, Report, report_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Rows that are checked at a time, to begin with.
+FIRST = 8_192
+# What checks a part of some values, and raises for the first bad row with its index among those.
+Check = Callable[[Any], Any]
+
+
+def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
+    """Give some rows of a list, tuple, array, Table, Column or EncodedBatch."""
+    if isinstance(values, Table):
+        return select(values, rows)
+    if isinstance(values, Column):
+        return select(values, rows)
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    if isinstance(values, EncodedBatch):
+        return values.select(rows)
+    return [values[row] for row in rows.tolist()]
+
+
+def part_of(values: Any, start: int, stop: int) -> Any:
+    """Give the rows from one to another."""
+    return values.slice(start, stop) if isinstance(values, EncodedBatch) else values[start:stop]
+
+
+class Sieve:
+    """The bad rows of a call, found argument by argument; what an earlier argument says of a row stands.
+
+    Parameters
+    ----------
+    n : int
+        Rows of the call.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._reports: dict[int, Report] = {}
+        self._shared: dict[Report, Report] = {}
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def add(self, row: int, report: Report) -> None:
+        """Take a row for bad, unless it is already. Equal reports are kept once."""
+        if row not in self._reports:
+            self._reports[row] = self._shared.setdefault(report, report)
+
+    def good(self) -> NDArray[np.int64]:
+        """Give the rows that are not bad, rising."""
+        flags = np.ones(self.n, dtype=np.bool_)
+        flags[list(self._reports)] = False
+        return np.flatnonzero(flags)
+
+    def refused(self, topic: str | None = None, opaque: Any = None) -> Refused:
+        """Give what users see of the bad rows."""
+        rows = sorted(self._reports)
+        return Refused(np.array(rows, dtype=np.int64), [self._reports[row] for row in rows], topic, opaque)
+
+    def look(self, values: Any, check: Check, quick: Check | None = None) -> None:
+        """Find the bad rows of one argument.
+
+        The parts that are checked grow while they are good, and behind a bad row they start with as many rows as were
+        good before it: work for a bad row grows with the logarithm of that number, and for all rows with theirs.
+
+        Parameters
+        ----------
+        values : list, tuple, ndarray, Table, Column or EncodedBatch
+            One entry for each row of the call.
+        check : callable
+            Takes a part of `values`; raises SerializationError with the index of a bad row in it. What it raises
+            without an index concerns the call as a whole.
+        quick : callable, optional
+            The same without making Python objects of values: TooMuch where that cannot be.
+        """
+        _Look(self, values, check, quick).run()
+
+
+class _Look:
+    def __init__(self, sieve: Sieve, values: Any, check: Check, quick: Check | None) -> None:
+        self._sieve = sieve
+        self._values = values
+        self._check = check
+        self._quick = quick
+        # Numbers of the values' rows in the call; None: the same.
+        self._rows: NDArray[np.int64] | None = None
+
+    def run(self) -> None:
+        at, size = 0, FIRST
+        while at < len(self._values):
+            bad = self._first_bad(at, min(len(self._values), at + size))
+            if bad is None:
+                at, size = at + size, 2 * size
+                continue
+            size = max(1, bad - at)
+            at = bad + 1
+            error = self._refuse(bad)
+            if error is not None and self._without_nulls(bad, error):
+                at = 0
+
+    def _first_bad(self, low: int, high: int) -> int | None:
+        """Give the first row among these that is not good for sure, or None."""
+        hint = self._attempt(low, high)
+        if hint is None:
+            return None
+        while high - low > 1:
+            if hint >= 0:
+                high = hint + 1
+                if hint == low:
+                    break
+                middle = hint
+            else:
+                middle = (low + high) // 2
+            found = self._attempt(low, middle)
+            if found is None:
+                low, hint = middle, -1
+            else:
+                high, hint = middle, found
+        return low
+
+    def _attempt(self, low: int, high: int) -> int | None:
+        """Check some rows. None: all are good. Else a row that is bad, or -1 where it is not known which."""
+        part = part_of(self._values, low, high)
+        try:
+            (self._quick or self._check)(part)
+        except TooMuch:
+            return -1
+        except SerializationError as error:
+            if error.index is None:
+                raise
+            return low + error.index
+        return None
+
+    def _refuse(self, row: int) -> SerializationError | None:
+        """Check one row alone: what it raises is its error."""
+        try:
+            self._check(part_of(self._values, row, row + 1))
+        except SerializationError as error:
+            if error.index is None:
+                raise
+            self._sieve.add(self._number(row), report_of(error))
+            return error
+        # Good, though not without Python objects: so are others of its kind, and looking for them is in vain.
+        self._quick = None
+        return None
+
+    def _number(self, row: int) -> int:
+        return row if self._rows is None else int(self._rows[row])
+
+    def _without_nulls(self, row: int, error: SerializationError) -> bool:
+        """Where a null was refused, refuse all nulls of its column behind it at once, and go on with the other rows."""
+        values = self._values
+        if not isinstance(values, Column):
+            return False
+        flags = null_rows(values)
+        if flags is None or not flags[row]:
+            return False
+        report = report_of(error)
+        for null in np.flatnonzero(flags[row + 1 :]) + row + 1:
+            self._sieve.add(self._number(int(null)), report)
+        left = np.flatnonzero(~flags[row + 1 :]) + row + 1
+        self._rows = left if self._rows is None else self._rows[left]
+        self._values = select(values, left)
+        return True

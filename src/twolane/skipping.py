@@ -1,0 +1,293 @@
+"""``send_batch(on_bad_row="skip")``: which rows of a call are bad, and the call of the others.
+
+Nothing is done twice where no row is bad: the whole call is checked first, as with "raise". Only what that refuses for
+one of its rows is looked at argument by argument; the good rows are then a call like any other; `Skipped` says which
+rows of the caller's they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.calls import (
+    _BYTES,
+    _column_or,
+    _is_column,
+    _name_keys,
+    _warm,
+    bind_call,
+    out_of_range,
+    prepare,
+    refusal,
+    refuse_first,
+    too_large,
+    topic_name,
+)
+from twolane.encoding.byte_columns import int32_column
+from twolane.encoding.columns import Column, Table
+from twolane.encoding.timestamps import nanosecond_column, timestamp_column
+from twolane.errors import DeliveryError, SerializationError
+from twolane.headers import _is_column as _is_header_column
+from twolane.headers import shared_headers
+from twolane.refused import Refused, report_of
+from twolane.serializers import Bytes
+from twolane.serializers.byte_strings import bind_bytes
+from twolane.serializers.good_rows import quick_check, readable, sift, skips
+from twolane.serializers.sieve import Check, Sieve, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from twolane.calls import Call, Fault
+    from twolane.client.handle import Topic
+    from twolane.errors import TwolaneError
+
+# Refusals before anything is sent that concern one record.
+_OF_A_RECORD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION)
+_SCALARS = (str, bytes, bytearray, memoryview, int, float, np.generic, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What a call leaves out.
+
+    Attributes
+    ----------
+    n : int
+        Rows that the caller gave.
+    rows : ndarray of int64
+        The caller's number of each record that goes, rising.
+    refused : Refused
+    """
+
+    n: int
+    rows: NDArray[np.int64]
+    refused: Refused
+
+    def row(self, record: int) -> int:
+        """Give the caller's number of a record; of the one behind the last the number of rows."""
+        return int(self.rows[record]) if record < len(self.rows) else self.n
+
+    def upto(self, n: int) -> Skipped:
+        """Give what is left of it where only the first `n` records were gone into."""
+        if n >= len(self.rows):
+            return self
+        return Skipped(self.row(n), self.rows[:n], self.refused.before(self.row(n)))
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give an array by record as one by row, -1 where a row was refused."""
+        wide = np.full(self.n, -1, dtype=values.dtype)
+        wide[self.rows] = values
+        return wide
+
+
+def prepare_good(
+    resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, opaque: Any = None, **arguments: Any
+) -> Call:
+    """Do as `prepare`, but leave bad rows out.
+
+    Raises
+    ------
+    SerializationError, TimestampError, DeliveryError
+        For what concerns the call as a whole.
+    """
+    topic = topic_name(topic)
+    try:
+        values = readable(values)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    for name in ("keys", "headers", "timestamps", "partitions"):
+        # An iterator is read once.
+        if isinstance(arguments[name], Iterator):
+            arguments[name] = list(arguments[name])
+    try:
+        return prepare(resolve, topic, values, max_bytes=max_bytes, **arguments)
+    except SerializationError as error:
+        if error.index is None:
+            raise
+    except DeliveryError as error:
+        if error.error.code() not in _OF_A_RECORD or isinstance(arguments["partitions"], (int, np.integer)):
+            raise
+    try:
+        return _Sifted(topic, values, arguments).call(resolve, max_bytes, opaque)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+
+
+def prepare_for(on_bad_row: str, resolve: Callable[[str], Topic], topic: str, values: Any, **arguments: Any) -> Call:
+    """Check a call as `prepare` or `prepare_good` does."""
+    opaque = arguments.pop("opaque")
+    if skips(on_bad_row):
+        call = prepare_good(resolve, topic, values, opaque=opaque, **arguments)
+    else:
+        call = prepare(resolve, topic, values, **arguments)
+    call.opaque = opaque
+    return call
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Headers by name: a value for all, or a column that `_Sifted` has read."""
+
+
+class _Sifted:
+    """The arguments of a call with a bad row, and which of its rows are good."""
+
+    def __init__(self, topic: str, values: Any, arguments: dict[str, Any]) -> None:
+        self._values = values
+        self._topic = topic
+        self._table = values if isinstance(values, Table) else None
+        self._others = dict(arguments)
+        self.sieve = Sieve(len(values))
+        sift(self.sieve, _warm(arguments["serializer"] or _BYTES, topic, "value"), values)
+        for name, look in (
+            ("keys", self._sift_keys),
+            ("headers", self._sift_headers),
+            ("timestamps", self._sift_times),
+            ("partitions", self._sift_partitions),
+        ):
+            if self._others[name] is not None:
+                self._others[name] = look(self._named(self._others[name], name))
+
+    def call(self, resolve: Callable[[str], Topic], max_bytes: int, opaque: Any) -> Call:
+        """Return the call of the good rows."""
+        while True:
+            rows = self.sieve.good()
+            others = {name: _rows_of(value, rows) for name, value in self._others.items()}
+            call = bind_call(resolve, self._topic, chosen(self._values, rows), **others)
+            faults: list[Fault] = []
+            if isinstance(call.partitions, int):
+                refuse_first(call.topic, out_of_range(call.topic, call.partitions))
+            elif call.partitions is not None:
+                faults += out_of_range(call.topic, call.partitions)
+            faults += too_large(call, max_bytes)
+            if not faults:
+                call.skipped = Skipped(self.sieve.n, rows, self.sieve.refused(self._topic, opaque))
+                return call
+            for index, code, detail, partition in faults:
+                self.sieve.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
+
+    def _named(self, argument: Any, what: str) -> Any:
+        """Give what an argument stands for: a column by its name; of rows, those without it are bad."""
+        if not isinstance(argument, str) or self._table is not None:
+            return _column_or(argument, self._table, None, what)
+        entries, missing, problem = [], [], None
+        for index, row in enumerate(self._values):
+            try:
+                entries += _column_or(argument, None, (row,), what)
+            except SerializationError as error:
+                entries.append(None)
+                missing.append(index)
+                problem = error
+        if problem is not None:
+            if len(missing) == len(entries):
+                raise problem
+            report = report_of(problem)
+            for index in missing:
+                self.sieve.add(index, report)
+        return entries
+
+    def _look(self, values: Any, check: Check, field: str, quick: Any = None) -> None:
+        self._check_length(values, field)
+        self.sieve.look(values, check, quick)
+
+    def _check_length(self, values: Any, field: str) -> None:
+        if len(values) != self.sieve.n:
+            raise SerializationError(f"expected {self.sieve.n} entries, one per record, got {len(values)}", field=field)
+
+    def _sift_keys(self, keys: Any) -> Any:
+        serializer = self._others["key_serializer"]
+        if serializer is None or isinstance(serializer, Bytes):
+            if isinstance(keys, _SCALARS) or (isinstance(keys, EncodedBatch) and keys.is_constant):
+                return keys
+            keys = readable(keys)
+            self._look(keys, lambda part: bind_bytes(part, len(part), field="keys"), "keys")
+            return keys
+        if not hasattr(keys, "__iter__") and not _is_column(keys) and not isinstance(keys, Column):
+            return keys
+        keys = readable(keys)
+        warm = _warm(serializer, self._topic, "key")
+        quick = quick_check(warm, keys)
+        self._look(keys, _naming(warm.bind), "keys", None if quick is None else _naming(quick))
+        return keys
+
+    def _sift_headers(self, headers: Any) -> Any:
+        if isinstance(headers, Column):
+            headers = [] if headers.objects is None else list(headers.objects)
+        if isinstance(headers, Mapping):
+            headers = list(headers.items())
+        if all(isinstance(name, str) for name in headers):
+            headers = [(name, self._named(name, "headers")) for name in headers]
+        if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in headers):
+            self._check_length(headers, "headers")
+            for index, entry in enumerate(headers):
+                try:
+                    shared_headers(entry, index)
+                except SerializationError as error:
+                    self.sieve.add(index, report_of(error))
+            return list(headers)
+        pairs = _Pairs()
+        for name, given in headers:
+            value, field = given, f"headers[{name!r}]"
+            if _is_header_column(given):
+                value = readable(given)
+                self._look(value, partial(_bind_header, field=field), field)
+            pairs.append((name, value))
+        return pairs
+
+    def _sift_times(self, times: Any) -> Any:
+        if isinstance(times, _SCALARS) or not (hasattr(times, "__len__") or hasattr(times, "__iter__")):
+            return times
+        packed = timestamp_column if self._others["timestamp_header"] is None else nanosecond_column
+        times = times if isinstance(times, np.ndarray) and times.ndim == 1 else readable(times)
+        self._look(times, lambda part: packed(part, len(part), field="timestamps"), "timestamps")
+        return times
+
+    def _sift_partitions(self, partitions: Any) -> Any:
+        if isinstance(partitions, _SCALARS):
+            return partitions
+        partitions = readable(partitions)
+        self._look(partitions, lambda part: int32_column(part, len(part), low=-(2**31)), "partitions")
+        return partitions
+
+
+def _bind_header(part: Any, field: str) -> None:
+    bind_bytes(part, len(part), field=field, scalars=False)
+
+
+def _naming(check: Check) -> Check:
+    """Let a check of keys say that it is one, as `calls` does."""
+
+    def named(part: Any) -> None:
+        try:
+            check(part)
+        except SerializationError as error:
+            _name_keys(error, "keys")
+            raise
+
+    return named
+
+
+def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
+    """Give some rows of an argument that `_Sifted` has read, or what stands for all."""
+    if isinstance(argument, _Pairs):
+        return [(name, _rows_of(value, rows)) for name, value in argument]
+    if isinstance(argument, (list, tuple, np.ndarray, Table, Column)) or (
+        isinstance(argument, EncodedBatch) and not argument.is_constant
+    ):
+        return chosen(argument, rows)
+    return argument
+
+
+def _not_sent(topic: str, code: int, detail: str, partition: int | None) -> TwolaneError:
+    return refusal(topic, code, detail, partition=partition)
