@@ -17,7 +17,7 @@ from twolane.client.feed import Feed
 from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
-from twolane.encoding.columns import Column, as_table
+from twolane.encoding.columns import Column, Table, as_table
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, Verdict
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
@@ -138,7 +138,11 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     try:
         return [row[value] if isinstance(row, dict) else getattr(row, value) for row in rows]
     except (KeyError, AttributeError, TypeError):
-        raise SerializationError(f"{what}={value!r} names no column of these values", field=value) from None
+        lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in rows]
+        # Where other rows have it, it is the row that is at fault.
+        index = None if all(lacking) else lacking.index(True)
+        reason = f"{what}={value!r} names no column of these values"
+        raise SerializationError(reason, index=index, field=value) from None
 
 
 # Of a record that is refused before it is handed over: its number, librdkafka's code, why, and the partition asked for.
@@ -255,7 +259,7 @@ def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer 
         return bind_bytes(entries, n, field="keys")
     warm = _warm(serializer, topic, "key")
     try:
-        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, Column):
+        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, (Column, Table)):
             return BatchSource(EncodedBatch.constant(warm.encode(entries)), n)
         bound = warm.bind(entries)
     except SerializationError as error:

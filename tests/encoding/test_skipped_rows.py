@@ -132,7 +132,7 @@ PAIRS = [
 ]
 
 
-def alone(serializer: Any, values: Any) -> bytes | None | SerializationError:
+def alone(serializer: Any, values: Any) -> bytes | SerializationError | None:
     try:
         return serializer.encode_batch(values)[0]
     except SerializationError as error:
@@ -224,7 +224,8 @@ def test_work_is_linear_whatever_share_of_the_rows_is_bad(share):
         return calls[0], calls[1]
 
     (calls, rows), (twice_calls, twice_rows) = work(20_000), work(40_000)
-    assert calls <= 2 * (20 + 5 * 20_000 * max(share, 0.001))  # five for a bad row, or its run's logarithm
+    run = np.log2(1 / share) if share else 0  # of the good rows before a bad one: its logarithm
+    assert calls <= 2 * (20 + (4 + 2 * run) * 20_000 * share)
     assert rows <= 2 * 8 * 20_000
     assert twice_calls <= 2.3 * calls + 20
     assert twice_rows <= 2.3 * rows

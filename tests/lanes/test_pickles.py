@@ -30,6 +30,9 @@ from twolane.config import SAFE, settings_for
 from twolane.delivery import BatchDelivery, _elsewhere
 from twolane.encoding.mismatch import Mismatch, TooMuch
 from twolane.failures import Failures
+from twolane.refused import Refused, report_of
+from twolane.serializers.sieve import Sieve
+from twolane.skipping import _not_sent
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
 
 SECONDS = 60
@@ -51,7 +54,20 @@ def metadata() -> records.BatchMetadata:
         latency=0.25,
         timestamp_type=records.TimestampType.LOG_APPEND_TIME,
         log_append_times=np.array([1, 2, -1, -1]),
+        refused=refused(),
+        opaque=["mine"],
     )
+
+
+def refused() -> Refused:
+    found = Sieve(9)
+    found.add(4, report_of(errors.TimestampError("expected a time", **SERIALIZATION)))
+    found.add(7, (_not_sent, ("t", KafkaError.MSG_SIZE_TOO_LARGE, "9 bytes", None)))
+    return found.refused("t", ["mine"])
+
+
+def opaque(kind: type) -> Any:
+    return records.with_opaque(records.RecordMetadata("t", 1, 5, 6, records.TimestampType.CREATE_TIME), ["mine"])
 
 
 def delivery() -> BatchDelivery:
@@ -91,9 +107,11 @@ EXAMPLES: dict[type, Any] = {
     TooMuch: lambda kind: kind(),
     records.RecordMetadata: lambda kind: kind("t", 1, 5, 6, records.TimestampType.CREATE_TIME),
     records.BatchMetadata: lambda _: metadata(),
-    Failures: lambda kind: kind("t", REPORTS, [(3, 0)], REASON),
+    records.OpaqueMetadata: opaque,
+    Failures: lambda kind: kind("t", REPORTS, [(3, 0)], REASON, opaque="mine"),
+    Refused: lambda _: refused(),
     BatchDelivery: lambda _: delivery(),
-    EncodedBatch: lambda kind: kind(b"abc", [0, 1, 1, 3], [True, False, True]),
+    EncodedBatch: lambda kind: kind(b"abc", [0, 1, 1, 3], [True, False, True]).leaving_out(np.arange(3), refused()),
     stats.Summary: lambda kind: kind(*SUMMARY),
     stats.LatencyHistogram: lambda kind: kind.of([0, 3, 1], 700, 400),
     stats.BrokerStats: lambda kind: kind(
@@ -115,7 +133,14 @@ EXAMPLES: dict[type, Any] = {
     ),
 }
 # Modules whose public classes are what calls return.
-RESULTS = ("twolane.batch", "twolane.delivery", "twolane.failures", "twolane.records", "twolane.stats")
+RESULTS = (
+    "twolane.batch",
+    "twolane.delivery",
+    "twolane.failures",
+    "twolane.records",
+    "twolane.refused",
+    "twolane.stats",
+)
 # Never leaves the child that runs it, and importing it would make one of this process.
 CHILD = "twolane.testing._mock_broker"
 
@@ -157,8 +182,12 @@ def told(value: Any) -> Any:
         return type(value), str(value), told(value.args), told(vars(value))
     if isinstance(value, Failures):
         return type(value), value.indices, [told(one) for one in value], repr(value)
+    if isinstance(value, Refused):
+        return type(value), value.indices.tolist(), [told(one) for one in value], value.topic, value.opaque
+    if isinstance(value, records.OpaqueMetadata):
+        return type(value), [*value], value.opaque, repr(value)
     if isinstance(value, EncodedBatch):
-        return list(value), value.is_constant
+        return list(value), value.is_constant, value.rows.tolist(), told(value.refused)
     if isinstance(value, BatchDelivery):
         return value.topic, value.accepted, value.reported, value.done(), told(value._metadata), len(value), repr(value)
     if isinstance(value, records.BatchMetadata):
