@@ -4,7 +4,7 @@ What has a fixed width is copied, and so are byte strings with offsets; dictiona
 of long views are shared with the column they were chosen from. No Python object is made for a row.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from twolane.batch cimport Span
