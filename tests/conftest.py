@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.description import describe_build
+from tests.support.java_reader import JavaReader
 from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
@@ -42,3 +43,10 @@ def fault_proxy(kafka_cluster: KafkaCluster) -> Iterator[FaultProxy]:
     """A proxy in front of the real brokers; clients that should meet it use its `bootstrap_servers`."""
     with FaultProxy(kafka_cluster.proxied) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def java() -> Iterator[JavaReader]:
+    """Apache's Avro and Java's DataInput, in one JVM for all tests of a process."""
+    with JavaReader() as reader:
+        yield reader

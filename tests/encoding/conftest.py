@@ -1,4 +1,4 @@
-"""Hypothesis profiles (`HYPOTHESIS_PROFILE=fuzz` for the long run), and the readers that several tests share."""
+"""Hypothesis profiles (`HYPOTHESIS_PROFILE=fuzz` for the long run)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.encoding.tally import PROFILE, Tally
-from tests.support.java_reader import JavaReader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -47,12 +46,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if "tally" in getattr(item, "funcargs", {}):
         item.funcargs["tally"].check()
     return result
-
-
-@pytest.fixture(scope="session")
-def java() -> Iterator[JavaReader]:
-    with JavaReader() as reader:
-        yield reader
 
 
 @pytest.fixture

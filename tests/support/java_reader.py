@@ -83,7 +83,9 @@ class JavaReader:
 
     def avro(self, schema: Any, records: Sequence[bytes]) -> list[Read]:
         """Read records with Apache's library, without logical types."""
-        return [Read(json.loads(value), again) for value, again in self._ask(b"A", json.dumps(schema), records)]
+        answers = self._ask(b"A", json.dumps(schema), records)
+        # Avro's JSON encoder writes nothing for a record without fields.
+        return [Read(json.loads(value or b"{}"), again) for value, again in answers]
 
     def fields(self, codes: Sequence[str], records: Sequence[bytes]) -> list[list[str]]:
         """Read records with DataInput: codes of the struct module, ``s5`` instead of ``5s``; values as text."""
