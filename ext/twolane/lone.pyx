@@ -21,7 +21,7 @@ from twolane.turns cimport Turn, Turns
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import encode_one, refusal, stamp, topic_name
+from twolane.calls import encode_one, refusal, seconds_of, stamp, topic_name
 from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError
 from twolane.headers import shared_headers
 from twolane.records import RecordMetadata, TimestampType, with_opaque
@@ -112,7 +112,7 @@ cdef class LoneSender:
         -----
         GIL: released while the record is enqueued and waited for.
         """
-        cdef double deadline = monotonic() + (self._patience if timeout is None else max(0.0, <double>float(timeout)))
+        cdef double deadline = monotonic() + (self._patience if timeout is None else <double>seconds_of(timeout))
         cdef Record record = Record.__new__(Record)
         cdef Turn turn
         if type(topic) is not str:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError
 from twolane.batch import EncodedBatch
 from twolane.calls import refusal
 from twolane.client.partition import assign
-from twolane.encoding.byte_columns import bytes_source
+from twolane.encoding.byte_columns import bytes_source, index_of
 from twolane.errors import SerializationError
 
 # 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
@@ -93,9 +93,7 @@ cdef int32_t given_place(Topic topic, object partition) except -2:
     cdef int overflow = 0
     cdef long long place
     if type(partition) is not int:
-        if isinstance(partition, bool) or not hasattr(partition, "__index__"):
-            raise SerializationError("a partition is an int", field="partition", value=partition, topic=topic.name)
-        partition = partition.__index__()
+        partition = index_of(partition, "a partition is an int", None, "partition", topic.name)
     place = PyLong_AsLongLongAndOverflow(partition, &overflow)
     return <int32_t>place if overflow == 0 and 0 <= place < topic.partition_count else -1
 

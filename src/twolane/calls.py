@@ -5,7 +5,9 @@ Everything that can be refused is refused here, before the first record of the c
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, Table, as_table
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
-from twolane.errors import DeliveryError, SerializationError, Verdict
+from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
 from twolane.serializers.byte_strings import bind_bytes
@@ -114,6 +116,17 @@ def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: in
     )
 
 
+def seconds_of(timeout: Any) -> float:
+    """Return a timeout's seconds, at least 0."""
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if math.isnan(seconds):
+        raise ConfigError(f"timeout: expected a number of seconds, got {shown(timeout)}", key="timeout")
+    return max(0.0, seconds)
+
+
 def topic_name(topic: Any) -> str:
     """Return a topic's name as a plain ``str``, also where it is of a class derived from it."""
     if type(topic) is str:
@@ -131,6 +144,8 @@ def _is_column(values: Any) -> bool:
 def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
     if not isinstance(value, str):
+        if isinstance(value, Set):
+            raise SerializationError(f"{what}: a set has no order in which its entries belong to records", field=what)
         return value
     value = str.__str__(value)
     if table is not None:
@@ -143,6 +158,18 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
         index = None if all(lacking) else lacking.index(True)
         reason = f"{what}={value!r} names no column of these values"
         raise SerializationError(reason, index=index, field=value) from None
+
+
+def _listed(values: Any, what: str) -> Any:
+    """Return a column's values; of a mapping the keys would be taken for them."""
+    if isinstance(values, Mapping):
+        raise SerializationError("expected a column, got a mapping", field=what, value=values)
+    if isinstance(values, memoryview):
+        try:
+            return values.tolist()
+        except (ValueError, NotImplementedError) as error:  # released, or of a format that Python does not read
+            raise SerializationError(f"expected a column: {error}", field=what, value=values) from None
+    return values
 
 
 # Of a record that is refused before it is handed over: its number, librdkafka's code, why, and the partition asked for.
@@ -233,7 +260,7 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
 def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
     """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
     nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
-    return nanoseconds // 1_000_000, shared_headers({name: nanoseconds.to_bytes(8, "big", signed=True)})
+    return nanoseconds // 1_000_000, shared_headers([(name, nanoseconds.to_bytes(8, "big", signed=True))])
 
 
 def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tuple[Any, BatchHeaders]:
@@ -241,8 +268,8 @@ def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tup
     if timestamps is None:
         time_ms, ((encoded, value),) = stamp(None, name)
         return time_ms, headers.with_column(encoded, BatchSource(EncodedBatch.constant(value), n), n)
-    ((encoded, _),) = shared_headers({name: None})
-    nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
+    ((encoded, _),) = shared_headers([(name, None)])
+    nanoseconds = nanosecond_column(_listed(timestamps, "timestamps"), n, field="timestamps")
     times = pack_timestamps(nanoseconds.view("M8[ns]"))
     return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
 
@@ -303,13 +330,14 @@ def bind_call(
         if timestamp_header is not None:
             times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
         else:
-            times = now_ms() if times is None else timestamp_column(times, n, field="timestamps")
+            times = now_ms() if times is None else timestamp_column(_listed(times, "timestamps"), n, field="timestamps")
         places: Any = None
-        if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, bool):
+        if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, (bool, np.timedelta64)):
             places = int(partitions)
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
-            places = int32_column(_column_or(partitions, table, values, "partitions"), n, low=-(2**31))
+            listed = _listed(_column_or(partitions, table, values, "partitions"), "partitions")
+            places = int32_column(listed, n, low=-(2**31))
     except SerializationError as error:
         error.topic = topic
         raise

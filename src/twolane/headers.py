@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twolane.serializers import Source
 
 Header = tuple[bytes, bytes | None]
+_BYTES = (str, bytes, bytearray, memoryview)
 
 
 def _one(name: Any, value: Any, index: int | None) -> Header:
@@ -46,7 +47,7 @@ def shared_headers(headers: Any, index: int | None = None) -> tuple[Header, ...]
         return ()
     if isinstance(headers, Mapping):
         return tuple(_one(name, value, index) for name, value in headers.items())
-    if isinstance(headers, Sequence) and not isinstance(headers, (str, bytes)):
+    if isinstance(headers, Sequence) and not isinstance(headers, _BYTES):
         pairs = []
         for pair in headers:
             if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
@@ -122,7 +123,7 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
         return BatchHeaders()
     if isinstance(headers, Mapping):
         return _by_name(list(headers.items()), n)
-    if not isinstance(headers, Sequence) or isinstance(headers, bytes):
+    if not isinstance(headers, Sequence) or isinstance(headers, _BYTES):
         raise SerializationError("headers are a mapping or a sequence", field="headers", value=headers)
     if all(isinstance(name, str) for name in headers):
         return _by_name([(name, column(name)) for name in headers], n)
@@ -134,7 +135,7 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
 
 
 def _is_column(value: Any) -> bool:
-    if not hasattr(value, "__len__") or isinstance(value, (bytes, str, bytearray, memoryview, Mapping, Set)):
+    if not hasattr(value, "__len__") or isinstance(value, (*_BYTES, Mapping, Set)):
         return False
     return not is_missing(value)  # of which some classes have a length
 

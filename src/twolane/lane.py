@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import RECOUNT_BEYOND, refusal, topic_name
+from twolane.calls import RECOUNT_BEYOND, refusal, seconds_of, topic_name
 from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
@@ -160,7 +160,7 @@ class Producer:
         return refusal(name, error, detail)
 
     def _deadline(self, timeout: float | None) -> float:
-        return time.monotonic() + (self._timeout if timeout is None else max(0.0, float(timeout)))
+        return time.monotonic() + (self._timeout if timeout is None else seconds_of(timeout))
 
     # ---- logs and errors -----------------------------------------------------------------------------------------
 

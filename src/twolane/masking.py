@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from twolane.settings import SECRET
+from twolane.settings import REGISTRY_SECRET, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ PART = 8
 LINE = 8_192
 # Settings that librdkafka takes apart: what it says of them may hold parts of any length.
 TAKEN_APART = ("sasl.oauthbearer.config", "sasl.oauthbearer.extensions")
+_SECRET = SECRET | REGISTRY_SECRET
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -46,7 +47,7 @@ def _cut(text: str) -> tuple[str, str, str]:
 
 def masked(key: str, value: str) -> str:
     """Return a setting's value as it may be shown: secrets never, URLs without credentials."""
-    if key in SECRET:
+    if key in _SECRET:
         return MASK
     if "@" in value or "://" in value:
         return without_credentials(value)
@@ -78,7 +79,7 @@ class Hider:
     __slots__ = ("_parts", "_pieces", "_shown", "_taken_apart")
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        hidden = {key: value for key, value in settings.items() if key in SECRET or masked(key, value) != value}
+        hidden = {key: value for key, value in settings.items() if key in _SECRET or masked(key, value) != value}
         self._shown = {value: masked(key, value) for key, value in hidden.items() if len(value) >= WHOLE}
         pieces = {piece for key, value in hidden.items() for piece in _pieces(key, value) if len(piece) >= WHOLE}
         self._pieces = sorted(pieces - self._shown.keys(), key=len, reverse=True)
@@ -126,8 +127,8 @@ def _is_of(word: str, value: str) -> bool:
 
 def _pieces(key: str, value: str) -> Iterable[str]:
     """Give the parts of a hidden value that may come alone: lines of keys; users and passwords, also with %xx read."""
-    if key in SECRET:
-        return value.split("\n") if "\n" in value else ()
+    if key in _SECRET:
+        return re.split("[:\n]" if key in REGISTRY_SECRET else "\n", value)
     found = _SCHEME.match(value)
     place, _, query = _cut(value[found.end() if found else 0 :])
     credentials = place.rpartition("@")[0]

@@ -11,11 +11,12 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from twolane.encoding.avro_schema import full_name, load
 from twolane.errors import ConfigError, SerializationError
+from twolane.masking import Hider, without_credentials
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -80,7 +81,7 @@ class Registry:
     ) -> None:
         if auto_register and use_latest:
             raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
-        self._client, self.url = open_client(client)
+        self._client, self.url, self._hide = open_client(client)
         if self._client is not client:
             # Ours to close: its connections would otherwise be left to the garbage collector.
             weakref.finalize(self, self._client.close)
@@ -134,10 +135,10 @@ class Registry:
             raise
         except Exception as error:
             # The client lets through whatever its HTTP library raises.
-            doing = "latest version" if self._use_latest else "registration" if self._auto_register else "lookup"
-            raise SerializationError(
-                f"schema registry at {self.url}, subject {subject!r}: {doing} failed: {without_secrets(error)}"
-            ) from None
+            reason = self._hide(without_secrets(error))
+        # Outside of the clause: the error's own text may hold what is hidden here.
+        doing = "latest version" if self._use_latest else "registration" if self._auto_register else "lookup"
+        raise SerializationError(f"schema registry at {self.url}, subject {subject!r}: {doing} failed: {reason}")
 
     def _whole(self, schema: Schema) -> str:
         """Give a schema's text with what it refers to in other subjects put where it is first named."""
@@ -158,24 +159,37 @@ class Registry:
         return f"Registry({self.url})"
 
 
-def open_client(client: Any) -> tuple[Any, str]:
-    """Give a client and the URL to show for it."""
+def open_client(client: Any) -> tuple[Any, str, Hider]:
+    """Give a client, the URL to show for it, and what takes secrets out of texts."""
     if not isinstance(client, Mapping):
         if not hasattr(client, "register_schema"):
             raise ConfigError(f"registry: expected a SchemaRegistryClient or its configuration, got {type(client)}")
         configured = getattr(client, "_conf", None)
-        return client, shown_url(str(configured.get("url", "?")) if isinstance(configured, Mapping) else "?")
+        known = configured if isinstance(configured, Mapping) else {}
+        return client, without_credentials(str(known.get("url", "?"))), hider(known)
     try:
         from confluent_kafka.schema_registry import SchemaRegistryClient
     except ImportError as error:
         raise ConfigError(
             f"a registry needs `pip install confluent-kafka[schemaregistry]`: {error}", key="schema.registry"
         ) from error
-    url = str(client.get("url", ""))
+    hide, shown = hider(client), without_credentials(str(client.get("url", "")))
     try:
-        return SchemaRegistryClient.new_client(dict(client)), shown_url(url)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"schema registry at {shown_url(url)}: {without_secrets(error)}", key="url") from None
+        return SchemaRegistryClient.new_client(dict(client)), shown, hide
+    except (ValueError, TypeError, OSError) as error:
+        reason, key = hide(without_secrets(error)), "url"
+        if isinstance(error, OSError):
+            # Of certificates and keys; Python's error says of none which.
+            files = [name for name in client if str(name).endswith(".location")]
+            key = next((name for name in files if not Path(str(client[name])).is_file()), (files or [key])[0])
+            reason += f" ({', '.join(f'{name}={client[name]}' for name in files)})"
+    # Outside of the clause: the error's own text may hold what is hidden here.
+    raise ConfigError(f"schema registry at {shown}: {reason}", key=key)
+
+
+def hider(settings: Mapping[Any, Any]) -> Hider:
+    """Give what takes the secrets of a client's configuration out of texts."""
+    return Hider({str(key): value for key, value in settings.items() if isinstance(value, str)})
 
 
 def inlined(node: Any, namespace: str, known: dict[str, Any]) -> Any:
@@ -198,19 +212,9 @@ def inlined(node: Any, namespace: str, known: dict[str, Any]) -> Any:
     return inlined(definition, "", known)
 
 
-def shown_url(urls: str) -> str:
-    """Give the URLs without user names, passwords and queries."""
-    shown = []
-    for url in urls.split(","):
-        parts = urlsplit(url.strip())
-        shown.append(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
-    return without_users(",".join(shown))
-
-
 def without_secrets(error: Exception) -> str:
     """Give an error's text with every URL in it cleaned."""
-    words = str(error).split(" ")
-    return without_users(" ".join(shown_url(word) if "://" in word and "@" in word else word for word in words))
+    return without_users(re.sub(r"[A-Za-z][\w+.-]*://\S+", lambda url: without_credentials(url.group()), str(error)))
 
 
 def without_users(text: str) -> str:

@@ -163,6 +163,8 @@ SECRET = frozenset(
         "ssl.keystore.password",
     }
 )
+# The same of a registry's client.
+REGISTRY_SECRET = frozenset({"basic.auth.user.info", "bearer.auth.client.secret", "bearer.auth.token"})
 
 # Names other clients know, with what to write here.
 OUTSIDE = {

@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from twolane.errors import ConfigError, SerializationError
-from twolane.registry import Registry, record_subject, shown_url, topic_record_subject, without_secrets
+from twolane.masking import without_credentials
+from twolane.registry import Registry, record_subject, topic_record_subject, without_secrets
 from twolane.serializers import Avro
 
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
@@ -98,14 +99,34 @@ def test_errors_show_no_credentials():
         Avro(SCHEMA, registry=registry).warm_up("t")
     assert "secret" not in str(caught.value)
     assert "http://127.0.0.1:1" in str(caught.value)
-    assert shown_url("https://u:p@h:1/path?key=1,http://x") == "https://h:1/path,http://x"
+    assert without_credentials("https://u:p@h:1/path?key=1,http://x") == "https://h:1/path"
 
 
 @pytest.mark.parametrize("url", ["user:secret@127.0.0.1:1", "'http://user:secret@127.0.0.1:1'"])
 def test_a_url_that_is_none_shows_no_credentials(url):
-    assert "secret" not in shown_url(url)
+    assert "secret" not in without_credentials(url)
     assert without_secrets(ValueError(f'bad URL {url}, ("{url}")')).count("127.0.0.1:1") == 2
     assert "secret" not in without_secrets(ValueError(f'bad URL {url}, ("{url}")'))
     with pytest.raises((ConfigError, SerializationError)) as caught:
         Avro(SCHEMA, registry=Registry({"url": url, "max.retries": 0, "timeout": 1})).warm_up("t")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"ssl.ca.location": "/nowhere/ca.pem"}, "ssl.ca.location"),
+        (
+            {"ssl.certificate.location": "/nowhere/c.pem", "ssl.key.location": "/nowhere/k.pem"},
+            "ssl.certificate.location",
+        ),
+        ({"ssl.ca.location": __file__}, "ssl.ca.location"),
+        ({"ssl.certificate.location": __file__, "ssl.key.location": "/nowhere/k.pem"}, "ssl.key.location"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(settings, key):
+    with pytest.raises(ConfigError, match=r"schema registry at https://127\.0\.0\.1:1") as caught:
+        Registry({"url": "https://u:secret@127.0.0.1:1", **settings})
+    assert caught.value.key == key
+    assert f"{key}={settings[key]}" in str(caught.value)
     assert "secret" not in str(caught.value)

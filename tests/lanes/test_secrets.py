@@ -263,3 +263,34 @@ def test_settings_show_what_may_be_shown_and_are_not_pickled():
         for way in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="secrets"):
                 way(one)
+
+
+def registries():
+    for i, form in enumerate(URLS):
+        yield f"url-{i}", {"url": form.format(scheme="http://", path="/p", word=WORD, other=OTHER)}
+        yield f"place-{i}", {"url": form.format(scheme="", path="", word=WORD, other=OTHER)}
+    for i, value in enumerate(VALUES):
+        yield f"user-{i}", {"url": "http://127.0.0.1:1", "basic.auth.user.info": value}
+        yield f"name-{i}", {"url": "http://127.0.0.1:1", "basic.auth.user.info": f"{OTHER}:{value}"}
+        yield f"key-{i}", {"url": "http://127.0.0.1:1", "ssl.key.password": value, "ssl.key.location": "/nowhere"}
+
+
+def test_secrets_of_a_registry_show_nowhere(logged):
+    pytest.importorskip("httpx2")
+    from twolane.registry import Registry
+
+    problems = []
+    for name, settings in registries():
+        logged.clear()
+        shown = []
+        try:
+            registry = Registry({**settings, "max.retries": 0, "timeout": 1})
+            shown += [repr(registry), *(repr(value) for value in vars(registry).values())]
+            registry.resolve('"long"', topic="t")
+        except TwolaneError as error:
+            shown += told(error)
+        found = leaks("\n".join([*shown, *logged]))
+        if found:
+            line = next(text for text in [*shown, *logged] if leaks(text))
+            problems.append(f"{name}: {sorted(found)[0]} in {line[:300]!r}")
+    assert not problems, "\n".join(problems)

@@ -111,7 +111,10 @@ cdef class Handle:
             with nogil:
                 rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
             if rk == NULL:
-                raise ConfigError(hide(errstr.decode("utf-8", "replace")))
+                reason = hide(errstr.decode("utf-8", "replace"))
+                key = reason.partition(" ")[0]      # "ssl.ca.location failed: ...", which names no file
+                raise ConfigError(f"{reason} ({key}={(shown or settings)[key]})" if key in settings else reason,
+                                  key=key if key in settings else None)
             conf = NULL     # rd_kafka_new() took it
         finally:
             if conf != NULL:

@@ -11,11 +11,14 @@ cimport cython
 
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.arena cimport Arena, append, fresh, has_room
-from twolane.encoding.columns cimport Column, as_column, kind_name
+from twolane.encoding.columns cimport Column, Table, as_column, kind_name
 from twolane.encoding.objects cimport bytes_of, is_missing_or_nan
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, has_value, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )
+
+import operator
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -353,6 +356,11 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
         if not scalars or n is None:
             raise SerializationError("expected a sequence or an array with one entry per record", field=field, value=values)
         return BatchSource(constant_of(values, field), n)
+    if isinstance(values, Table):
+        names = ", ".join(map(repr, (<Table>values).names))
+        raise SerializationError(f"expected bytes, got a table of the columns {names}: give a serializer for it", field=field)
+    if isinstance(values, Mapping):
+        raise SerializationError("expected bytes or a sequence of bytes", field=field, value=values)
     if isinstance(values, EncodedBatch):
         source = BatchSource(values, n if values.is_constant else None)
     else:
@@ -476,10 +484,18 @@ def int32_column(values, n, field="partitions", *, low=-1):
     return result
 
 
+def index_of(value, reason, index, field, topic=None):
+    """Give a value of any class of integers as an int; SerializationError for anything else, and for a bool."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise SerializationError(reason, index=index, field=field, value=value, topic=topic)
+
+
 cdef int32_t one_int32(object value, object low, object index, object field) except? -1:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise SerializationError("expected an int", index=index, field=field, value=value)
-    number = value.__index__()
+    number = index_of(value, "expected an int", index, field)
     if not low <= number <= INT32_MAX:
         raise SerializationError(f"expected an int from {low} to {INT32_MAX}", index=index, field=field, value=value)
     return number

@@ -12,6 +12,7 @@ from twolane.encoding.avro_schema import AvroType, load, parse
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.errors import SerializationError
 from twolane.serializers.batches import BatchSerializer
+from twolane.serializers.interface import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,9 +146,17 @@ class Avro(BatchSerializer):
         Raises
         ------
         SerializationError
-            If there is no row, or a value has no Avro type.
+            If there is no row, a value has no Avro type, or no schema takes all of the rows.
         """
-        return cls(schema_of_rows(rows, Naming(), name), registry, schema_id)
+        rows = list(rows_of(rows))
+        try:
+            made = cls(schema_of_rows(rows, Naming(), name), registry, schema_id)
+            made._rows.encode_rows(rows)
+        except SerializationError:
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SerializationError(f"expected examples that a schema can be made of: {error}") from error
+        return made
 
     def warm_up(self, topic: str, field: str = "value") -> Avro:
         """Give the serializer for one topic: it knows its schema's id and never asks a registry.
