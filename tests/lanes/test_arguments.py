@@ -34,6 +34,13 @@ def calls(producer, name):
         "partitions": lambda it: producer.send_batch(name, TWO, partitions=it),
         "timestamps": lambda it: producer.send_batch(name, TWO, timestamps=it),
         "timestamp_header of a batch": lambda it: producer.send_batch(name, TWO, timestamp_header=it),
+        "values with skipping": lambda it: producer.send_batch(name, it, on_bad_row="skip"),
+        "rows with skipping": lambda it: producer.send_batch(name, it, serializer=TEXTS, on_bad_row="skip"),
+        "keys with skipping": lambda it: producer.send_batch(name, TWO, keys=it, on_bad_row="skip"),
+        "headers with skipping": lambda it: producer.send_batch(name, TWO, headers=it, on_bad_row="skip"),
+        "partitions with skipping": lambda it: producer.send_batch(name, TWO, partitions=it, on_bad_row="skip"),
+        "timestamps with skipping": lambda it: producer.send_batch(name, TWO, timestamps=it, on_bad_row="skip"),
+        "on_bad_row": lambda it: producer.send_batch(name, TWO, on_bad_row=it),
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns import Column, Table, as_column, as_table
-from twolane.errors import ConfigError, SerializationError
+from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.interface import rows_of
 from twolane.serializers.sieve import Sieve, chosen
 
@@ -21,8 +21,8 @@ OnBadRow = Literal["raise", "skip"]
 
 def skips(on_bad_row: object) -> bool:
     """Tell whether bad rows are to be left out."""
-    if on_bad_row not in ("raise", "skip"):
-        raise ConfigError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}")
+    if not isinstance(on_bad_row, str) or on_bad_row not in ("raise", "skip"):
+        raise ConfigError(f"on_bad_row: expected 'raise' or 'skip', got {shown(on_bad_row)}")
     return on_bad_row == "skip"
 
 
