@@ -39,6 +39,7 @@ cdef double FAST_STRETCH = 0.004
 
 cdef object encoded(object serializer, object record, object topic, str field):
     """Bytes of a value or key that has a serializer."""
+    topic = topic_name(topic)
     try:
         return encode_one(serializer, record, topic, field)
     except SerializationError as error:
@@ -123,6 +124,7 @@ cdef class RecordSender:
 
     cdef Topic _find(self, object name, object timeout):
         cdef Topic topic
+        name = topic_name(name)
         topic = self._c_topics.get(name)
         if topic is None:
             topic = self._topic(name, self._deadline(timeout))
@@ -170,8 +172,6 @@ cdef class RecordSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
-        if type(topic) is not str:
-            topic = topic_name(topic)
         # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
         count(&self._inside, 1)
         try:
@@ -281,7 +281,7 @@ cdef class RecordSender:
             else:
                 time_ms = plain_ms(timestamp)
         except SerializationError as refused:
-            refused.topic = topic
+            refused.topic = topic_name(topic)
             raise
         known = self._last_topic if topic is self._last_name else None
         if known is None:
@@ -297,7 +297,7 @@ cdef class RecordSender:
                 if header_value is not None:
                     size += PyBytes_GET_SIZE(header_value)
         if size > self._max_size:
-            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
+            raise refusal(known.name, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
         if partition is None:
             place = place_of(known, data, key_data, self._how, self._stick)
