@@ -20,6 +20,7 @@ from twolane import Avro, Bytes, Json, SerializationError, Struct, TimestampErro
 from twolane.calls import prepare
 
 UNABLE = (TypeError, ValueError, OverflowError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pl.exceptions.PolarsError)
+NAN = next(one for one in VALUES if one.kind == "NaN")
 SHAPES = ("field", "nullable", "array", "map", "record", "alone")
 
 
@@ -193,7 +194,9 @@ def is_refusal(got: Any, target: Target, index: int | None, *, column: bool) -> 
     return False
 
 
-def agrees(got: Any, wants: list[bytes | None], target: Target, *, column: bool) -> bool:
+def agrees(got: Any, wants: list[bytes | None], target: Target, *, column: bool, missing: bool = False) -> bool:
+    if missing and target.shape == "alone":
+        return got == [*wants[:-1], None]  # a tombstone, or no key
     bad = next((i for i, want in enumerate(wants) if want is None), None)
     if bad is None:
         return got == wants
@@ -206,7 +209,13 @@ def check_columns(report: Report, target: Target, value: Value | None, others: l
     pairs: list[tuple[str, tuple[Value | None, ...], list[bytes | None]]] = []
     if value is None:
         for other in others:
-            pairs += [(name, (other, None), [target.want(other), want]) for name in other.columns]
+            for name in other.columns:
+                # In a pandas column of floats NaN is what is missing, and NaN where there is no null.
+                is_nan = name.startswith("pandas float") and not name.endswith("]") and target.shape != "nullable"
+                if is_nan and target.shape == "alone":
+                    continue
+                last = target.want(NAN) if is_nan and target.family != "union" else want
+                pairs.append((name, (other, None), [target.want(other), last]))
     else:
         for name in value.columns:
             other = filler(name, value, others)
@@ -221,8 +230,12 @@ def check_columns(report: Report, target: Target, value: Value | None, others: l
             report.tried += 1
             report.containers.add(container)
             got = attempt(lambda table=table: list(serial.encode_batch(table)))
-            if not agrees(got, wants, target, column=True):
+            if not agrees(got, wants, target, column=True, missing=value is None):
                 report.wrong.append((target, value, Outcome(container, got, wants)))
+            if target.shape == "alone":
+                got = attempt(lambda column=table: keys(column, key_serializer=serial))
+                if not agrees(got, wants, target, column=True, missing=value is None):
+                    report.wrong.append((target, value, Outcome(f"{container} as keys", got, wants)))
 
 
 def check_rows(report: Report, target: Target, value: Value, want: bytes | None) -> None:
@@ -232,8 +245,11 @@ def check_rows(report: Report, target: Target, value: Value, want: bytes | None)
         if target.shape == "alone":
             trials = [(f"{name}, encode", lambda d=dressed: [serial.encode(d)], None, 1)]
             trials += [(f"{name}, list", lambda d=dressed: list(serial.encode_batch([d, d])), 0, 2)]
+            trials += [(f"{name}, keys", lambda d=dressed: keys([d, d], key_serializer=serial), 0, 2)]
         else:
-            kinds = containers.ROWS if target.shape == "field" else {"dict": containers.ROWS["dict"]}
+            # All kinds of rows with the first object; what the others mean does not depend on the row.
+            whole = target.shape == "field" and one is value.objects[0]
+            kinds = containers.ROWS if whole else {"dict": containers.ROWS["dict"]}
             if target.family == "json":  # where a tuple is an array, and not every object has a form
                 kinds = {kind: make for kind, make in kinds.items() if kind not in ("tuple", "namespace")}
             trials = [
@@ -254,11 +270,13 @@ def check_rows(report: Report, target: Target, value: Value, want: bytes | None)
             report.tried += 1
             report.containers.add(container)
             got = attempt(call)
-            if target.shape == "alone" and one is None:
-                continue  # a tombstone
-            good = got == [want] * n if want is not None else is_refusal(got, target, index, column=False)
+            wants = [want] * n
+            if target.shape == "alone" and value.kind == "missing":
+                good = got == [None] * n  # tombstones, or no keys
+            else:
+                good = got == wants if want is not None else is_refusal(got, target, index, column=False)
             if not good:
-                report.wrong.append((target, value, Outcome(container, got, [want] * n)))
+                report.wrong.append((target, value, Outcome(container, got, wants)))
 
 
 # ---- what stands beside a record's value: keys, headers, timestamps ------------------------------
@@ -361,7 +379,7 @@ def check(targets: list[Target]) -> Report:
                 continue
             if value.kind != "missing":
                 check_columns(report, target, value, others, want)
-            elif target.shape != "alone":
+            else:
                 firsts = [some[0] for kind, some in taken.items() if some and kind not in ("missing", "NaN")]
                 check_columns(report, target, None, firsts, want)
             check_rows(report, target, value, want)

@@ -10,10 +10,11 @@ from decimal import Decimal
 
 import fastavro
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from twolane import Avro, Json
+from twolane import Avro, Json, SerializationError, Struct
 from twolane.batch import EncodedBatch
 from twolane.encoding.byte_columns import bytes_source
 from twolane.encoding.columns import as_column, as_table
@@ -153,3 +154,28 @@ def test_a_part_of_a_column_is_what_lies_there(name):
             assert list(Json().encode_batch(table[start:stop])) == whole[start:stop]
             part = list(Json().encode_batch({"f": alone[start:stop][1:]})) if start < stop else []
             assert part == whole[start:stop][1:]
+
+
+@pytest.mark.parametrize("serializer", [Avro("long"), Avro(["null", "long"]), Struct("<q"), Json()], ids=repr)
+def test_a_null_of_a_column_of_records_is_a_null_record(serializer):
+    rows = [1, None, None, 300, None, -5]
+    want = [serializer.encode(row) for row in rows]
+    assert want.count(None) == 3
+    whole = pa.array([None, *rows, 7])
+    columns = [pa.array(rows), whole[1:7], pa.chunked_array([whole[1:3], whole[3:3], whole[3:7]])]
+    columns += [pa.array(rows).dictionary_encode(), pd.array(rows, "Int64"), rows]
+    for column in columns:
+        assert list(serializer.encode_batch(column)) == want
+        source = serializer.bind(column)
+        assert [list(source.slice(i, j)) for i in range(7) for j in range(i, 7)] == [
+            want[i:j] for i in range(7) for j in range(i, 7)
+        ]
+        largest = max(len(one) for one in want if one is not None)
+        assert source.first_over(largest - 1) == (0 if len(want[0]) == largest else 3, largest)
+        assert source.first_over(largest) is None
+
+
+def test_what_is_refused_behind_a_null_is_named():
+    with pytest.raises(SerializationError) as caught:
+        Avro("int").encode_batch(pa.array([None, 1, None, 2**40]))
+    assert caught.value.index == 3

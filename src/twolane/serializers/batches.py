@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twolane.serializers.columns import bind_columns
 from twolane.serializers.good_rows import OnBadRow, encode_good, skips
 from twolane.serializers.interface import Source, bindable, rows_of
+from twolane.serializers.null_records import bind_around_nulls
 from twolane.serializers.rows import bind_rows
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class BatchSerializer(ABC):
         columns = bindable(values, single=self._takes_single())
         if columns is None:
             return self._encode_rows(rows_of(values), None)
-        return self._bind_columns(columns, None).slice(0, len(columns))
+        return self._bind(columns, None).slice(0, len(columns))
 
     def bind(self, values: Any) -> Source:
         """Validate all records and give their source.
@@ -54,11 +56,14 @@ class BatchSerializer(ABC):
         columns = bindable(values, single=self._takes_single())
         if columns is None:
             return bind_rows(values, self._encode_rows)
-        return bind_columns(columns, self._bind_columns)
+        return bind_columns(columns, self._bind)
+
+    def _bind(self, columns: Table | Column, limit: int | None) -> Source:
+        return bind_around_nulls(columns, partial(self._bind_columns, limit=limit))
 
     def check_natively(self, columns: Table | Column) -> None:
         """Do as `bind`, but make no Python object of a value: TooMuch where that cannot be, as of many bad values."""
-        self._bind_columns(columns, 0)
+        self._bind(columns, 0)
 
     @abstractmethod
     def encode(self, record: Any) -> bytes | None:
