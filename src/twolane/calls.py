@@ -44,6 +44,8 @@ SIZE_CHECK_SLICE = 65_536
 # What a slice's values, or its keys, may take while they are encoded.
 SLICE_BYTES = 32 * 2**20
 _BYTES = Bytes()
+# Seconds that no one waits for: Python's locks take some 290 years, but not infinity.
+FOREVER = 1e9
 # Seconds: a partition beyond an older count is looked for before it is refused.
 RECOUNT_BEYOND = 1.0
 
@@ -117,14 +119,14 @@ def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: in
 
 
 def seconds_of(timeout: Any) -> float:
-    """Return a timeout's seconds, at least 0."""
+    """Return a timeout's seconds, at least 0, and no more than a wait may be given."""
     try:
         seconds = float(timeout)
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if math.isnan(seconds):
         raise ConfigError(f"timeout: expected a number of seconds, got {shown(timeout)}", key="timeout")
-    return max(0.0, seconds)
+    return min(max(0.0, seconds), FOREVER)
 
 
 def topic_name(topic: Any) -> str:

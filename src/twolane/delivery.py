@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twolane.calls import seconds_of
 from twolane.errors import BatchError, ForkedProducerError
 from twolane.refused import NONE
 from twolane.results import metadata_of
@@ -119,7 +120,7 @@ class BatchDelivery:
             if self._service.is_service_thread:
                 raise RuntimeError("result() in a delivery callback would wait for itself: use add_done_callback()")
             self._refuse_elsewhere()
-            if not self._done.wait(timeout):
+            if not self._done.wait(None if timeout is None else seconds_of(timeout)):
                 raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
         assert self._metadata is not None
         self._seen = True

@@ -46,11 +46,7 @@ def calls(producer, name):
 
 @pytest.fixture(params=[SafeProducer, ThroughputProducer], ids=["safe", "throughput"])
 def producer(request, embedded_cluster):
-    with (
-        request.param(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
-        if (request.param is SafeProducer)
-        else request.param(bootstrap_servers=embedded_cluster.bootstrap_servers) as made
-    ):
+    with request.param(bootstrap_servers=embedded_cluster.bootstrap_servers) as made:
         yield made
 
 
@@ -86,6 +82,23 @@ def test_a_timeout_is_a_number_of_seconds(producer, embedded_cluster, topic, tim
         else:
             with pytest.raises(ConfigError, match="timeout: expected a number of seconds"):
                 call()
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 1e10])
+def test_a_timeout_may_be_without_end(producer, embedded_cluster, topic, timeout):
+    name = topic(embedded_cluster, 1)
+    embedded_cluster.set_rtt(100)
+    try:
+        producer.send(name, b"v", timeout=timeout)
+        sent = producer.send_batch(name, TWO, timeout=timeout)
+        if isinstance(producer, ThroughputProducer):
+            assert not sent.done()
+            assert sent.result(timeout).written == 2
+        assert producer.partitions_for(name, timeout) == {0}
+        assert producer.flush(timeout) == 0
+        producer.close(timeout)
+    finally:
+        embedded_cluster.set_rtt(0)
 
 
 def test_a_table_without_a_serializer_is_refused_as_what_it_is(producer, embedded_cluster, topic):
