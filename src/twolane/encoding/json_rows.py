@@ -34,6 +34,7 @@ except ImportError:  # an extra: pip install twolane[json]
 MAX_DEPTH = 200
 # All that 64 bits of these hold lies within a few months of 1970; years are too long for them to be converted.
 FINE_UNITS = ("ps", "fs", "as")
+DAYS = ("Y", "M", "W", "D")
 
 
 def times_are_wrong() -> bool:
@@ -100,6 +101,20 @@ class FastDump:
             return orjson.dumps(brought_down(value, self._fallback, "null"))
 
 
+def time_text(value: np.datetime64) -> str:
+    """Give the text of a time of numpy, as columns write it: a day, or a time with as many digits as it needs."""
+    unit = np.datetime_data(value.dtype)[0]
+    # By the year first: numpy before 2.5 wraps a time that does not fit microseconds, without a word.
+    if unit not in FINE_UNITS and not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
+        raise TypeError(f"a time of the years {MINYEAR} to {MAXYEAR}")
+    if unit in DAYS:
+        return str(value.astype("M8[D]").item())
+    micros = value.astype("M8[us]")
+    rest = int((value - micros).astype("m8[ns]").astype(np.int64)) if unit in ("ns", *FINE_UNITS) else 0
+    moment: datetime.datetime = micros.item()
+    return f"{moment.isoformat(timespec='microseconds')}{rest:03}" if rest else moment.isoformat()
+
+
 class Fallback:
     """The form of what JSON does not know: called by the encoders, raises TypeError where there is none."""
 
@@ -119,12 +134,10 @@ class Fallback:
             return value.isoformat()
         if isinstance(value, decimal.Decimal) and value.is_finite():
             return format(value, "f")
-        if isinstance(value, np.datetime64) and not np.isnat(value):
-            # By the year first: numpy before 2.5 wraps a time that does not fit microseconds, without a word.
-            is_fine = np.datetime_data(value.dtype)[0] in FINE_UNITS
-            if not is_fine and not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
-                raise TypeError(f"a time of the years {MINYEAR} to {MAXYEAR}")
-            return value.astype("M8[us]").item().isoformat()
+        if isinstance(value, np.datetime64):
+            return time_text(value)
+        if isinstance(value, np.timedelta64):  # item() would give a number of nanoseconds
+            raise TypeError("a value that JSON can hold")
         if isinstance(value, (np.float32, np.float16)):
             return float(str(np.float32(value)))  # the digits of a single, as orjson and the columns write them
         if isinstance(value, np.generic) and value.dtype.names is None:
