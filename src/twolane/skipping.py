@@ -32,6 +32,7 @@ from twolane.calls import (
 )
 from twolane.encoding.byte_columns import int32_column
 from twolane.encoding.columns import Column, Table
+from twolane.encoding.mismatch import TooMuch
 from twolane.encoding.timestamps import nanosecond_column, timestamp_column
 from twolane.errors import DeliveryError, SerializationError
 from twolane.headers import _is_column as _is_header_column
@@ -39,7 +40,7 @@ from twolane.headers import shared_headers
 from twolane.refused import Refused, report_of
 from twolane.serializers import Bytes
 from twolane.serializers.byte_strings import bind_bytes
-from twolane.serializers.good_rows import quick_check, readable, sift, skips
+from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
 from twolane.serializers.sieve import Check, Sieve, chosen
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ def prepare_good(
         # An iterator is read once.
         if isinstance(arguments[name], Iterator):
             arguments[name] = list(arguments[name])
+    first = {**arguments, "serializer": Native.of(arguments["serializer"], values)}
     try:
-        return prepare(resolve, topic, values, max_bytes=max_bytes, **arguments)
+        return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
+    except TooMuch:
+        pass
     except SerializationError as error:
         if error.index is None:
             raise

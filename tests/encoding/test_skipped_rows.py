@@ -162,6 +162,59 @@ def test_exactly_the_good_rows_are_encoded_and_each_other_has_its_own_error(cont
         assert (type(error), str(error), error.field) == (type(expected), str(expected), expected.field)
 
 
+WIDE = {
+    "type": "record",
+    "name": "Wide",
+    "fields": [
+        {"name": "maybe", "type": ["null", "int"]},
+        {"name": "large", "type": "long"},
+        {"name": "colour", "type": {"type": "enum", "name": "C", "symbols": ["red", "green"]}},
+        {"name": "list", "type": {"type": "array", "items": "int"}},
+        {"name": "uuid", "type": {"type": "string", "logicalType": "uuid"}},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+        {"name": "inner", "type": {"type": "record", "name": "I", "fields": [{"name": "n", "type": "int"}]}},
+        {"name": "left", "type": "int", "default": 7},
+    ],
+}
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+# Of each column a type, good values, and bad ones. A UUID in capitals is good, but no C code writes it.
+COLUMNS: list[tuple[str, Any, list[Any], list[Any]]] = [
+    ("maybe", pa.int64(), [1, None, -5], [2**40]),
+    ("large", pa.uint64(), [1, 2**63 - 1], [2**63, None]),
+    ("colour", pa.dictionary(pa.int8(), pa.string()), ["red", "green"], ["blue", None]),
+    ("list", pa.list_(pa.int64()), [[], [1, 2], [3] * 9], [[2**40], None, [1, None]]),
+    ("uuid", pa.string(), [UUID, UUID.upper()], ["no", None]),
+    ("at", pa.timestamp("s"), [0, 10**9], [10**12, None]),
+    ("inner", pa.struct([("n", pa.int64())]), [{"n": 1}], [{"n": 2**40}, {"n": None}, None]),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), share=st.sampled_from([0, 0, 1, 5]), cut=st.integers(0, 20))
+def test_of_columns_of_every_kind_too(data, share, cut):
+    n = data.draw(st.integers(1, 60))
+    columns = {}
+    for name, kind, good, bad in COLUMNS:
+        wild = data.draw(st.booleans()) and share
+        values = [good[i % len(good)] for i in data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))]
+        for row in data.draw(st.sets(st.integers(0, n - 1), max_size=share)) if wild else ():
+            values[row] = data.draw(st.sampled_from(bad))
+        columns[name] = pa.array(values, kind)
+    table = pa.table(columns)
+    table = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
+    avro = Avro(WIDE)
+    ends = [alone(avro, table.slice(row, 1)) for row in range(n)]
+    batch = avro.encode_batch(table, on_bad_row="skip")
+    good = [row for row, end in enumerate(ends) if not isinstance(end, SerializationError)]
+    assert batch.rows.tolist() == good
+    assert list(batch) == [ends[row] for row in good]
+    for error in batch.refused:
+        expected: Any = ends[error.index]
+        expected.index = error.index
+        assert (type(error), str(error), error.field) == (type(expected), str(expected), expected.field)
+    assert len(batch.refused) == n - len(good)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     values=st.lists(st.sampled_from([b"a", "é", None, bytearray(b"x"), 7, "\ud800", 1.5]), max_size=60),

@@ -73,3 +73,4 @@ cdef OpBlock new_ops(Py_ssize_t n)
 cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left)
 cdef bint follow(Op* op, const Op* precedent, const Vector* vector) noexcept
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1
+cdef bint plan_native(Op* op, object type, const Vector* vector, list keep, bint nulls_ok=*) except -1

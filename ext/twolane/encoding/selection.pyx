@@ -197,7 +197,8 @@ cdef Column chosen_from(Column column, object rows):
     """Rows of a column; ``rows`` is an int64 array that rises."""
     cdef Column chosen = Column.__new__(Column)
     cdef const int64_t* numbers
-    cdef int64_t* inside
+    cdef const int64_t* inside
+    cdef int64_t* moved
     cdef Py_ssize_t part, i, n, done = 0, made = 0
     cdef list keep = [column, rows]
     chosen.name = column.name
@@ -215,9 +216,12 @@ cdef Column chosen_from(Column column, object rows):
             n += 1
         if n == 0 and (made or part + 1 < column.n_parts):
             continue
-        inside = <int64_t*>block_of(keep, n * <Py_ssize_t>sizeof(int64_t))
-        for i in range(n):
-            inside[i] = numbers[done + i] - column.starts[part]
+        inside = numbers + done
+        if column.starts[part]:
+            moved = <int64_t*>block_of(keep, n * <Py_ssize_t>sizeof(int64_t))
+            for i in range(n):
+                moved[i] = inside[i] - column.starts[part]
+            inside = moved
         choose(&column.parts[part], inside, n, &chosen.parts[made], keep)
         done += n
         made += 1

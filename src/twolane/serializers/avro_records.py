@@ -9,6 +9,7 @@ from twolane.encoding.arrow import describe
 from twolane.encoding.avro_columns import AvroColumns
 from twolane.encoding.avro_rows import RowEncoder
 from twolane.encoding.avro_schema import AvroType, load, parse
+from twolane.encoding.avro_suspects import suspects
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.errors import SerializationError
 from twolane.serializers.batches import BatchSerializer
@@ -16,6 +17,9 @@ from twolane.serializers.interface import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from twolane.batch import EncodedBatch
     from twolane.encoding.columns import Column, Table
@@ -212,6 +216,11 @@ class Avro(BatchSerializer):
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> AvroColumns:
         self._check_warm()
         return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
+
+    def suspects(self, columns: Table) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
+        """Find the rows of a table that may be bad, see `avro_suspects`; None where that cannot tell."""
+        self._check_warm()
+        return suspects(self.type, self._rows, columns) if self.type.kind == "record" else None
 
     def __repr__(self) -> str:
         framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""

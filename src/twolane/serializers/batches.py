@@ -61,9 +61,9 @@ class BatchSerializer(ABC):
     def _bind(self, columns: Table | Column, limit: int | None) -> Source:
         return bind_around_nulls(columns, partial(self._bind_columns, limit=limit))
 
-    def check_natively(self, columns: Table | Column) -> None:
+    def bind_natively(self, columns: Table | Column) -> Source:
         """Do as `bind`, but make no Python object of a value: TooMuch where that cannot be, as of many bad values."""
-        self._bind(columns, 0)
+        return self._bind(columns, 0)
 
     @abstractmethod
     def encode(self, record: Any) -> bytes | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns import Column, Table, as_column, as_table
+from twolane.encoding.mismatch import TooMuch
 from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.interface import rows_of
 from twolane.serializers.sieve import Sieve, chosen
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from twolane.serializers.interface import Serializer
+    from twolane.serializers.interface import Serializer, Source
 
 OnBadRow = Literal["raise", "skip"]
 
@@ -48,7 +49,7 @@ def readable(values: Any) -> Any:
 
 def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | None:
     """Give the check of columns that makes no Python object of a value, if there is one and no column is of objects."""
-    check = getattr(serializer, "check_natively", None)
+    check = getattr(serializer, "bind_natively", None)
     columns = [values.column(name) for name in values.names] if isinstance(values, Table) else [values]
     if check is None or any(not isinstance(one, Column) or one.objects is not None for one in columns):
         return None
@@ -57,18 +58,52 @@ def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | N
 
 def sift(sieve: Sieve, serializer: Serializer, values: Any) -> None:
     """Find the rows of `values` that a serializer refuses."""
-    sieve.look(values, serializer.bind, quick_check(serializer, values))
+    sieve.look(values, serializer.bind, quick_check(serializer, values), getattr(serializer, "suspects", None))
+
+
+class Native:
+    """A serializer that finds out whether a table has bad rows without making Python objects of its values.
+
+    Where more than half of the rows are suspects, the way through Python objects is the ordinary one for this table.
+    """
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    @staticmethod
+    def of(serializer: Any, values: Any) -> Any:
+        """Give a serializer as one of these where that makes a difference."""
+        return Native(serializer) if isinstance(values, Table) and hasattr(serializer, "suspects") else serializer
+
+    def warm_up(self, topic: str, field: str) -> Native:
+        """Give the serializer for one topic."""
+        return Native(self._serializer.warm_up(topic, field))
+
+    def bind(self, table: Table) -> Source:
+        """Validate a table and give its source; TooMuch where a row may be bad."""
+        try:
+            return self._serializer.bind_natively(table)  # type: ignore[no-any-return]
+        except TooMuch:
+            found = self._serializer.suspects(table)
+            if found is not None and 2 * np.count_nonzero(found[1]) <= len(table):
+                raise
+        return self._serializer.bind(table)  # type: ignore[no-any-return]
 
 
 def encode_good(serializer: Serializer, values: Any) -> EncodedBatch:
     """Encode the rows that a serializer takes; where it takes all, that costs no more than without this."""
     values = readable(values)
+    native = Native.of(serializer, values)
     try:
+        if isinstance(native, Native):
+            return native.bind(values).slice(0, len(values))
         return serializer.encode_batch(values)
+    except TooMuch:
+        pass
     except SerializationError as error:
         if error.index is None:
             raise
     sieve = Sieve(len(values))
     sift(sieve, serializer, values)
-    rows: np.ndarray[Any, Any] = sieve.good()
+    rows = sieve.good()
     return serializer.encode_batch(chosen(values, rows)).leaving_out(rows, sieve.refused())

@@ -38,7 +38,7 @@ class Serializer(Protocol):
     """Values of one kind to bytes. Immutable after construction, so that several threads may share one.
 
     A serializer may have ``warm_up(topic, field)`` besides: it gives the serializer to use for that topic. The lanes
-    call it once per topic, before anything is bound. And ``check_natively(columns)``, see `good_rows`.
+    call it once per topic, before anything is bound. See `good_rows` for what else it may have.
     """
 
     def encode(self, record: Any) -> bytes | None:

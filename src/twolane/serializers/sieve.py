@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twolane.batch import EncodedBatch
+from twolane.encoding.avro_suspects import integers
 from twolane.encoding.columns import Column, Table
 from twolane.encoding.mismatch import TooMuch
 from twolane.encoding.selection import null_rows, select
-from twolane.errors import SerializationError
-from twolane.refused import Refused, Report, report_of
+from twolane.errors import SerializationError, shown
+from twolane.refused import Refused, Report, remade, report_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 FIRST = 8_192
 # What checks a part of some values, and raises for the first bad row with its index among those.
 Check = Callable[[Any], Any]
+# What `avro_suspects.suspects` says of rows, of a table that it can tell.
+Suspects = Callable[[Any], "tuple[NDArray[np.int32], NDArray[np.uint8]] | None"]
+LOOK, IS_NULL, OUT_OF_RANGE = 1, 2, 3
+# Suspects that turn out good, until all rows are looked at in another way.
+SURPRISES = 32
 
 
 def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
@@ -39,6 +45,17 @@ def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
 def part_of(values: Any, start: int, stop: int) -> Any:
     """Give the rows from one to another."""
     return values.slice(start, stop) if isinstance(values, EncodedBatch) else values[start:stop]
+
+
+def refusal_of(check: Check, row: Any) -> SerializationError | None:
+    """Give what the check of one row raises, or None."""
+    try:
+        check(row)
+    except SerializationError as error:
+        if error.index is None:
+            raise
+        return error
+    return None
 
 
 class Sieve:
@@ -74,7 +91,7 @@ class Sieve:
         rows = sorted(self._reports)
         return Refused(np.array(rows, dtype=np.int64), [self._reports[row] for row in rows], topic, opaque)
 
-    def look(self, values: Any, check: Check, quick: Check | None = None) -> None:
+    def look(self, values: Any, check: Check, quick: Check | None = None, suspects: Suspects | None = None) -> None:
         """Find the bad rows of one argument.
 
         The parts that are checked grow while they are good, and behind a bad row they start with as many rows as were
@@ -89,8 +106,45 @@ class Sieve:
             without an index concerns the call as a whole.
         quick : callable, optional
             The same without making Python objects of values: TooMuch where that cannot be.
+        suspects : callable, optional
+            Gives of a Table the rows that may be bad, see `avro_suspects`: then only those are checked.
         """
-        _Look(self, values, check, quick).run()
+        found = suspects(values) if suspects is not None and isinstance(values, Table) else None
+        if found is None or not self._judge(values, check, *found):
+            _Look(self, values, check, quick).run()
+
+    def _judge(self, table: Table, check: Check, fields: NDArray[np.int32], why: NDArray[np.uint8]) -> bool:
+        """Check suspects, of the bad ones of one field and kind one: the others differ in their value at most.
+
+        False if many are good after all: then there is something that this does not know.
+        """
+        good = 0
+        rows = np.flatnonzero(why)
+        of_field: dict[tuple[int, int], SerializationError] = {}
+        numbers: dict[int, int] = {}
+        for field in np.unique(fields[why == OUT_OF_RANGE]):
+            wide = np.flatnonzero((why == OUT_OF_RANGE) & (fields == field))
+            error = refusal_of(check, part_of(table, int(wide[0]), int(wide[0]) + 1))
+            if error is None or error.field is None:
+                return False
+            of_field[int(field), OUT_OF_RANGE] = error
+            numbers.update(zip(wide.tolist(), integers(table.column(error.field), wide.tolist()), strict=True))
+        for row, field, kind in zip(rows.tolist(), fields[rows].tolist(), why[rows].tolist(), strict=True):
+            known = of_field.get((field, kind))
+            if known is None:
+                known = refusal_of(check, part_of(table, row, row + 1))
+                if known is None:
+                    good += 1
+                    if good > SURPRISES:
+                        return False
+                    continue
+                if kind == IS_NULL:
+                    of_field[field, kind] = known
+            report = report_of(known)
+            if kind == OUT_OF_RANGE:
+                report = remade, (*report[1][:3], shown(numbers[row]))
+            self.add(row, report)
+        return True
 
 
 class _Look:
@@ -150,11 +204,8 @@ class _Look:
 
     def _refuse(self, row: int) -> SerializationError | None:
         """Check one row alone: what it raises is its error."""
-        try:
-            self._check(part_of(self._values, row, row + 1))
-        except SerializationError as error:
-            if error.index is None:
-                raise
+        error = refusal_of(self._check, part_of(self._values, row, row + 1))
+        if error is not None:
             self._sieve.add(self._number(row), report_of(error))
             return error
         # Good, though not without Python objects: so are others of its kind, and looking for them is in vain.
