@@ -232,14 +232,14 @@ cdef class LoneSender:
             free(rows.append_times)
         interruption = self._c_chunks.take_interruption()
         if ends is None:
+            turn.outcome = tuple.__new__(
+                RecordMetadata, (record.topic.name, record.partition, offset, time_ms, TYPES[rows.timestamp_type])
+            )
             place = (record.topic.name, record.partition)
             if offset > self._acknowledged.get(place, -1):
                 self._acknowledged[place] = offset
             else:
                 self._watch.acknowledged(record.topic.name, record.partition, offset, offset)
-            turn.outcome = tuple.__new__(
-                RecordMetadata, (record.topic.name, record.partition, offset, time_ms, TYPES[rows.timestamp_type])
-            )
         else:
             turn.outcome = ends
         if interruption is not None:

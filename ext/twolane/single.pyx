@@ -59,7 +59,6 @@ cdef class RecordSender:
     cdef Topic _last_topic
     cdef int64_t _max_size
     cdef int64_t _sent              # records since the last look at the reports
-    cdef int64_t _inside            # calls that may be using the native client: close() waits for them
     cdef readonly Callbacks _callbacks
     cdef str _how                   # the partitioner
     cdef int64_t _stick
@@ -86,21 +85,18 @@ cdef class RecordSender:
 
     def _enter(self):
         """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
-        # Counted first: close() shuts the window, then waits until nobody is inside.
-        count(&self._inside, 1)
+        if self._c_handle is None:
+            self._refuse_if_closed()
+        self._c_handle.hold()
         try:
             self._refuse_if_closed()
         except BaseException:
-            count(&self._inside, -1)
+            self._c_handle.release()
             raise
 
     def _leave(self):
         """End a call begun with ``_enter()``."""
-        count(&self._inside, -1)
-
-    @property
-    def _calls_inside(self):
-        return load(&self._inside)
+        self._c_handle.release()
 
     cdef void _forget(self, str name):
         """Make the next ``send()`` to a topic look at the number of its partitions again."""
@@ -172,14 +168,17 @@ cdef class RecordSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
-        # The handle stays open while a call is inside; the GIL may change hands wherever Python runs.
-        count(&self._inside, 1)
+        if self._c_handle is None:
+            self._refuse_if_closed()
+        # The client lives while a call is inside; the GIL may change hands wherever Python runs. As Handle.hold(), but
+        # whether the producer is closed is looked at below, once nothing can come in between.
+        count(&self._c_handle._users, 1)
         try:
             if serializer is not None:
                 value = encoded(serializer, value, topic, "value")
             if key_serializer is not None:
                 key = encoded(key_serializer, key, topic, "key")
-            if self._window is None or self._c_handle._generation != forks():
+            if self._c_handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see Rounds.
             with cython.critical_section(self._rounds):
@@ -188,7 +187,8 @@ cdef class RecordSender:
                     self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery,
                                opaque)
         finally:
-            count(&self._inside, -1)
+            if count(&self._c_handle._users, -1) == 0 and self._c_handle._closing:
+                self._c_handle.last_out()
 
     cdef bint _gather(self, object topic, object value, object key, object partition, object timestamp,
                       object on_delivery, object opaque) except -1:
@@ -309,20 +309,19 @@ cdef class RecordSender:
             raise TypeError("opaque is for on_delivery: give both")
         if not self._window.has_room(self._stage.n, self._stage.used):
             self._make_room(self._deadline(timeout))
+        if self._c_handle.gated:
+            self._pass_gate(known, place, timeout)
+        # After the waits: from here on no Python code runs, so that nothing is accepted behind close(), and what a signal
+        # handler in a wait flushes does not wait for this record.
         if self._window.is_shut:
+            if self._c_handle.gated:
+                set_gate(&known.gates, place, CLOSED)
             self._refuse_if_closed()
         if on_delivery is None:
             slot = &self._rounds.counted[self._rounds.now]
         else:
             slot = &self._rounds.called[self._rounds.now]
             index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now, opaque)
-        if self._c_handle.gated:
-            try:
-                self._pass_gate(known, place, timeout)
-            except BaseException:
-                if on_delivery is not None:
-                    self._callbacks.drop(index)
-                raise
         self._expect(slot)
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)

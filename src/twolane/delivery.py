@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,11 @@ import numpy as np
 
 from twolane.calls import seconds_of
 from twolane.errors import BatchError, ForkedProducerError
+from twolane.log import log
 from twolane.refused import NONE
 from twolane.results import metadata_of
 from twolane.verdicts import UNKNOWN
+from twolane.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from twolane.refused import Refused
     from twolane.service import Service
     from twolane.skipping import Skipped
-
-logger = logging.getLogger("twolane")
 
 # librdkafka's _DESTROY: what is said of a record whose report never came because the client was ended.
 _DESTROYED = -197
@@ -60,9 +59,9 @@ class BatchDelivery:
         self._partitions = partitions
         self._started = started
         self._service = service
-        self._done = threading.Event()
-        self._mutex = threading.Lock()
-        self._callbacks: list[Callable[[BatchDelivery], Any]] = []
+        self._is_done = False
+        self._waiters = Waiters()
+        self._callbacks: dict[object, Callable[[BatchDelivery], Any]] = {}  # by a token of each, in order
         self._metadata: BatchMetadata | None = None
         self._seen = False
 
@@ -95,7 +94,7 @@ class BatchDelivery:
 
     def done(self) -> bool:
         """Tell whether every record was reported."""
-        return self._done.is_set()
+        return self._is_done
 
     def result(self, timeout: float | None = None) -> BatchMetadata:
         """Wait for the brokers.
@@ -116,11 +115,11 @@ class BatchDelivery:
         ForkedProducerError
             In a child process: the reports go to the parent.
         """
-        if not self._done.is_set():
+        if not self._is_done:
             if self._service.is_service_thread:
                 raise RuntimeError("result() in a delivery callback would wait for itself: use add_done_callback()")
             self._refuse_elsewhere()
-            if not self._done.wait(None if timeout is None else seconds_of(timeout)):
+            if not self._waiters.wait(self.done, None if timeout is None else seconds_of(timeout)):
                 raise TimeoutError(f"{self!r}: not all reports within {timeout} s")
         assert self._metadata is not None
         self._seen = True
@@ -136,13 +135,18 @@ class BatchDelivery:
         ForkedProducerError
             They are not, and this is another process: nobody would ever call.
         """
-        if not self._done.is_set():
+        self._call_when_done(function)
+
+    def _call_when_done(self, function: Callable[[BatchDelivery], Any]) -> object:
+        """Do so; return the token under which the callback is kept until then."""
+        if not self._is_done:
             self._refuse_elsewhere()
-        with self._mutex:
-            if not self._done.is_set():
-                self._callbacks.append(function)
-                return
-        function(self)
+        token = object()
+        self._callbacks[token] = function
+        # Kept first, looked then; _finish() does it the other way round, and either takes it out once.
+        if self._is_done and self._callbacks.pop(token, None) is not None:
+            function(self)
+        return token
 
     def __await__(self) -> Generator[Any, None, BatchMetadata]:
         loop = asyncio.get_running_loop()
@@ -157,8 +161,11 @@ class BatchDelivery:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(wake)
 
-        self.add_done_callback(reported)
-        yield from future
+        token = self._call_when_done(reported)
+        try:
+            yield from future
+        finally:
+            self._callbacks.pop(token, None)  # of a wait that was cancelled
         return self.result(0)
 
     def _refuse_elsewhere(self) -> None:
@@ -198,11 +205,13 @@ class BatchDelivery:
             skipped=self._skipped,
             opaque=self.opaque,
         )
-        with self._mutex:
-            self._done.set()
-            callbacks, self._callbacks = self._callbacks, []
+        self._is_done = True
+        self._waiters.wake()
         problems = []
-        for function in callbacks:
+        for token in list(self._callbacks):
+            function = self._callbacks.pop(token, None)
+            if function is None:
+                continue
             try:
                 function(self)
             except BaseException as error:
@@ -242,8 +251,7 @@ class BatchDelivery:
         error = self._error(metadata)
         # flush() and close() raise it: failures are not lost in silence.
         self._service.keep(error)
-        with contextlib.suppress(Exception):
-            logger.error("nobody looked at a batch with failures: %s", error)
+        log(logging.ERROR, "nobody looked at a batch with failures: %s", error)
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"
@@ -276,5 +284,5 @@ def _elsewhere(
     batch._seen = True
     if metadata is not None:
         batch._metadata = metadata
-        batch._done.set()
+        batch._is_done = True
     return batch

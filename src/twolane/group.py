@@ -180,25 +180,31 @@ class GroupSender:
             not_sent = []
         for index in not_sent:
             batch[index].sent = False
+        written = []
         for index, member in enumerate(batch):
             if member.outcome is not None or not member.sent:
                 continue
             if index in failed:
                 member.outcome = delivery_error(topic, (0, *failed[index][1:]), fatal=fatal)
             else:
-                member.outcome = self._written(member.job, outcome, index)
+                member.outcome = _written(member.job, outcome, index)
+                written.append(member)
+        # Once each has its own: this may log, and a signal handler may come in between.
+        for member in written:
+            self._watch.acknowledged(topic, member.job.partition, member.outcome.offset, member.outcome.offset)
         at_fault = [
             batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == NOT_WRITTEN
         ]
         return [batch[index] for index in not_sent], [] if refused else at_fault
 
-    def _written(self, record: Record, outcome: Outcome, index: int) -> RecordMetadata:
-        """Return the metadata of an acknowledged record."""
-        name, offset = record.topic.name, outcome.offset_of(index)
-        self._watch.acknowledged(name, record.partition, offset, offset)
-        append_time = outcome.append_time_of(index)
-        stamp = record.timestamp if append_time is None else append_time
-        return RecordMetadata(name, record.partition, offset, stamp, _TYPES[outcome.timestamp_type])
+
+def _written(record: Record, outcome: Outcome, index: int) -> RecordMetadata:
+    """Return the metadata of an acknowledged record."""
+    append_time = outcome.append_time_of(index)
+    stamp = record.timestamp if append_time is None else append_time
+    return RecordMetadata(
+        record.topic.name, record.partition, outcome.offset_of(index), stamp, _TYPES[outcome.timestamp_type]
+    )
 
 
 def _too_late(record: Record) -> DeliveryError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import threading
@@ -18,6 +17,8 @@ from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
 from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
+from twolane.exits import Exits
+from twolane.log import log, warn
 from twolane.masking import Hider
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from twolane.calls import Call
-
-logger = logging.getLogger("twolane")
-logger.addHandler(logging.NullHandler())
 
 # syslog's levels, as librdkafka uses them, to Python's.
 _LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
@@ -44,6 +42,8 @@ RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
 # numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
 # retried, refused for its sequence number, and old brokers that forget a producer.
 EPOCHS = 30_000
+# Said of a client that was destroyed and is not gone.
+STILL_RUNS = "a closed client's threads still run, one of them in a name look-up most likely"
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
@@ -82,6 +82,7 @@ class Producer:
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
             self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         _open.add(self)
+        _exits.watch()
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         """Return what librdkafka is given; lanes override what they take over from it."""
@@ -175,10 +176,10 @@ class Producer:
             if kind == _LOG:
                 if level <= 3:
                     self._last_error = text
-                logger.log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+                log(_LEVELS.get(level, 20), "%s: %s", facility, text)
             elif kind == _ERROR:
                 self._last_error = text
-                logger.warning("%s: %s", kafka_error(level).name(), text)
+                log(logging.WARNING, "%s: %s", kafka_error(level).name(), text)
             else:
                 self._take_statistics(text)
 
@@ -261,18 +262,11 @@ def _close_all() -> None:
     for producer in list(_open):
         if producer._closed or producer._handle.is_forked:
             continue
-        try:
-            warnings.warn(
-                f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s",
-                ResourceWarning,
-                stacklevel=1,
-            )
-        except ResourceWarning as warning:
-            logger.error("%s", warning)
+        warn(f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s", ResourceWarning)
         try:
             producer.close(EXIT_TIMEOUT)
-        except Exception:
-            logger.exception("closing %r at interpreter exit", producer)
+        except Exception as error:  # noqa: BLE001 - the next one is to be closed too
+            log(logging.ERROR, "closing %r at interpreter exit", producer, error=error)
 
 
-atexit.register(_close_all)
+_exits = Exits(_close_all)

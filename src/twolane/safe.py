@@ -7,6 +7,7 @@ records behind it, and what a caller is told.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -19,7 +20,8 @@ from twolane.config import SAFE
 from twolane.doubt import Doubts
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
 from twolane.group import GroupSender
-from twolane.lane import RECOUNT, Producer
+from twolane.lane import RECOUNT, STILL_RUNS, Producer
+from twolane.log import log
 from twolane.lone import LoneSender
 from twolane.skipping import prepare_for
 from twolane.transactions import Transactions
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 MARGIN_MS = 10_000
 # librdkafka's default of transaction.timeout.ms.
 TRANSACTION_MS = 60_000
-# How long after its end a call that closing cuts off may take to collect its verdicts.
-PURGE_SECONDS = 1.2
+# How long after its end a call that closing cuts off may take to collect its verdicts, and the client to end.
+PURGE_SECONDS, CLOSE_SECONDS = 1.1, 1.4
 
 
 class SafeProducer(LoneSender, Producer):
@@ -413,33 +415,52 @@ class SafeProducer(LoneSender, Producer):
 
         Idempotent, from any thread. When `timeout` (seconds, ``message.timeout.ms`` by default) runs out, the records
         in flight are purged; their callers get their verdicts.
+
+        Raises
+        ------
+        TimeoutError
+            Another thread's ``close()`` did not end within the timeout and 1.5 s.
         """
         if self._handle.is_forked:
             self._closed = True
             return
         self._closed = True
         self._watch.check.end()
-        with self._ending:
+        deadline = self._deadline(timeout)
+        # Also where another thread's close() has more time.
+        self._chunks.end_by(deadline)
+        self._transactions.end_by = min(self._transactions.end_by, deadline)
+        with self._end_alone(deadline + CLOSE_SECONDS):
             if self._handle.is_closed:
                 return
             for waiting in self._turns.dismiss():
                 waiting.outcome = ClosedProducerError("the producer was closed while the call waited; nothing was sent")
                 waiting.done = True
                 waiting.wake()
-            deadline = self._deadline(timeout)
-            self._chunks.end_by(deadline)
-            self._transactions.end_by = deadline
             if self._turns.is_below:
                 # In a signal handler: the call below it goes on after this, ends in time, and destroys the client.
                 self._handle.close(0.0)
                 return
             turn = Turn(deadline + PURGE_SECONDS)
             try:
-                self._turns.take(turn)
-                with contextlib.suppress(TwolaneError):
-                    self._serve_notes()
-                self._handle.close()
+                if self._turns.take(turn):
+                    with contextlib.suppress(TwolaneError):
+                        self._serve_notes()
+                else:
+                    log(logging.WARNING, "%r: a call is not back yet, in a serializer most likely", self)
+                if not self._handle.close(max(0.1, deadline + CLOSE_SECONDS - time.monotonic())):
+                    log(logging.WARNING, STILL_RUNS)
             finally:
                 # For a caller that saw the producer open and came into the line only now.
                 self._turns.leave(turn)
                 self._watch.check.join(deadline)
+
+    @contextlib.contextmanager
+    def _end_alone(self, until: float) -> Iterator[None]:
+        """Let one thread at a time end the producer, and again a signal handler in the middle of that."""
+        if not self._ending.acquire(timeout=min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)):
+            raise TimeoutError(f"{self!r}: the close() of another thread still runs; the producer ends with it")
+        try:
+            yield
+        finally:
+            self._ending.release()

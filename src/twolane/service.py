@@ -1,38 +1,47 @@
-"""The throughput lane's service thread: takes reports while nobody sends, and runs what needs Python.
+"""The throughput lane's service thread: takes reports while nobody sends, runs what needs Python, and ends the client.
 
 One daemon thread per producer, named ``twolane-service``. Callbacks (``on_delivery``, ``add_done_callback``) run in it
 and in no other. It holds no reference to the producer, so a producer that is dropped unclosed can be collected; the
-thread then drains what is left and ends the client itself.
+thread then drains what is left and ends the client itself, as it does for ``close()``.
+
+No lock is held here while Python code runs: a signal handler, or a callback, may interrupt a wait and wait itself.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twolane.errors import TwolaneError
+from twolane.errors import ClosedProducerError, TwolaneError
+from twolane.exits import Exits
 from twolane.failures import Report, delivery_error
+from twolane.lane import STILL_RUNS
+from twolane.log import log, whereabouts
+from twolane.verdicts import UNKNOWN
+from twolane.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from twolane.client.callbacks import Callbacks
     from twolane.client.delivery import Delivery
     from twolane.client.handle import Handle
     from twolane.client.stage import Stage
 
-logger = logging.getLogger("twolane")
-
 # Seconds that the thread waits for an event before it looks around: bounds the age of a log line, not of a report.
 WAIT = 0.1
-# Seconds that purged records get to be reported; librdkafka answers at once.
-PURGE_WAIT = 5.0
+# Seconds that purged records get to be reported, and then the client to end. librdkafka answers at once, but a broker
+# thread in a name look-up; no call outlives its timeout by more than 1.5 s.
+PURGE_WAIT, END_WAIT = 0.8, 0.4
 # Failures and exceptions of callbacks that are kept for flush() and close(); the rest is counted.
 KEPT = 10_000
+# librdkafka's _DESTROY: the report of a record whose own never came because the client was ended.
+LOST: Report = (0, -197, UNKNOWN, -1, -1, -1, 0)
 
 # Services whose producers were collected unclosed, until they have drained.
 _abandoned: set[Service] = set()
@@ -88,18 +97,16 @@ class Service:
         self._pass_notes_on = pass_notes_on
         self._batches: dict[int, Batch] = {}  # by slot; a slot's number is used again once it is let go
         self._unfinished: set[Batch] = set()  # until their callbacks have run
-        self._stopping = False
-        self._abandoned_until: float | None = None
+        self._end_by: float | None = None  # time.monotonic(): nothing gets in any more, the thread drains and ends
+        self.has_ended = False  # everything has its verdict, every callback has run, the client is ended
         # Exceptions of callbacks, and of batches with failures that nobody looked at.
-        self.errors: list[BaseException] = []
+        self._errors: deque[BaseException] = deque()
         # Reports of records without a callback or a batch that failed, until flush() tells of them.
-        self.failures: list[tuple[str, Report]] = []
-        self.failures_dropped = 0
+        self._failures: deque[tuple[str, Report]] = deque()
+        self._dropped: deque[int] = deque()  # how many of them were not kept
         # Batches sent before this are void: their transaction was aborted.
         self.forgotten_until = 0.0
-        # Reentrant: the garbage collector may end a batch with failures wherever Python runs.
-        self._collecting = threading.RLock()
-        self._settled = threading.Condition()
+        self._news = Waiters()
         self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
         self._thread.start()
 
@@ -107,6 +114,8 @@ class Service:
         """Keep a batch until its slot finishes."""
         self._unfinished.add(batch)
         self._batches[batch.slot_id] = batch
+        if self.has_ended:  # the producer was closed while its call prepared it
+            self._finish(self._batches.pop(batch.slot_id, None))
 
     @property
     def is_service_thread(self) -> bool:
@@ -116,21 +125,18 @@ class Service:
     # ---- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopping:
+        while self._end_by is None:
             try:
                 if self._delivery.attend(WAIT) < 0:
                     self._stage.push()
                 self._work()
-                if self._abandoned_until is not None:
-                    self._end_abandoned(self._abandoned_until)
-                    return
-            except TwolaneError:
-                if not self._stopping:
-                    log_exception("the service thread ends")
-                return
-            except Exception:
+            except ClosedProducerError:
+                break
+            except BaseException as error:
                 # Whatever it is: reports must be taken all the same.
-                log_exception("in the service thread")
+                log(logging.ERROR, "in the service thread", error=error)
+                time.sleep(0.01)
+        self._end()
 
     def _work(self) -> None:
         """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
@@ -138,42 +144,35 @@ class Service:
             self._finish(self._batches.pop(slot_id, None))
         self._callbacks.run(self._delivery, delivery_error, self._raised)
         self.collect_failures()
-        try:
-            self._pass_notes_on()
-        except Exception:
-            log_exception("a log line of librdkafka was not passed on")
-        with self._settled:
-            self._settled.notify_all()
+        self._pass_notes_on()
+        self._news.wake()
 
     def _finish(self, batch: Batch | None) -> None:
         if batch is not None:
-            self._guard(batch._finish)
+            try:
+                batch._finish()
+            except BaseException as error:
+                self._raised(error)
             self._unfinished.discard(batch)
 
     def collect_failures(self) -> None:
         """Take over the failures of records that nobody waits for."""
-        with self._collecting:
-            failures, dropped = self._delivery.take_failures()
-            room = max(0, KEPT - len(self.failures))
-            self.failures += failures[:room]
-            self.failures_dropped += dropped + max(0, len(failures) - room)
-
-    def _guard(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call user code; what it raises is logged, and raised by the next flush() or close()."""
-        try:
-            function(*arguments)
-        except BaseException as error:
-            self._raised(error)
+        failures, dropped = self._delivery.take_failures()
+        room = max(0, KEPT - len(self._failures))
+        self._failures.extend(failures[:room])
+        dropped += max(0, len(failures) - room)
+        if dropped:
+            self._dropped.append(dropped)
 
     def _raised(self, error: BaseException) -> None:
+        """Log what user code raised; the next flush() or close() raises it."""
         self.keep(error)
-        log_exception("a delivery callback raised")
+        log(logging.ERROR, "a delivery callback raised", error=error)
 
     def keep(self, error: BaseException) -> None:
         """Remember an error for the next flush() or close()."""
-        with self._collecting:
-            if len(self.errors) < KEPT:
-                self.errors.append(error)
+        if len(self._errors) < KEPT:
+            self._errors.append(error)
 
     def forget(self) -> None:
         """Forget the failures that flush() has not told of, also those of batches that somebody still holds."""
@@ -183,34 +182,27 @@ class Service:
 
     def take_problems(self) -> tuple[list[BaseException], list[tuple[str, Report]], int]:
         """Return and forget the errors, the failures, and the number of failures that were not kept."""
-        with self._collecting:
-            taken = self.errors, self.failures, self.failures_dropped
-            self.errors, self.failures, self.failures_dropped = [], [], 0
-        return taken
+        return _taken(self._errors), _taken(self._failures), sum(_taken(self._dropped))
 
     # ---- for the other threads -----------------------------------------------------------------------------------
 
-    @property
-    def _is_settled(self) -> bool:
-        return not self._delivery.count()["in_queue"] and not self._callbacks and not self._unfinished
+    def flush(self, deadline: float, below: AbstractSet[Batch] = frozenset()) -> int:
+        """Wait until every record accepted before the call was reported and every callback for it has run.
 
-    def settle(self, deadline: float) -> bool:
-        """Wait until every accepted record was reported and every callback for it has run.
+        Parameters
+        ----------
+        deadline : float
+            ``time.monotonic()``. Signals interrupt the wait.
+        below : set of Batch
+            What the calling thread itself is enqueuing, in calls that a signal handler or ``on_full`` came on top of:
+            that cannot finish meanwhile, and is waited for as far as it has come.
 
         Returns
         -------
-        bool
-            False if `deadline` (``time.monotonic()``) passed first. Signals interrupt the wait.
+        int
+            How many of these records are still on their way.
         """
-        return self._wait(lambda: self._is_settled, deadline)
-
-    def flush(self, deadline: float, own: Batch | None = None) -> int:
-        """Do the same for the records accepted before the call; return how many of them are still on their way.
-
-        `own` is a batch that the caller is still enqueuing: it cannot finish meanwhile.
-        """
-        serial, batches = self._rounds.serial, self._unfinished - {own}
-        begun = {own} if own is not None else set()
+        serial, batches = self._rounds.serial, self._unfinished - below
 
         def are_done() -> bool:
             if self._rounds.serial == serial:
@@ -218,81 +210,124 @@ class Service:
             return (
                 not self._rounds.left(serial)
                 and self._unfinished.isdisjoint(batches)
-                and all(batch.reported == batch.accepted for batch in begun)
+                and all(batch.reported == batch.accepted for batch in below)
             )
 
-        if self._wait(are_done, deadline):
-            return 0
-        return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches | begun)
-
-    def _wait(self, are_done: Callable[[], bool], deadline: float) -> bool:
         self._stage.push()
         while not are_done():
             left = deadline - time.monotonic()
             if left <= 0:
-                return False
+                return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches | below)
             self._delivery.take_over()
-            with self._settled:
-                self._settled.wait(min(left, 0.02))
+            self._news.wait(are_done, min(left, 0.02))
         self.collect_failures()
-        return True
+        return 0
 
-    def stop(self) -> None:
-        """End the thread (from another one), then run what it left. Batches without all reports end as unknown."""
-        self._stopping = True
-        self._delivery.wake()
-        self._thread.join()
-        self._work()
-        self._end_lost()
+    # ---- the end -------------------------------------------------------------------------------------------------
 
-    def _end_lost(self) -> None:
-        for slot_id in list(self._batches):
-            self._finish(self._batches.pop(slot_id))
+    def end(self, deadline: float) -> bool:
+        """Let the thread drain and end the client; wait for that. From any other thread, any number of times.
 
-    # ---- producers that were dropped -----------------------------------------------------------------------------
+        Nothing is accepted any more, and what is unacknowledged at the deadline is purged.
+
+        Returns
+        -------
+        bool
+            False if user code that the thread runs did not return in time; it ends the client when that does.
+        """
+        self._hurry(deadline)
+        until = deadline + PURGE_WAIT + END_WAIT + 0.1
+        while not self.has_ended and (left := until - time.monotonic()) > 0:
+            self._news.wait(lambda: self.has_ended, min(left, 0.1))
+        if self.has_ended:
+            self._thread.join(0.1)
+        return self.has_ended
 
     def abandon(self, timeout: float) -> None:
-        """Leave the rest to the thread: it drains for up to `timeout` seconds and ends the client. Does not wait."""
+        """Do the same without waiting: the producer was collected."""
         _abandoned.add(self)
-        self._abandoned_until = time.monotonic() + timeout
-        self._delivery.wake()
+        _exits.watch()
+        self._hurry(time.monotonic() + timeout)
 
     def join(self) -> None:
-        """Wait for the thread's end, which an abandoned service has a bound for."""
-        self._thread.join()
+        """Wait for the end of an abandoned service, as long as it has time."""
+        self.end(self._end_by or 0.0)
 
-    def _end_abandoned(self, deadline: float) -> None:
+    def whereabouts(self) -> str:
+        """Say what the thread is doing."""
+        return whereabouts(self._thread)
+
+    def _hurry(self, deadline: float) -> None:
+        self._end_by = deadline if self._end_by is None else min(self._end_by, deadline)
+        with contextlib.suppress(TwolaneError):
+            self._stage.push()
+            self._delivery.wake()
+
+    def _end(self) -> None:
         try:
-            if not self._drain(deadline):
-                self._handle.purge()
-                self._drain(time.monotonic() + PURGE_WAIT)
-            self._end_lost()
-            for topic, report in self.failures[:1]:
-                first = delivery_error(topic, report)
-                logger.error(
-                    "%d records of an unclosed producer were not acknowledged; the first: %s",
-                    len(self.failures) + self.failures_dropped,
-                    first,
-                )
-        finally:
-            with contextlib.suppress(TwolaneError):
-                self._handle.close()
+            if not self._drain(lambda: self._end_by or 0.0):
+                self._handle.purge(wait=False)
+                until = time.monotonic() + PURGE_WAIT
+                self._drain(lambda: until)
+        except ClosedProducerError:
+            pass
+        except BaseException as error:
+            log(logging.ERROR, "in the service thread", error=error)
+        if not self._handle.close(END_WAIT):
+            log(logging.WARNING, STILL_RUNS)
+        try:
+            self._write_off()
+        except BaseException as error:
+            log(logging.ERROR, "in the service thread", error=error)
+        self.has_ended = True
+        self._end_batches()  # of calls that had one ready just now: they look at has_ended after they gave it
+        if self in _abandoned:
+            self._tell_what_was_lost()
             _abandoned.discard(self)
+        self._news.wake()
 
-    def _drain(self, deadline: float) -> bool:
-        self._stage.push()
-        while not self._is_settled:
-            if time.monotonic() >= deadline:
+    def _drain(self, until: Callable[[], float]) -> bool:
+        """Take reports until there is nothing to wait for, or until a moment that may become an earlier one.
+
+        One look is taken in any case: a callback may have returned long after that.
+        """
+        left = 1.0
+        while self._delivery.count()["in_queue"] or self._callbacks or self._delivery.has_work:
+            if left <= 0:
                 return False
-            self._delivery.attend(min(WAIT, max(0.001, deadline - time.monotonic())))
+            left = until() - time.monotonic()
+            self._delivery.take_over()
+            if self._delivery.attend(min(WAIT, max(0.001, left))) < 0:
+                self._stage.push()
             self._work()
         return True
 
+    def _write_off(self) -> None:
+        """End everything that has no report as unknown; usually there is none. Calls that go on accept nothing more."""
+        self._work()
+        silent = self._delivery.write_off()
+        self._callbacks.write_off(lambda topic: delivery_error(topic, LOST), self._raised)
+        self._failures.extend([("", LOST)] * min(silent, KEPT))
+        self._end_batches()
 
-def log_exception(text: str) -> None:
-    """Log the exception that is handled; one that a user's logging filter or handler raises ends no thread of ours."""
-    with contextlib.suppress(Exception):
-        logger.exception(text)
+    def _end_batches(self) -> None:
+        for slot_id in list(self._batches):
+            self._finish(self._batches.pop(slot_id, None))
+
+    def _tell_what_was_lost(self) -> None:
+        _, failures, dropped = self.take_problems()
+        if failures:
+            text = "%d records of an unclosed producer were not acknowledged; the first: %s"
+            log(logging.ERROR, text, len(failures) + dropped, delivery_error(*failures[0]))
+
+
+def _taken(kept: deque[Any]) -> list[Any]:
+    """Take everything out of a deque that other threads append to."""
+    taken = []
+    with contextlib.suppress(IndexError):
+        while True:
+            taken.append(kept.popleft())
+    return taken
 
 
 def _join_abandoned() -> None:
@@ -301,4 +336,4 @@ def _join_abandoned() -> None:
             service.join()
 
 
-atexit.register(_join_abandoned)
+_exits = Exits(_join_abandoned)

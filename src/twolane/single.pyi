@@ -18,8 +18,6 @@ _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 class RecordSender:
     _callbacks: Callbacks
     _stage: Stage
-    @property
-    def _calls_inside(self) -> int: ...
     def _open_sender(
         self,
         handle: Handle,

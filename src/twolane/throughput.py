@@ -17,7 +17,7 @@ from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
 from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError
 from twolane.failures import Failures, delivery_error
-from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer, logger
+from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer
 from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
 from twolane.skipping import prepare_for
@@ -94,8 +94,9 @@ class ThroughputProducer(RecordSender, Producer):
         # With one request in flight nothing can overtake a first batch that is refused.
         self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
         self._on_full = on_full
-        self._calling_on_full: dict[int, BatchDelivery | None] = {}  # by thread: what it was enqueuing
-        self._closing = threading.Lock()
+        self._calling_on_full: set[int] = set()  # threads
+        # The batches that are being enqueued, each with its thread; one thread has several where a signal handler came.
+        self._enqueuing: dict[BatchDelivery, int] = {}
         window = Window(
             self._handle,
             self._delivery,
@@ -208,6 +209,7 @@ class ThroughputProducer(RecordSender, Producer):
             outcome.open()
             self._stage.push()  # what this thread sent one by one goes first
             try:
+                self._enqueuing[batch] = threading.get_ident()
                 self._service.watch(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
@@ -219,6 +221,7 @@ class ThroughputProducer(RecordSender, Producer):
                 raise
             finally:
                 outcome.seal()
+                self._enqueuing.pop(batch, None)
             return batch
         finally:
             self._leave()
@@ -277,19 +280,20 @@ class ThroughputProducer(RecordSender, Producer):
         thread = threading.get_ident()
         if thread in self._calling_on_full:
             raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
-        self._calling_on_full[thread] = batch
+        self._calling_on_full.add(thread)
         try:
             while not self._room.room and not self._room.is_shut:
                 if time.monotonic() >= deadline:
                     raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
                 on_full(self)
-                self._delivery.poll(0.001)
+                if not self._room.is_shut:
+                    self._delivery.poll(0.001)
         except QueueFullError as error:
             # The callable may raise it itself, and cannot know how far the call came.
             error.index, error.delivery = index, batch
             raise
         finally:
-            del self._calling_on_full[thread]
+            self._calling_on_full.discard(thread)
 
     def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in Producer
         self._enter()
@@ -377,7 +381,7 @@ class ThroughputProducer(RecordSender, Producer):
         """Wait until every record accepted before the call was reported and its callback has run.
 
         What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole,
-        the one that `on_full` is called from as far as it has come.
+        one that `on_full` or a signal handler was called from as far as it has come.
 
         Parameters
         ----------
@@ -398,7 +402,8 @@ class ThroughputProducer(RecordSender, Producer):
         """
         self._refuse_to_wait("flush")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
-        left = self._service.flush(deadline, self._calling_on_full.get(threading.get_ident()))
+        mine = threading.get_ident()
+        left = self._service.flush(deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine})
         self._raise_what_happened()
         return left
 
@@ -451,6 +456,8 @@ class ThroughputProducer(RecordSender, Producer):
     def close(self, timeout: float | None = None) -> None:
         """Drain, report, and destroy the client. Idempotent, from any thread but the service thread.
 
+        Calls that are waiting end with ClosedProducerError, also those that `on_full` or a signal handler is on top of.
+
         Parameters
         ----------
         timeout : float, optional
@@ -458,46 +465,32 @@ class ThroughputProducer(RecordSender, Producer):
 
         Raises
         ------
-        As ``flush()``: what nobody has heard of yet. The producer is closed all the same.
+        TimeoutError
+            A callback did not return within the timeout and 1.5 s; the message says where it stands. The producer is
+            closed, and ends when the callback does; calling again waits for that.
+        DeliveryError, Exception
+            As ``flush()``: what nobody has heard of yet. The producer is closed all the same.
         """
         if self._handle.is_forked:
             self._closed = True
             return
         if self._service.is_service_thread:
             raise RuntimeError("close() in a delivery callback would wait for itself")
-        if threading.get_ident() in self._calling_on_full:
-            raise RuntimeError("close() in on_full would wait for the call that it was called from")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
-        with self._closing:
-            if self._handle.is_closed:
-                return
-            # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
-            self._closed = True
-            self._room.shut()
-            self._transactions.end_by = deadline
-            try:
-                self._end(deadline)
-            except BaseException:
-                # Ctrl-C: leave, but leave verdicts behind.
-                self._end(time.monotonic())
-                raise
+        # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
+        self._closed = True
+        self._room.shut()
+        self._transactions.end_by = min(self._transactions.end_by, deadline)
+        try:
+            has_ended = self._service.end(deadline)
+        except BaseException:
+            # Ctrl-C: leave, but leave verdicts behind.
+            self._service.end(time.monotonic())
+            raise
+        if not has_ended:
+            where = self._service.whereabouts()
+            raise TimeoutError(f"{self!r}: a callback still runs ({where}); the producer ends when it does")
         self._raise_what_happened()
-
-    def _end(self, deadline: float) -> None:
-        if self._handle.is_closed:
-            return
-        patience = max(deadline, time.monotonic() + PURGE_WAIT)
-        while self._calls_inside and time.monotonic() < patience:
-            time.sleep(0.001)
-        if not self._service.settle(deadline):
-            self._handle.purge()
-            self._service.settle(time.monotonic() + PURGE_WAIT)
-        self._service.stop()
-        if self._calls_inside:
-            # Destroying the client under a call would crash the process; it is destroyed with the producer object.
-            logger.error("%r: a call did not return while the producer was closed", self)
-            return
-        self._handle.close()
 
     def _end_unclosed(self) -> None:
         # The service thread drains and ends the client: this may run in any thread, also in that one.

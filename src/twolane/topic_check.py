@@ -12,12 +12,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from twolane.log import log
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from twolane.masking import Native
-
-logger = logging.getLogger("twolane")
 
 # Seconds until a request without an answer is given up.
 TIMEOUT = 10.0
@@ -72,7 +72,7 @@ class TopicCheck:
             except (RuntimeError, MemoryError) as error:
                 # The process has no thread left. The next new topic tries again for both.
                 self._thread, self._is_running = None, False
-                _say("topic settings are not checked: %s", error)
+                log(logging.INFO, "topic settings are not checked: %s", error)
 
     def end(self) -> None:
         """Ask for nothing any more, and wait for no answer. Does not wait itself."""
@@ -83,7 +83,7 @@ class TopicCheck:
         """Wait until thread and client have ended, or until `deadline` (``time.monotonic()``) and a moment longer."""
         thread = self._thread
         if thread is not None:
-            thread.join(max(PATIENCE, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline + PATIENCE - time.monotonic()))
 
     # ---- the thread ----------------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class TopicCheck:
                 self._serve()
             except Exception as error:  # noqa: BLE001 - confluent-kafka's, and whatever an answer may hold
                 # As text: a log handler that keeps the exception would keep the client, by way of the traceback.
-                _say("topic settings are not checked: %s", self._hide(str(error)))
+                log(logging.INFO, "topic settings are not checked: %s", self._hide(str(error)))
 
     def _has_more(self) -> bool:
         with self._lock:
@@ -119,7 +119,7 @@ class TopicCheck:
                     self._found(topic, {name: entry.value for name, entry in answer.result().items()})
                 else:
                     # Never raised here: its traceback would keep this frame, and with it the client.
-                    _say("the settings of topic %r could not be read: %s", topic, self._hide(str(error)))
+                    log(logging.INFO, "the settings of topic %r could not be read: %s", topic, self._hide(str(error)))
             topics = self._take()
 
     def _answers(self, client: Any, topics: list[str]) -> list[tuple[str, Any]]:
@@ -138,12 +138,6 @@ class TopicCheck:
             with contextlib.suppress(queue.Empty):
                 self._news.get(timeout=left)
         return [(resource.name, future) for resource, future in asked.items()]
-
-
-def _say(text: str, *arguments: object) -> None:
-    """Log; whatever the user's logging raises changes nothing."""
-    with contextlib.suppress(Exception):
-        logger.info(text, *arguments)
 
 
 def _connection(settings: Mapping[str, str]) -> dict[str, str]:

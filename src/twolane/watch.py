@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError
 
 from twolane.calls import refusal
+from twolane.log import log
 from twolane.topic_check import TopicCheck
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from twolane.errors import DeliveryError
     from twolane.masking import Native
-
-logger = logging.getLogger("twolane")
 
 # Below these one broken broker can lose an acknowledged record, whatever the producer does.
 REPLICATION, MIN_INSYNC = 3, 2
@@ -60,7 +59,7 @@ class Watch:
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()  # reentrant: a signal handler may count, too
         self.moved: dict[str, tuple[int, int]] = {}
         self.offsets: dict[tuple[str, int], int] = {}
         self.notices: list[str] = []
@@ -68,7 +67,7 @@ class Watch:
     def say(self, text: str) -> None:
         """Record a notice and log it."""
         self.notices.append(text)
-        logger.warning("%s", text)
+        log(logging.WARNING, "%s", text)
 
     # ---- partitions ----------------------------------------------------------------------------------------------
 

@@ -153,5 +153,28 @@ cdef class Callbacks:
         finally:
             free(reports)
 
+    def write_off(self, lost not None, raised not None):
+        """Call back for every record that is left, with the error that ``lost(topic)`` makes: no report will come."""
+        cdef int64_t i = 0
+        cdef object function, topic, opaque, told
+        while i < self._room:
+            with cython.critical_section(self._rounds):
+                function = topic = opaque = None
+                if self._table[i].function != NULL:
+                    function, topic = <object>self._table[i].function, <object>self._table[i].topic
+                    if self._table[i].opaque != NULL:
+                        opaque = <object>self._table[i].opaque
+            if function is not None:
+                try:
+                    told = lost(topic)
+                    if opaque is not None:
+                        told.opaque = opaque
+                    function(told, None)
+                except BaseException as error:
+                    raised(error)
+                with cython.critical_section(self._rounds):
+                    self.drop(i)
+            i += 1
+
     def __reduce__(self):
         raise TypeError("Callbacks cannot be pickled")

@@ -101,7 +101,7 @@ cdef class ChunkSender:
 
     def end_by(self, double deadline):
         """Let no call last longer than that, not even the one in progress: the producer closes."""
-        self._end_by = deadline
+        self._end_by = min(self._end_by, deadline)
 
     def send(self, Topic topic not None, Feed feed not None, Outcome outcome not None, int64_t first_index,
              double deadline):

@@ -21,7 +21,7 @@ from twolane.client.latency cimport BUCKETS, note
 from twolane.client.library cimport rd
 from twolane.client.notes cimport Notes
 from twolane.client.slots cimport (
-    FIRST_FREE_SLOT, INDEX_BITS, Report, Rows, Slot, Slots, live_slots, note_append_time,
+    FIRST_FREE_SLOT, INDEX_BITS, ROUNDS, Report, Rows, Slot, Slots, live_slots, note_append_time,
 )
 from twolane.librdkafka cimport *
 
@@ -499,6 +499,25 @@ cdef class Delivery:
         finally:
             free(reports)
         return taken, dropped
+
+    def write_off(self):
+        """Count what has no report as unknown: the client was ended, none will come. Returns how many nobody waits for.
+
+        Those are the records of ``send()`` without a callback; the callbacks of the others have not run.
+        """
+        cdef int64_t left, silent = 0
+        cdef int i
+        self.lock()
+        left = load(&self.counters.accepted) - load(&self.counters.done)
+        self.counters.unknown += left
+        add(&self.counters.done, left)
+        add(&self.counters.done_bytes, load(&self.counters.accepted_bytes) - load(&self.counters.done_bytes))
+        for i in range(ROUNDS):
+            silent += self.slots.rounds.counted[i].expected - self.slots.rounds.counted[i].done
+            self.slots.rounds.counted[i].done = self.slots.rounds.counted[i].expected
+            self.slots.rounds.called[i].done = self.slots.rounds.called[i].expected
+        self.unlock()
+        return silent
 
     def wake(self):
         """Make a thread that waits in ``poll()`` return early (``rd_kafka_queue_yield``)."""

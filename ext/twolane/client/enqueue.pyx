@@ -30,6 +30,9 @@ cdef enum:
     STRETCH = 8192          # records between two looks at the window and the event queue, grouped by partition
     GROUPED_PARTITIONS = 4096   # beyond, a stretch is not grouped: there is nothing to gain
 
+# How long shut() waits for a stretch that is being enqueued.
+cdef double SHUT_SECONDS = 0.5
+
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
@@ -216,9 +219,12 @@ cdef class Window:
                    if self.has_room(0, 0) else 0)
 
     def shut(self):
-        """Let nothing in any more, and let those who wait for room go."""
+        """Let nothing in any more, and let those who wait for room go. Returns when nobody enqueues any more."""
+        cdef double until = monotonic() + SHUT_SECONDS
         self.is_shut = True
         fence()     # before the look whether calls are inside, which are counted before they look here
+        while load(&self._pushing) and monotonic() < until:
+            time.sleep(0.0005)
 
     def push(self, Topic topic not None, Feed feed not None, int64_t start, Outcome outcome not None,
              int64_t first_index):
@@ -252,6 +258,8 @@ cdef class Window:
         cdef int64_t* order = NULL
         cdef bint grouped = False
         cdef Delivery delivery = self._delivery
+        if self.is_shut:
+            return start, 0, -1
         self._handle.ensure_open()
         feed.make_headers()
         outcome.attach()
@@ -264,6 +272,8 @@ cdef class Window:
             order = <int64_t*>malloc(<size_t>(STRETCH + n_partitions) * sizeof(int64_t))
         part.error = 0
         part.barred = -1
+        # Counted first: shut() says so first, then looks who is here.
+        add(&self._pushing, 1)
         with nogil:
             if start == 0 and first_index == 0:
                 delivery.begin()
@@ -287,9 +297,12 @@ cdef class Window:
                     break
                 delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
                 delivery.serve(0)
-        if grouped and part.error:
-            outcome.ends = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
-        free(order)
+        try:
+            if grouped and part.error:
+                outcome.ends = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
+        finally:
+            free(order)
+            add(&self._pushing, -1)
         return at, part.error, part.barred
 
     def wait_for_room(self, double timeout):
@@ -329,8 +342,13 @@ cdef class Window:
                 wait_ms = <int>(min(left, 0.1 if gate == NULL else 0.01) * 1000) + 1
                 with nogil:
                     delivery.serve(wait_ms)
-                # Nothing else here gives Python a chance to run a signal's handler.
-                PyErr_CheckSignals()
+                # Nothing else here gives Python a chance to run a signal's handler. That may wait itself, for what the
+                # service thread does: to that one this thread takes no reports meanwhile.
+                add(&delivery.waiters, -1)
+                try:
+                    PyErr_CheckSignals()
+                finally:
+                    add(&delivery.waiters, 1)
         finally:
             add(&delivery.waiters, -1)
         return True

@@ -10,12 +10,16 @@ cdef struct Wire:
     int64_t produce_requests
     int64_t broker_changes          # times a ProduceRequest went to another broker than the one before it
     int64_t last_broker
+    # The end of the client, which its broker threads may hold up for as long as a name look-up takes.
+    rd_kafka_t* rk
+    void* ended                     # PyThread lock, held until rd_kafka_destroy() has returned
+    int64_t owners                  # the Handle, and the thread that destroys the client: the last one frees this
 
 
 cdef class Handle:
     cdef rd_kafka_t* rk             # NULL once closed
     cdef rd_kafka_queue_t* queue    # delivery reports, errors, logs, statistics
-    cdef Wire wire
+    cdef Wire* wire                 # on the heap: the broker threads may outlive the Handle
     cdef readonly dict settings     # what librdkafka was given, secrets masked
     cdef public bint gated          # topics opened from now on have a gate before each partition, see gate
     cdef dict _topics               # name -> Topic
@@ -26,7 +30,8 @@ cdef class Handle:
     cdef int ensure_open(self) except -1
     cdef int hold(self) except -1
     cdef void release(self) noexcept
-    cdef void _destroy(self) noexcept
+    cdef void last_out(self) noexcept
+    cdef bint _destroy(self, double patience) noexcept
     cdef Topic topic(self, str name)
     cdef Topic _made(self, str name)
 

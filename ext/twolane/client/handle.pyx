@@ -9,7 +9,9 @@ import time
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, WAIT_LOCK
 from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, count, fence, load
@@ -20,6 +22,16 @@ from twolane.librdkafka cimport *
 from confluent_kafka import KafkaError
 
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
+
+cdef extern from "pythread.h" nogil:
+    void PyThread_free_lock(void*)
+    int PyThread_acquire_lock_timed(void*, long long, int)
+    const int PY_LOCK_ACQUIRED
+    unsigned long PyThread_start_new_thread(void (*)(void*) noexcept nogil, void*)
+    const unsigned long PYTHREAD_INVALID_THREAD_ID
+
+# Seconds that whoever is the last one out of a closed client waits for its end.
+cdef double LAST_OUT_SECONDS = 0.3
 
 cdef int _forks = 0
 
@@ -62,6 +74,38 @@ cdef int _on_new(rd_kafka_t* rk, const rd_kafka_conf_t* conf, void* opaque, char
     return rd.interceptor_add_on_request_sent(rk, b"twolane", _on_request_sent, opaque)
 
 
+cdef void drop(Wire* wire) noexcept nogil:
+    if add(&wire.owners, -1) == 0:
+        if wire.ended != NULL:
+            PyThread_free_lock(wire.ended)
+        free(wire)
+
+
+cdef void destroy(void* argument) noexcept nogil:
+    """The whole life of the thread that ends a client. It runs no Python and may outlast the interpreter."""
+    cdef Wire* wire = <Wire*>argument
+    rd.destroy(wire.rk)
+    add(&_live_handles, -1)
+    PyThread_release_lock(wire.ended)
+    drop(wire)
+
+
+cdef bint end(rd_kafka_t* rk, Wire* wire, double patience) noexcept nogil:
+    """Destroy a client; returns within `patience` seconds whether it is gone.
+
+    ``rd_kafka_destroy`` waits for the broker threads, and one of these may sit in a name look-up, which nothing ends.
+    """
+    wire.rk = rk
+    add(&wire.owners, 1)
+    PyThread_acquire_lock(wire.ended, WAIT_LOCK)
+    if PyThread_start_new_thread(destroy, wire) == PYTHREAD_INVALID_THREAD_ID:
+        destroy(wire)       # no more threads: here, however long it takes
+    if PyThread_acquire_lock_timed(wire.ended, <long long>(max(0.0, patience) * 1_000_000), 0) != PY_LOCK_ACQUIRED:
+        return False
+    PyThread_release_lock(wire.ended)
+    return True
+
+
 @cython.final
 cdef class Handle:
     """One librdkafka producer.
@@ -84,9 +128,14 @@ cdef class Handle:
     def __cinit__(self):
         self.rk = NULL
         self.queue = NULL
-        self.wire.produce_requests = 0
-        self.wire.broker_changes = 0
+        self.wire = <Wire*>calloc(1, sizeof(Wire))
+        if self.wire == NULL:
+            raise MemoryError()
+        self.wire.owners = 1
         self.wire.last_broker = -2
+        self.wire.ended = PyThread_allocate_lock()
+        if self.wire.ended == NULL:
+            raise MemoryError()
         self._topics = {}
         self._generation = forks()
 
@@ -107,7 +156,7 @@ cdef class Handle:
                     raise ConfigError(f"{key}: {reason}", key=key)
             # Reports as events: one per request, read without a Python object per record.
             rd.conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS)
-            rd.conf_interceptor_add_on_new(conf, b"twolane", _on_new, &self.wire)
+            rd.conf_interceptor_add_on_new(conf, b"twolane", _on_new, self.wire)
             with nogil:
                 rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
             if rk == NULL:
@@ -131,8 +180,9 @@ cdef class Handle:
         if rk != NULL and self._generation == forks():
             rd.queue_destroy(self.queue)
             with nogil:
-                rd.destroy(rk)
-            add(&_live_handles, -1)
+                end(rk, self.wire, LAST_OUT_SECONDS)
+        if self.wire != NULL:
+            drop(self.wire)
 
     cdef int ensure_open(self) except -1:
         if self._generation != forks():
@@ -153,7 +203,10 @@ cdef class Handle:
 
     cdef void release(self) noexcept:
         if count(&self._users, -1) == 0 and self._closing:
-            self._destroy()
+            self.last_out()
+
+    cdef void last_out(self) noexcept:
+        self._destroy(LAST_OUT_SECONDS)
 
     @property
     def is_closed(self):
@@ -270,15 +323,21 @@ cdef class Handle:
         # What librdkafka writes before the reason of an error that `Delivery` has declared.
         return (code, reason.decode("utf-8", "replace").removeprefix("test_fatal_error: ")) if code else None
 
-    def purge(self, bint in_flight=True):
+    def purge(self, bint in_flight=True, bint wait=True):
         """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).
 
-        GIL: released while librdkafka's broker threads answer, which they do at once.
+        GIL: released while librdkafka's broker threads answer, if they are waited for: at once, unless one of them sits
+        in a name look-up.
         """
+        cdef int flags = RD_KAFKA_PURGE_F_QUEUE
+        if in_flight:
+            flags |= RD_KAFKA_PURGE_F_INFLIGHT
+        if not wait:
+            flags |= RD_KAFKA_PURGE_F_NON_BLOCKING
         self.hold()
         try:
             with nogil:
-                rd.purge(self.rk, RD_KAFKA_PURGE_F_QUEUE | (RD_KAFKA_PURGE_F_INFLIGHT if in_flight else 0))
+                rd.purge(self.rk, flags)
         finally:
             self.release()
 
@@ -288,8 +347,13 @@ cdef class Handle:
         Parameters
         ----------
         patience : float
-            Seconds that calls of other threads get to come out of librdkafka. Whoever is inside longer than that, or
-            stands below a signal handler that closes, destroys the handle on the way out.
+            Seconds that calls of other threads get to come out of librdkafka, and then the client to end. Whoever is
+            inside longer than that, or stands below a signal handler that closes, ends it on the way out.
+
+        Returns
+        -------
+        bool
+            False if librdkafka's threads still run: a thread of its own waits for their end.
 
         Notes
         -----
@@ -300,10 +364,12 @@ cdef class Handle:
         fence()     # before the look at those inside, who are counted before they look at it
         while load(&self._users) and time.monotonic() < until:
             time.sleep(0.002)
-        if load(&self._users) == 0:
-            self._destroy()
+        if load(&self._users):
+            return True     # nothing is under way
+        return self._destroy(max(0.05, until - time.monotonic()))
 
-    cdef void _destroy(self) noexcept:
+    cdef bint _destroy(self, double patience) noexcept:
+        cdef bint is_gone
         cdef rd_kafka_t* rk
         cdef rd_kafka_queue_t* queue
         with cython.critical_section(self):
@@ -311,13 +377,13 @@ cdef class Handle:
             self.rk, self.queue = NULL, NULL
             topics, self._topics = self._topics, {}
         if rk == NULL or self._generation != forks():
-            return
+            return True
         for topic in topics.values():
             (<Topic>topic).close()
         rd.queue_destroy(queue)
         with nogil:
-            rd.destroy(rk)
-        add(&_live_handles, -1)
+            is_gone = end(rk, self.wire, patience)
+        return is_gone
 
     def __reduce__(self):
         raise TypeError("a Handle cannot be pickled")

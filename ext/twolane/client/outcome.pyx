@@ -90,12 +90,15 @@ cdef class Outcome:
         self.attach()
 
     def seal(self):
-        """Say that no more records will be enqueued for it."""
+        """Say that no more records will be enqueued for it. Nothing once it is detached: close() does not wait for a call."""
+        if self.slot.sealed:
+            return
         self.attach()
         self._delivery.seal(&self.slot)
 
     def detach(self):
         """Let go of the slot: the call has ended."""
+        self.slot.sealed = True
         if self._attached:
             self._delivery.detach(&self.slot)
             self._attached = False
