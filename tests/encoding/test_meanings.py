@@ -25,7 +25,6 @@ KNOWN: list[tuple[str, str, str, str]] = [
     ("UUID|missing", "", "uuid", "extension types of Arrow are their storage"),
     ("", "", "Int128", "polars' integers of 128 bits are not read"),
     ("missing", "", "pandas float", "NaN of a frame is null, of a series NaN"),
-    ("missing", "Bytes, key", "one for all", "a missing value is no sequence"),
     ("Period", "", "", "a period is its number"),
     (ZONED, "date|local|walls|Json", "", "columns of instants are in UTC, rows on their wall"),
     ("naive datetime", "^timestamp|moments|clocks", "", "columns count as UTC, rows are refused"),

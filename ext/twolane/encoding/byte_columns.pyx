@@ -352,6 +352,8 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
         If an entry is of another type or cannot be UTF-8 (with its index), or the length is not `n`.
     """
     cdef Column column
+    if is_missing_or_nan(values):
+        values = None
     if values is None or isinstance(values, (bytes, str, bytearray, memoryview)):
         if not scalars or n is None:
             raise SerializationError("expected a sequence or an array with one entry per record", field=field, value=values)
