@@ -18,7 +18,7 @@ import fastavro
 from bench.encoding._cases import run
 from bench.encoding._data import FIVE, five_rows, five_table
 from tests.support.readers import read_all
-from twolane import Avro, ThroughputProducer
+from twolane import Avro, ThroughputProducer, Timestamps
 from twolane.testing import EmbeddedCluster
 
 N = 100_000
@@ -77,7 +77,9 @@ def twolane() -> Any:
     avro, table = Avro(FIVE, schema_id=1), five_table(N)
 
     def send(values: Any) -> None:
-        producer.send_batch("whole", values, keys="sensor", timestamps="ts", serializer=avro).result(60)
+        producer.send_batch(
+            "whole", values, keys="sensor", timestamps=Timestamps("ts", naive="utc"), serializer=avro
+        ).result(60)
 
     check(cluster, send)
     return lambda: send(table)

@@ -141,7 +141,7 @@ cdef class RecordSender:
         headers : mapping or sequence of (str, bytes or str or None), optional
         partition : int, optional
             Without it: by the key (murmur2, as the Java client), else sticky.
-        timestamp : int (ms), aware datetime or datetime64, optional
+        timestamp : int (ms), aware datetime, datetime64 or Timestamps, optional
             CreateTime; now by default.
         timestamp_header : str, optional
             Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.

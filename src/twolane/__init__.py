@@ -9,6 +9,7 @@ from importlib import import_module
 _HOMES = {
     "twolane.installation": ("about",),
     "twolane.delivery": ("BatchDelivery",),
+    "twolane.encoding.times": ("Timestamps",),
     "twolane.encoding.timestamps": ("pack_timestamps",),
     "twolane.errors": (
         "BatchError",

@@ -1,4 +1,5 @@
 from twolane.delivery import BatchDelivery
+from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import pack_timestamps
 from twolane.errors import (
     BatchError,
@@ -44,6 +45,7 @@ __all__ = [
     "ThroughputProducer",
     "TimestampError",
     "TimestampType",
+    "Timestamps",
     "TransactionError",
     "TwolaneError",
     "Verdict",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, Table, as_table
+from twolane.encoding.named import as_named
+from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
@@ -138,6 +140,13 @@ def topic_name(topic: Any) -> str:
     raise SerializationError("a topic is named by a string", field="topic", value=topic)
 
 
+def _times(timestamps: Any, table: Any, rows: Any) -> Any:
+    """Return the times as they are to be packed, with the column that is named in place of its name."""
+    if isinstance(timestamps, Timestamps):
+        return replace(timestamps, values=_times(timestamps.values, table, rows))
+    return _listed(_column_or(timestamps, table, rows, "timestamps"), "timestamps")
+
+
 def _is_column(values: Any) -> bool:
     """Whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
     return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
@@ -155,7 +164,10 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     try:
         return [row[value] if isinstance(row, dict) else getattr(row, value) for row in rows]
     except (KeyError, AttributeError, TypeError):
-        lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in rows]
+        named = [as_named(row, what) for row in rows]
+        lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in named]
+        if not any(lacking):
+            return [row[value] if isinstance(row, dict) else getattr(row, value) for row in named]
         # Where other rows have it, it is the row that is at fault.
         index = None if all(lacking) else lacking.index(True)
         reason = f"{what}={value!r} names no column of these values"
@@ -271,7 +283,7 @@ def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tup
         time_ms, ((encoded, value),) = stamp(None, name)
         return time_ms, headers.with_column(encoded, BatchSource(EncodedBatch.constant(value), n), n)
     ((encoded, _),) = shared_headers([(name, None)])
-    nanoseconds = nanosecond_column(_listed(timestamps, "timestamps"), n, field="timestamps")
+    nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
     times = pack_timestamps(nanoseconds.view("M8[ns]"))
     return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
 
@@ -328,11 +340,11 @@ def bind_call(
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
         ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
-        times: Any = _column_or(timestamps, table, values, "timestamps")
+        times: Any = _times(timestamps, table, values)
         if timestamp_header is not None:
             times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
         else:
-            times = now_ms() if times is None else timestamp_column(_listed(times, "timestamps"), n, field="timestamps")
+            times = now_ms() if times is None else timestamp_column(times, n, field="timestamps")
         places: Any = None
         if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, (bool, np.timedelta64)):
             places = int(partitions)

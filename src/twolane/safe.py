@@ -178,6 +178,7 @@ class SafeProducer(LoneSender, Producer):
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Not changed; not kept after the call.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
+            `timestamps` may be Timestamps of these, which say what times without a zone and missing ones mean.
         headers : mapping or pairs, list of str, list of n mappings, or str, optional
             Name to a value for all records or to a column of n; names of columns, which become headers of that name;
             the headers of each record; the name of a column that holds these.

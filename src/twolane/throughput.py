@@ -144,6 +144,7 @@ class ThroughputProducer(RecordSender, Producer):
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Copied before the call returns, never changed.
         keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
+            `timestamps` may be Timestamps of these, which say what times without a zone and missing ones mean.
         headers : mapping or pairs, list of str, list of n mappings, or str, optional
             Name to a value for all records or to a column of n; names of columns, which become headers of that name;
             the headers of each record; the name of a column that holds these.

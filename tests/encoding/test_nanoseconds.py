@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps
 from twolane.errors import TimestampError
 
@@ -26,7 +27,7 @@ EXACT = 1_795_435_200_123_456_789
         (np.array([TEXT], "M8[us]"), 789),
         ([np.datetime64(TEXT)], 0),
         ([pd.Timestamp(TEXT, tz="UTC")], 0),
-        (pd.Series(pd.to_datetime([TEXT])), 0),
+        (pd.Series(pd.to_datetime([TEXT], utc=True)), 0),
         (pa.array(np.array([TEXT], "M8[ns]"), pa.timestamp("ns", "Europe/Berlin")), 0),
         ([datetime.fromisoformat("2026-11-23T12:00:00.123456+00:00")], 789),
         (np.array([EXACT // 10**6]), 456_789),
@@ -57,9 +58,10 @@ def test_units_that_are_not_of_nanoseconds(unit, lost):
 
 
 def test_ints_with_a_unit():
-    assert nanosecond_column([EXACT], 1, "ns").tolist() == [EXACT]
-    assert nanosecond_column(np.array([EXACT // 1000]), 1, "us").tolist() == [EXACT - 789]
-    assert nanosecond_column(1.5, 2, guard=False).tolist() == [1_500_000_000] * 2
+    assert nanosecond_column(Timestamps([EXACT], unit="ns"), 1).tolist() == [EXACT]
+    assert nanosecond_column(Timestamps(np.array([EXACT // 1000]), unit="us"), 1).tolist() == [EXACT - 789]
+    assert nanosecond_column(Timestamps(1.5, guard=False), 2).tolist() == [1_500_000_000] * 2
+    assert pack_nanoseconds(Timestamps(EXACT, unit="ns")) == EXACT
 
 
 def test_dates():

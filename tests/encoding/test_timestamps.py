@@ -76,10 +76,10 @@ def test_datetime64_of_every_unit(tally, unit, data):
         np.array([NOON_MS / 1000]),
         pd.Series([NOON]),
         pd.DatetimeIndex([NOON]),
-        pd.Series([pd.Timestamp("2026-11-23T12:00:00.123999")]),
+        pd.Series([pd.Timestamp("2026-11-23T12:00:00.123999", tz="UTC")]),
         pa.array([NOON], pa.timestamp("us", "Europe/Berlin")),
-        pa.array([NOON], pa.timestamp("ns")),
-        pa.chunked_array([pa.array([], pa.timestamp("ns")), pa.array([NOON], pa.timestamp("ns"))]),
+        pa.array([NOON], pa.timestamp("ns", "UTC")),
+        pa.chunked_array([pa.array([], pa.timestamp("ns", "UTC")), pa.array([NOON], pa.timestamp("ns", "UTC"))]),
         pl.Series([NOON]),
     ],
     ids=lambda values: type(values).__name__ + str(getattr(values, "dtype", "")),
@@ -160,7 +160,12 @@ def test_naive_needs_a_policy():
         ([np.datetime64(2**62, "M")], 0),
         (np.array([NOON_MS, 2**63], dtype="u8"), 1),
         (np.array([NOON_MS / 1e3, np.nan]), 1),
-        (pa.chunked_array([pa.array([NOON], pa.timestamp("us")), pa.array([None], pa.timestamp("us"))]), 1),
+        (
+            pa.chunked_array(
+                [pa.array([NOON], pa.timestamp("us", "UTC")), pa.array([None], pa.timestamp("us", "UTC"))]
+            ),
+            1,
+        ),
         (pa.nulls(2), 0),
         (pd.array([NOON_MS, None], dtype="Int64"), 1),
         (pd.Series([NOON, pd.NaT]), 1),

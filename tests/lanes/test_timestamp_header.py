@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from tests.support.readers import read_all
-from twolane import Json, SafeProducer, SerializationError, ThroughputProducer, TimestampError
+from twolane import Json, SafeProducer, SerializationError, ThroughputProducer, TimestampError, Timestamps
 
 TEXTS = ["2026-11-23T12:00:00.123456789", "1970-01-01T00:00:00.001000001", "2262-04-11T23:47:16.854775807"]
 TIMES = np.array(TEXTS, "M8[ns]")
+ZONED = pa.timestamp("ns", "UTC")
 EXACT = [pd.Timestamp(text).value for text in TEXTS]
 
 
@@ -55,8 +56,8 @@ def nanoseconds(headers):
     "times",
     [
         TIMES,
-        pa.chunked_array([pa.array(TIMES[:1]), pa.array(TIMES[1:])]),
-        pd.Series(TIMES),
+        pa.chunked_array([pa.array(TIMES[:1], ZONED), pa.array(TIMES[1:], ZONED)]),
+        Timestamps(pd.Series(TIMES), naive="utc"),
         [pd.Timestamp(text, tz="UTC") for text in TEXTS],
     ],
     ids=lambda times: type(times).__name__,
@@ -69,7 +70,9 @@ def test_batches(producer, name, log_of, times):
 
 
 @pytest.mark.parametrize(
-    "values", [{"at": TIMES, "x": [1, 2, 3]}, pa.table({"at": TIMES, "x": [1, 2, 3]})], ids=["dict", "arrow"]
+    "values",
+    [{"at": TIMES, "x": [1, 2, 3]}, pa.table({"at": pa.array(TIMES, ZONED), "x": [1, 2, 3]})],
+    ids=["dict", "arrow"],
 )
 def test_a_column_of_the_batch(producer, name, log_of, values):
     producer.send_batch(
@@ -146,3 +149,23 @@ def test_refused_before_anything_is_sent(producer, name, log_of):
         with pytest.raises(SerializationError, match="header name"):
             producer.send(name, b"v", timestamp_header=bad)
     assert log_of() == []
+
+
+def test_what_is_said_of_a_time_at_the_call_holds_in_both_lanes(producer, name, log_of):
+    naive = datetime.fromisoformat("2026-11-23T12:00:00")
+    want = int(naive.replace(tzinfo=UTC).timestamp() * 1000)
+    with pytest.raises(TimestampError, match="naive='utc'"):
+        producer.send(name, b"v", timestamp=naive, partition=0)
+    producer.send(name, b"v", timestamp=Timestamps(naive, naive="utc"), partition=0)
+    producer.send(name, b"v", timestamp=Timestamps(want // 1000, unit="s"), partition=0)
+    producer.send(name, b"v", timestamp=Timestamps(5, guard=False), partition=0, timestamp_header="at-ns")
+    before = time.time_ns() // 1_000_000
+    producer.send(name, b"v", timestamp=Timestamps(None, missing="now"), partition=0)
+    table = {"i": [1, 2], "at": pd.Series([naive, None])}
+    producer.send_batch(
+        name, table, timestamps=Timestamps("at", naive="utc", missing="now"), partitions=0, serializer=Json()
+    )
+    times = [stamp for stamp, _ in log_of()]
+    after = time.time_ns() // 1_000_000
+    assert (times[:3], times[4]) == ([want, want, 5], want)
+    assert before <= times[3] <= times[5] <= after

@@ -12,6 +12,7 @@ cdef class Column:
     cdef Py_ssize_t* starts         # first row of each part, and the number of rows at the end (n_parts + 1)
     cdef Py_ssize_t n_parts
     cdef Py_ssize_t length
+    cdef bint is_numpy              # read from a numpy array, whose datetime64 are in UTC
     cdef object _lenders            # keep alive the memory that the parts point at
 
     cdef int make_parts(self, Py_ssize_t n) except -1

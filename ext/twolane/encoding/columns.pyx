@@ -413,8 +413,14 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
 cdef Column column_of_times(object values, str name):
     """As as_column(), but NaT stays the lowest int64: for who looks at every value anyway."""
     if isinstance(values, ndarray) and values.ndim and not isinstance(values, np.ma.MaskedArray):
-        return column_of_array(name, values, False)
+        return of_numpy(column_of_array(name, values, False))
     return as_column(values, name)
+
+
+cdef Column of_numpy(Column column):
+    """The column, whose times are datetime64 and not a frame's, which may have forgotten their zone."""
+    column.is_numpy = True
+    return column
 
 
 cdef Column column_of_arrow(str name, ArrowData data):
@@ -484,7 +490,7 @@ cdef Table table_of_records(object array):
     """A table over the fields of a numpy structured array."""
     cdef Table table = Table.__new__(Table)
     for name in array.dtype.names:
-        table.add(column_of_array(name, array[name]))
+        table.add(of_numpy(column_of_array(name, array[name])))
     table.length = len(array)
     return table
 
@@ -568,7 +574,7 @@ cpdef Column as_column(object values, str name=""):
     if isinstance(values, (bytes, str, bytearray, dict, Table)):
         return None
     if type(values) is ndarray or isinstance(values, ndarray):
-        return column_of_array(name, values) if values.ndim else None
+        return of_numpy(column_of_array(name, values)) if values.ndim else None
     if is_numpy_backed(values):
         return column_of_array(name, values.to_numpy())
     if is_polars_object(getattr(values, "dtype", None)):

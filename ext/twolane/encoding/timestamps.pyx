@@ -14,19 +14,22 @@ from cpython.datetime cimport (
 )
 from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
+cimport cython
 
 from twolane.encoding.columns cimport (
     ArrayInterface, Column, address_of, as_column, column_of_times, interface_of, kind_name,
 )
-from twolane.encoding.objects cimport NO_GIL, is_integer
+from twolane.encoding.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan
 from twolane.encoding.ticks cimport copy_all, divide_all
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, index_at, int_at, is_valid
 
-from datetime import timezone
+from datetime import timedelta, timezone
+from time import time_ns
 
 import numpy as np
 
 from twolane.encoding.numpy_dtypes import days_of
+from twolane.encoding.times import Timestamps
 from twolane.errors import TimestampError
 
 import_datetime()
@@ -56,6 +59,14 @@ cdef dict UNIT_NS = {
 }
 
 cdef frozenset NAIVE = frozenset(("utc", "local"))
+cdef int64_t NO_TIMESTAMP = -1      # Kafka's own word for a record without one
+cdef object EPOCH = datetime(1970, 1, 1)
+cdef str NO_TIME = "expected a time (Timestamps(..., missing='now') takes that of the call where one is missing)"
+cdef str TOO_EARLY = "expected a time after 1970-01-01 00:00:00.000 UTC"
+cdef str NAIVE_COLUMN = (
+    "expected times with a time zone, these have none "
+    "(Timestamps(..., naive='utc') or naive='local' says what they mean)"
+)
 
 # The last fixed offset met: its minutes do not depend on the day, so tzinfo.utcoffset() is asked once per zone in a row.
 # Not without the GIL: a thread could read the one's offset with the other's zone, and a lock costs what asking does.
@@ -115,13 +126,16 @@ cdef int64_t datetime_micros(object value, object naive) except? -1:
         micros = wall_micros(value)
         return micros - offset_micros(zone, value)
     if value != value:      # pandas.NaT, which is a datetime by inheritance
-        raise TimestampError("expected a time", value=value)
+        raise TimestampError(NO_TIME, value=value)
     if naive is None:
         raise TimestampError(
-            "expected a datetime with a time zone (naive='utc' or naive='local' says what one without means)", value=value
+            "expected a datetime with a time zone (Timestamps(..., naive='utc') or naive='local' says what one without means)",
+            value=value,
         )
     if naive == "local":
-        micros = wall_micros(value.astimezone(UTC))
+        # pandas.Timestamp has an astimezone() of its own, which refuses.
+        clock = value if type(value) is datetime else (EPOCH + timedelta(microseconds=wall_micros(value))).replace(fold=value.fold)
+        micros = wall_micros(clock.astimezone(UTC))
     else:
         micros = wall_micros(value)
     return micros
@@ -150,32 +164,63 @@ cdef int64_t float_to(int64_t per, double value, int64_t tick_ns) except? -1:
     return ticks_to(per, <int64_t>micros, 1000)
 
 
-cdef int64_t convert(
-    int64_t per, object value, int64_t int_ns, int64_t float_ns, object naive, bint* is_number
-) except? -1:
+@cython.final
+cdef class Policy:
+    """What the caller says of his times; see :class:`Timestamps`."""
+    cdef int64_t int_ns, float_ns       # an int's and a float's unit
+    cdef int64_t missing                # what a missing time is, in nanoseconds; 0: refused
+    cdef object naive
+    cdef bint guard
+
+
+cdef Policy policy_of(object unit, object naive, object missing, bint guard):
+    cdef Policy policy = Policy.__new__(Policy)
+    if naive is not None and naive not in NAIVE:
+        raise ValueError(f"naive: expected None, 'utc' or 'local', got {naive!r}")
+    if missing is not None and missing != "now":
+        raise ValueError(f"missing: expected None or 'now', got {missing!r}")
+    policy.int_ns = unit_ns(unit, MS)
+    policy.float_ns = unit_ns(unit, 1_000_000_000)
+    policy.naive = naive
+    policy.missing = 0 if missing is None else time_ns()
+    policy.guard = guard
+    return policy
+
+
+cdef int64_t from_local(int64_t per, object ticks, object tick_ns) except? -1:
+    """So many ticks of the process's own clock in units of ``per`` nanoseconds of UTC; OverflowError beyond its years."""
+    micros, rest = divmod(ticks * tick_ns, 1000)
+    wall = EPOCH + timedelta(microseconds=micros)
+    return (<object>wall_micros(wall.astimezone(UTC)) * 1000 + rest) // per
+
+
+cdef int64_t convert(int64_t per, object value, Policy policy, bint* is_number) except? -1:
     """One Python object in units of ``per``; tells whether it was a plain number, to which the guard applies."""
     is_number[0] = False
     if PyDateTime_Check(value):
         if per == MS:
-            return datetime_micros(value, naive) // 1000
+            return datetime_micros(value, policy.naive) // 1000
         nanosecond = 0 if type(value) is datetime else getattr(value, "nanosecond", 0)      # pandas.Timestamp has it
-        return ticks_to(per, datetime_micros(value, naive), 1000) + <int64_t>nanosecond
+        return ticks_to(per, datetime_micros(value, policy.naive), 1000) + <int64_t>nanosecond
+    if is_missing(value):
+        raise TimestampError(NO_TIME, value=value)
     if isinstance(value, bool):
         raise TimestampError("expected a time", value=value)
     if is_integer(value):
         is_number[0] = True
-        return ticks_to(per, value, int_ns)
+        return ticks_to(per, value, policy.int_ns)
     if isinstance(value, (float, FLOATING)):
         is_number[0] = True
-        return float_to(per, value, float_ns)
+        return float_to(per, value, policy.float_ns)
     if isinstance(value, datetime64):
-        if np.isnat(value):
-            raise TimestampError("expected a time", value=value)
         unit, count = np.datetime_data(value.dtype)
+        is_day = unit in ("Y", "M", "W", "D")
         if unit in ("Y", "M"):
             unit, count, value = "D", 1, days_of(value)
         elif unit not in UNIT_NS:       # parts of a nanosecond
             unit, count, value = "ns", 1, value.astype("datetime64[ns]")
+        if policy.naive == "local" and not is_day:
+            return from_local(per, int(value.astype(np.int64)), UNIT_NS[unit] * count)
         return ticks_to(per, int(value.astype(np.int64)), UNIT_NS[unit] * count)
     if isinstance(value, date):
         return ticks_to(per, days_of_date(value), DAY_NS)
@@ -193,40 +238,45 @@ cdef object too_large(int64_t per):
     return f"expected a time that fits into 64 bits of {'milliseconds' if per == MS else 'nanoseconds'}"
 
 
-cdef int64_t pack_one(object value, bint guard=True) except -1:
-    """Milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date.
+cdef int64_t pack_one(object value) except -1:
+    """Milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date; or Timestamps.
 
-    Raises TimestampError. For ints and floats, `guard` refuses years outside 1990 to 2100.
+    Raises TimestampError.
     """
-    return checked(MS, value, MS, 1_000_000_000, None, guard)
+    return one_of(MS, value)
 
 
-cdef int64_t checked(
-    int64_t per, object value, int64_t int_ns, int64_t float_ns, object naive, bint guard
-) except -1:
+cdef int64_t one_of(int64_t per, object value) except -1:
+    """One time, with the policy that it brings if it is Timestamps."""
+    if type(value) is Timestamps:
+        return checked(per, value.values, policy_of(value.unit, value.naive, value.missing, value.guard))
+    return checked(per, value, DEFAULT)
+
+
+cdef int64_t checked(int64_t per, object value, Policy policy) except -1:
     """One Python object in units of ``per``, after the epoch by at least a millisecond, and within the guard's years."""
     cdef bint is_number = False
     cdef int64_t packed
     cdef int64_t per_ms = MS // per
+    if policy.missing and (is_missing_or_nan(value) or (is_integer(value) and value == NO_TIMESTAMP)):
+        return policy.missing // per
     try:
-        packed = convert(per, value, int_ns, float_ns, naive, &is_number)
+        packed = convert(per, value, policy, &is_number)
     except OverflowError:
         raise TimestampError(too_large(per), value=value) from None
     if packed < per_ms:
-        raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=value)
-    if guard and is_number and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
+        raise TimestampError(TOO_EARLY, value=value)
+    if policy.guard and is_number and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
         raise TimestampError(out_of_years(packed // per_ms), value=value)
     return packed
 
 
-cdef int pack_objects(
-    int64_t per, tuple values, int64_t* out, int64_t int_ns, int64_t float_ns, object naive, bint guard, object field
-) except -1:
+cdef int pack_objects(int64_t per, tuple values, int64_t* out, Policy policy, object field) except -1:
     """Pack Python objects one by one; errors get the row and the field."""
     cdef Py_ssize_t i = 0
     try:
         for i in range(len(values)):
-            out[i] = checked(per, values[i], int_ns, float_ns, naive, guard)
+            out[i] = checked(per, values[i], policy)
     except TimestampError as error:
         error.index = i
         error.field = field
@@ -254,33 +304,42 @@ cdef bint pack_dense(
 
 
 cdef int pack_vector(
-    int64_t per, const Vector* vector, int64_t* out, Py_ssize_t row, object unit, bint guard, object field
+    int64_t per, const Vector* vector, int64_t* out, Py_ssize_t row, Policy policy, bint is_utc, object field
 ) except -1:
-    """Pack one part of a column whose first row is ``row``."""
+    """Pack one part of a column whose first row is ``row``; ``is_utc``: times without a zone are in UTC."""
     cdef Py_ssize_t i, n = vector.length
     cdef int64_t tick_ns = vector.tick_ns, packed
     cdef int64_t per_ms = MS // per
-    cdef bint done = False, is_float = False
+    cdef bint done = False, is_float = False, guard = policy.guard, is_local = False
     cdef Vector entry
     if vector.kind == Kind.DICTIONARY:
         for i in range(n):
-            if not is_valid(vector, i):
-                raise TimestampError("expected a time, got null", index=row + i, field=field)
             entry = vector.dictionary[0]
-            entry.offset += index_at(vector, i)
-            entry.length = 1
-            pack_vector(per, &entry, out + i, row + i, unit, guard, field)
+            if is_valid(vector, i):
+                entry.offset += index_at(vector, i)
+                entry.length = 1
+                pack_vector(per, &entry, out + i, row + i, policy, is_utc, field)
+            elif policy.missing:
+                out[i] = policy.missing // per
+            else:
+                raise TimestampError(NO_TIME, index=row + i, field=field, value=None)
         return 0
     if vector.meaning == Meaning.TIMESTAMP or vector.meaning == Meaning.DATE:
         guard = False
+        if vector.meaning == Meaning.TIMESTAMP and not vector.zoned:
+            if policy.naive is None and not is_utc:
+                for i in range(n):
+                    if not is_gap(vector, i, False):
+                        raise TimestampError(NAIVE_COLUMN, index=row + i, field=field, value=int_or_float(vector, i))
+            is_local = policy.naive == "local"
     elif vector.meaning == Meaning.PLAIN and Kind.INT8 <= vector.kind <= Kind.UINT64:
-        tick_ns = unit_ns(unit, MS)
+        tick_ns = policy.int_ns
     elif vector.meaning == Meaning.PLAIN and Kind.FLOAT16 <= vector.kind <= Kind.FLOAT64:
-        tick_ns = unit_ns(unit, 1_000_000_000)
+        tick_ns = policy.float_ns
         is_float = True
     elif vector.kind != Kind.NULLS:
         raise TimestampError(f"expected a column of times, or of numbers, got {kind_name(vector)}", field=field)
-    if vector.kind == Kind.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL:
+    if vector.kind == Kind.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL and not is_local:
         with nogil:
             done = pack_dense(per, <const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)
     if done:
@@ -288,18 +347,24 @@ cdef int pack_vector(
     i = 0
     try:
         while i < n:
-            if not is_valid(vector, i):
-                raise TimestampError("expected a time, got null")
-            if vector.meaning != Meaning.PLAIN and int_at(vector, i) == INT64_MIN:
-                raise TimestampError("expected a time, got NaT")
+            if is_gap(vector, i, is_float):
+                if not policy.missing:
+                    raise TimestampError(NO_TIME, value=int_or_float(vector, i) if is_valid(vector, i) else None)
+                out[i] = policy.missing // per
+                i += 1
+                continue
             if is_float:
                 packed = float_to(per, float_at(vector, i), tick_ns)
+            elif policy.missing and vector.meaning == Meaning.PLAIN and int_at(vector, i) == NO_TIMESTAMP:
+                packed = policy.missing // per
+            elif is_local:
+                packed = from_local(per, int_at(vector, i), tick_ns)
             else:
                 if vector.kind == Kind.UINT64 and int_at(vector, i) < 0:
                     raise OverflowError
                 packed = ticks_to(per, int_at(vector, i), tick_ns)
             if packed < per_ms:
-                raise TimestampError("expected a time after 1970-01-01 00:00:00.000 UTC", value=int_or_float(vector, i))
+                raise TimestampError(TOO_EARLY, value=int_or_float(vector, i))
             if guard and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
                 raise TimestampError(out_of_years(packed // per_ms), value=int_or_float(vector, i))
             out[i] = packed
@@ -311,6 +376,15 @@ cdef int pack_vector(
         error.field = field
         raise
     return 0
+
+
+cdef bint is_gap(const Vector* vector, Py_ssize_t i, bint is_float) noexcept:
+    """Whether a time is missing: null, NaT or NaN."""
+    if not is_valid(vector, i):
+        return True
+    if is_float:
+        return float_at(vector, i) != float_at(vector, i)
+    return vector.meaning != Meaning.PLAIN and int_at(vector, i) == INT64_MIN
 
 
 cdef object int_or_float(const Vector* vector, Py_ssize_t i):
@@ -336,47 +410,21 @@ cdef int64_t unit_ns(object unit, int64_t default) except -1:
     return ns
 
 
-def pack_timestamp(value, unit=None, *, naive=None, guard=True):
-    """Turn one time into milliseconds since the epoch.
-
-    Parameters
-    ----------
-    value, unit, naive, guard
-        As for :func:`pack_timestamps`.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    TimestampError
-        As for :func:`pack_timestamps`.
-    """
-    return checked(MS, value, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
+def pack_timestamp(value, unit=None, *, naive=None, missing=None, guard=True):
+    """Do for one time what :func:`pack_timestamps` does for many; an int."""
+    return checked(MS, value, policy_of(unit, naive, missing, guard))
 
 
-cdef object check_naive(object naive):
-    if naive is not None and naive not in NAIVE:
-        raise ValueError(f"naive: expected None, 'utc' or 'local', got {naive!r}")
-    return naive
-
-
-def pack_timestamps(values, unit=None, *, naive=None, guard=True, field=None):
+def pack_timestamps(values, unit=None, *, naive=None, missing=None, guard=True, field=None):
     """Turn times into int64 milliseconds since the epoch, as records carry them.
 
     Parameters
     ----------
     values : array_like, shape (n,)
-        datetime64 of any unit, Arrow timestamps and dates (with a zone or without: without one they count as UTC),
-        pandas and polars series, ints, floats, or a sequence of datetime, date, datetime64, pandas.Timestamp, int
-        or float. Borrowed during the call.
-    unit : {"s", "ms", "us", "ns", "m", "h", "D", "W"}, optional
-        Of plain numbers. Without it ints are milliseconds and floats are seconds, as ``time.time()`` gives them.
-    naive : {None, "utc", "local"}
-        What a datetime object without a time zone means. None refuses it.
-    guard : bool, default True
-        Refuse plain numbers that come out before 1990 or from 2100 on: they are most likely in another unit.
+        datetime64 of any unit (UTC), Arrow timestamps and dates, pandas and polars series, ints, floats, or a sequence
+        of datetime, date, datetime64, pandas.Timestamp, int or float. Borrowed during the call.
+    unit, naive, missing, guard
+        As for :class:`Timestamps`.
     field : str, optional
         Name of the column, for error messages.
 
@@ -388,17 +436,17 @@ def pack_timestamps(values, unit=None, *, naive=None, guard=True, field=None):
     Raises
     ------
     TimestampError
-        If a time is missing (None, null, NaT), naive, not after the epoch, too large for 64 bits, or caught by the
+        If a time is missing (None, null, NaT, NaN), naive, not after the epoch, too large for 64 bits, or caught by the
         guard. It has the `index` and the `field`.
     ValueError
-        If `unit` or `naive` is unknown.
+        If `unit`, `naive` or `missing` is unknown.
 
     Notes
     -----
-    The GIL is released for arrays of thousands of values. Kafka knows CreateTime in milliseconds only; librdkafka takes 0 for "now", which is
-    why 0 is refused.
+    The GIL is released for arrays of thousands of values. Kafka knows CreateTime in milliseconds only; librdkafka takes
+    0 for "now", which is why 0 is refused.
     """
-    return pack_all(MS, values, unit, naive, guard, field)
+    return pack_all(MS, values, policy_of(unit, naive, missing, guard), field)
 
 
 # Ticks of the arrays that most calls bring, and whether the guard concerns them: they need no Column, which costs as much
@@ -407,15 +455,15 @@ cdef dict PLAIN_DTYPES = {np.dtype(f"M8[{unit}]"): (ns, False) for unit, ns in U
 PLAIN_DTYPES[np.dtype(np.int64)] = (0, True)
 
 
-cdef object pack_array(int64_t per, object values, object unit, bint guard):
+cdef object pack_array(int64_t per, object values, Policy policy):
     """Pack a contiguous array of a common dtype; None if it is none, or a value must be looked at."""
     cdef const ArrayInterface* array
     cdef const int64_t* ticks
     cdef int64_t* out
     cdef int64_t tick_ns
     cdef Py_ssize_t n
-    cdef bint done
-    if type(values) is not ndarray:
+    cdef bint done, guard
+    if type(values) is not ndarray or policy.naive == "local":
         return None
     held = values.__array_struct__
     array = interface_of(held)
@@ -426,8 +474,8 @@ cdef object pack_array(int64_t per, object values, object unit, bint guard):
         return None
     tick_ns, is_number = found
     if is_number:
-        tick_ns = unit_ns(unit, MS)
-    guard = guard and is_number
+        tick_ns = policy.int_ns
+    guard = policy.guard and is_number
     n = array.shape[0]
     ticks = <const int64_t*>array.data
     packed = empty(n, INT64)
@@ -440,14 +488,12 @@ cdef object pack_array(int64_t per, object values, object unit, bint guard):
     return packed if done else None
 
 
-cdef object pack_all(int64_t per, object values, object unit, object naive, bint guard, object field):
+cdef object pack_all(int64_t per, object values, Policy policy, object field):
     """Pack every time into units of ``per`` nanoseconds: an int64 array."""
     cdef Column column
     cdef int64_t* out
     cdef Py_ssize_t part
-    check_naive(naive)
-    unit_ns(unit, 1)
-    packed = pack_array(per, values, unit, guard)
+    packed = pack_array(per, values, policy)
     if packed is not None:
         return packed
     column = column_of_times(values, field or "")
@@ -460,38 +506,41 @@ cdef object pack_all(int64_t per, object values, object unit, object naive, bint
     out = <int64_t*>address_of(packed)
     field = field or column.name or None
     if column.objects is not None:
-        pack_objects(per, column.taken(), out, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), naive, guard, field)
+        pack_objects(per, column.taken(), out, policy, field)
         return packed
     for part in range(column.n_parts):
-        pack_vector(per, &column.parts[part], out + column.starts[part], column.starts[part], unit, guard, field)
+        pack_vector(per, &column.parts[part], out + column.starts[part], column.starts[part], policy, column.is_numpy, field)
     return packed
 
 
-cdef object pack_for(int64_t per, object values, object n, object unit, object naive, bint guard, object field):
+cdef object pack_for(int64_t per, object values, object n, Policy policy, object field):
     """Pack one time for each of ``n`` records, or one for all of them."""
-    if isinstance(values, (int, float, date, INTEGER, FLOATING, datetime64)):
+    if type(values) is Timestamps:
+        policy = policy_of(values.unit, values.naive, values.missing, values.guard)
+        values = values.values
+    if isinstance(values, (int, float, date, INTEGER, FLOATING, datetime64)) or is_missing(values):
         try:
-            one = checked(per, values, unit_ns(unit, MS), unit_ns(unit, 1_000_000_000), check_naive(naive), guard)
+            one = checked(per, values, policy)
         except TimestampError as error:
             error.field = field
             raise
         return np.full(n, one, dtype=np.int64)
-    packed = pack_all(per, values, unit, naive, guard, field)
+    packed = pack_all(per, values, policy, field)
     if len(packed) != n:
         raise TimestampError(f"expected {n} timestamps, one per record, got {len(packed)}", field=field)
     return packed
 
 
-def timestamp_column(values, n, unit=None, *, naive=None, guard=True, field=None):
+def timestamp_column(values, n, *, field=None):
     """Turn the ``timestamps=`` argument of a batch of ``n`` records into one int64 per record.
 
     Parameters
     ----------
     values : array_like of shape (n,), or one time for all
-        As for :func:`pack_timestamps`; also a Column.
+        As for :func:`pack_timestamps`; also a Column, or Timestamps of one of these.
     n : int
         Number of records.
-    unit, naive, guard, field
+    field : str, optional
         As for :func:`pack_timestamps`.
 
     Returns
@@ -503,44 +552,20 @@ def timestamp_column(values, n, unit=None, *, naive=None, guard=True, field=None
     TimestampError
         As for :func:`pack_timestamps`, and if the length differs from `n`.
     """
-    return pack_for(MS, values, n, unit, naive, guard, field)
+    return pack_for(MS, values, n, DEFAULT, field)
 
 
-def nanosecond_column(values, n, unit=None, *, naive=None, guard=True, field=None):
+def nanosecond_column(values, n, *, field=None):
     """Do the same as :func:`timestamp_column`, keeping nanoseconds: what a header holds that milliseconds do not.
 
-    Parameters
-    ----------
-    values, n, unit, naive, guard, field
-        As for :func:`timestamp_column`.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Nanoseconds since the epoch. Floats are rounded to the microsecond.
-
-    Raises
-    ------
-    TimestampError
-        As for :func:`timestamp_column`, and from 2262-04-11T23:47:16.854775808 on.
+    Floats are rounded to the microsecond. Times from 2262-04-11T23:47:16.854775808 on are refused.
     """
-    return pack_for(NS, values, n, unit, naive, guard, field)
+    return pack_for(NS, values, n, DEFAULT, field)
 
 
 def pack_nanoseconds(value):
-    """Turn one time into nanoseconds since the epoch.
+    """Turn one time, or Timestamps of one, into nanoseconds since the epoch."""
+    return one_of(NS, value)
 
-    Parameters
-    ----------
-    value : int (ms), float (s), aware datetime, datetime64 or date
 
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    TimestampError
-        As for :func:`nanosecond_column`.
-    """
-    return checked(NS, value, MS, 1_000_000_000, None, True)
+cdef Policy DEFAULT = policy_of(None, None, None, True)

@@ -114,3 +114,18 @@ def fields_of(row: Any, names: Collection[str]) -> Any:
     if isinstance(row, tuple):
         return tuple(row)
     return None if is_missing_or_nan(row) or isinstance(row, (str, bytes, int, float, list, set)) else row
+
+
+def as_named(row: Any, field: str) -> Any:
+    """Give the fields of a row as a dict, or itself where it has attributes or no names at all.
+
+    Raises
+    ------
+    SerializationError
+        As `by_name` raises Mismatch.
+    """
+    try:
+        named = by_name(row)
+    except Mismatch as error:
+        raise error.as_error(None, field) from None
+    return row if named is None else named
