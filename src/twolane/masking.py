@@ -18,6 +18,8 @@ WHOLE = 4
 PART = 8
 # Longer texts are librdkafka's statistics, which quote nothing: parts are looked for at every letter.
 LINE = 8_192
+# Names: parts of one may be any word, such as "producer".
+WHOLE_ONLY = frozenset({"sasl.username"})
 # Settings that librdkafka takes apart: what it says of them may hold parts of any length.
 TAKEN_APART = ("sasl.oauthbearer.config", "sasl.oauthbearer.extensions")
 _SECRET = SECRET | REGISTRY_SECRET
@@ -83,7 +85,8 @@ class Hider:
         self._shown = {value: masked(key, value) for key, value in hidden.items() if len(value) >= WHOLE}
         pieces = {piece for key, value in hidden.items() for piece in _pieces(key, value) if len(piece) >= WHOLE}
         self._pieces = sorted(pieces - self._shown.keys(), key=len, reverse=True)
-        secrets = [piece for piece in (*self._shown, *pieces) if len(piece) >= PART]
+        names = {value for key, value in hidden.items() if key in WHOLE_ONLY}
+        secrets = [piece for piece in (*self._shown, *pieces) if len(piece) >= PART and piece not in names]
         kept = [shown for shown in self._shown.values() if shown != MASK]
         # Parts that a place has in common with what may be shown of it are no secret.
         self._parts = frozenset(_grams(secrets)) - frozenset(_grams(kept))

@@ -60,7 +60,10 @@ class TopicCheck:
     def ask(self, topic: str) -> None:
         """Have a topic asked for soon. Raises nothing, waits for nothing."""
         with self._lock:
-            if self._is_ended or len(self._waiting) >= MOST_WAITING:
+            if self._is_ended:
+                return
+            if len(self._waiting) >= MOST_WAITING:
+                log(logging.INFO, "the settings of topic %r are not checked: too many topics wait for it", topic)
                 return
             self._waiting.append(topic)
             if self._is_running:
