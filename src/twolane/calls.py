@@ -20,7 +20,7 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, Table, as_table
-from twolane.encoding.named import all_named
+from twolane.encoding.named import as_named
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
@@ -162,10 +162,12 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     if table is not None:
         return table.column(value)
     try:
-        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in all_named(rows, value, what)]
+        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in rows]
     except (KeyError, AttributeError, TypeError):
-        named = all_named(rows, value, what)
+        named = [as_named(row, what) for row in rows]
         lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in named]
+        if not any(lacking):
+            return [row[value] if isinstance(row, dict) else getattr(row, value) for row in named]
         # Where other rows have it, it is the row that is at fault.
         index = None if all(lacking) else lacking.index(True)
         reason = f"{what}={value!r} names no column of these values"
@@ -358,7 +360,7 @@ def bind_call(
         highest = places if isinstance(places, int) else int(places.max(initial=0))
         if highest >= known.partition_count and time.monotonic() - known.counted_at > RECOUNT_BEYOND:
             # The topic may have got more partitions since they were counted.
-            known.recount = True
+            known.counted_at = 0.0
             known = resolve(topic)
     return Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
 

@@ -83,7 +83,9 @@ TABLES = {
 | UUID           | -     | -      | -           | -                 | -       | =    | -        |
 | date           | =     | -      | midnight    | midnight          | -       | -    | -        |
 | time           | -     | clock  | -           | -                 | -       | -    | -        |
-| naive datetime | day   | -      | wall        | wall              | -       | -    | -        |
+| naive datetime | day   | -      | -           | wall              | -       | -    | -        |
+| datetime64     | day   | -      | wall        | wall              | -       | -    | -        |
+| naive column   | day   | -      | wall        | wall              | -       | -    | -        |
 | zoned datetime | day   | -      | instant     | wall              | -       | -    | -        |
 | timedelta      | -     | -      | -           | -                 | -       | -    | parts    |
 | StrEnum member | -     | -      | -           | -                 | -       | =    | -        |
@@ -103,6 +105,8 @@ TABLES = {
 | date           | text   | -        | -          | -            | -        | wall      | -         |
 | time           | text   | -        | -          | -            | -        | -         | -         |
 | naive datetime | text   | -        | -          | -            | -        | wall      | -         |
+| datetime64     | text   | -        | -          | -            | -        | wall      | -         |
+| naive column   | text   | -        | -          | -            | -        | wall      | -         |
 | zoned datetime | text   | -        | -          | -            | -        | instant   | -         |
 | timedelta      | -      | -        | -          | -            | -        | -         | clock     |
 | missing        | null   | -        | -          | -            | -        | -         | -         |
@@ -121,7 +125,8 @@ TABLES = {
 | bytes          | =          | =      | -         |
 | byte column    | =          | =      | -         |
 | date           | -          | -      | midnight  |
-| naive datetime | -          | -      | wall      |
+| datetime64     | -          | -      | wall      |
+| naive column   | -          | -      | -         |
 | zoned datetime | -          | -      | instant   |
 | missing        | none       | none   | -         |
 | StrEnum member | utf8       | utf8   | -         |
@@ -380,7 +385,8 @@ UNIONS: dict[str, tuple[list[str], dict[str, list[str]]]] = {
             "byte column": ["string"],
             "IntEnum member": ["date"],
             "date": ["date"],
-            "naive datetime": ["timestamp-micros"],
+            "datetime64": ["timestamp-micros"],
+            "naive column": ["timestamp-micros"],
             "zoned datetime": ["timestamp-micros"],
             "str": ["string"],
             "StrEnum member": ["string"],
@@ -394,6 +400,8 @@ UNIONS: dict[str, tuple[list[str], dict[str, list[str]]]] = {
             "byte column": ["string"],
             "date": ["date"],
             "naive datetime": ["local-timestamp-micros"],
+            "datetime64": ["local-timestamp-micros"],
+            "naive column": ["local-timestamp-micros"],
             "zoned datetime": ["local-timestamp-micros"],
             "str": ["string"],
             "StrEnum member": ["string"],
@@ -405,7 +413,8 @@ UNIONS: dict[str, tuple[list[str], dict[str, list[str]]]] = {
             "int": ["time-millis", "timestamp-nanos"],
             "time": ["time-millis"],
             "date": ["timestamp-nanos"],
-            "naive datetime": ["timestamp-nanos"],
+            "datetime64": ["timestamp-nanos"],
+            "naive column": ["timestamp-nanos"],
             "zoned datetime": ["timestamp-nanos"],
             "IntEnum member": ["time-millis"],
         },

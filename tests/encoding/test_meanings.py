@@ -27,7 +27,6 @@ KNOWN: list[tuple[str, str, str, str]] = [
     ("missing", "", "pandas float", "NaN of a frame is null, of a series NaN"),
     ("Period", "", "", "a period is its number"),
     (ZONED, "date|local|walls|Json", "", "columns of instants are in UTC, rows on their wall"),
-    ("naive datetime", "^timestamp|moments|clocks", "", "columns count as UTC, rows are refused"),
 ]
 
 

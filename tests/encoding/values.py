@@ -38,14 +38,11 @@ def integers(value: int) -> list[Any]:
     return [value, *(one.dtype.type(value) for one in info if one.min <= value <= one.max)]
 
 
-def naive(text: str) -> tuple[Any, tuple[Any, ...]]:
-    value = datetime.datetime.fromisoformat(text)
-    return value, (value, pd.Timestamp(value), np.datetime64(value, "us"))
-
-
-def values_of(kind: str) -> list[Value]:
-    """All values of a kind."""
-    return [value for value in VALUES if value.kind == kind]
+def add_columns(add: Any, value: Any, scalar: Any) -> None:
+    """Columns of times without a zone: numpy's, which knows none, and those of what could have said one."""
+    columns = containers.naive_columns(value)
+    add("datetime64", value, scalar, columns={name: make for name, make in columns.items() if name[:5] == "numpy"})
+    add("naive column", value, columns={name: make for name, make in columns.items() if name[:5] != "numpy"})
 
 
 def made() -> list[Value]:
@@ -87,10 +84,12 @@ def made() -> list[Value]:
         time = datetime.time.fromisoformat(clock)
         add("time", time, time)
     for text in ("2026-07-01T22:00:00", "2026-07-01T22:00:00.123456", "1969-12-31T23:59:59.999999", "0001-01-01"):
-        value, objects = naive(text)
-        add("naive datetime", value, *objects, columns=containers.naive_columns(value))
+        value = datetime.datetime.fromisoformat(text)
+        add("naive datetime", value, value, pd.Timestamp(value), columns={})
+        add_columns(add, value, np.datetime64(value, "us"))
     fine = pd.Timestamp("2026-07-01T22:00:00.123456789")
-    add("naive datetime", fine, fine, fine.to_datetime64(), columns=containers.naive_columns(fine))
+    add("naive datetime", fine, fine, columns={})
+    add_columns(add, fine, fine.to_datetime64())
     half_past = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
     for value in (
         datetime.datetime(2026, 7, 1, 22, tzinfo=YORK),

@@ -64,7 +64,7 @@ cdef Py_ssize_t branch_of(object type, const Vector* vector) except -2:
         return others[0]
     if plain.meaning == Meaning.TIMESTAMP:
         # A naive datetime is a wall clock, and an aware one is none; datetime64 and numpy's columns may be either.
-        groups = (INSTANTS, WALLS, ("date",)) if plain.zoned else (INSTANTS + WALLS, ("date",))
+        groups = (INSTANTS, WALLS) if plain.zoned else (INSTANTS + WALLS,)
     elif plain.meaning == Meaning.TEXT:
         groups, rivals = (("string",),), ("enum", "uuid")
         return -1 if first_of(names, rivals) >= 0 else first_of(names, groups[0])

@@ -306,8 +306,12 @@ cdef int fits_by_trial(Writer writer, object value, bint days) except -1:
         return 0
     finally:
         free(scratch.data)
-    # An int is a time only if nothing else takes it; a str is a UUID before it is a string.
-    return 1 if is_integer(value) or is_day(value) != days else 3
+    # An int is a time only if nothing else takes it; a str is a UUID before it is a string; of a datetime a date is but a part.
+    if is_integer(value):
+        return 1
+    if days:
+        return 3 if is_day(value) else 0
+    return 1 if is_day(value) else 3
 
 
 cdef Writer logical_writer(object type):
