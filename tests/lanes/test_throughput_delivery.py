@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -542,3 +543,26 @@ def test_the_counters_add_up_while_everything_goes_on(embedded_cluster, producer
         stop.set()
         watcher.join()
     assert not bad
+
+
+def test_waits_that_are_cancelled_leave_nothing_behind(embedded_cluster, producer, name):
+    producer.partitions_for(name)
+    embedded_cluster.set_rtt(300)
+    delivery = producer.send_batch(name, [b"v"])
+
+    async def waiter():
+        return await delivery
+
+    async def cancelled():
+        for _ in range(100):
+            task = asyncio.ensure_future(waiter())
+            await asyncio.sleep(0)  # into the wait
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        left = len(delivery._callbacks)
+        assert (await delivery).written == 1
+        return left
+
+    assert asyncio.run(cancelled()) == 0
+    embedded_cluster.set_rtt(0)
