@@ -15,7 +15,7 @@ from twolane.client.enqueue import Window
 from twolane.client.outcome import Outcome
 from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
-from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError, TwolaneError
 from twolane.failures import Failures, delivery_error
 from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer
 from twolane.service import PURGE_WAIT, Service
@@ -111,7 +111,13 @@ class ThroughputProducer(RecordSender, Producer):
         self._open_sender(
             self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT, may_stage
         )
-        self._service = Service(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
+        try:
+            self._service = Service(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
+        except RuntimeError as error:
+            # The process has no thread left; nobody gets this producer, so nobody could close it.
+            self._closed = True
+            self._handle.close()
+            raise TwolaneError(f"a ThroughputProducer needs a thread of its own: {error}") from error
         self._transactions = Transactions(self._handle, transactional_id, self._pass_notes_on)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.readers import read_values
-from twolane import BatchError, ClosedProducerError, ThroughputProducer, Verdict
+from twolane import BatchError, ClosedProducerError, ThroughputProducer, TwolaneError, Verdict
 
 ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
@@ -386,3 +386,15 @@ def test_signals_in_a_loop_of_sends_do_no_harm(embedded_cluster, make, name):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert calls
+
+
+def test_a_producer_that_gets_no_thread_is_an_error_and_leaves_nothing(make, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a producer that nobody has
+        with pytest.raises(TwolaneError, match="a thread of its own: can't start new thread"):
+            make()
+        gc.collect()
