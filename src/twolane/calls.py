@@ -19,13 +19,14 @@ from twolane.client.feed import Feed
 from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
-from twolane.encoding.columns import Column, Table, as_table
+from twolane.encoding.columns import Column, Table, as_columns
 from twolane.encoding.named import as_named
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.serializers import Bytes
+from twolane.serializers.batches import BatchSerializer
 from twolane.serializers.byte_strings import bind_bytes
 from twolane.serializers.interface import rows_within
 
@@ -329,12 +330,16 @@ def bind_call(
     """Do as `prepare`, but for what depends on the topic: that a partition exists, that a record is not too large."""
     topic = topic_name(topic)
     try:
-        table = as_table(values)
+        columns = as_columns(values)
+        table = columns if isinstance(columns, Table) else None
         if table is None and not isinstance(values, (list, tuple, Column)) and not _is_column(values):
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        bound = _warm(serializer or _BYTES, topic, "value").bind(values if table is None else table)
+        warm = _warm(serializer or _BYTES, topic, "value")
+        # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
+        whole = table is not None or isinstance(warm, (BatchSerializer, Bytes))
+        bound = warm.bind(columns if whole and columns is not None else values)
         n = len(bound)
         bound_keys = None
         if keys is not None:

@@ -50,11 +50,13 @@ cdef class ArrowChunk:
     cdef Vector root                # the array as a vector; borrows from array and type
     cdef Vector* _pool              # the vectors below root, one block
     cdef Py_ssize_t _used, _size
-    cdef list _members              # of bytes: the unions' tables that vectors point at
+    cdef list _kept                 # what vectors point at and neither array nor type has: tables of unions, runs, zones
 
     cdef int read(self, ArrowType type) except -1
     cdef Vector* take(self, Py_ssize_t n) except NULL
     cdef int fill(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
+    cdef int fill_values(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
+    cdef int fill_runs(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
 
 
 cdef class ArrowData:
@@ -63,4 +65,5 @@ cdef class ArrowData:
     cdef bint is_table(self)
 
 
-cdef ArrowData import_arrow(object values)
+cdef ArrowData read_lent(object lent)
+cdef str text(const char* name)

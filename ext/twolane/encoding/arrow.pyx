@@ -1,21 +1,32 @@
 """Read anything with ``__arrow_c_stream__`` or ``__arrow_c_array__`` in place, without pyarrow.
 
-The producer's capsules are moved into owners (ArrowType, ArrowChunk); the vectors made here borrow from them.
-The library that made an array is trusted to keep Arrow's own rules (offsets that rise, indices inside the dictionary,
-valid UTF-8), as every consumer of the interface trusts it; kinds, counts of buffers and children are checked.
+The producer's capsules are moved into owners (ArrowType, ArrowChunk); the vectors made here borrow from them. What a capsule
+held can be read once, so a call asks for it once. Structures that were released are refused, and so is what does not keep to
+its format: counts of buffers and children, lengths, offsets, indices (vector_checks.fault_of). What cannot be seen is trusted:
+how long buffers are, and that text is UTF-8.
 """
-from cpython.bytes cimport PyBytes_AS_STRING
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint8_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset, strcmp
+from libc.string cimport memcpy, memset, strcmp, strlen
 cimport cython
 
-from twolane.encoding.vectors cimport NO_MEMBER, Kind, Meaning, Vector
+from twolane.encoding.utf8 cimport is_utf8
+from twolane.encoding.vector_checks cimport fault_of, takes_no_bytes
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
 
+from twolane.encoding.arrow_formats import KNOWN_AS, STORED_AS_MEANT, parameters_of
+from twolane.encoding.frames import lent_by
 from twolane.errors import SerializationError
 
-cdef int MAX_DEPTH = 64
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef const char* NO_NAME = b""
+cdef enum:
+    MAX_DEPTH = 64
+    MAX_TYPES = 1_000_000
 
 # Formats of one layout each: kind, meaning, bytes per item, nanoseconds per tick.
 cdef dict LAYOUTS = {
@@ -57,8 +68,10 @@ cdef dict LAYOUTS = {
     b"+vL": (Kind.LIST_VIEW64, Meaning.PLAIN, 0, 0),
     b"+s": (Kind.STRUCT, Meaning.PLAIN, 0, 0),
     b"+m": (Kind.MAP, Meaning.PLAIN, 0, 0),
+    # Polars' own.
+    b"_pli128": (Kind.FIXED, Meaning.INTEGER, 16, 0),
+    b"_plu128": (Kind.FIXED, Meaning.INTEGER, 16, 0),
 }
-cdef dict TICKS = {b"s": 1_000_000_000, b"m": 1_000_000, b"u": 1_000, b"n": 1}
 
 
 cdef int lay_out(Vector* vector, tuple layout) except -1:
@@ -79,8 +92,8 @@ for known in LAYOUTS:
 
 
 cdef int buffers_of(Kind kind) noexcept nogil:
-    """How many buffers an array brings at least: views add one per block. GIL: not needed."""
-    if kind == Kind.NULLS or kind == Kind.UNREADABLE:
+    """How many buffers an array has; views have one more for each block. GIL: not needed."""
+    if kind == Kind.NULLS:
         return 0
     if kind == Kind.FIXED_LIST or kind == Kind.STRUCT or kind == Kind.UNION_SPARSE:
         return 1
@@ -89,9 +102,20 @@ cdef int buffers_of(Kind kind) noexcept nogil:
     return 2
 
 
+cdef int children_of(Kind kind) noexcept nogil:
+    """How many children a type has; -1 for any number. GIL: not needed."""
+    if kind in (Kind.STRUCT, Kind.UNION_DENSE, Kind.UNION_SPARSE):
+        return -1
+    return 1 if kind >= Kind.LIST32 else 0
+
+
 cdef bint may_have_nulls(Kind kind) noexcept nogil:
     """Whether the first buffer is a bitmap of nulls; a union's children say what is null. GIL: not needed."""
     return kind not in (Kind.NULLS, Kind.UNREADABLE, Kind.UNION_DENSE, Kind.UNION_SPARSE)
+
+
+cdef int refuse(const char* name, str what) except -1:
+    raise SerializationError(f"expected Arrow data that keeps to its format: {what}", field=text(name) or None)
 
 
 @cython.final
@@ -116,7 +140,7 @@ cdef class ArrowChunk:
         self._pool = NULL
         self._used = 0
         self._size = 0
-        self._members = []
+        self._kept = []
 
     def __dealloc__(self):
         free(self._pool)
@@ -125,12 +149,18 @@ cdef class ArrowChunk:
 
     cdef int read(self, ArrowType type) except -1:
         """Make the vectors. Call once, after `array` was filled."""
+        cdef const Vector* where = NULL
+        cdef const char* fault
         self.type = type
         self._size = count_types(&type.schema, 0)
         self._pool = <Vector*>calloc(self._size, sizeof(Vector))
         if self._pool == NULL:
             raise MemoryError()
         self.fill(&self.root, &type.schema, &self.array)
+        with nogil:
+            fault = fault_of(&self.root, 0, self.root.length, &where)
+        if fault != NULL:
+            refuse(where.name, (<bytes>fault).decode())
         return 0
 
     cdef Vector* take(self, Py_ssize_t n) except NULL:
@@ -142,63 +172,175 @@ cdef class ArrowChunk:
 
     cdef int fill(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
         """Describe one array, and its children and dictionary, as vectors."""
-        cdef Py_ssize_t i
-        read_format(vector, schema)
-        vector.name = schema.name
-        vector.length = array.length
-        vector.offset = array.offset
-        if schema.dictionary != NULL:
-            if array.dictionary == NULL:
-                raise SerializationError(f"the Arrow dictionary of {text(schema.name)!r} is missing")
-            vector.dictionary = self.take(1)
-            self.fill(vector.dictionary, schema.dictionary, array.dictionary)
-            vector.index_kind = vector.kind
-            vector.kind = Kind.DICTIONARY
-            # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
-            vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
-        if array.n_buffers < buffers_of(vector.kind) or array.n_children != schema.n_children:
-            raise SerializationError(f"the Arrow array of {text(schema.name)!r} does not have the shape of its type")
+        cdef bytes extension
+        if array == NULL or array.release == NULL:
+            refuse(schema.name, "the array was released already")
+        if array.length < 0 or array.offset < 0 or array.length > PY_SSIZE_T_MAX // 8 - array.offset:
+            refuse(schema.name, f"a length of {array.length} and an offset of {array.offset}")
+        if array.n_buffers < 0 or (array.n_buffers and array.buffers == NULL):
+            refuse(schema.name, f"{array.n_buffers} buffers, but none are given")
+        if array.n_children != schema.n_children or (array.n_children and array.children == NULL):
+            refuse(schema.name, f"an array with {array.n_children} children, a type with {schema.n_children}")
+        if strcmp(schema.format, "+r") == 0:
+            self.fill_runs(vector, schema, array)
+        else:
+            read_format(vector, schema, self._kept)
+            vector.length = array.length
+            vector.offset = array.offset
+            if schema.dictionary != NULL and vector.kind != Kind.UNREADABLE:
+                if not Kind.INT8 <= vector.kind <= Kind.UINT64 or vector.meaning != Meaning.PLAIN:
+                    refuse(schema.name, f"a dictionary with indices of the format {text(schema.format)!r}")
+                vector.dictionary = self.take(1)
+                self.fill(vector.dictionary, schema.dictionary, array.dictionary)
+                vector.index_kind = vector.kind
+                vector.kind = Kind.DICTIONARY
+                # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
+                vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
+            if vector.kind != Kind.UNREADABLE:
+                self.fill_values(vector, schema, array)
+        vector.name = NO_NAME if schema.name == NULL else schema.name
+        if schema.metadata != NULL:
+            extension = extension_of(schema)
+            if extension is not None:
+                extend(vector, extension, self._kept)
+        return 0
+
+    cdef int fill_values(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
+        """Buffers and children of a type that can be read."""
+        cdef Py_ssize_t i, n_children = children_of(vector.kind)
+        cdef bint empty = array.length == 0
+        if array.n_buffers < buffers_of(vector.kind) or (
+            array.n_buffers > buffers_of(vector.kind) and vector.kind != Kind.VIEWED
+        ):
+            refuse(schema.name, f"{array.n_buffers} buffers of an array of the format {text(schema.format)!r}")
+        if n_children >= 0 and schema.n_children != n_children:
+            refuse(schema.name, f"{schema.n_children} children of an array of the format {text(schema.format)!r}")
         if may_have_nulls(vector.kind) and array.null_count != 0:
             vector.validity = <const uint8_t*>array.buffers[0]
+            if vector.validity == NULL and array.null_count > 0 and not empty:
+                refuse(schema.name, f"{array.null_count} nulls, and no bitmap that says which")
+        for i in range(1 if may_have_nulls(vector.kind) else 0, buffers_of(vector.kind)):
+            # Of strings that are all empty, and of views that need no blocks, some writers leave the last one out.
+            if array.buffers[i] == NULL and not empty and i < 2 and not (vector.kind == Kind.FIXED and vector.width == 0):
+                refuse(schema.name, f"buffer {i} is missing")
         if vector.kind == Kind.BINARY32 or vector.kind == Kind.BINARY64:
             vector.offsets = array.buffers[1]
             vector.data = <const uint8_t*>array.buffers[2]
-            if vector.offsets == NULL and vector.length:
-                raise SerializationError(f"the Arrow offsets of {text(schema.name)!r} are missing")
             if vector.data == NULL:
-                vector.data = <const uint8_t*>b""      # all strings are empty: some writers leave the block out
+                if not empty and not takes_no_bytes(vector):
+                    refuse(schema.name, "buffer 2 is missing")
+                vector.data = <const uint8_t*>b""
         elif vector.kind == Kind.VIEWED:
             vector.data = <const uint8_t*>array.buffers[1]
             vector.buffers = array.buffers + 2
+            vector.n_buffers = array.n_buffers - 3
+            vector.sizes = array.buffers[array.n_buffers - 1]
         elif vector.kind in (Kind.LIST32, Kind.LIST64, Kind.MAP):
             vector.offsets = array.buffers[1]
         elif vector.kind in (Kind.LIST_VIEW32, Kind.LIST_VIEW64):
             vector.offsets = array.buffers[1]
             vector.sizes = array.buffers[2]
+            if vector.sizes == NULL and not empty:
+                refuse(schema.name, "buffer 2 is missing")
         elif vector.kind in (Kind.UNION_DENSE, Kind.UNION_SPARSE):
             vector.data = <const uint8_t*>array.buffers[0]
             if vector.kind == Kind.UNION_DENSE:
                 vector.offsets = array.buffers[1]
-            self._members.append(members_of(schema))
-            vector.members = <const uint8_t*>PyBytes_AS_STRING(self._members[-1])
-        elif vector.kind not in (Kind.NULLS, Kind.UNREADABLE, Kind.STRUCT, Kind.FIXED_LIST):
+            if vector.n_children != schema.n_children:
+                refuse(schema.name, f"{schema.n_children} members of a union of the format {text(schema.format)!r}")
+        elif vector.kind not in (Kind.NULLS, Kind.STRUCT, Kind.FIXED_LIST):
             vector.data = <const uint8_t*>array.buffers[1]
         if schema.n_children:
             vector.n_children = schema.n_children
             vector.children = self.take(schema.n_children)
             for i in range(schema.n_children):
                 self.fill(&vector.children[i], schema.children[i], array.children[i])
+        if vector.kind == Kind.MAP and (vector.children[0].kind != Kind.STRUCT or vector.children[0].n_children != 2):
+            refuse(schema.name, "a map whose entries are no struct of key and value")
+        return 0
+
+    cdef int fill_runs(self, Vector* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
+        """Runs become items: of numbers, times and the like the values, of others indices into the values."""
+        cdef Vector* ends
+        cdef Vector* values
+        cdef Py_ssize_t i, run = 0, stride = 4
+        cdef int32_t number
+        cdef int64_t end = 0, before = 0
+        cdef uint8_t* out
+        cdef uint8_t* bits = NULL
+        cdef bint flat
+        if schema.n_children != 2 or array.n_buffers != 0:
+            refuse(schema.name, f"{schema.n_children} children and {array.n_buffers} buffers of an array of the format '+r'")
+        ends = self.take(2)
+        values = ends + 1
+        self.fill(ends, schema.children[0], array.children[0])
+        self.fill(values, schema.children[1], array.children[1])
+        if values.kind == Kind.UNREADABLE:
+            vector[0] = values[0]
+            vector.length = array.length
+            return 0
+        if ends.kind not in (Kind.INT16, Kind.INT32, Kind.INT64) or ends.validity != NULL or (
+            ends.length > values.length or values.length > INT32_MAX
+        ):
+            refuse(schema.name, "run ends that are no integers, or more than there are values")
+        for i in range(ends.length):
+            end = int_at(ends, i)
+            if end <= before:
+                refuse(schema.name, "run ends that do not rise")
+            before = end
+        if end < array.offset + array.length:
+            refuse(schema.name, f"{array.offset + array.length} items, and runs that end at {end}")
+        flat = Kind.INT8 <= values.kind <= Kind.FLOAT64 or values.kind == Kind.FIXED
+        if flat:
+            vector[0] = values[0]
+            stride = values.stride
+        else:
+            vector.kind = Kind.DICTIONARY
+            vector.index_kind = Kind.INT32
+            vector.meaning = Meaning.TEXT if values.meaning == Meaning.TEXT else Meaning.PLAIN
+            vector.stride = vector.width = 4
+            vector.dictionary = values
+        vector.length = array.length
+        vector.offset = 0
+        vector.validity = NULL
+        self._kept.append(PyBytes_FromStringAndSize(NULL, array.length * stride + 1))
+        out = <uint8_t*>PyBytes_AS_STRING(self._kept[-1])
+        vector.data = out
+        if values.validity != NULL or values.kind == Kind.NULLS:
+            self._kept.append(bytes(array.length // 8 + 1))
+            bits = <uint8_t*>PyBytes_AS_STRING(self._kept[-1])
+            vector.validity = bits
+        for i in range(array.length):
+            while int_at(ends, run) <= array.offset + i:
+                run += 1
+            if flat:
+                memcpy(out + i * stride, values.data + (values.offset + run) * stride, stride)
+            else:
+                number = <int32_t>run
+                memcpy(out + 4 * i, &number, 4)
+            if bits != NULL and is_valid(values, run):
+                bits[i >> 3] |= <uint8_t>(1 << (i & 7))
         return 0
 
 
 cdef Py_ssize_t count_types(const ArrowSchema* schema, int depth) except -1:
-    """How many vectors a schema needs: itself, what is below it, and dictionaries."""
+    """How many vectors a schema needs: itself, what is below it, and dictionaries. It is sound at the top."""
     cdef Py_ssize_t total = 1
     cdef int64_t i
     if depth > MAX_DEPTH:
         raise SerializationError(f"Arrow types are nested deeper than {MAX_DEPTH}")
+    if schema == NULL or schema.release == NULL:
+        raise SerializationError("expected Arrow data, but its type was released already")
+    if schema.format == NULL:
+        refuse(schema.name, "a type without a format")
+    if schema.name != NULL and not is_utf8(<const uint8_t*>schema.name, strlen(schema.name)):
+        refuse(schema.name, "a name that is no UTF-8")
+    if schema.n_children < 0 or schema.n_children > MAX_TYPES or (schema.n_children and schema.children == NULL):
+        refuse(schema.name, f"{schema.n_children} children, but none are given")
     for i in range(schema.n_children):
         total += count_types(schema.children[i], depth + 1)
+        if total > MAX_TYPES:
+            raise SerializationError(f"expected Arrow types of at most {MAX_TYPES} parts")
     if schema.dictionary != NULL:
         total += count_types(schema.dictionary, depth + 1)
     return total
@@ -208,52 +350,102 @@ cdef str text(const char* name):
     return "" if name == NULL else (<bytes>name).decode("utf-8", "replace")
 
 
-cdef bytes members_of(const ArrowSchema* schema):
-    """The child of each type id, from a union's format: ``+ud:`` or ``+us:`` and the children's ids."""
-    table = bytearray([NO_MEMBER]) * 256
-    ids = (<bytes>schema.format)[4:].decode()
-    for child, number in enumerate(ids.split(",") if ids else ()):
-        table[int(number)] = child
-    if schema.n_children > 128 or len(set(table)) != schema.n_children + 1:
-        raise SerializationError(f"the Arrow union {text(schema.name)!r} does not have the shape of its type")
-    return bytes(table)
+cdef bytes extension_of(const ArrowSchema* schema):
+    """The name of an extension type, from the metadata: how many pairs, then of each key and value the length and bytes."""
+    cdef const char* at = schema.metadata
+    cdef int32_t n = 0, size = 0
+    cdef int i
+    cdef bytes key = b"", word = b""
+    if at == NULL:
+        return None
+    memcpy(&n, at, 4)
+    at += 4
+    for i in range(2 * max(n, 0)):
+        memcpy(&size, at, 4)
+        if size < 0:
+            refuse(schema.name, "metadata of a negative length")
+        word = at[4:4 + size]
+        at += 4 + size
+        if i % 2 and key == b"ARROW:extension:name":
+            return word
+        key = word
+    return None
 
 
-cdef int read_format(Vector* vector, const ArrowSchema* schema) except -1:
+cdef int extend(Vector* vector, bytes extension, list kept) except -1:
+    """What an extension type means beyond its storage; another one than these is known by name only."""
+    if extension == b"arrow.uuid" and vector.kind == Kind.FIXED and vector.width == 16:
+        vector.meaning = Meaning.UUID
+    elif extension == b"arrow.bool8" and vector.kind == Kind.INT8:
+        vector.kind = Kind.BYTE_BOOL
+    elif extension not in STORED_AS_MEANT:
+        leave_unread(vector, b"Arrow's extension type " + extension, kept)
+    return 0
+
+
+cdef int leave_unread(Vector* vector, bytes what, list kept) except -1:
+    """Let nobody look into it."""
+    vector.kind = Kind.UNREADABLE
+    vector.meaning = Meaning.PLAIN
+    vector.n_children = 0
+    vector.validity = NULL
+    kept.append(what)
+    vector.unread = what
+    return 0
+
+
+cdef int read_format(Vector* vector, const ArrowSchema* schema, list kept) except -1:
     """Kind, meaning, width and unit from Arrow's format string, into a vector that is all zero."""
     cdef bytes format
     if schema.format[0] > 0 and schema.format[1] == 0:
         vector[0] = LETTERS[<int>schema.format[0]]
+        if vector.kind == Kind.UNREADABLE:
+            leave_unread(vector, b"Arrow's format " + schema.format, kept)
         return 0
     format = schema.format
-    vector.kind = Kind.UNREADABLE
-    if format in LAYOUTS:
-        lay_out(vector, LAYOUTS[format])
-    elif format.startswith(b"ts"):
+    try:
+        if format in LAYOUTS:
+            lay_out(vector, LAYOUTS[format])
+            vector.precision = format == b"_plu128"
+        elif not read_parameters(vector, format, kept):
+            leave_unread(vector, b"Arrow's format " + format, kept)
+    except (ValueError, KeyError, OverflowError):
+        refuse(schema.name, f"the format {text(schema.format)!r}")
+    return 0
+
+
+cdef bint read_parameters(Vector* vector, bytes format, list kept) except -1:
+    """A format with parameters behind a colon; False for one that is not known, ValueError or KeyError for parameters."""
+    found = parameters_of(format)
+    if found is None:
+        return False
+    what, first, second, third = found
+    if what == "timestamp":
         vector.kind = Kind.INT64
         vector.meaning = Meaning.TIMESTAMP
-        vector.stride = 8
-        vector.tick_ns = TICKS[format[2:3]]
-        vector.zoned = len(format) > 4
-    elif format.startswith(b"w:"):
-        vector.kind = Kind.FIXED
-        vector.width = int(format[2:])
-        vector.stride = vector.width
-    elif format.startswith(b"+w:"):
+        vector.width = vector.stride = 8
+        vector.tick_ns = first
+        vector.zoned = second is not None
+        if vector.zoned:
+            kept.append(second)
+            vector.zone = <const void*>second
+    elif what == "list":
         vector.kind = Kind.FIXED_LIST
-        vector.width = int(format[3:])
-    elif format.startswith((b"+ud:", b"+us:")):
-        vector.kind = Kind.UNION_DENSE if format.startswith(b"+ud:") else Kind.UNION_SPARSE
+        vector.width = first
+    elif what == "dense" or what == "sparse":
+        vector.kind = Kind.UNION_DENSE if what == "dense" else Kind.UNION_SPARSE
         vector.stride = 1
-    elif format.startswith(b"d:"):
-        numbers = [int(number) for number in format[2:].split(b",")]
+        vector.n_children = second      # how many there have to be
+        kept.append(first)
+        vector.members = <const uint8_t*>PyBytes_AS_STRING(first)
+    else:
         vector.kind = Kind.FIXED
-        vector.meaning = Meaning.DECIMAL
-        vector.precision = numbers[0]
-        vector.scale = numbers[1]
-        vector.width = (numbers[2] if len(numbers) > 2 else 128) // 8
-        vector.stride = vector.width
-    return 0
+        vector.stride = vector.width = first if what == "fixed" else third
+        if what == "decimal":
+            vector.meaning = Meaning.DECIMAL
+            vector.precision = first
+            vector.scale = second
+    return True
 
 
 @cython.final
@@ -265,27 +457,49 @@ cdef class ArrowData:
 
     cdef bint is_table(self):
         """Whether it is a table (a struct with named children) and not a single column."""
-        return self.type.schema.format != NULL and strcmp(self.type.schema.format, "+s") == 0
+        return strcmp(self.type.schema.format, "+s") == 0 and extension_of(&self.type.schema) is None
 
 
-cdef ArrowData read_array(object capsules):
+cdef object used_up(str what):
+    return SerializationError(f"expected Arrow data, got {what} that was released, or read to its end, before: it can be read once")
+
+
+cdef object opened(object capsule, const char* name):
+    """The capsule, if it is one of that name."""
+    if not PyCapsule_IsValid(capsule, name):
+        raise SerializationError(f"expected an Arrow capsule named {text(name)}", value=capsule)
+    return capsule
+
+
+cdef ArrowData read_array(tuple capsules):
     cdef ArrowData data = ArrowData.__new__(ArrowData)
     cdef ArrowChunk chunk = ArrowChunk.__new__(ArrowChunk)
-    cdef ArrowType type = ArrowType.__new__(ArrowType)
-    cdef ArrowSchema* schema
     cdef ArrowArray* array
-    schema_capsule, array_capsule = capsules
-    schema = <ArrowSchema*>PyCapsule_GetPointer(schema_capsule, "arrow_schema")
-    array = <ArrowArray*>PyCapsule_GetPointer(array_capsule, "arrow_array")
+    if len(capsules) != 2:
+        raise SerializationError(f"expected two Arrow capsules, a schema and an array, got {len(capsules)}")
+    data.type = read_schema(capsules[0])
+    array = <ArrowArray*>PyCapsule_GetPointer(opened(capsules[1], "arrow_array"), "arrow_array")
     # Moving: the capsule's destructor does nothing once release is NULL.
-    type.schema = schema[0]
-    schema.release = NULL
-    chunk.array = array[0]
-    array.release = NULL
-    data.type = type
-    chunk.read(type)
+    with cython.critical_section(capsules[1]):
+        chunk.array = array[0]
+        array.release = NULL
+    if chunk.array.release == NULL:
+        raise used_up("an array")
+    chunk.read(data.type)
     data.chunks.append(chunk)
     return data
+
+
+cdef ArrowType read_schema(object capsule):
+    cdef ArrowType type = ArrowType.__new__(ArrowType)
+    cdef ArrowSchema* schema = <ArrowSchema*>PyCapsule_GetPointer(opened(capsule, "arrow_schema"), "arrow_schema")
+    with cython.critical_section(capsule):
+        type.schema = schema[0]
+        schema.release = NULL
+    if type.schema.release == NULL:
+        raise used_up("a schema")
+    count_types(&type.schema, 0)
+    return type
 
 
 cdef ArrowData read_stream(object capsule):
@@ -293,15 +507,25 @@ cdef ArrowData read_stream(object capsule):
     cdef ArrowType type = ArrowType.__new__(ArrowType)
     cdef ArrowChunk chunk
     cdef ArrowArrayStream stream
-    cdef ArrowArrayStream* lent = <ArrowArrayStream*>PyCapsule_GetPointer(capsule, "arrow_array_stream")
+    cdef ArrowArrayStream* lent = <ArrowArrayStream*>PyCapsule_GetPointer(
+        opened(capsule, "arrow_array_stream"), "arrow_array_stream"
+    )
     cdef int code
-    stream = lent[0]
-    lent.release = NULL
+    with cython.critical_section(capsule):
+        stream = lent[0]
+        lent.release = NULL
+    if stream.release == NULL:
+        raise used_up("a stream")
     try:
+        if stream.get_schema == NULL or stream.get_next == NULL:
+            raise SerializationError("expected an Arrow stream, got one without functions")
         with nogil:     # a stream may run other threads that need the GIL
             code = stream.get_schema(&stream, &type.schema)
         if code:
             raise_stream_error(&stream, code)
+        if type.schema.release == NULL:
+            raise used_up("a stream's schema")
+        count_types(&type.schema, 0)
         data.type = type
         while True:
             chunk = ArrowChunk.__new__(ArrowChunk)
@@ -315,24 +539,17 @@ cdef ArrowData read_stream(object capsule):
                 chunk.read(type)
                 data.chunks.append(chunk)
     finally:
-        if stream.release != NULL:
-            stream.release(&stream)
+        stream.release(&stream)
 
 
 cdef int raise_stream_error(ArrowArrayStream* stream, int code) except -1:
-    cdef const char* reason = stream.get_last_error(stream)
+    cdef const char* reason = NULL if stream.get_last_error == NULL else stream.get_last_error(stream)
     raise SerializationError(f"the Arrow stream failed with error {code}: {text(reason) or 'no reason given'}")
 
 
-cdef ArrowData import_arrow(object values):
-    """The Arrow data behind an object, or None if it offers neither protocol."""
-    exporter = getattr(values, "__arrow_c_stream__", None)
-    if exporter is not None:
-        return read_stream(exporter())
-    exporter = getattr(values, "__arrow_c_array__", None)
-    if exporter is not None:
-        return read_array(exporter())
-    return None
+cdef ArrowData read_lent(object lent):
+    """What lies in the capsules."""
+    return read_array(lent) if type(lent) is tuple else read_stream(lent)
 
 
 cdef tuple described(const ArrowSchema* schema, int depth):
@@ -340,8 +557,15 @@ cdef tuple described(const ArrowSchema* schema, int depth):
         raise SerializationError(f"Arrow types are nested deeper than {MAX_DEPTH}")
     children = [described(schema.children[i], depth + 1) for i in range(schema.n_children)]
     dictionary = None if schema.dictionary == NULL else described(schema.dictionary, depth + 1)
+    form = text(schema.format)
+    extension = extension_of(schema)
     # Flag 2: ARROW_FLAG_NULLABLE.
-    return (<bytes>schema.format).decode(), text(schema.name), bool(schema.flags & 2), children, dictionary
+    nullable = bool(schema.flags & 2)
+    if form == "+r" and len(children) == 2:
+        return children[1][0], text(schema.name), nullable or children[1][2], *children[1][3:]
+    if extension is not None and extension not in STORED_AS_MEANT:
+        form = KNOWN_AS.get((extension, form)) or extension.decode("utf-8", "replace")
+    return form, text(schema.name), nullable, children, dictionary
 
 
 def describe(values):
@@ -350,26 +574,20 @@ def describe(values):
     Returns
     -------
     tuple
-        (format, name, nullable, children, dictionary), the format as in the Arrow C data interface.
+        (format, name, nullable, children, dictionary), the format as in the Arrow C data interface; of an extension type
+        its name, and ``"uuid"`` of Arrow's own. Runs are what they are runs of.
 
     Raises
     ------
     TypeError
         If it offers no Arrow protocol.
     """
-    cdef ArrowType type = ArrowType.__new__(ArrowType)
-    cdef ArrowSchema* lent
     exporter = getattr(values, "__arrow_c_schema__", None)
     if exporter is None:
         exporter = getattr(getattr(values, "schema", None), "__arrow_c_schema__", None)
-    if exporter is None:
-        data = import_arrow(values)
-        if data is None:
-            raise TypeError(f"expected an Arrow schema or Arrow data, got {values.__class__.__name__}")
-        type = (<ArrowData>data).type
-    else:
-        capsule = exporter()
-        lent = <ArrowSchema*>PyCapsule_GetPointer(capsule, "arrow_schema")
-        type.schema = lent[0]
-        lent.release = NULL
-    return described(&type.schema, 0)
+    if exporter is not None:
+        return described(&read_schema(exporter()).schema, 0)
+    lent = lent_by(values, "")
+    if lent is None:
+        raise TypeError(f"expected an Arrow schema or Arrow data, got {values.__class__.__name__}")
+    return described(&read_lent(lent).type.schema, 0)

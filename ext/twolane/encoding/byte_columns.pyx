@@ -11,8 +11,8 @@ cimport cython
 
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.arena cimport Arena, append, fresh, has_room
-from twolane.encoding.columns cimport Column, Table, as_column, kind_name
-from twolane.encoding.objects cimport bytes_of, is_missing_or_nan
+from twolane.encoding.columns cimport Column, Table, as_column
+from twolane.encoding.objects cimport bytes_of, is_missing_or_nan, kind_name
 from twolane.encoding.vectors cimport (
     Kind, Meaning, Vector, has_value, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )

@@ -13,6 +13,7 @@ cdef class Column:
     cdef Py_ssize_t n_parts
     cdef Py_ssize_t length
     cdef bint is_numpy              # read from a numpy array, whose datetime64 are in UTC
+    cdef bint nan_is_missing        # pandas' float and object columns: NaN is null where the type has one
     cdef object _lenders            # keep alive the memory that the parts point at
 
     cdef int make_parts(self, Py_ssize_t n) except -1
@@ -66,8 +67,8 @@ cdef inline Kind plain_kind(char typekind, int width) noexcept nogil:
 
 
 cpdef Table as_table(object values)
+cpdef object as_columns(object values)
 cpdef Column as_column(object values, str name=*)
 cdef const uint8_t* address_of(object array) except NULL
 cdef Column column_of_times(object values, str name)
-cdef str kind_name(const Vector* vector)
 cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list keep) except -1

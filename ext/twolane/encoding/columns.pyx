@@ -8,12 +8,13 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uintptr_t
 cimport cython
 
-from twolane.encoding.arrow cimport ArrowChunk, ArrowData, import_arrow
-from twolane.encoding.objects cimport entries_of
+from twolane.encoding.arrow cimport ArrowChunk, ArrowData, read_lent, text
+from twolane.encoding.objects cimport entries_of, kind_name
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
 
 import numpy as np
 
+from twolane.encoding.frames import array_of, columns_of, is_frame, lent_by, levels_of
 from twolane.encoding.numpy_dtypes import UNIT_NS, coarser, count_fields
 from twolane.errors import SerializationError, shown
 
@@ -23,28 +24,6 @@ cdef object ndarray = np.ndarray
 # What most arrays of times have: ticks in nanoseconds, and what they say.
 cdef dict TIMES = {np.dtype(f"M8[{unit}]"): (ns, Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP) for unit, ns in UNIT_NS.items()}
 TIMES.update({np.dtype(f"m8[{unit}]"): (ns, Meaning.DURATION) for unit, ns in UNIT_NS.items()})
-cdef dict NAMES = {
-    <int>Kind.UNREADABLE: "a type that cannot be read", <int>Kind.NULLS: "null", <int>Kind.BIT: "bool",
-    <int>Kind.BYTE_BOOL: "bool", <int>Kind.INT8: "int8", <int>Kind.INT16: "int16", <int>Kind.INT32: "int32",
-    <int>Kind.INT64: "int64", <int>Kind.UINT8: "uint8", <int>Kind.UINT16: "uint16", <int>Kind.UINT32: "uint32",
-    <int>Kind.UINT64: "uint64", <int>Kind.FLOAT16: "float16", <int>Kind.FLOAT32: "float32", <int>Kind.FLOAT64: "float64",
-    <int>Kind.FIXED: "fixed-size bytes", <int>Kind.PADDED: "bytes", <int>Kind.UCS4: "string", <int>Kind.BINARY32: "bytes",
-    <int>Kind.BINARY64: "bytes", <int>Kind.VIEWED: "bytes", <int>Kind.DICTIONARY: "dictionary", <int>Kind.LIST32: "list",
-    <int>Kind.LIST64: "list", <int>Kind.LIST_VIEW32: "list", <int>Kind.LIST_VIEW64: "list", <int>Kind.FIXED_LIST: "list",
-    <int>Kind.SUBARRAY: "list", <int>Kind.STRUCT: "struct", <int>Kind.MAP: "map",
-    <int>Kind.UNION_DENSE: "union", <int>Kind.UNION_SPARSE: "union",
-}
-cdef dict MEANINGS = {
-    <int>Meaning.TEXT: "string", <int>Meaning.TIMESTAMP: "timestamp", <int>Meaning.DATE: "date", <int>Meaning.TIME: "time",
-    <int>Meaning.DURATION: "duration", <int>Meaning.DECIMAL: "decimal", <int>Meaning.MONTHS: "interval",
-}
-
-
-cdef str kind_name(const Vector* vector):
-    """What error messages call a column's type."""
-    if vector.kind == Kind.DICTIONARY:
-        return f"dictionary of {kind_name(vector.dictionary)}"
-    return MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
 
 
 @cython.final
@@ -128,6 +107,8 @@ cdef class Column:
         cdef Column column = new_column(self.name)
         cdef Py_ssize_t first, i, low, high
         column.length = stop - start
+        column.nan_is_missing = self.nan_is_missing
+        column.is_numpy = self.is_numpy
         column._lenders = self
         if self.objects is not None:
             column.objects = self.objects[start:stop]
@@ -167,7 +148,7 @@ cdef class Table:
     Attributes
     ----------
     names : list of str
-        In the order of the input.
+        In the order of the input. A pandas frame's index is not among them; its levels are found by their names.
     """
 
     def __cinit__(self):
@@ -188,9 +169,9 @@ cdef class Table:
         cdef Table table = Table.__new__(Table)
         cdef Column column
         start, stop = bounds_of(rows, self.length)
-        for name in self.names:
-            column = self._by_name[name]
-            table.add(column.part(start, stop))
+        for name, column in self._by_name.items():
+            table._by_name[name] = column.part(start, stop)
+        table.names = self.names
         table.length = stop - start
         return table
 
@@ -217,6 +198,10 @@ cdef class Table:
     cdef int add(self, Column column) except -1:
         if column.name in self._by_name:
             raise SerializationError(f"column {column.name!r} stands twice in the input")
+        try:
+            column.name.encode()
+        except UnicodeEncodeError:
+            raise SerializationError("expected names of columns that UTF-8 can hold", value=column.name) from None
         self.names.append(column.name)
         self._by_name[column.name] = column
         return 0
@@ -291,6 +276,9 @@ cdef int read_dtype(Vector* vector, object dtype, str name, Vector* pool, list k
         vector.meaning = Meaning.DURATION if kind == "m" else Meaning.DATE if unit in "WD" else Meaning.TIMESTAMP
     else:
         vector.kind = plain_kind(<char>ord(kind), dtype.itemsize)
+        if vector.kind == Kind.UNREADABLE:
+            keep.append(f"numpy's {dtype}".encode())
+            vector.unread = <bytes>keep[-1]
     return 0
 
 
@@ -451,7 +439,7 @@ cdef Table table_of_arrow(ArrowData data):
                     raise SerializationError("expected a record, got a null row", index=table.length + row)
         table.length += chunk.root.length
     for field in range(data.type.schema.n_children):
-        column = new_column((<bytes>data.type.schema.children[field].name).decode())
+        column = new_column(text(data.type.schema.children[field].name))
         column.make_parts(len(data.chunks))
         for i, chunk in enumerate(data.chunks):
             part = &column.parts[i]
@@ -495,15 +483,82 @@ cdef Table table_of_records(object array):
     return table
 
 
-cdef bint is_numpy_backed(object values):
-    """Whether it is a pandas object over plain numpy memory, read without a detour over Arrow."""
-    dtype = getattr(values, "dtype", None)
-    return isinstance(dtype, np.dtype) and hasattr(values, "to_numpy")
+cdef Table table_of_frame(object frame):
+    """A table over the columns of a pandas frame, each on its own: Arrow's export would add the index, and change values."""
+    cdef Table table = Table.__new__(Table)
+    cdef Column column
+    for name, series in columns_of(frame):
+        column = as_column(series, name)
+        table.add(column)
+    for name, level in levels_of(frame):
+        table._by_name[name] = as_column(level, name)
+    table.length = len(frame)
+    return table
 
 
 cdef bint is_polars_object(object dtype):
     """Whether it is polars' dtype of Python objects, which it lends to Arrow as eight bytes: their addresses."""
     return str(dtype) == "Object"
+
+
+cdef object read_columns(object values, str name, bint tables):
+    """A Column, a Table where one is welcome, or None for rows and scalars. What lends itself to Arrow is asked for it once."""
+    cdef Column column
+    cdef ArrowData data
+    if isinstance(values, Column) or (tables and isinstance(values, Table)):
+        return values
+    if isinstance(values, (bytes, str, bytearray, Table)):
+        return None
+    if isinstance(values, (list, tuple)):
+        return None if tables else column_of_objects(name, values)
+    if isinstance(values, dict):
+        return table_of_dict(values) if tables else None
+    if type(values) is ndarray or isinstance(values, ndarray):
+        if tables and values.dtype.names is not None and values.ndim == 1:
+            return table_of_records(values)
+        return of_numpy(column_of_array(name, values)) if values.ndim else None
+    if tables and is_frame(values):
+        return table_of_frame(values)
+    dtypes = getattr(values, "dtypes", None)
+    if tables and isinstance(dtypes, list) and any([is_polars_object(dtype) for dtype in dtypes]):
+        return table_of_dict({label: values[label] for label in values.columns})
+    dtype = getattr(values, "dtype", None)
+    if is_polars_object(dtype):
+        return column_of_objects(name, values.to_list())
+    found = array_of(values, dtype) if dtype is not None and hasattr(values, "to_numpy") else None
+    lent = lent_by(values, name) if found is None else None
+    if isinstance(lent, ndarray):
+        found = lent, None, True
+    if found is not None:
+        array, zone, nan_is_missing = found
+        column = column_of_array(name, array)
+        column.nan_is_missing = nan_is_missing
+        if zone is not None:
+            column.parts.zoned = True
+            column.parts.zone = <const void*>zone
+            column._lenders = (column._lenders, zone)
+        return column
+    if lent is not None:
+        try:
+            data = read_lent(lent)
+        except SerializationError as error:
+            error.field = error.field or name or None
+            raise
+        return table_of_arrow(data) if tables and data.is_table() else column_of_arrow(name, data)
+    if hasattr(values, "to_numpy") and hasattr(values, "__len__"):     # pandas.Timestamp has the first
+        # A pandas array or index with a dtype of pandas' own: as numbers, a missing one would turn all ints to floats.
+        return column_of_array(name, values.to_numpy(dtype=object, na_value=None))
+    if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
+        array = np.asarray(values)
+        return column_of_array(name, array) if array.ndim else None
+    if hasattr(values, "__len__") and hasattr(values, "__getitem__"):
+        return column_of_objects(name, values)
+    return None
+
+
+cpdef object as_columns(object values):
+    """Read a table, or else a column, in place; None for rows. ``values`` is asked once for what it lends to Arrow."""
+    return read_columns(values, "", True)
 
 
 cpdef Table as_table(object values):
@@ -512,39 +567,18 @@ cpdef Table as_table(object values):
     Parameters
     ----------
     values : object
-        A numpy structured array, a dict of arrays or lists, or anything with ``__arrow_c_stream__`` or
-        ``__arrow_c_array__`` (pyarrow, polars, pandas, duckdb). A Table gives itself. Memory is borrowed and kept alive.
+        A numpy structured array, a dict of arrays or lists, a pandas frame, or anything with ``__arrow_c_stream__`` or
+        ``__arrow_c_array__`` (pyarrow, polars, duckdb). A Table gives itself. Memory is borrowed and kept alive.
 
     Returns
     -------
     Table or None
-        None where the input is not columnar: then it is rows. An Arrow stream is read to its end.
+        None where the input is no table.
 
-    Raises
-    ------
-    SerializationError
-        If columns differ in length, stand twice, or a table has null rows.
+    SerializationError if columns differ in length, stand twice, or a table has null rows.
     """
-    cdef ArrowData data
-    if isinstance(values, Table):
-        return values
-    if isinstance(values, (list, tuple, bytes, str)):
-        return None
-    if isinstance(values, dict):
-        return table_of_dict(values)
-    if isinstance(values, ndarray):
-        return table_of_records(values) if values.dtype.names is not None and values.ndim == 1 else None
-    dtypes = getattr(values, "dtypes", None)
-    if isinstance(dtypes, list) and any([is_polars_object(dtype) for dtype in dtypes]):
-        return table_of_dict({name: values[name] for name in values.columns})
-    try:
-        data = import_arrow(values)
-    except (ImportError, TypeError, ValueError) as error:
-        # pandas reaches Arrow through pyarrow, which may be missing, or know no type for a column of objects.
-        if isinstance(error, SerializationError) or not hasattr(values, "columns"):
-            raise
-        return table_of_dict({str(name): values[name] for name in values.columns})
-    return table_of_arrow(data) if data is not None and data.is_table() else None
+    columns = read_columns(values, "", True)
+    return columns if isinstance(columns, Table) else None
 
 
 cpdef Column as_column(object values, str name=""):
@@ -562,37 +596,6 @@ cpdef Column as_column(object values, str name=""):
     Column or None
         None for a scalar (also for bytes and str).
 
-    Raises
-    ------
-    SerializationError
-        If an array has a shape or unit that no record can be made of.
+    SerializationError if an array has a shape or unit that no record can be made of.
     """
-    if isinstance(values, Column):
-        return values
-    if isinstance(values, (list, tuple)):
-        return column_of_objects(name, values)
-    if isinstance(values, (bytes, str, bytearray, dict, Table)):
-        return None
-    if type(values) is ndarray or isinstance(values, ndarray):
-        return of_numpy(column_of_array(name, values)) if values.ndim else None
-    if is_numpy_backed(values):
-        return column_of_array(name, values.to_numpy())
-    if is_polars_object(getattr(values, "dtype", None)):
-        return column_of_objects(name, values.to_list())
-    try:
-        data = import_arrow(values)
-    except (ImportError, TypeError, ValueError) as error:
-        if isinstance(error, SerializationError) or not hasattr(values, "to_numpy"):
-            raise
-        return column_of_array(name, values.to_numpy())
-    if data is not None:
-        return column_of_arrow(name, data)
-    if hasattr(values, "to_numpy") and hasattr(values, "__len__"):     # pandas.Timestamp has the first
-        # A pandas array or index with a dtype of pandas' own: as numbers, a missing one would turn all ints to floats.
-        return column_of_array(name, values.to_numpy(dtype=object, na_value=None))
-    if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
-        array = np.asarray(values)
-        return column_of_array(name, array) if array.ndim else None
-    if hasattr(values, "__len__") and hasattr(values, "__getitem__"):
-        return column_of_objects(name, values)
-    return None
+    return read_columns(values, name, False)

@@ -12,12 +12,13 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, take
-from twolane.encoding.columns cimport Column, kind_name
+from twolane.encoding.columns cimport Column
 from twolane.encoding.digits cimport put_signed, put_unsigned
 from twolane.encoding.json_objects cimport dump_objects
 from twolane.encoding.json_text cimport (
     put_base64, put_clock, put_day, put_scaled, put_text, put_ucs4_text,
 )
+from twolane.encoding.objects cimport kind_name
 from twolane.encoding.shortest cimport put_shortest, put_shortest_single
 from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (

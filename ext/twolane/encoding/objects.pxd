@@ -32,6 +32,7 @@ cdef extern from *:
 
 
 cpdef list entries_of(object mapping)
+cdef str kind_name(const Vector* vector)
 cdef object object_at(const Vector* vector, Py_ssize_t i)
 cdef bint is_integer(object value) except -1
 cdef bytes bytes_of(object value)

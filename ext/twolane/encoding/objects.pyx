@@ -33,6 +33,32 @@ cdef tuple NO_INTEGER = (bool, np.timedelta64)
 cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
 
+cdef dict NAMES = {
+    <int>Kind.UNREADABLE: "a type that cannot be read", <int>Kind.NULLS: "null", <int>Kind.BIT: "bool",
+    <int>Kind.BYTE_BOOL: "bool", <int>Kind.INT8: "int8", <int>Kind.INT16: "int16", <int>Kind.INT32: "int32",
+    <int>Kind.INT64: "int64", <int>Kind.UINT8: "uint8", <int>Kind.UINT16: "uint16", <int>Kind.UINT32: "uint32",
+    <int>Kind.UINT64: "uint64", <int>Kind.FLOAT16: "float16", <int>Kind.FLOAT32: "float32", <int>Kind.FLOAT64: "float64",
+    <int>Kind.FIXED: "fixed-size bytes", <int>Kind.PADDED: "bytes", <int>Kind.UCS4: "string", <int>Kind.BINARY32: "bytes",
+    <int>Kind.BINARY64: "bytes", <int>Kind.VIEWED: "bytes", <int>Kind.DICTIONARY: "dictionary", <int>Kind.LIST32: "list",
+    <int>Kind.LIST64: "list", <int>Kind.LIST_VIEW32: "list", <int>Kind.LIST_VIEW64: "list", <int>Kind.FIXED_LIST: "list",
+    <int>Kind.SUBARRAY: "list", <int>Kind.STRUCT: "struct", <int>Kind.MAP: "map",
+    <int>Kind.UNION_DENSE: "union", <int>Kind.UNION_SPARSE: "union",
+}
+cdef dict MEANINGS = {
+    <int>Meaning.TEXT: "string", <int>Meaning.TIMESTAMP: "timestamp", <int>Meaning.DATE: "date", <int>Meaning.TIME: "time",
+    <int>Meaning.DURATION: "duration", <int>Meaning.DECIMAL: "decimal", <int>Meaning.MONTHS: "interval",
+    <int>Meaning.UUID: "uuid", <int>Meaning.INTEGER: "integers of 128 bits",
+}
+
+
+cdef str kind_name(const Vector* vector):
+    """What error messages call a column's type."""
+    if vector.kind == Kind.DICTIONARY:
+        return f"dictionary of {kind_name(vector.dictionary)}"
+    if vector.unread != NULL:
+        return f"{(<bytes>vector.unread).decode('utf-8', 'replace')}, which cannot be read (cast it to what its values mean)"
+    return MEANINGS.get(<int>vector.meaning) or NAMES[<int>vector.kind]
+
 
 class ColumnBytes(bytes):
     """Bytes of a column that does not say whether they are text, as numpy's never do: they may stand for a string."""
@@ -111,7 +137,7 @@ cdef object object_at(const Vector* vector, Py_ssize_t i):
     if kind == Kind.DICTIONARY:
         return object_at(vector.dictionary, index_at(vector, i))
     if kind == Kind.UNREADABLE:
-        raise Mismatch("a column of a type that can be read", MISSING)
+        raise Mismatch(f"a type that can be read, got {kind_name(vector)}", MISSING)
     if kind == Kind.UNION_DENSE or kind == Kind.UNION_SPARSE:
         j = union_child(vector, i)
         if j == NO_MEMBER:

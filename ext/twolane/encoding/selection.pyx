@@ -203,6 +203,7 @@ cdef Column chosen_from(Column column, object rows):
     cdef list keep = [column, rows]
     chosen.name = column.name
     chosen.length = len(rows)
+    chosen.nan_is_missing = column.nan_is_missing
     chosen._lenders = keep
     if column.objects is not None:
         objects = column.taken()
@@ -248,8 +249,9 @@ def select(values, rows):
     if isinstance(values, Column):
         return chosen_from(values, rows)
     table = Table.__new__(Table)
-    for name in values.names:
-        table.add(chosen_from(values.column(name), rows))
+    table.names = list(values.names)
+    for name, column in (<Table>values)._by_name.items():
+        table._by_name[name] = chosen_from(column, rows)
     table.length = len(rows)
     return table
 

@@ -16,10 +16,8 @@ from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 cimport cython
 
-from twolane.encoding.columns cimport (
-    ArrayInterface, Column, address_of, as_column, column_of_times, interface_of, kind_name,
-)
-from twolane.encoding.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan
+from twolane.encoding.columns cimport ArrayInterface, Column, address_of, as_column, column_of_times, interface_of
+from twolane.encoding.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan, kind_name
 from twolane.encoding.ticks cimport copy_all, divide_all
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, index_at, int_at, is_valid
 

@@ -6,7 +6,13 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.utf8 cimport is_ascii, is_utf8
-from twolane.encoding.vectors cimport Kind, Meaning, Vector, float_at, int_at, is_valid, item_at, plain_span_at
+from twolane.encoding.vectors cimport (
+    NO_MEMBER, Kind, Meaning, Vector, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at,
+    union_child, union_item,
+)
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
 cdef int64_t DAY_NS = 86_400_000_000_000
@@ -139,3 +145,123 @@ cdef Duration duration_at(const Vector* vector, Py_ssize_t i) noexcept nogil:
     duration.days = <uint32_t>days
     duration.millis = <uint32_t>(nanos // 1_000_000)
     return duration
+
+
+cdef const char* fault_of(const Vector* vector, Py_ssize_t start, Py_ssize_t stop, const Vector** where) noexcept nogil:
+    """What would lead out of the memory of items ``start`` to ``stop`` of an Arrow array, or NULL; ``where`` has it.
+
+    Only what these items refer to is looked at: a slice of a long array costs no more than its own items. GIL: not needed.
+    """
+    cdef Kind kind = vector.kind
+    cdef const char* fault = NULL
+    cdef Py_ssize_t i, first = PY_SSIZE_T_MAX, last = 0
+    where[0] = vector
+    if start < 0 or stop > vector.length:
+        return "fewer items than what lies above refers to"
+    if start >= stop:
+        return NULL
+    if kind == Kind.BINARY32 or kind == Kind.LIST32 or kind == Kind.MAP:
+        if narrow_falls(<const int32_t*>vector.offsets + vector.offset + start, stop - start):
+            return "offsets that fall, or are negative"
+    elif kind == Kind.BINARY64 or kind == Kind.LIST64:
+        if wide_falls(<const int64_t*>vector.offsets + vector.offset + start, stop - start):
+            return "offsets that fall, or are negative"
+    elif kind == Kind.VIEWED:
+        for i in range(start, stop):
+            if is_valid(vector, i) and not is_view(vector, i):
+                return "views that lie beyond their blocks"
+    elif kind == Kind.DICTIONARY:
+        for i in range(start, stop):
+            if is_valid(vector, i) and not 0 <= index_at(vector, i) < vector.dictionary.length:
+                return "indices beyond the dictionary"
+        return fault_of(vector.dictionary, 0, vector.dictionary.length, where)
+    elif kind == Kind.UNION_DENSE or kind == Kind.UNION_SPARSE:
+        return fault_of_union(vector, start, stop, where)
+    if kind == Kind.STRUCT:
+        for i in range(vector.n_children):
+            fault = fault_of(&vector.children[i], vector.offset + start, vector.offset + stop, where)
+            if fault != NULL:
+                break
+    elif kind == Kind.LIST_VIEW32 or kind == Kind.LIST_VIEW64:
+        for i in range(start, stop):
+            if is_valid(vector, i) and list_size(vector, i):
+                if list_size(vector, i) < 0 or list_start(vector, i) < 0 or (
+                    list_size(vector, i) > vector.children.length - list_start(vector, i)
+                ):
+                    return "lists that lie beyond their items"
+                first = min(first, list_start(vector, i))
+                last = max(last, list_start(vector, i) + list_size(vector, i))
+        fault = fault_of(vector.children, min(first, last), last, where)
+    elif kind == Kind.FIXED_LIST and vector.width > 0 and stop > (PY_SSIZE_T_MAX // vector.width) - vector.offset:
+        fault = "lists that lie beyond their items"
+    elif kind >= Kind.LIST32:
+        first = list_start(vector, start)
+        last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
+        fault = fault_of(vector.children, first, last, where)
+        if fault == NULL and kind == Kind.MAP:
+            where[0] = vector
+            for i in range(first, last):
+                if not is_valid(vector.children.children, vector.children.offset + i):
+                    return "a map with a key that is null"
+    return fault
+
+
+cdef const char* fault_of_union(const Vector* vector, Py_ssize_t start, Py_ssize_t stop, const Vector** where) noexcept nogil:
+    """The same of a union: of each child, from the first of its items that is referred to to the last. GIL: not needed."""
+    cdef const char* fault = NULL
+    cdef Py_ssize_t firsts[256]
+    cdef Py_ssize_t lasts[256]
+    cdef Py_ssize_t i, j, item
+    for j in range(vector.n_children):
+        firsts[j] = lasts[j] = 0
+        if vector.kind == Kind.UNION_SPARSE and vector.children[j].length < vector.offset + stop:
+            return "fewer items than what lies above refers to"
+    for i in range(start, stop):
+        j = union_child(vector, i)
+        if j != NO_MEMBER:      # which is refused where the item is asked for
+            item = union_item(vector, i)
+            if not 0 <= item < vector.children[j].length:
+                return "offsets beyond a union's members"
+            firsts[j] = item if lasts[j] == 0 else min(firsts[j], item)
+            lasts[j] = max(lasts[j], item + 1)
+    for j in range(vector.n_children):
+        fault = fault_of(&vector.children[j], firsts[j], lasts[j], where)
+        if fault != NULL:
+            break
+    return fault
+
+
+cdef bint narrow_falls(const int32_t* offsets, Py_ssize_t n) noexcept nogil:
+    """Whether one of ``n + 1`` offsets is less than the one before, or than zero. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef int32_t bad = offsets[0]
+    for i in range(n):
+        bad |= -<int32_t>(offsets[i + 1] < offsets[i])
+    return bad < 0
+
+
+cdef bint wide_falls(const int64_t* offsets, Py_ssize_t n) noexcept nogil:
+    """The same for 64 bits. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef int64_t bad = offsets[0]
+    for i in range(n):
+        bad |= -<int64_t>(offsets[i + 1] < offsets[i])
+    return bad < 0
+
+
+cdef bint is_view(const Vector* vector, Py_ssize_t i) noexcept nogil:
+    """Whether a view's bytes lie in itself or in one of its blocks. GIL: not needed."""
+    cdef int32_t view[4]
+    memcpy(view, item_at(vector, i), 16)
+    if 0 <= view[0] <= 12:
+        return True
+    return view[0] > 0 and 0 <= view[2] < vector.n_buffers and view[3] >= 0 and vector.sizes != NULL and (
+        vector.buffers[view[2]] != NULL and view[3] <= (<const int64_t*>vector.sizes)[view[2]] - view[0]
+    )
+
+
+cdef bint takes_no_bytes(const Vector* vector) noexcept nogil:
+    """Whether byte strings with offsets are all empty; fault_of() sees whether offsets fall. GIL: not needed."""
+    if vector.kind == Kind.BINARY32:
+        return (<const int32_t*>vector.offsets)[vector.offset] == (<const int32_t*>vector.offsets)[vector.offset + vector.length]
+    return (<const int64_t*>vector.offsets)[vector.offset] == (<const int64_t*>vector.offsets)[vector.offset + vector.length]

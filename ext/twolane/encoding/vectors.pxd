@@ -55,7 +55,7 @@ cdef enum Meaning:          # what an item says
     DECIMAL                 # little-endian two's complement of width bytes, scaled by 10 ** -scale
     MONTHS                  # Arrow's intervals, in their three layouts by width: 4, 8, 16
     UUID                    # 16 bytes, big-endian
-    JSON
+    INTEGER                 # little-endian two's complement of width bytes; with a precision of 1 without a sign
 
 
 cdef enum:
@@ -78,13 +78,16 @@ cdef struct Vector:
     const uint8_t* data
     const uint8_t* validity         # bitmap, one bit per item from offset 0; NULL: all valid
     const void* offsets
-    const void* sizes               # of LIST_VIEW
+    const void* sizes               # of LIST_VIEW; of VIEWED, the blocks' own
     const void** buffers            # of VIEWED: the blocks that long strings lie in
     const uint8_t* members          # of a union: the child of each of 256 type ids, NO_MEMBER where there is none
     Vector* dictionary
     Vector* children
     Py_ssize_t n_children
+    Py_ssize_t n_buffers            # of VIEWED
+    const void* zone                # of a zoned TIMESTAMP: a str or a tzinfo, borrowed from the lenders
     const char* name                # of a child; borrowed from the schema, NULL at the top
+    const char* unread              # of UNREADABLE: what it is, borrowed from the lenders
 
 
 cdef inline bint is_valid(const Vector* vector, Py_ssize_t i) noexcept nogil:

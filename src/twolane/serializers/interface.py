@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from twolane.batch import EncodedBatch
-from twolane.encoding.columns import Column, as_column, as_table
+from twolane.encoding.columns import Column, Table, as_columns
 from twolane.errors import SerializationError
 
 
@@ -64,17 +64,14 @@ def rows_within(size: int, most: int, *sources: Source) -> int:
 
 def bindable(values: Any, *, single: bool) -> Any:
     """Give `values` as a Table, or as a Column where a `single` one makes records; None where they are rows."""
-    if isinstance(values, (list, tuple)):
+    columns = as_columns(values)
+    if columns is None or isinstance(columns, Table):
+        return columns
+    if columns.objects is not None:
         return None
-    table = as_table(values)
-    if table is not None:
-        return table
-    column = as_column(values)
-    if column is None or column.objects is not None:
-        return None
-    if not single and column.type_name != "struct":
-        raise SerializationError(f"expected rows or a table, got one column of {column.type_name}")
-    return column
+    if not single and columns.type_name != "struct":
+        raise SerializationError(f"expected rows or a table, got one column of {columns.type_name}")
+    return columns
 
 
 def rows_of(values: Any) -> Any:
