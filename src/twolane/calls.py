@@ -338,8 +338,8 @@ def bind_call(
             values = list(values)
         warm = _warm(serializer or _BYTES, topic, "value")
         # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
-        whole = table is not None or isinstance(warm, (BatchSerializer, Bytes))
-        bound = warm.bind(columns if whole and columns is not None else values)
+        read = table if columns is None or not isinstance(warm, (BatchSerializer, Bytes)) else columns
+        bound = warm.bind(values if read is None or getattr(read, "objects", None) is not None else read)
         n = len(bound)
         bound_keys = None
         if keys is not None:

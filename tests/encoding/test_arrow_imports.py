@@ -218,7 +218,8 @@ def shapes(node):
 
 FORMATS = [
     None, b"", b"?", b"ts", b"tsx:", b"ts:UTC", b"w:", b"w:-1", b"w:x", b"w:99999999999", b"+w:", b"+w:-1", b"d:",
-    b"d:1", b"d:x,y", b"d:10,2,512", b"d:10,2,100", b"+ud:0,x", b"+us:0,0", b"+ud:0,200", b"+q", b"++", b"tdX", b"\xff", b"vx",
+    b"d:1", b"d:x,y", b"d:10,2,512", b"d:10,2,100", b"+ud:0,x", b"+us:0,0", b"+ud:0,200", b"+q", b"++", b"tdX", b"\xff",
+    b"vx",
 ]  # fmt: skip
 
 

@@ -18,15 +18,8 @@ HEADINGS = list(dict.fromkeys(target.heading for target in TARGETS.values()))
 
 # What is not yet as the table says: patterns of kind, heading and container, and why. An entry that matches nothing any
 # more is a failure, so that the list only shrinks.
-ZONED = "zoned datetime|missing"
 KNOWN: list[tuple[str, str, str, str]] = [
-    ("", "", "runs of", "run-end encoded columns are not read yet"),
-    ("", "", "bool8", "extension types of Arrow are their storage"),
-    ("UUID|missing", "", "uuid", "extension types of Arrow are their storage"),
-    ("", "", "Int128", "polars' integers of 128 bits are not read"),
     ("missing", "", "pandas float", "NaN of a frame is null, of a series NaN"),
-    ("Period", "", "", "a period is its number"),
-    (ZONED, "date|local|walls|Json", "", "columns of instants are in UTC, rows on their wall"),
 ]
 
 

@@ -12,12 +12,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcmp, strlen
 cimport cython
 
+from twolane.encoding.objects cimport narrow
 from twolane.encoding.utf8 cimport is_utf8
-from twolane.encoding.vector_checks cimport fault_of, takes_no_bytes
-from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid
+from twolane.encoding.vector_checks cimport buffers_of, children_of, fault_of, takes_no_bytes
+from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid, item_at
 
 from twolane.encoding.arrow_formats import KNOWN_AS, STORED_AS_MEANT, parameters_of
-from twolane.encoding.frames import lent_by
+from twolane.encoding.frames import columns_of, is_frame, lent_by
 from twolane.errors import SerializationError
 
 cdef extern from "Python.h":
@@ -89,24 +90,6 @@ memset(LETTERS, 0, sizeof(LETTERS))
 for known in LAYOUTS:
     if len(known) == 1:
         lay_out(&LETTERS[<int>known[0]], LAYOUTS[known])
-
-
-cdef int buffers_of(Kind kind) noexcept nogil:
-    """How many buffers an array has; views have one more for each block. GIL: not needed."""
-    if kind == Kind.NULLS:
-        return 0
-    if kind == Kind.FIXED_LIST or kind == Kind.STRUCT or kind == Kind.UNION_SPARSE:
-        return 1
-    if kind in (Kind.BINARY32, Kind.BINARY64, Kind.VIEWED, Kind.LIST_VIEW32, Kind.LIST_VIEW64):
-        return 3
-    return 2
-
-
-cdef int children_of(Kind kind) noexcept nogil:
-    """How many children a type has; -1 for any number. GIL: not needed."""
-    if kind in (Kind.STRUCT, Kind.UNION_DENSE, Kind.UNION_SPARSE):
-        return -1
-    return 1 if kind >= Kind.LIST32 else 0
 
 
 cdef bint may_have_nulls(Kind kind) noexcept nogil:
@@ -250,6 +233,8 @@ cdef class ArrowChunk:
                 refuse(schema.name, f"{schema.n_children} members of a union of the format {text(schema.format)!r}")
         elif vector.kind not in (Kind.NULLS, Kind.STRUCT, Kind.FIXED_LIST):
             vector.data = <const uint8_t*>array.buffers[1]
+            if vector.meaning == Meaning.INTEGER:
+                narrow(vector, self._kept)
         if schema.n_children:
             vector.n_children = schema.n_children
             vector.children = self.take(schema.n_children)
@@ -378,6 +363,10 @@ cdef int extend(Vector* vector, bytes extension, list kept) except -1:
         vector.meaning = Meaning.UUID
     elif extension == b"arrow.bool8" and vector.kind == Kind.INT8:
         vector.kind = Kind.BYTE_BOOL
+        # Any byte but 0 is true; who copies booleans relies on 1.
+        made = bytes([item_at(vector, i)[0] != 0 for i in range(vector.length)])
+        kept.append(made)
+        vector.data = <const uint8_t*>PyBytes_AS_STRING(made) - vector.offset
     elif extension not in STORED_AS_MEANT:
         leave_unread(vector, b"Arrow's extension type " + extension, kept)
     return 0
@@ -461,7 +450,7 @@ cdef class ArrowData:
 
 
 cdef object used_up(str what):
-    return SerializationError(f"expected Arrow data, got {what} that was released, or read to its end, before: it can be read once")
+    return SerializationError(f"expected Arrow data, got {what} that was released, or read to its end, before")
 
 
 cdef object opened(object capsule, const char* name):
@@ -543,7 +532,9 @@ cdef ArrowData read_stream(object capsule):
 
 
 cdef int raise_stream_error(ArrowArrayStream* stream, int code) except -1:
-    cdef const char* reason = NULL if stream.get_last_error == NULL else stream.get_last_error(stream)
+    cdef const char* reason = NULL
+    if stream.get_last_error != NULL:
+        reason = stream.get_last_error(stream)
     raise SerializationError(f"the Arrow stream failed with error {code}: {text(reason) or 'no reason given'}")
 
 
@@ -587,6 +578,11 @@ def describe(values):
         exporter = getattr(getattr(values, "schema", None), "__arrow_c_schema__", None)
     if exporter is not None:
         return described(&read_schema(exporter()).schema, 0)
+    if is_frame(values):
+        # Each column on its own: the whole would bring the index.
+        return "+s", "", False, [(found[0], name, True, *found[3:]) for name, found in [
+            (name, describe(series)) for name, series in columns_of(values)
+        ]], None
     lent = lent_by(values, "")
     if lent is None:
         raise TypeError(f"expected an Arrow schema or Arrow data, got {values.__class__.__name__}")

@@ -2,9 +2,13 @@
 
 Where that depends on the value there is no such branch, and the column is encoded from Python objects.
 """
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint8_t
+
+from twolane.encoding.columns cimport Column
 from twolane.encoding.objects cimport object_at
 from twolane.encoding.vectors cimport (
-    NO_MEMBER, Kind, Meaning, Vector, is_valid, list_size, list_start, union_child, union_item,
+    NO_MEMBER, Kind, Meaning, Vector, float_at, is_valid, list_size, list_start, union_child, union_item,
 )
 
 cdef tuple INSTANTS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
@@ -17,7 +21,8 @@ cdef dict BY_MEANING = {
     <int>Meaning.DURATION: (("duration",),),
     <int>Meaning.MONTHS: (("duration",),),
     <int>Meaning.DECIMAL: (("decimal",),),
-    <int>Meaning.UUID: (("uuid",), ("fixed", "bytes")),
+    <int>Meaning.UUID: (("uuid",),),
+    <int>Meaning.INTEGER: (),
 }
 # By kind, where the column has no meaning: the group, and the types that would take some of the values first.
 cdef dict BY_KIND = {
@@ -173,3 +178,28 @@ cdef object value_at(object type, const Vector* vector, Py_ssize_t i):
             for j in range(list_size(vector, i))
         }
     return object_at(vector, i)
+
+
+cdef Column with_nulls(object type, Column column):
+    """A column of pandas whose NaN, which is how pandas says that a value is missing, are null where the type has null."""
+    cdef Column made
+    cdef Vector* vector
+    cdef uint8_t* bits
+    cdef Py_ssize_t i
+    if not column.nan_is_missing or type.kind != "union" or branch_named(type, "null") < 0:
+        return column
+    made = column.part(0, column.length)
+    if column.objects is not None:
+        made.objects = tuple([None if isinstance(value, float) and value != value else value for value in made.objects])
+        return made
+    if made.n_parts != 1 or not Kind.FLOAT16 <= made.parts.kind <= Kind.FLOAT64 or made.parts.validity != NULL:
+        return column
+    vector = made.parts
+    valid = bytes((vector.offset + vector.length) // 8 + 1)
+    bits = <uint8_t*>PyBytes_AS_STRING(valid)
+    for i in range(vector.length):
+        if float_at(vector, i) == float_at(vector, i):
+            bits[(vector.offset + i) >> 3] |= <uint8_t>(1 << ((vector.offset + i) & 7))
+    vector.validity = bits
+    made._lenders = (made._lenders, valid)
+    return made

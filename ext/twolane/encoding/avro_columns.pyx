@@ -20,6 +20,7 @@ from twolane.encoding.avro_blocks cimport (
 from twolane.encoding.avro_plan cimport Code, Op, OpBlock, follow, new_ops, plan_column, plan_constant
 from twolane.encoding.avro_rows cimport RowEncoder
 from twolane.encoding.columns cimport Column, Table
+from twolane.encoding.digits cimport put_uuid
 from twolane.encoding.vector_checks cimport Duration, duration_at
 from twolane.encoding.vectors cimport (
     Kind, Vector, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
@@ -31,7 +32,6 @@ from twolane.errors import SerializationError
 cdef enum:
     SPREAD = 32_768         # bytes that the records of a block may lie in before its gaps are closed: they stay in a cache
     GAP = 160               # bytes of a record that cost as much to move as its columns' loops save, for each but one of them
-cdef const uint8_t* HEX = <const uint8_t*>b"0123456789abcdef"
 
 
 cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
@@ -76,20 +76,6 @@ cdef uint8_t* put_decimal(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
     for j in range(size):
         at[j] = data[size - 1 - j]
     return at + size
-
-
-cdef uint8_t* put_uuid(const uint8_t* data, uint8_t* at) noexcept nogil:
-    cdef int i
-    at[0] = 72      # 36, zigzag
-    at += 1
-    for i in range(16):
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            at[0] = c"-"
-            at += 1
-        at[0] = HEX[data[i] >> 4]
-        at[1] = HEX[data[i] & 15]
-        at += 2
-    return at
 
 
 cdef inline uint8_t value_of(uint8_t digit) noexcept nogil:
@@ -210,7 +196,8 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     elif code == Code.PUT_SYMBOL:
         return put_zigzag(at, op.table[vector.offset + i])
     elif code == Code.PUT_UUID:
-        return put_uuid(item_at(vector, i), at)
+        at[0] = 72      # 36, zigzag
+        return put_uuid(at + 1, item_at(vector, i))
     elif code == Code.PUT_DECIMAL or code == Code.PUT_DECIMAL_FIXED:
         return put_decimal(op, i, at)
     elif code == Code.PUT_NOTHING:
@@ -387,7 +374,7 @@ cdef class AvroColumns:
         segment = new_ops(n)
         for i in range(n):
             column = table.get(names[i])
-            if precedents is None or column is None or column.objects is not None or not follow(
+            if precedents is None or column is None or column.objects is not None or column.nan_is_missing or not follow(
                 &segment.ops[i], &precedents.ops[i], column.parts
             ):
                 segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]

@@ -12,16 +12,18 @@ cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, take
-from twolane.encoding.avro_branches cimport branch_named, branch_of, value_at
+from twolane.encoding.avro_branches cimport branch_named, branch_of, value_at, with_nulls
 from twolane.encoding.avro_rows cimport put_checked
 from twolane.encoding.avro_writers cimport Writer
 from twolane.encoding.columns cimport Column
+from twolane.encoding.objects cimport turn_to_wall
 from twolane.encoding.utf8 cimport ucs4_is_text
 from twolane.encoding.vector_checks cimport (
     are_durations, are_uuids, first_null, first_null_inside, in_range, in_single_range, is_text,
+    items_of,
 )
 from twolane.encoding.vectors cimport (
-    NO_MEMBER, Kind, Meaning, Vector, index_at, is_valid, list_size, list_start, plain_span_at, union_child, union_item,
+    NO_MEMBER, Kind, Meaning, Vector, index_at, is_valid, plain_span_at, union_child, union_item,
 )
 
 import numpy as np
@@ -59,13 +61,17 @@ cdef OpBlock new_ops(Py_ssize_t n):
 cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left):
     """One operation per part; one in all of objects: TooMuch if they take more than ``left`` bytes, which it lowers."""
     cdef OpBlock block
-    cdef Py_ssize_t part
+    cdef Py_ssize_t part, n_kept = len(keep)
+    column = with_nulls(type, column)
     if column.objects is None:
         block = new_ops(column.n_parts)
         for part in range(column.n_parts):
             if not plan_native(&block.ops[part], type, &column.parts[part], keep):
                 break
         else:
+            # Symbols and clocks were looked up for every row.
+            if not take(left, sum([kept.nbytes for kept in keep[n_kept:] if isinstance(kept, np.ndarray)])):
+                raise TooMuch()
             keep.append(block)
             keep.append(column)
             return block
@@ -410,22 +416,6 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
     return True
 
 
-cdef bint items_of(const Vector* vector, Vector* child) except -1:
-    """The part of a list's items that its rows refer to, as a vector of its own; False if they do not rise."""
-    cdef Py_ssize_t first, last
-    if vector.kind not in (Kind.LIST32, Kind.LIST64, Kind.FIXED_LIST, Kind.MAP):
-        return False
-    child[0] = vector.children[0]
-    if vector.length == 0:
-        child.length = 0
-        return True
-    first = list_start(vector, 0)
-    last = list_start(vector, vector.length - 1) + list_size(vector, vector.length - 1)
-    child.offset += first
-    child.length = last - first
-    return first >= 0 and last >= first
-
-
 cdef bint plan_item(Op* op, object type, const Vector* vector, Vector* child, list keep) except -1:
     """Plan the items of a list; put() counts them from the child's own first item again."""
     cdef Py_ssize_t shift = child.offset - vector.children[0].offset
@@ -527,6 +517,11 @@ cdef bint plan_logical(Op* op, object type, const Vector* vector, list keep) exc
             return False
     elif vector.meaning != Meaning.TIMESTAMP and vector.meaning != Meaning.DATE:
         return False
+    elif vector.zoned and (logical == "date" or logical.startswith("local-")):
+        if not turn_to_wall(&op.vector, keep) or not plan_ticks(op, &op.vector, unit, type.kind == "int"):
+            return False
+        op.proof = Proof.EVERYTHING
+        return True
     return plan_ticks(op, vector, unit, type.kind == "int")
 
 
@@ -536,7 +531,7 @@ cdef bint plan_uuid(Op* op, object type, const Vector* vector) noexcept:
     cdef bint good
     op.size = 16
     op.bound = 37
-    if vector.kind == Kind.FIXED and vector.width == 16 and vector.meaning == Meaning.PLAIN:
+    if vector.kind == Kind.FIXED and vector.width == 16 and vector.meaning in (Meaning.PLAIN, Meaning.UUID):
         op.code = Code.PUT_FIXED if fixed else Code.PUT_UUID
         return True
     if vector.kind not in (Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):

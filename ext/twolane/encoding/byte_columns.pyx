@@ -101,7 +101,7 @@ cdef class ColumnSource:
                 self._written = True
                 check_ucs4(plain, column.starts[part], field)
             elif plain.kind not in (Kind.FIXED, Kind.PADDED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED, Kind.NULLS) or (
-                plain.meaning not in (Meaning.PLAIN, Meaning.TEXT, Meaning.UUID)
+                plain.meaning not in (Meaning.PLAIN, Meaning.TEXT)
             ):
                 raise SerializationError(f"expected bytes or strings, got a column of {kind_name(plain)}", field=field)
 

@@ -551,7 +551,7 @@ cdef object read_columns(object values, str name, bint tables):
     if hasattr(values, "__array__") or isinstance(values, memoryview) or hasattr(values, "buffer_info"):
         array = np.asarray(values)
         return column_of_array(name, array) if array.ndim else None
-    if hasattr(values, "__len__") and hasattr(values, "__getitem__"):
+    if not tables and hasattr(values, "__len__") and hasattr(values, "__getitem__"):
         return column_of_objects(name, values)
     return None
 
@@ -589,7 +589,6 @@ cpdef Column as_column(object values, str name=""):
     values : object
         Memory is borrowed and kept alive, a list too.
     name : str, optional
-        For error messages.
 
     Returns
     -------

@@ -67,3 +67,17 @@ cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:
         at[0] = c"-"
         return put_unsigned(at + 1, <uint64_t>0 - <uint64_t>value)
     return put_unsigned(at, <uint64_t>value)
+
+
+cdef inline uint8_t* put_uuid(uint8_t* at, const uint8_t* data) noexcept nogil:
+    """The 36 characters of a UUID of 16 bytes. GIL: not needed."""
+    cdef const char* digits = "0123456789abcdef"
+    cdef int i
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            at[0] = c"-"
+            at += 1
+        at[0] = <uint8_t>digits[data[i] >> 4]
+        at[1] = <uint8_t>digits[data[i] & 15]
+        at += 2
+    return at

@@ -6,25 +6,27 @@ ticks, which go through floor_div().
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.math cimport isfinite
-from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint64_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport Span
 from twolane.encoding.arena cimport Arena, fresh, has_room_onwards, put_bytes, take
 from twolane.encoding.columns cimport Column
-from twolane.encoding.digits cimport put_signed, put_unsigned
+from twolane.encoding.digits cimport put_pair, put_signed, put_unsigned, put_uuid
 from twolane.encoding.json_objects cimport dump_objects
 from twolane.encoding.json_text cimport (
-    put_base64, put_clock, put_day, put_scaled, put_text, put_ucs4_text,
+    put_base64, put_clock, put_day, put_scaled, put_text, put_ucs4_text, put_wide,
 )
-from twolane.encoding.objects cimport kind_name
+from twolane.encoding.objects cimport ahead_of, has_zone, kind_name
 from twolane.encoding.shortest cimport put_shortest, put_shortest_single
 from twolane.encoding.utf8 cimport is_utf8, ucs4_is_text
 from twolane.encoding.vectors cimport (
     NO_MEMBER, Kind, Meaning, Vector, bool_at, float_at, has_value, index_at, int_at, is_valid, item_at, list_size, list_start,
     plain_span_at, union_child, union_item,
 )
+
+import numpy as np
 
 from twolane.encoding.mismatch import TooMuch
 from twolane.errors import SerializationError
@@ -33,7 +35,7 @@ cdef enum:
     BLOCK = 64
     SLACK = 16              # moves of a fixed size reach so far beyond what counts, in keys and in the arena
     NUMBER = 36
-    INSTANT = 40
+    INSTANT = 44
 cdef int64_t DAY_NS = 86_400_000_000_000
 
 
@@ -52,12 +54,15 @@ cdef inline int64_t floor_div(int64_t value, int64_t by) noexcept nogil:
 cdef uint8_t* put_time(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Dates, times and instants in quotes. GIL: not needed."""
     cdef int64_t ticks = int_at(vector, i)
-    cdef int64_t per_day, days
+    cdef int64_t per_day, days, ahead = 0
     at[0] = c'"'
     at += 1
     if vector.meaning == Meaning.TIME:
         at = put_clock(at, ticks * vector.tick_ns)
     else:
+        if vector.zoned and vector.sizes != NULL:
+            ahead = (<const int64_t*>vector.sizes)[vector.offset + i]
+            ticks += ahead * (1_000_000_000 // vector.tick_ns)
         if vector.tick_ns >= DAY_NS:
             days = ticks * (vector.tick_ns // DAY_NS)
             ticks = 0
@@ -70,10 +75,22 @@ cdef uint8_t* put_time(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept
             at[0] = c"T"
             at = put_clock(at + 1, ticks * vector.tick_ns)
             if vector.zoned:
-                memcpy(at, b"+00:00", 6)
-                at += 6
+                at = put_offset(at, ahead)
     at[0] = c'"'
     return at + 1
+
+
+cdef uint8_t* put_offset(uint8_t* at, int64_t ahead) noexcept nogil:
+    """How far a clock is ahead of UTC, as ISO 8601 has it. GIL: not needed."""
+    cdef int64_t size = ahead if ahead >= 0 else -ahead
+    at[0] = c"+" if ahead >= 0 else c"-"
+    at = put_pair(at + 1, <uint32_t>(size // 3600))
+    at[0] = c":"
+    at = put_pair(at + 1, <uint32_t>(size // 60 % 60))
+    if size % 60:
+        at[0] = c":"
+        at = put_pair(at + 1, <uint32_t>(size % 60))
+    return at
 
 
 cdef uint8_t* put_null(uint8_t* at) noexcept nogil:
@@ -157,6 +174,14 @@ cdef uint8_t* put_rare(const Vector* vector, Py_ssize_t i, uint8_t* at) noexcept
         return <uint8_t*>put_shortest_single(<char*>at, <float>wide) if isfinite(wide) else put_null(at)
     if vector.meaning == Meaning.DECIMAL:
         return put_scaled(at, item_at(vector, i), vector.width, vector.scale)
+    if vector.meaning == Meaning.INTEGER:
+        span.data = item_at(vector, i)
+        return put_wide(at, span.data, vector.width, 0, vector.precision == 0 and (span.data[vector.width - 1] & 0x80) != 0)
+    if vector.meaning == Meaning.UUID:
+        at[0] = c'"'
+        at = put_uuid(at + 1, item_at(vector, i))
+        at[0] = c'"'
+        return at + 1
     span = plain_span_at(vector, i)
     if vector.meaning == Meaning.TEXT or kind == Kind.PADDED:
         return put_text(at, span.data, span.size)
@@ -269,7 +294,7 @@ cdef int check(const Vector* vector, object base64, object nan, str field, Py_ss
                     value=<bytes>plain_span_at(vector, i).data[:plain_span_at(vector, i).size],
                 )
     elif vector.kind in (Kind.FIXED, Kind.BINARY32, Kind.BINARY64, Kind.VIEWED):
-        if vector.meaning not in (Meaning.TEXT, Meaning.DECIMAL) and not base64:
+        if vector.meaning not in (Meaning.TEXT, Meaning.DECIMAL, Meaning.UUID, Meaning.INTEGER) and not base64:
             raise SerializationError("expected text, got a column of bytes (binary='base64' writes them)", field=field)
         if vector.meaning == Meaning.DECIMAL and not 0 <= vector.scale <= 76:
             raise SerializationError(f"expected a decimal with a scale from 0 to 76, got {vector.scale}", field=field)
@@ -360,6 +385,7 @@ cdef class JsonColumns:
         self._n = len(values)
         self._bare = isinstance(values, Column)
         self._columns = [values] if self._bare else [values.column(name) for name in values.names]
+        self._columns = [with_clocks(column, &left) for column in self._columns]
         self._keys = []
         self._vectors = []
         for column in self._columns:
@@ -440,6 +466,48 @@ cdef class JsonColumns:
                         raise MemoryError()
             row = last
         return True
+
+
+cdef Column with_clocks(Column column, size_t* left):
+    """The column, knowing what the clock of each instant shows, where that is not UTC; TooMuch as for dump_within()."""
+    cdef Column made
+    cdef Py_ssize_t part
+    cdef list keep = []
+    for part in range(column.n_parts):
+        if has_zone(&column.parts[part]):
+            break
+    else:
+        return column
+    made = column.part(0, column.length)
+    for part in range(made.n_parts):
+        add_clocks(&made.parts[part], keep, made.name)
+    made._lenders = (made._lenders, keep)
+    if not take(left, sum([kept.nbytes for kept in keep if isinstance(kept, np.ndarray)])):
+        raise TooMuch()
+    return made
+
+
+cdef int add_clocks(Vector* vector, list keep, str field) except -1:
+    """The same for a vector, and for those below it: as copies, for these belong to others too."""
+    cdef Py_ssize_t i
+    if not has_zone(vector):
+        return 0
+    if vector.zoned:
+        ahead = ahead_of(vector)
+        if ahead is None:
+            raise SerializationError("expected times of the years 1 to 9999", field=field)
+        keep.append(ahead)
+        vector.sizes = <const int64_t*><uintptr_t>ahead.__array_interface__["data"][0] - vector.offset
+    if vector.dictionary != NULL:
+        keep.append((<const char*>vector.dictionary)[:sizeof(Vector)])
+        vector.dictionary = <Vector*>PyBytes_AS_STRING(keep[-1])
+        add_clocks(vector.dictionary, keep, field)
+    if vector.n_children:
+        keep.append((<const char*>vector.children)[:vector.n_children * sizeof(Vector)])
+        vector.children = <Vector*>PyBytes_AS_STRING(keep[-1])
+        for i in range(vector.n_children):
+            add_clocks(&vector.children[i], keep, field)
+    return 0
 
 
 cdef Arena dump_within(Column column, object dump, str name, size_t* left):

@@ -202,11 +202,18 @@ cdef inline uint8_t* put_base64(uint8_t* at, const uint8_t* data, Py_ssize_t siz
 
 cdef inline uint8_t* put_scaled(uint8_t* at, const uint8_t* data, int width, int scale) noexcept nogil:
     """A decimal (little-endian two's complement of up to 32 bytes) in quotes, with its point. GIL: not needed."""
+    at[0] = c'"'
+    at = put_wide(at + 1, data, width, scale, (data[width - 1] & 0x80) != 0)
+    at[0] = c'"'
+    return at + 1
+
+
+cdef inline uint8_t* put_wide(uint8_t* at, const uint8_t* data, int width, int scale, bint negative) noexcept nogil:
+    """The same without quotes; where it is not ``negative``, two's complement has no sign. GIL: not needed."""
     cdef uint8_t number[32]
     cdef uint8_t digits[80]
     cdef int i, n = 0
     cdef uint32_t rest
-    cdef bint negative = (data[width - 1] & 0x80) != 0
     cdef bint more = True
     memcpy(number, data, width)
     if negative:        # ~number + 1
@@ -226,8 +233,6 @@ cdef inline uint8_t* put_scaled(uint8_t* at, const uint8_t* data, int width, int
             rest %= 10
         digits[n] = <uint8_t>(c"0" + rest)
         n += 1
-    at[0] = c'"'
-    at += 1
     if negative:
         at[0] = c"-"
         at += 1
@@ -238,5 +243,4 @@ cdef inline uint8_t* put_scaled(uint8_t* at, const uint8_t* data, int width, int
         n -= 1
         at[0] = digits[n]
         at += 1
-    at[0] = c'"'
-    return at + 1
+    return at

@@ -38,3 +38,7 @@ cdef bint is_integer(object value) except -1
 cdef bytes bytes_of(object value)
 cpdef bint is_missing(object value) except -1
 cpdef bint is_missing_or_nan(object value) except -1
+cdef bint has_zone(const Vector* vector) except -1
+cdef object ahead_of(const Vector* vector)
+cdef bint turn_to_wall(Vector* vector, list keep) except -1
+cdef int narrow(Vector* vector, list kept) except -1

@@ -1,7 +1,7 @@
 """An item of a vector as a Python object, for errors and types without a native path; what an object is, what a mapping holds."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromObject, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Items
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, strcmp, strncmp
 
 from twolane.batch cimport Span
@@ -12,11 +12,13 @@ from twolane.encoding.vectors cimport (
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.zones import instant_of, is_utc, seconds_ahead
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -80,6 +82,11 @@ cdef object time_at(const Vector* vector, Py_ssize_t i):
     except (OverflowError, ValueError):
         if vector.meaning == Meaning.TIME:
             return ticks
+    if vector.zoned and vector.meaning == Meaning.TIMESTAMP:
+        value = instant_of(ticks, tick_ns, <object>vector.zone)
+        if value is None:
+            raise Mismatch("a time of the years 1 to 9999, for its zone to be asked", ticks)
+        return value
     # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
     for unit, ns in UNITS:
         if tick_ns % ns == 0:
@@ -107,6 +114,10 @@ cdef object span_object(const Vector* vector, Py_ssize_t i):
     if vector.meaning == Meaning.DECIMAL:
         number = int.from_bytes(value, "little", signed=True)
         return Decimal((number < 0, tuple(map(int, str(abs(number)))), -vector.scale))
+    if vector.meaning == Meaning.UUID:
+        return UUID(bytes=value)
+    if vector.meaning == Meaning.INTEGER:
+        return int.from_bytes(value, "little", signed=vector.precision == 0)
     if vector.meaning == Meaning.MONTHS:
         memcpy(parts, span.data, min(span.size, 16))
         if span.size == 4:
@@ -225,3 +236,69 @@ cpdef bint is_missing_or_nan(object value) except -1:
     if isinstance(value, (float, FLOATING)):
         return value != value
     return is_missing(value)
+
+
+cdef bint has_zone(const Vector* vector) except -1:
+    """Whether it is, or holds, a column of instants in a zone other than UTC."""
+    cdef Py_ssize_t i
+    if vector.zoned:
+        return not is_utc(<object>vector.zone)
+    if vector.dictionary != NULL and has_zone(vector.dictionary):
+        return True
+    for i in range(vector.n_children):
+        if has_zone(&vector.children[i]):
+            return True
+    return False
+
+
+cdef object ticks_of(const Vector* vector):
+    """The ticks of every item as an array of int64; 0 for a null."""
+    cdef Py_ssize_t i
+    cdef int64_t* out
+    ticks = np.zeros(vector.length, np.int64)
+    out = <int64_t*><uintptr_t>ticks.__array_interface__["data"][0]
+    for i in range(vector.length):
+        if is_valid(vector, i):
+            out[i] = int_at(vector, i)
+    return ticks
+
+
+cdef object ahead_of(const Vector* vector):
+    """By how many seconds each item's clock is ahead of UTC: an array of int64; None where one lies beyond the years 1 to 9999."""
+    return seconds_ahead(ticks_of(vector), vector.tick_ns, <object>vector.zone)
+
+
+cdef bint turn_to_wall(Vector* vector, list keep) except -1:
+    """Make instants what the clocks of their zone show; False where one lies beyond the years 1 to 9999."""
+    if is_utc(<object>vector.zone):
+        return True
+    ahead = ahead_of(vector)
+    if ahead is None:
+        return False
+    walls = ticks_of(vector) + ahead * (1_000_000_000 // vector.tick_ns)
+    keep.append(walls)
+    vector.stride = 8
+    vector.swapped = False
+    vector.data = <const uint8_t*><uintptr_t>walls.__array_interface__["data"][0] - vector.offset * 8
+    return True
+
+
+cdef int narrow(Vector* vector, list kept) except -1:
+    """Make integers of 128 bits some of 64, if all fit: most do, and then everything takes them."""
+    cdef int64_t parts[2]
+    cdef int64_t* out
+    cdef Py_ssize_t i
+    kept.append(bytes(vector.length * 8))
+    out = <int64_t*>PyBytes_AS_STRING(kept[-1])
+    for i in range(vector.length):
+        if is_valid(vector, i):
+            memcpy(parts, vector.data + (vector.offset + i) * 16, 16)       # low and high
+            if parts[1] != (-1 if parts[0] < 0 else 0) or (parts[1] < 0 and vector.precision):
+                kept.pop()
+                return 0
+            out[i] = parts[0]
+    vector.kind = Kind.INT64
+    vector.meaning = Meaning.PLAIN
+    vector.width = vector.stride = 8
+    vector.data = <const uint8_t*>out - vector.offset * 8
+    return 0

@@ -1,7 +1,7 @@
 """What holds for every item of a vector."""
 from libc.stdint cimport int64_t, uint32_t
 
-from twolane.encoding.vectors cimport Vector
+from twolane.encoding.vectors cimport Kind, Vector
 
 
 cdef struct Duration:
@@ -21,3 +21,6 @@ cdef bint are_durations(const Vector* vector) noexcept nogil
 cdef Duration duration_at(const Vector* vector, Py_ssize_t i) noexcept nogil
 cdef const char* fault_of(const Vector* vector, Py_ssize_t start, Py_ssize_t stop, const Vector** where) noexcept nogil
 cdef bint takes_no_bytes(const Vector* vector) noexcept nogil
+cdef bint items_of(const Vector* vector, Vector* child) noexcept nogil
+cdef int buffers_of(Kind kind) noexcept nogil
+cdef int children_of(Kind kind) noexcept nogil

@@ -265,3 +265,37 @@ cdef bint takes_no_bytes(const Vector* vector) noexcept nogil:
     if vector.kind == Kind.BINARY32:
         return (<const int32_t*>vector.offsets)[vector.offset] == (<const int32_t*>vector.offsets)[vector.offset + vector.length]
     return (<const int64_t*>vector.offsets)[vector.offset] == (<const int64_t*>vector.offsets)[vector.offset + vector.length]
+
+
+cdef bint items_of(const Vector* vector, Vector* child) noexcept nogil:
+    """The part of a list's items that its rows refer to, as a vector of its own; False if they do not rise. GIL: not needed."""
+    cdef Py_ssize_t first, last
+    if vector.kind not in (Kind.LIST32, Kind.LIST64, Kind.FIXED_LIST, Kind.MAP):
+        return False
+    child[0] = vector.children[0]
+    if vector.length == 0:
+        child.length = 0
+        return True
+    first = list_start(vector, 0)
+    last = list_start(vector, vector.length - 1) + list_size(vector, vector.length - 1)
+    child.offset += first
+    child.length = last - first
+    return first >= 0 and last >= first
+
+
+cdef int buffers_of(Kind kind) noexcept nogil:
+    """How many buffers an array has; views have one more for each block. GIL: not needed."""
+    if kind == Kind.NULLS:
+        return 0
+    if kind == Kind.FIXED_LIST or kind == Kind.STRUCT or kind == Kind.UNION_SPARSE:
+        return 1
+    if kind in (Kind.BINARY32, Kind.BINARY64, Kind.VIEWED, Kind.LIST_VIEW32, Kind.LIST_VIEW64):
+        return 3
+    return 2
+
+
+cdef int children_of(Kind kind) noexcept nogil:
+    """How many children a type has; -1 for any number. GIL: not needed."""
+    if kind in (Kind.STRUCT, Kind.UNION_DENSE, Kind.UNION_SPARSE):
+        return -1
+    return 1 if kind >= Kind.LIST32 else 0

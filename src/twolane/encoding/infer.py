@@ -23,7 +23,7 @@ LOGICAL = "logicalType"
 FORMATS: dict[str, Any] = {
     "n": "null", "b": "boolean", "c": "int", "C": "int", "s": "int", "S": "int", "i": "int", "I": "long", "l": "long",
     "L": "long", "e": "float", "f": "float", "g": "double", "z": "bytes", "Z": "bytes", "vz": "bytes", "u": "string",
-    "U": "string", "vu": "string",
+    "U": "string", "vu": "string", "uuid": {"type": "string", LOGICAL: "uuid"},
     "tdD": {"type": "int", LOGICAL: "date"}, "tdm": {"type": "int", LOGICAL: "date"},
     "tts": {"type": "int", LOGICAL: "time-millis"}, "ttm": {"type": "int", LOGICAL: "time-millis"},
     "ttu": {"type": "long", LOGICAL: "time-micros"}, "ttn": {"type": "long", LOGICAL: "time-micros"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from twolane.batch import EncodedBatch
-from twolane.encoding.columns import Column, Table, as_column, as_table
+from twolane.encoding.columns import Column, Table, as_columns
 from twolane.encoding.mismatch import TooMuch
 from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.interface import rows_of
@@ -37,14 +37,8 @@ def readable(values: Any) -> Any:
     """
     if isinstance(values, (list, tuple, EncodedBatch)):
         return values
-    table = as_table(values)
-    if table is not None:
-        return table
-    if not isinstance(values, (str, bytes, bytearray, memoryview)):
-        column = as_column(values) if hasattr(values, "__len__") else None
-        if column is not None:
-            return column
-    return list(rows_of(values))
+    columns = as_columns(values)
+    return list(rows_of(values)) if columns is None else columns
 
 
 def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | None:
