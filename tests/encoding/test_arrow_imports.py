@@ -102,7 +102,7 @@ def test_a_call_asks_for_what_it_reads_once(lend, array, serializer, wanted):
 
 
 def test_values_keys_times_headers_and_partitions_of_one_table_are_of_one_import():
-    at = pa.array([1_700_000_000_000, 1_700_000_000_001], pa.timestamp("ms"))
+    at = pa.array([1_700_000_000_000, 1_700_000_000_001], pa.timestamp("ms", "UTC"))
     batch = pa.RecordBatch.from_arrays([pa.array(["a", "b"]), at, pa.array([0, 0])], ["k", "at", "p"])
     lent = Stream(node_of(batch))
     made = call(
