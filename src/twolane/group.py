@@ -36,6 +36,7 @@ _RECORD_AT_FAULT = frozenset(
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_DIFFERENT_RECORD,
     }
 )
 _TYPES = {kind.value: kind for kind in TimestampType}

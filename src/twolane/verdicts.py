@@ -36,6 +36,7 @@ REFUSED_BEFORE_APPEND = frozenset(
         87,  # INVALID_RECORD
         89,  # THROTTLING_QUOTA_EXCEEDED
         90,  # PRODUCER_FENCED
+        -138,  # _INVALID_DIFFERENT_RECORD: another record of the request was refused so, and with it the request
     }
 )
 
@@ -54,6 +55,73 @@ GIVEN_UP_LOCALLY = frozenset(
         -152,  # _PURGE_QUEUE
         -150,  # _FATAL
     }
+)
+
+# What a record may end with and what proves nothing: an error after the append, a lost answer, a purge in flight.
+IN_DOUBT = frozenset(
+    {
+        -1,  # UNKNOWN_SERVER_ERROR
+        6,  # NOT_LEADER_OR_FOLLOWER
+        7,  # REQUEST_TIMED_OUT
+        8,  # BROKER_NOT_AVAILABLE
+        9,  # REPLICA_NOT_AVAILABLE
+        13,  # NETWORK_EXCEPTION
+        20,  # NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        45,  # OUT_OF_ORDER_SEQUENCE_NUMBER
+        46,  # DUPLICATE_SEQUENCE_NUMBER
+        48,  # INVALID_TXN_STATE
+        49,  # INVALID_PRODUCER_ID_MAPPING
+        51,  # CONCURRENT_TRANSACTIONS
+        56,  # KAFKA_STORAGE_ERROR
+        59,  # UNKNOWN_PRODUCER_ID
+        100,  # UNKNOWN_TOPIC_ID
+        103,  # INCONSISTENT_TOPIC_ID
+        120,  # TRANSACTION_ABORTABLE
+        -199,  # _BAD_MSG: an answer that could not be read
+        -197,  # _DESTROY
+        -196,  # _FAIL
+        -195,  # _TRANSPORT
+        -185,  # _TIMED_OUT
+        -172,  # _STATE
+        -153,  # _RETRY
+        -151,  # _PURGE_INFLIGHT
+        -149,  # _INCONSISTENT
+        -148,  # _GAPLESS_GUARANTEE
+        -144,  # _FENCED
+        -137,  # _DESTROY_BROKER
+    }
+)
+
+
+def _numbers(*parts: int | range) -> frozenset[int]:
+    return frozenset(number for part in parts for number in (part if isinstance(part, range) else (part,)))
+
+
+# Answers to other requests than Produce, and what librdkafka says of other things than records. A record that ended
+# with one all the same would be in doubt.
+OF_NO_RECORD = _numbers(
+    *(1, 4, 11, 12, range(14, 17), range(22, 29), 30, 33, 34, range(36, 42), 50, 52, 54, 55, 57, 58, range(60, 74)),
+    *(range(77, 82), range(83, 87), 88, range(91, 100), 101, 102, range(104, 120), range(121, 134)),
+    *(
+        -198,
+        -194,
+        -193,
+        -191,
+        -189,
+        -186,
+        -183,
+        -182,
+        -181,
+        range(-180, -172),
+        -171,
+        -170,
+        -169,
+        -168,
+        -167,
+        -165,
+        -164,
+    ),
+    *(range(-163, -153), -147, -146, -145, range(-143, -138)),
 )
 
 # Numbers shared with the compiled side.

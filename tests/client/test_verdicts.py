@@ -9,9 +9,19 @@ from confluent_kafka import KafkaError
 
 from twolane import Verdict
 from twolane.client.judge import verdict_number
-from twolane.verdicts import BY_NUMBER, GIVEN_UP_LOCALLY, REFUSED_BEFORE_APPEND, RETRIED_BY_COUNT, verdict
+from twolane.verdicts import (
+    BY_NUMBER,
+    GIVEN_UP_LOCALLY,
+    IN_DOUBT,
+    OF_NO_RECORD,
+    REFUSED_BEFORE_APPEND,
+    RETRIED_BY_COUNT,
+    verdict,
+)
 
 CODES = range(-256, 768)
+# Of Kafka's Errors (4.3.1), which have no gaps.
+FIRST_OF_KAFKA, LAST_OF_KAFKA = -1, 133
 ONE_ATTEMPT = {
     "possibly_persisted": False,
     "attempts": 1,
@@ -84,3 +94,24 @@ def test_a_success_without_an_offset_is_not_one():
         assert verdict(0, **{**ONE_ATTEMPT, "offset": offset}) is Verdict.UNKNOWN
         assert verdict(0, **{**ONE_ATTEMPT, "offset": offset, "acks_none": True}) is Verdict.WRITTEN
     assert verdict(0, **{**ONE_ATTEMPT, "offset": 0}) is Verdict.WRITTEN
+
+
+def librdkafkas_codes():
+    named = [getattr(KafkaError, name) for name in dir(KafkaError) if name == name.upper()]
+    return {code for code in named if isinstance(code, int)}
+
+
+def test_every_code_of_kafka_and_of_librdkafka_has_one_rule():
+    """One that a newer version brings is entered first: what it proves is looked up in the broker's source."""
+    rules = [REFUSED_BEFORE_APPEND, GIVEN_UP_LOCALLY, IN_DOUBT, OF_NO_RECORD]
+    known = (librdkafkas_codes() | set(range(FIRST_OF_KAFKA, LAST_OF_KAFKA + 1))) - {0}
+    assert max(known) == LAST_OF_KAFKA
+    assert {code: sum(code in rule for rule in rules) for code in known} == dict.fromkeys(known, 1)
+    assert frozenset().union(*rules) == known
+    assert RETRIED_BY_COUNT < REFUSED_BEFORE_APPEND
+
+
+@pytest.mark.parametrize("codes", [IN_DOUBT, OF_NO_RECORD], ids=["in doubt", "of no record"])
+@pytest.mark.parametrize("attempts", [0, 1, 4])
+def test_what_proves_nothing_is_unknown_after_however_many_attempts(codes, attempts):
+    assert {verdict(code, **{**ONE_ATTEMPT, "attempts": attempts}) for code in codes} == {Verdict.UNKNOWN}

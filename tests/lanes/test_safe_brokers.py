@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tests.support.checkers import Sent, assert_kept_its_word
-from tests.support.readers import read_all
-from twolane import BatchError, SafeProducer, Verdict
+from tests.support.proxy import delay, once
+from tests.support.readers import read_all, read_values
+from twolane import BatchError, DeliveryError, SafeProducer, Verdict
 
 
 def work_until(stop, producer, name, sent):
@@ -34,7 +37,7 @@ def work_until(stop, producer, name, sent):
 @pytest.mark.parametrize("idempotent", [True, False], ids=["idempotent", "plain"])
 def test_the_leader_goes_and_comes_back(kafka_cluster, topic, fault, idempotent):
     name = topic(kafka_cluster)
-    sent = [Sent(0, b"first", Verdict.WRITTEN, 0)]
+    sent = [Sent(0, b"the first", Verdict.WRITTEN, 0)]
     stop = threading.Event()
     with SafeProducer(
         bootstrap_servers=kafka_cluster.bootstrap_servers,
@@ -43,7 +46,7 @@ def test_the_leader_goes_and_comes_back(kafka_cluster, topic, fault, idempotent)
         request_timeout_ms=4000,
         socket_timeout_ms=5000,
     ) as producer:
-        producer.send(name, b"first")
+        producer.send(name, b"the first")
         worker = threading.Thread(target=work_until, args=(stop, producer, name, sent))
         worker.start()
         try:
@@ -67,3 +70,47 @@ def test_the_leader_goes_and_comes_back(kafka_cluster, topic, fault, idempotent)
             worker.join(60)
     assert sum(one.verdict is Verdict.WRITTEN for one in sent) > 2000
     assert_kept_its_word(sent, read_all(kafka_cluster.bootstrap_servers, name), once=idempotent)
+
+
+# ---- a record that the topic refuses ------------------------------------------------------------------------------
+
+
+def test_the_neighbours_of_an_invalid_record_are_not_written_and_it_is_named(kafka_cluster, topic):
+    """A compacted topic refuses a record without a key, and with it all of its request."""
+    name = topic(kafka_cluster, 1, config={"cleanup.policy": "compact"})
+    with SafeProducer(bootstrap_servers=kafka_cluster.bootstrap_servers, check_topics=False) as producer:
+        producer.send(name, b"warm", key=b"k")
+        with pytest.raises(BatchError) as caught:
+            producer.send_batch(name, [b"a", b"b", b"c"], keys=[b"k", None, b"k"], partitions=0)
+    assert caught.value.error.code() == KafkaError.INVALID_RECORD
+    failures = caught.value.metadata.failures
+    assert len(failures) == 3
+    # Which code the neighbours have is librdkafka's choice: that of the request, or one that says whose fault it was.
+    assert {one.error.code() for one in failures} <= {KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD}
+    assert {one.verdict for one in failures} == {Verdict.NOT_WRITTEN}
+    assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm"]
+
+
+def test_an_invalid_record_fails_alone_among_those_that_other_threads_send_with_it(fault_proxy, kafka_cluster, topic):
+    name = topic(kafka_cluster, 1, config={"cleanup.policy": "compact"})
+    with SafeProducer(bootstrap_servers=fault_proxy.bootstrap_servers, check_topics=False) as producer:
+        producer.send(name, b"warm", key=b"k")
+        fault_proxy.rule = once({b"the first": delay(1.0)})  # the others gather behind it
+        keys = [b"k", b"k", None, b"k", b"k"]
+        values = [b"the first", b"1", b"bad", b"3", b"4"]
+
+        def send(i):
+            try:
+                return producer.send(name, values[i], key=keys[i]).offset
+            except DeliveryError as error:
+                return error.error.code(), error.verdict
+
+        with ThreadPoolExecutor(5) as pool:
+            first = pool.submit(send, 0)
+            time.sleep(0.1)
+            ends = [first, *[pool.submit(send, i) for i in range(1, 5)]]
+            told = [end.result() for end in ends]
+    assert told[2] == (KafkaError.INVALID_RECORD, Verdict.NOT_WRITTEN)
+    log = read_values(kafka_cluster.bootstrap_servers, name)
+    assert sorted(log) == sorted([b"warm", b"the first", b"1", b"3", b"4"])
+    assert [log[offset] for offset in told[:2] + told[3:]] == [b"the first", b"1", b"3", b"4"]
