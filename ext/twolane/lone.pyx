@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from twolane.client.atomic cimport load
 from twolane.client.chunks cimport ChunkSender
 from twolane.client.feed cimport HEADER_OVERHEAD, RECORD_OVERHEAD, Feed
 from twolane.client.handle cimport Handle, Topic
@@ -53,10 +54,9 @@ cdef class LoneSender:
     cdef int64_t _most                  # bytes of a record
     cdef int64_t _stick
     cdef double _patience
-    cdef double _recount                # seconds after which a topic's partitions are counted again
 
     def _open_sender(self, Handle handle not None, ChunkSender chunks not None, Turns turns not None, group, watch,
-                     doubts, str partitioner, int64_t max_size, double timeout, double recount):
+                     doubts, str partitioner, int64_t max_size, double timeout):
         self._c_handle = handle
         self._c_chunks = chunks
         self._c_turns = turns
@@ -69,7 +69,6 @@ cdef class LoneSender:
         self._most = max_size
         self._stick = chunks.chunk_bytes
         self._patience = timeout
-        self._recount = recount
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
              serializer=None, key_serializer=None, timeout=None, opaque=None):
@@ -180,7 +179,8 @@ cdef class LoneSender:
         cdef Topic known
         self._c_handle.ensure_open()
         known = self._c_handle.topic(topic)
-        if not known.partition_count or known.counted_at <= 0.0 or monotonic() - known.counted_at > self._recount:
+        if (not known.partition_count or load(&known.gates.recount)
+                or monotonic() - known.counted_at > self._c_handle.recount_after):
             known = self._topic(topic, deadline)
         record.topic = known
         if partition is not None:

@@ -9,7 +9,7 @@ from cpython.time cimport monotonic, time as wall_clock
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
-from twolane.client.atomic cimport add, count, load
+from twolane.client.atomic cimport add, count, load, store
 from twolane.client.callbacks cimport Callbacks
 from twolane.client.delivery cimport Delivery, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
 from twolane.client.enqueue cimport Window
@@ -66,10 +66,9 @@ cdef class RecordSender:
     cdef bint _may_stage            # no gate, no transaction, and the user lets records linger
     cdef bint _is_fast              # the last stretch was: records gather in the stage
     cdef double _stretch_began
-    cdef double _recount            # seconds after which a topic's partitions are counted again
 
     def _open_sender(self, Handle handle not None, Delivery delivery not None, Window window not None,
-                     int64_t max_size, str partitioner, int64_t sticky_bytes, double recount, bint may_stage):
+                     int64_t max_size, str partitioner, int64_t sticky_bytes, bint may_stage):
         self._c_handle = handle
         self._c_delivery = delivery
         self._window = window
@@ -79,7 +78,6 @@ cdef class RecordSender:
         self._callbacks = Callbacks(self._rounds)
         self._how = partitioner
         self._stick = sticky_bytes
-        self._recount = recount
         self._stage = Stage(handle, delivery)
         self._may_stage = may_stage
 
@@ -98,21 +96,13 @@ cdef class RecordSender:
         """End a call begun with ``_enter()``."""
         self._c_handle.release()
 
-    cdef void _forget(self, str name):
-        """Make the next ``send()`` to a topic look at the number of its partitions again."""
-        self._c_topics.pop(name, None)
-        self._last_topic = None
-        self._last_name = None
-
-    cdef int _after_stretch(self, Topic topic, bint called_back) except -1:
-        """Now and then: take reports (memory is best freed by the thread that allocated it), look at the topic's age."""
+    cdef int _after_stretch(self, bint called_back) except -1:
+        """Now and then: take reports (memory is best freed by the thread that allocated it)."""
         self._sent = 0
         self._rounds.begin()
         cdef double now = monotonic()
         self._is_fast = self._may_stage and now - self._stretch_began < FAST_STRETCH
         self._stretch_began = now
-        if now - topic.counted_at > self._recount:
-            self._forget(topic.name)
         self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
         with nogil:
             self._c_delivery.serve(0)
@@ -122,7 +112,7 @@ cdef class RecordSender:
         cdef Topic topic
         name = topic_name(name)
         topic = self._c_topics.get(name)
-        if topic is None:
+        if topic is None or load(&topic.gates.recount):
             topic = self._topic(name, self._deadline(timeout))
             self._c_topics[name] = topic
         self._last_name = name
@@ -203,6 +193,8 @@ cdef class RecordSender:
         cdef Topic known = self._last_topic
         if known is None or topic is not self._last_name or known.partition_count < 2 or type(value) is not bytes:
             return False
+        if load(&known.gates.recount):
+            return False
         payload = PyBytes_GET_SIZE(value)
         if key is not None:
             if type(key) is not bytes:
@@ -239,7 +231,7 @@ cdef class RecordSender:
         self._is_fast = self._stage.put(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(slot.id, index))
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
-            self._after_stretch(known, on_delivery is not None)
+            self._after_stretch(on_delivery is not None)
         return True
 
     cdef inline void _expect(self, Slot* slot) noexcept:
@@ -251,7 +243,7 @@ cdef class RecordSender:
         slot.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
-                   object timestamp_header, object timeout, object on_delivery, object opaque) except -1:
+                   object timestamp_header, object timeout, object on_delivery, object opaque, bint again=False) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
@@ -284,7 +276,7 @@ cdef class RecordSender:
             refused.topic = topic_name(topic)
             raise
         known = self._last_topic if topic is self._last_name else None
-        if known is None:
+        if known is None or load(&known.gates.recount):
             known = self._find(topic, timeout)
         if data is not None:
             payload += PyBytes_GET_SIZE(data)
@@ -337,10 +329,16 @@ cdef class RecordSender:
                 set_gate(&known.gates, place, CLOSED)
             if on_delivery is not None:
                 self._callbacks.drop(index)
+            if code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+                # The topic was made anew with fewer partitions, and librdkafka knows it.
+                store(&known.gates.recount, 1)
+                if partition is None and not again:
+                    return self._send(topic, data, key_data, headers, None, timestamp, timestamp_header, timeout,
+                                      on_delivery, opaque, True)
             self._raise_if_fatal(known.name)
             raise refusal(known.name, code, "refused by librdkafka", partition=place)
         if self._sent >= DRAIN_EVERY:
-            self._after_stretch(known, on_delivery is not None)
+            self._after_stretch(on_delivery is not None)
         return 0
 
     cdef int _produce(self, Topic topic, bytes value, bytes key, tuple headers, int32_t partition, int64_t time_ms,

@@ -29,15 +29,18 @@ class Aftermath:
         self._doubts = doubts
         self._pass_notes_on = pass_notes_on
 
-    def of(self, topic: str, reports: list[Report]) -> None:
-        """Note what these reports of one topic mean. Does nothing new when told twice."""
-        if not reports:
+    def of(self, topic: str, reports: list[Report], refused: int = 0) -> None:
+        """Note what these reports of one topic mean, and librdkafka's reason for refusing a record, if it did.
+
+        Does nothing new when told twice.
+        """
+        if not reports and not refused:
             return
         self._doubts.note(topic, reports)
         self._pass_notes_on()
         # Closed already where a signal handler called close() in the middle of the call.
         with contextlib.suppress(ClosedProducerError):
-            self._handle.open_topic(topic).counted_at = 0.0
+            self._handle.open_topic(topic).recount = True
 
     def fatal_reason(self) -> str | None:
         """Return librdkafka's reason for ending the producer, or None."""

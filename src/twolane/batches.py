@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 
 from twolane.client.outcome import Outcome
 from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError
-from twolane.failures import Ends, Report, delivery_error
+from twolane.failures import Ends, Report, cause_of, delivery_error
 from twolane.results import metadata_of
 from twolane.verdicts import UNKNOWN
 
@@ -100,7 +100,7 @@ class BatchSender:
 
     def _end(self, batch: Batch) -> BatchMetadata:
         """Draw the consequences and return the metadata. Does nothing new when called twice."""
-        self._aftermath.of(batch.call.topic.name, batch.reports)
+        self._aftermath.of(batch.call.topic.name, batch.reports, batch.refused)
         if not batch.watched:
             batch.watched = True
             self._watch_offsets(batch)
@@ -119,9 +119,9 @@ class BatchSender:
             self._watch.acknowledged(batch.call.topic.name, int(partition), int(first[partition]), int(last[partition]))
 
     def _error(self, batch: Batch, metadata: BatchMetadata) -> BatchError:
-        """Return the error of a batch: its cause is the first record tried, its index the first not written."""
+        """Return the error of a batch: the cause is the first failure by itself, the index the first not written."""
         topic, failures = batch.call.topic.name, metadata.failures
-        cause = delivery_error(topic, batch.reports[0]) if batch.reports else failures[0]
+        cause = delivery_error(topic, cause_of(batch.reports)) if batch.reports else failures[0]
         fatal = self._aftermath.fatal_reason()
         kind = BatchError if fatal is None else FatalBatchError
         error = kind(
@@ -158,6 +158,8 @@ class Batch:
         Failures.
     not_sent : list of int
         Records of that slice that never entered librdkafka.
+    refused : int
+        librdkafka's reason for refusing a record that it was given.
     reason : str
         Why those, and all behind them, were not sent.
     watched : bool
@@ -173,6 +175,7 @@ class Batch:
         self.is_sending = self.watched = False
         self.reports: list[Report] = []
         self.not_sent: list[int] = []
+        self.refused = 0
         self.reason = "not sent: a record before it was not written"
         self._code = int(KafkaError._PURGE_QUEUE)
         self._started = started
@@ -192,9 +195,9 @@ class Batch:
         """Take over what became of the slice being sent. Does nothing new when called twice."""
         if not self.is_sending:
             return
-        self.reports, self.not_sent, refused = self.outcome.ends or self._open_ends()
-        if refused:
-            self.reason, self._code = "refused by librdkafka", refused
+        self.reports, self.not_sent, self.refused = self.outcome.ends or self._open_ends()
+        if self.refused:
+            self.reason, self._code = "refused by librdkafka", self.refused
         elif self.not_sent and not self.reports:
             self.reason, self._code = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
         self.is_sending, self.outcome.ends = False, None

@@ -365,7 +365,7 @@ def bind_call(
         highest = places if isinstance(places, int) else int(places.max(initial=0))
         if highest >= known.partition_count and time.monotonic() - known.counted_at > RECOUNT_BEYOND:
             # The topic may have got more partitions since they were counted.
-            known.counted_at = 0.0
+            known.recount = True
             known = resolve(topic)
     return Call(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
 

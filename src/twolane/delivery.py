@@ -12,6 +12,7 @@ import numpy as np
 
 from twolane.calls import seconds_of
 from twolane.errors import BatchError, ForkedProducerError
+from twolane.failures import Failures
 from twolane.log import log
 from twolane.refused import NONE
 from twolane.results import metadata_of
@@ -226,16 +227,17 @@ class BatchDelivery:
         return [(int(i), _DESTROYED, UNKNOWN, int(self._partitions[i]), -1, -1, 0) for i in np.flatnonzero(silent)]
 
     def _error(self, metadata: BatchMetadata) -> BatchError:
-        first = metadata.failures[0]
+        failures = metadata.failures
+        cause = failures.cause if isinstance(failures, Failures) else failures[0]
         error = BatchError(
-            first.error,
+            cause.error,
             metadata=metadata,
-            verdict=first.verdict,
+            verdict=cause.verdict,
             topic=self.topic,
-            partition=first.partition,
-            index=first.index,
-            possible_offset=first.possible_offset,
-            detail=first.detail,
+            partition=cause.partition,
+            index=failures[0].index,
+            possible_offset=cause.possible_offset,
+            detail=cause.detail,
         )
         error.opaque = self.opaque
         return error

@@ -24,6 +24,15 @@ Ends = tuple[list[Report], list[int], int]
 NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
 
 
+# What befalls a record because of another one: purged behind it, or in a request with it.
+CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
+
+
+def cause_of(reports: list[Report]) -> Report:
+    """Return the first report that is no consequence of another; the first of all where each is one."""
+    return next((report for report in reports if report[1] not in CONSEQUENCES), reports[0])
+
+
 def delivery_error(topic: str, report: Report, *, detail: str | None = None, fatal: str | None = None) -> DeliveryError:
     """Return the exception that a report of a failure means."""
     index, code, verdict, partition, offset, _timestamp, _type = report
@@ -76,6 +85,11 @@ class Failures(Sequence[DeliveryError]):
     def indices(self) -> list[int]:
         """Rows of the records, rising."""
         return [report[0] for report in self._reports]
+
+    @property
+    def cause(self) -> DeliveryError:
+        """The first failure that is no consequence of another one."""
+        return self._make(cause_of(self._reports))
 
     def verdicts(self) -> list[tuple[int, Verdict]]:
         """Return ``(index, verdict)`` of every failure without making an exception of each."""

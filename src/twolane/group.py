@@ -92,7 +92,7 @@ class GroupSender:
     def error_of(self, record: Record, ends: Ends) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
         reports, _, refused = ends
-        self._aftermath.of(record.topic.name, reports)
+        self._aftermath.of(record.topic.name, reports, refused)
         if refused and not reports:
             reports = [(0, refused, NOT_WRITTEN, record.partition, -1, -1, 0)]
         if reports:
@@ -173,7 +173,7 @@ class GroupSender:
             return [], []
         reports, not_sent, refused = outcome.ends
         topic = batch[0].job.topic.name
-        self._aftermath.of(topic, reports)
+        self._aftermath.of(topic, reports, refused)
         fatal = self._aftermath.fatal_reason() if reports or refused else None
         failed = {report[0]: report for report in reports}
         if refused:

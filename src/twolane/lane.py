@@ -16,6 +16,7 @@ from twolane.calls import RECOUNT_BEYOND, refusal, seconds_of, topic_name
 from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.config import BOOTSTRAP, Lane, Settings, settings_for
+from twolane.counting import Counter
 from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
 from twolane.exits import Exits
 from twolane.log import log, warn
@@ -23,7 +24,7 @@ from twolane.masking import Hider
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from twolane.calls import Call
@@ -34,8 +35,6 @@ _LOG, _ERROR = 0x4, 0x8
 
 # How long a topic may be unknown before it is an error: a topic just created takes a moment to reach every broker.
 PROPAGATION = 3.0
-# Seconds after which the number of partitions is asked for again (librdkafka's topic.metadata.refresh.interval.ms).
-RECOUNT = 300.0
 # A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
 RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
 # Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
@@ -81,6 +80,7 @@ class Producer:
         )
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
             self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
+        self._counter = Counter(self._handle, _notice_of(self))
         _open.add(self)
         _exits.watch()
 
@@ -116,19 +116,19 @@ class Producer:
         topic = self._handle.open_topic(name)
         if not topic.partition_count:
             self._count(topic, deadline)
-        elif topic.counted_at <= 0.0 or time.monotonic() - topic.counted_at > RECOUNT:
+        elif topic.recount or time.monotonic() - topic.counted_at > self._handle.recount_after:
             try:
                 self._count(topic, min(deadline, time.monotonic() + RECOUNT_TIMEOUT))
             except DeliveryError as error:
                 if error.error.code() not in _NO_BROKER:
                     raise
-                topic.counted_at = time.monotonic() - RECOUNT + RECOUNT_AGAIN
+                topic.counted_at = time.monotonic() - self._handle.recount_after + RECOUNT_AGAIN
         return topic
 
     def _look_again(self, topic: Topic, deadline: float) -> None:
         """Count the partitions again because one beyond them is asked for: they may have become more."""
         if time.monotonic() - topic.counted_at > RECOUNT_BEYOND:
-            topic.counted_at = 0.0
+            topic.recount = True
             self._topic(topic.name, deadline)
 
     def _count(self, topic: Topic, deadline: float) -> int:
@@ -136,17 +136,14 @@ class Producer:
         while True:
             if self._closed:
                 raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
-            error, partitions = self._handle.fetch_partitions(topic, max(0.001, deadline - time.monotonic()))
+            error = self._counter.ask(topic, deadline, lambda: self._closed)
             self._serve_notes()
-            if not error and partitions:
-                topic.partition_count = len(partitions)
-                topic.counted_at = time.monotonic()
-                self._counted(topic, min(replicas for *_, replicas in partitions))
-                return len(partitions)
+            if not error:
+                return topic.partition_count
             now = time.monotonic()
             patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
-            if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET and error):
-                raise self._no_topic(topic.name, error or KafkaError.UNKNOWN_TOPIC_OR_PART)
+            if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET):
+                raise self._no_topic(topic.name, error)
             time.sleep(min(0.1, max(0.0, patience - now)))
 
     def _counted(self, topic: Topic, replicas: int) -> None:
@@ -255,6 +252,18 @@ class Producer:
     def _end_unclosed(self) -> None:
         """Do what can be done for a producer that nobody closed; called while it is collected, in any thread."""
         self.close(EXIT_TIMEOUT)
+
+
+def _notice_of(producer: Producer) -> Callable[[Topic, int], None]:
+    """Return what a count of partitions is told to, without a reference that would keep the producer alive."""
+    reference = weakref.ref(producer)
+
+    def counted(topic: Topic, replicas: int) -> None:
+        living = reference()
+        if living is not None:
+            living._counted(topic, replicas)
+
+    return counted
 
 
 def _close_all() -> None:

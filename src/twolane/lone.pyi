@@ -27,7 +27,6 @@ class LoneSender:
         partitioner: str,
         max_size: int,
         timeout: float,
-        recount: float,
     ) -> None: ...
     def _in_turn(self, turn: Turn, what: str, work: Callable[[], _T]) -> _T: ...
     def send(

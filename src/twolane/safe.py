@@ -20,7 +20,7 @@ from twolane.config import SAFE
 from twolane.doubt import Doubts
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
 from twolane.group import GroupSender
-from twolane.lane import RECOUNT, STILL_RUNS, Producer
+from twolane.lane import STILL_RUNS, Producer
 from twolane.log import log
 from twolane.lone import LoneSender
 from twolane.skipping import prepare_for
@@ -136,7 +136,6 @@ class SafeProducer(LoneSender, Producer):
             self._partitioner,
             self._max_bytes,
             self._timeout,
-            RECOUNT,
         )
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:

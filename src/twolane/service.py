@@ -130,6 +130,7 @@ class Service:
                 if self._delivery.attend(WAIT) < 0:
                     self._stage.push()
                 self._work()
+                self._handle.mark_old_topics()
             except ClosedProducerError:
                 break
             except BaseException as error:

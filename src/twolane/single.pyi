@@ -26,7 +26,6 @@ class RecordSender:
         max_size: int,
         partitioner: str,
         sticky_bytes: int,
-        recount: float,
         may_stage: bool,
     ) -> None: ...
     def _enter(self) -> None: ...

@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from confluent_kafka import KafkaError
 
 from twolane.calls import Call, refusal
 from twolane.client.enqueue import Window
@@ -17,7 +18,7 @@ from twolane.config import THROUGHPUT
 from twolane.delivery import BatchDelivery
 from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError, TwolaneError
 from twolane.failures import Failures, delivery_error
-from twolane.lane import EXIT_TIMEOUT, RECOUNT, Producer
+from twolane.lane import EXIT_TIMEOUT, Producer
 from twolane.service import PURGE_WAIT, Service
 from twolane.single import RecordSender
 from twolane.skipping import prepare_for
@@ -109,7 +110,7 @@ class ThroughputProducer(RecordSender, Producer):
         lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
         may_stage = lingers and not self._handle.gated and transactional_id is None
         self._open_sender(
-            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, RECOUNT, may_stage
+            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, may_stage
         )
         try:
             self._service = Service(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
@@ -243,6 +244,7 @@ class ThroughputProducer(RecordSender, Producer):
             while at < stop - start:
                 at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
                 if error:
+                    call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
                     self._raise_if_fatal(call.topic.name)
                     raise refusal(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
                 if barred >= 0:

@@ -13,7 +13,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, load
+from twolane.client.atomic cimport add, load, store
 from twolane.client.gate cimport CLOSED, Gates, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.judge cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, verdict_of
@@ -65,6 +65,13 @@ def live():
 def is_checked():
     """Return whether this is a debug build, which checks the accounting at every report."""
     return bool(CHECKED)
+
+
+cdef void note_gone(Gates* marks, int error) noexcept nogil:
+    """Have a topic's partitions counted again after an error that says that one is gone, or the topic. GIL: not needed."""
+    if marks != NULL and (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION or error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+                          or error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART):
+        store(&marks.recount, 1)
 
 
 # The collector of garbage must leave what the Outcomes in the same circle detach from: the handle and the slots.
@@ -211,6 +218,7 @@ cdef class Delivery:
         cdef Report report
         cdef uint64_t opaque
         cdef Gates* gates
+        cdef Gates* marks
         cdef int64_t requests, changes
         n = rd.event_message_array(event, messages, CHUNK)
         self.lock()
@@ -218,7 +226,8 @@ cdef class Delivery:
         # Once for all of them: they came and went in one MessageSet, whatever other partitions send meanwhile.
         requests = load(&self.handle.wire.produce_requests)
         changes = load(&self.handle.wire.broker_changes)
-        gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n and self.handle.gated else NULL
+        marks = <Gates*>rd.topic_opaque(messages[0].rkt) if n else NULL
+        gates = marks if self.handle.gated else NULL
         # librdkafka counts up from the answer's base offset also where that is none (-1, -1001): only the first tells.
         told = n > 0 and messages[0].offset >= 0
         while n > 0:
@@ -264,6 +273,7 @@ cdef class Delivery:
                 else:
                     verdict = self._judge(slot, message, offset, requests, changes)
                     failed = True
+                    note_gone(marks, message.err)
                     wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
                     if gates != NULL:
                         set_gate(gates, message.partition, CLOSED)
@@ -324,6 +334,7 @@ cdef class Delivery:
         report.verdict = VERDICT_NOT_WRITTEN
         report.retriable = 0
         self.lock()
+        note_gone(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
         slot = self.slots.table[<int64_t>(opaque >> INDEX_BITS)]
         slot.done += 1
         self.slots.keep(slot, &report)

@@ -16,6 +16,8 @@ cdef struct Gates:
     # CLOSED, OPENING, or when the last acknowledgement came (monotonic milliseconds), by partition. Block b holds
     # FIRST_BLOCK << b partitions and never moves: other threads read without a lock.
     int64_t* blocks[BLOCKS]
+    # Not a gate, but like them the native topic's own: the partitions are to be counted again before more records go.
+    int64_t recount
 
 
 cdef int cover(Gates* gates, int64_t partitions) except -1

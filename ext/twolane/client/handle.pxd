@@ -21,7 +21,8 @@ cdef class Handle:
     cdef rd_kafka_queue_t* queue    # delivery reports, errors, logs, statistics
     cdef Wire* wire                 # on the heap: the broker threads may outlive the Handle
     cdef readonly dict settings     # what librdkafka was given, secrets masked
-    cdef public bint gated          # topics opened from now on have a gate before each partition, see gate
+    cdef public bint gated          # topics have a gate before each partition, see gate
+    cdef public double recount_after    # seconds after which a topic's partitions are counted again
     cdef dict _topics               # name -> Topic
     cdef int _generation            # of fork(): differs in a child
     cdef int64_t _users             # calls that stand inside librdkafka now
@@ -39,7 +40,7 @@ cdef class Handle:
 cdef class Topic:
     cdef rd_kafka_topic_t* rkt
     cdef Handle _handle             # keeps the rd_kafka_t alive as long as this topic
-    cdef Gates gates                # the native handle's opaque where the Handle is gated
+    cdef Gates gates                # the native handle's opaque
     cdef readonly str name
     cdef readonly bytes encoded_name
     cdef public int partition_count         # 0 until known

@@ -8,13 +8,12 @@ import os
 import time
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, WAIT_LOCK
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, count, fence, load
+from twolane.client.atomic cimport add, count, fence, load, store
 from twolane.client.gate cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
@@ -137,6 +136,7 @@ cdef class Handle:
         if self.wire.ended == NULL:
             raise MemoryError()
         self._topics = {}
+        self.recount_after = 300.0      # librdkafka's topic.metadata.refresh.interval.ms
         self._generation = forks()
 
     def __init__(self, dict settings, dict shown=None, hide=str):
@@ -266,13 +266,13 @@ cdef class Handle:
         return self.topic(name)
 
     def fetch_partitions(self, Topic topic, double timeout):
-        """Ask the brokers for the partitions of a topic; also tells librdkafka about them.
+        """Ask the brokers once for the partitions of a topic; also tells librdkafka about them.
 
         Parameters
         ----------
         topic : Topic
         timeout : float
-            Seconds. The GIL is released while waiting, in steps short enough for Ctrl-C.
+            Seconds. The GIL is released for as long; no signal is looked at. An answer that comes later is lost.
 
         Returns
         -------
@@ -282,21 +282,13 @@ cdef class Handle:
             Number, leader (broker, -1 without one), error and number of replicas of each partition.
         """
         cdef const rd_kafka_metadata_t* answer = NULL
-        cdef int error = 0, step_ms
-        cdef double deadline = time.monotonic() + timeout
-        self.ensure_open()
-        while True:
-            step_ms = <int>max(1.0, min(900.0, (deadline - time.monotonic()) * 1000))
-            self.hold()
-            try:
-                with nogil:
-                    error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
-            finally:
-                self.release()
-            if error != RD_KAFKA_RESP_ERR__TIMED_OUT or time.monotonic() >= deadline:
-                break
-            PyErr_CheckSignals()
-            self.ensure_open()
+        cdef int error = 0, step_ms = <int>max(1.0, min(timeout * 1000, 2_000_000_000.0))
+        self.hold()
+        try:
+            with nogil:
+                error = rd.metadata(self.rk, 0, topic.rkt, &answer, step_ms)
+        finally:
+            self.release()
         if error:
             return error, []
         try:
@@ -310,6 +302,15 @@ cdef class Handle:
             return answer.topics[0].err, found
         finally:
             rd.metadata_destroy(answer)
+
+    def mark_old_topics(self):
+        """Have topics counted again whose count is older than ``recount_after``, when somebody sends to them next."""
+        cdef double before = time.monotonic() - self.recount_after
+        cdef Topic topic
+        with cython.critical_section(self):
+            for topic in self._topics.values():
+                if topic.partition_count and topic.counted_at < before:
+                    store(&topic.gates.recount, 1)
 
     def fatal_error(self):
         """Return ``(code, reason)`` of the fatal error that ended this producer, or None (``rd_kafka_fatal_error``)."""
@@ -418,10 +419,8 @@ cdef class Topic:
             encoded = b""       # a lone surrogate: no bytes stand for it
         if b"\0" in encoded or not 0 < len(encoded) <= 249:
             raise ConfigError(f"not a topic name (1 to 249 bytes of UTF-8, no NUL): {name[:60]!r}")
-        cdef rd_kafka_topic_conf_t* conf = NULL
-        if handle.gated:
-            conf = rd.default_topic_conf_dup(handle.rk)
-            rd.topic_conf_set_opaque(conf, &self.gates)
+        cdef rd_kafka_topic_conf_t* conf = rd.default_topic_conf_dup(handle.rk)
+        rd.topic_conf_set_opaque(conf, &self.gates)
         self.rkt = rd.topic_new(handle.rk, <const char*>encoded, conf)
         if self.rkt == NULL:
             raise ConfigError(f"librdkafka cannot make a handle for topic {name!r}")
@@ -436,6 +435,15 @@ cdef class Topic:
             rd.topic_destroy(self.rkt)
             add(&_live_topics, -1)
         self.rkt = NULL
+
+    @property
+    def recount(self):
+        """bool: whether the partitions are to be counted again before more records go."""
+        return load(&self.gates.recount) != 0
+
+    @recount.setter
+    def recount(self, bint asked):
+        store(&self.gates.recount, asked)
 
     def __repr__(self):
         return f"Topic({self.name!r}, partitions={self.partition_count or None})"

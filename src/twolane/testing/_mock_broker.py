@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "rd_kafka_mock_cluster_destroy": (None, [c_void_p]),
     "rd_kafka_mock_cluster_bootstraps": (c_char_p, [c_void_p]),
     "rd_kafka_mock_topic_create": (c_int, [c_void_p, c_char_p, c_int, c_int]),
+    "rd_kafka_mock_topic_delete": (c_int, [c_void_p, c_char_p]),
     "rd_kafka_mock_topic_set_error": (None, [c_void_p, c_char_p, c_int]),
     "rd_kafka_mock_partition_set_leader": (c_int, [c_void_p, c_char_p, c_int32, c_int32]),
     "rd_kafka_mock_broker_set_down": (c_int, [c_void_p, c_int32]),
@@ -98,6 +99,10 @@ class MockCluster:
     def create_topic(self, name: str, partitions: int) -> None:
         replicas = min(3, self._brokers)
         self._check(self._lib.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, replicas))
+
+    def remake_topic(self, name: str, partitions: int) -> None:
+        self._check(self._lib.rd_kafka_mock_topic_delete(self._cluster, name.encode()))
+        self.create_topic(name, partitions)
 
     def set_topic_error(self, topic: str, code: int) -> None:
         self._lib.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), code)

@@ -180,6 +180,21 @@ class EmbeddedCluster:
         """
         self._do("create_topic", name, partitions)
 
+    def remake_topic(self, name: str, partitions: int) -> None:
+        """Delete a topic and make it anew, empty, with so many partitions.
+
+        Parameters
+        ----------
+        name : str
+        partitions : int
+
+        Raises
+        ------
+        ClusterError
+            It does not exist.
+        """
+        self._do("remake_topic", name, partitions)
+
     def set_topic_error(self, topic: str, code: int | str) -> None:
         """Let every metadata answer report an error for a topic.
 

@@ -1,0 +1,110 @@
+"""Brokers that answer late can be used, within the call's timeout: an answer on its way is not asked for again."""
+
+from __future__ import annotations
+
+import threading
+import time
+import types
+
+import pytest
+from confluent_kafka import KafkaError
+
+from twolane import ClosedProducerError, DeliveryError, SafeProducer, ThroughputProducer
+from twolane.counting import Counter
+from twolane.testing import ApiKey
+
+BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])
+
+
+def made(kind, cluster, **config):
+    keywords = {"check_topics": False} if kind is SafeProducer else {}
+    return kind(bootstrap_servers=cluster.bootstrap_servers, **keywords, **config)
+
+
+@BOTH
+@pytest.mark.parametrize("rtt", [1.5, pytest.param(5.0, marks=pytest.mark.slow)])
+def test_brokers_as_slow_as_that_can_be_used(embedded_cluster, topic, kind, rtt):
+    first, name = topic(embedded_cluster), topic(embedded_cluster, 2)
+    with made(kind, embedded_cluster) as producer:
+        # Connections alone take six round trips and more.
+        producer.send(first, b"v")
+        embedded_cluster.set_rtt(int(rtt * 1000))
+        producer.send(name, b"v", timeout=60)
+        assert producer.flush(60) == 0
+        assert producer.stats().written == 2
+        embedded_cluster.set_rtt(0)
+
+
+@BOTH
+def test_a_wait_for_a_slow_answer_ends_with_its_timeout_and_with_close(embedded_cluster, topic, kind):
+    first, name = topic(embedded_cluster), topic(embedded_cluster)
+    with made(kind, embedded_cluster) as producer:
+        producer.partitions_for(first)
+        embedded_cluster.set_rtt(60_000)
+        started = time.monotonic()
+        with pytest.raises(DeliveryError, match="no broker answered in time"):
+            producer.send(name, b"v", timeout=1.2)
+        assert time.monotonic() - started < 1.2 + 1.5
+        raised = []
+
+        def send():
+            try:
+                producer.send(name, b"v", timeout=60)
+            except ClosedProducerError as error:
+                raised.append(error)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        started = time.monotonic()
+        producer.close(1)
+        sender.join()
+        assert time.monotonic() - started < 1 + 1.5
+        assert raised
+        embedded_cluster.set_rtt(0)
+
+
+@BOTH
+def test_a_healthy_broker_is_asked_once(embedded_cluster, topic, kind):
+    name = topic(embedded_cluster)
+    with made(kind, embedded_cluster) as producer:
+        producer.partitions_for(name)
+        embedded_cluster.clear_requests()
+        producer.partitions_for(name)
+        assert len(embedded_cluster.requests(ApiKey.METADATA)) == 1
+        assert not [one for one in threading.enumerate() if one.name == "twolane-count"]
+
+
+class SlowHandle:
+    """A Handle whose brokers do not answer the first question, and the second when they are told to."""
+
+    def __init__(self):
+        self.asked = []
+        self.may_answer = threading.Event()
+
+    def fetch_partitions(self, topic, timeout):
+        self.asked.append(timeout)
+        if len(self.asked) == 1:
+            return KafkaError._TIMED_OUT, []
+        assert self.may_answer.wait(10)
+        return 0, [(0, 1, 0, 3), (1, 2, 0, 2)]
+
+
+def test_an_answer_on_its_way_is_waited_for_by_all_and_lost_by_none():
+    handle, counted = SlowHandle(), []
+    known = types.SimpleNamespace(name="t", partition_count=1, counted_at=0.0, recount=True)
+    counter = Counter(handle, lambda topic, replicas: counted.append((topic, replicas)))
+    for _ in range(3):
+        # Whoever comes leaves when his time is over. Nobody asks again.
+        assert counter.ask(known, time.monotonic() + 0.05, lambda: False) == KafkaError._TIMED_OUT
+    assert counter.ask(known, time.monotonic() + 60, lambda: True) == KafkaError._TIMED_OUT
+    assert len(handle.asked) == 2
+    question = counter._questions["t"]
+    handle.may_answer.set()
+    assert question.answered.wait(10)
+    assert known.partition_count == 2
+    assert known.counted_at > 0
+    assert not known.recount
+    assert counted == [(known, 2)]
+    # The next one asks for himself.
+    assert counter.ask(known, time.monotonic() + 10, lambda: False) == 0
+    assert len(handle.asked) == 3
