@@ -20,7 +20,7 @@ from twolane.client.handle import kafka_error
 from twolane.client.partition import assign
 from twolane.encoding.byte_columns import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns import Column, Table, as_columns
-from twolane.encoding.named import as_named
+from twolane.encoding.named import all_named
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
@@ -163,12 +163,10 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
     if table is not None:
         return table.column(value)
     try:
-        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in rows]
+        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in all_named(rows, value, what)]
     except (KeyError, AttributeError, TypeError):
-        named = [as_named(row, what) for row in rows]
+        named = all_named(rows, value, what)
         lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in named]
-        if not any(lacking):
-            return [row[value] if isinstance(row, dict) else getattr(row, value) for row in named]
         # Where other rows have it, it is the row that is at fault.
         index = None if all(lacking) else lacking.index(True)
         reason = f"{what}={value!r} names no column of these values"

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.encoding.harness import prepared
 from twolane import Avro, Json, SerializationError, Struct
 
 FIELDS = [
@@ -269,3 +270,13 @@ def test_a_named_tuple_whose_field_is_a_method_of_tuples():
         {"index": 2, "count": 1},
         {"index": 5, "count": -1},
     ] * 40
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_name_in_the_call_is_a_field_of_each_row(make):
+    rows = [make({"at": 1_700_000_000_000 + i, "count": i, "k": f"key {i}"}) for i in range(2)]
+    call = prepared(values=rows, keys="k", timestamps="at", serializer=Json())
+    assert list(call.keys.slice(0, 2)) == [b"key 0", b"key 1"]
+    assert call.timestamps.tolist() == [1_700_000_000_000, 1_700_000_000_001]
+    with pytest.raises(SerializationError, match="names no column"):
+        prepared(values=rows, keys="nothing", serializer=Json())

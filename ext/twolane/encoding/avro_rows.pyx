@@ -59,7 +59,7 @@ cdef class RecordWriter(Writer):
         cdef Py_ssize_t i = 0
         cdef PyObject* found
         cdef object fields = None
-        cdef bint in_dict, lacks_all = bool(self._names)
+        cdef bint in_dict, lacks_all
         enter()
         try:
             if isinstance(value, dict):
@@ -91,6 +91,7 @@ cdef class RecordWriter(Writer):
                         return 0
                     in_dict = self.learn(value)
                 fields = PyObject_GenericGetDict(value, NULL) if in_dict else None
+                lacks_all = len(self._writers) > 0
                 for i in range(len(self._writers)):
                     if fields is None:
                         item = getattr(value, self._names[i], ABSENT)
@@ -490,7 +491,7 @@ cdef class RowEncoder:
                         else:
                             i = stop
                             continue
-                if is_missing(row):
+                if type(row) is not dict and is_missing(row):
                     if not nulls:
                         arena.mark_valid(n)
                         nulls = True

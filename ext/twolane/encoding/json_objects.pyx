@@ -127,7 +127,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows,
             if not has_room_onwards(&arena.out, RECORD, i, n - i):
                 raise MemoryError()
             at = NULL
-            if not (null_rows and is_missing(values[i])):
+            if not null_rows or type(values[i]) is dict or not is_missing(values[i]):
                 at = put_known(arena.out.data + arena.out.size, <PyObject*>values[i], &arena.out, 0)
             if at != NULL:
                 arena.out.size = at - arena.out.data

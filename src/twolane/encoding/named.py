@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,16 +116,25 @@ def fields_of(row: Any, names: Collection[str]) -> Any:
     return None if is_missing_or_nan(row) or isinstance(row, (str, bytes, int, float, list, set)) else row
 
 
-def as_named(row: Any, field: str) -> Any:
-    """Give the fields of a row as a dict, or itself where it has attributes or no names at all.
+def all_named(rows: Iterable[Any], name: str, field: str) -> Iterator[Any]:
+    """Give rows so that a field of each can be read: as dicts, or as they are where the attribute `name` is that field.
 
     Raises
     ------
     SerializationError
         As `by_name` raises Mismatch.
     """
-    try:
-        named = by_name(row)
-    except Mismatch as error:
-        raise error.as_error(None, field) from None
-    return row if named is None else named
+    known: type[Any] | None = None
+    for i, row in enumerate(rows):
+        kind = type(row)
+        if kind is dict or kind is known:
+            yield row
+        elif any(hasattr(kind, attribute) for attribute in BY_ATTRIBUTES):
+            known = kind
+            yield row
+        else:
+            try:
+                named = by_name(row)
+            except Mismatch as error:
+                raise error.as_error(i, field) from None
+            yield row if named is None else named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Unit = Literal["s", "ms", "us", "ns", "m", "h", "D", "W"]
@@ -36,8 +36,7 @@ class Timestamps:
     """
 
     values: Any
-    _: KW_ONLY
-    unit: Unit | None = None
-    naive: Naive | None = None
-    missing: Missing | None = None
-    guard: bool = True
+    unit: Unit | None = field(default=None, kw_only=True)
+    naive: Naive | None = field(default=None, kw_only=True)
+    missing: Missing | None = field(default=None, kw_only=True)
+    guard: bool = field(default=True, kw_only=True)
