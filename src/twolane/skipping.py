@@ -153,7 +153,8 @@ class _Sifted:
         self._table = values if isinstance(values, Table) else None
         self._others = dict(arguments)
         self.sieve = Sieve(len(values))
-        sift(self.sieve, _warm(arguments["serializer"] or _BYTES, topic, "value"), values)
+        self._serializer = _warm(arguments["serializer"] or _BYTES, topic, "value")
+        sift(self.sieve, self._serializer, values)
         for name, look in (
             ("keys", self._sift_keys),
             ("headers", self._sift_headers),
@@ -165,10 +166,18 @@ class _Sifted:
 
     def call(self, resolve: Callable[[str], Topic], max_bytes: int, opaque: Any) -> Call:
         """Return the call of the good rows."""
+        is_second = False
         while True:
             rows = self.sieve.good()
             others = {name: _rows_of(value, rows) for name, value in self._others.items()}
-            call = bind_call(resolve, self._topic, chosen(self._values, rows), **others)
+            try:
+                call = bind_call(resolve, self._topic, chosen(self._values, rows), **others)
+            except SerializationError as error:
+                if error.index is None or is_second:
+                    raise
+                is_second = True
+                sift(self.sieve, self._serializer, self._values, is_second=True)
+                continue
             faults: list[Fault] = []
             if isinstance(call.partitions, int):
                 refuse_first(call.topic, out_of_range(call.topic, call.partitions))

@@ -292,6 +292,16 @@ def test_what_concerns_the_whole_call_is_raised(producer, embedded_cluster, topi
     assert producer.stats().accepted == 0
 
 
+def test_a_row_that_c_code_overlooks_is_found_all_the_same(producer, embedded_cluster, topic, monkeypatch):
+    monkeypatch.setattr(
+        Avro, "suspects", lambda _, table: (np.full(len(table), -1, np.int32), np.zeros(len(table), "u1"))
+    )
+    name = topic(embedded_cluster, 1)
+    table = pa.table({"id": [1, 2**40, 3], "text": ["a", "b", None]})
+    assert sent(producer, name, table, serializer=Avro(SCHEMA), on_bad_row="skip").refused.indices.tolist() == [1, 2]
+    assert Avro(SCHEMA).encode_batch(table, on_bad_row="skip").refused.indices.tolist() == [1, 2]
+
+
 def test_rows_without_the_key_that_is_named_are_bad_rows(producer, embedded_cluster, topic):
     name = topic(embedded_cluster, 1)
     rows = [{"id": 1, "text": "a", "k": b"x"}, {"id": 2, "text": "b"}, {"id": 3, "text": "c", "k": b"z"}]

@@ -204,6 +204,7 @@ cdef Column chosen_from(Column column, object rows):
     chosen.name = column.name
     chosen.length = len(rows)
     chosen.nan_is_missing = column.nan_is_missing
+    chosen.is_numpy = column.is_numpy
     chosen._lenders = keep
     if column.objects is not None:
         objects = column.taken()

@@ -50,8 +50,11 @@ def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | N
     return check  # type: ignore[no-any-return]
 
 
-def sift(sieve: Sieve, serializer: Serializer, values: Any) -> None:
-    """Find the rows of `values` that a serializer refuses."""
+def sift(sieve: Sieve, serializer: Serializer, values: Any, *, is_second: bool = False) -> None:
+    """Find the rows of `values` that a serializer refuses; a second time those that C code overlooked."""
+    if is_second:
+        sieve.look(values, serializer.bind)
+        return
     sieve.look(values, serializer.bind, quick_check(serializer, values), getattr(serializer, "suspects", None))
 
 
@@ -100,4 +103,12 @@ def encode_good(serializer: Serializer, values: Any) -> EncodedBatch:
     sieve = Sieve(len(values))
     sift(sieve, serializer, values)
     rows = sieve.good()
-    return serializer.encode_batch(chosen(values, rows)).leaving_out(rows, sieve.refused())
+    try:
+        batch = serializer.encode_batch(chosen(values, rows))
+    except SerializationError as error:
+        if error.index is None:
+            raise
+        sift(sieve, serializer, values, is_second=True)
+        rows = sieve.good()
+        batch = serializer.encode_batch(chosen(values, rows))
+    return batch.leaving_out(rows, sieve.refused())
