@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
+import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.support.proxy import refuse
+from tests.support.proxy import delay, refuse
 from tests.support.readers import read_all
-from twolane import BatchError, ConfigError, DeliveryError, FatalProducerError, ThroughputProducer, TransactionError
+from twolane import (
+    BatchError,
+    ClosedProducerError,
+    ConfigError,
+    DeliveryError,
+    FatalProducerError,
+    ThroughputProducer,
+    TransactionError,
+)
 
 MSG_SIZE_TOO_LARGE = 10
 
@@ -197,3 +209,39 @@ def test_closing_in_a_transaction_ends_in_time(kafka_cluster, topic):
         producer.send(name, b"v")
         producer.close(5)
     assert values(kafka_cluster, name) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals that a thread can send")
+@pytest.mark.parametrize("inner", ["flush", "close"])
+def test_a_handler_may_flush_and_close_while_a_transaction_ends(fault_proxy, kafka_cluster, topic, inner):
+    """It does not wait for the end that it interrupted; which of a closed producer is no commit."""
+    name, took = topic(kafka_cluster), []
+    with ThroughputProducer(
+        bootstrap_servers=fault_proxy.bootstrap_servers, transactional_id=topic(kafka_cluster), linger_ms=0
+    ) as producer:
+        producer.init_transactions(30)
+        producer.partitions_for(name)
+
+        def handler(*_):
+            started = time.monotonic()
+            producer.flush(10) if inner == "flush" else producer.close(10)
+            took.append(time.monotonic() - started)
+
+        def interrupt():
+            while not producer.stats().in_queue:
+                time.sleep(0.005)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        before = signal.signal(signal.SIGUSR1, handler)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        fault_proxy.then(delay(0.5))
+        try:
+            refused = contextlib.suppress(ClosedProducerError) if inner == "close" else contextlib.nullcontext()
+            with refused, producer.transaction():
+                producer.send(name, b"v")
+        finally:
+            thread.join()
+            signal.signal(signal.SIGUSR1, before)
+    assert took[0] < 5
+    assert values(kafka_cluster, name, 1 if inner == "flush" else 0) == [b"v"] * (inner == "flush")
