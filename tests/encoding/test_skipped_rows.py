@@ -284,6 +284,19 @@ def test_work_is_linear_whatever_share_of_the_rows_is_bad(share):
     assert twice_rows <= 2.3 * rows
 
 
+def test_values_that_c_code_does_not_write_are_not_halved_in_vain():
+    calls = []
+
+    def quick(part: Any) -> None:
+        calls.append(len(part))
+        raise sieve.TooMuch
+
+    found = Sieve(20_000)
+    found.look(np.zeros(20_000), lambda part: calls.append(len(part)), quick)
+    assert len(found) == 0
+    assert len(calls) < 40
+
+
 @pytest.mark.parametrize("container", ["rows", "lists", "arrow"])
 def test_a_bad_row_costs_the_same_memory_whatever_it_holds_and_no_exception(container):
     def kept(size: int) -> float:

@@ -227,6 +227,6 @@ class _Look:
         for null in np.flatnonzero(flags[row + 1 :]) + row + 1:
             self._sieve.add(self._number(int(null)), report)
         left = np.flatnonzero(~flags[row + 1 :]) + row + 1
-        self._rows = left if self._rows is None else self._rows[left]
+        self._rows = left  # none of these is null: this happens once
         self._values = select(values, left)
         return True
