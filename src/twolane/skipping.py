@@ -8,7 +8,7 @@ rows of the caller's they are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from twolane.calls import (
     _BYTES,
     _column_or,
     _is_column,
+    _listed,
     _name_keys,
     _warm,
     bind_call,
@@ -33,6 +34,7 @@ from twolane.calls import (
 from twolane.encoding.byte_columns import int32_column
 from twolane.encoding.columns import Column, Table
 from twolane.encoding.mismatch import TooMuch
+from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, timestamp_column
 from twolane.errors import DeliveryError, SerializationError
 from twolane.headers import _is_column as _is_header_column
@@ -109,8 +111,11 @@ def prepare_good(
         raise
     for name in ("keys", "headers", "timestamps", "partitions"):
         # An iterator is read once.
-        if isinstance(arguments[name], Iterator):
-            arguments[name] = list(arguments[name])
+        argument = arguments[name]
+        if isinstance(argument, Iterator):
+            arguments[name] = list(argument)
+        elif isinstance(argument, Timestamps) and isinstance(argument.values, Iterator):
+            arguments[name] = replace(argument, values=list(argument.values))
     first = {**arguments, "serializer": Native.of(arguments["serializer"], values)}
     try:
         return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
@@ -259,11 +264,17 @@ class _Sifted:
         return pairs
 
     def _sift_times(self, times: Any) -> Any:
+        if isinstance(times, Timestamps):
+            return replace(times, values=self._sift_times_as(self._named(times.values, "timestamps"), times))
+        return self._sift_times_as(times, Timestamps(None))
+
+    def _sift_times_as(self, times: Any, meant: Timestamps) -> Any:
+        times = _listed(times, "timestamps")
         if isinstance(times, _SCALARS) or not (hasattr(times, "__len__") or hasattr(times, "__iter__")):
             return times
         packed = timestamp_column if self._others["timestamp_header"] is None else nanosecond_column
         times = times if isinstance(times, np.ndarray) and times.ndim == 1 else readable(times)
-        self._look(times, lambda part: packed(part, len(part), field="timestamps"), "timestamps")
+        self._look(times, lambda part: packed(replace(meant, values=part), len(part), field="timestamps"), "timestamps")
         return times
 
     def _sift_partitions(self, partitions: Any) -> Any:
@@ -293,6 +304,8 @@ def _naming(check: Check) -> Check:
 
 def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
     """Give some rows of an argument that `_Sifted` has read, or what stands for all."""
+    if isinstance(argument, Timestamps):
+        return replace(argument, values=_rows_of(argument.values, rows))
     if isinstance(argument, _Pairs):
         return [(name, _rows_of(value, rows)) for name, value in argument]
     if isinstance(argument, (list, tuple, np.ndarray, Table, Column)) or (

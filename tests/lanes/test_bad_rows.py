@@ -6,6 +6,7 @@ What stands in the log is read with confluent-kafka's consumer, and values with 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import io
 import itertools
 import pickle
@@ -25,11 +26,13 @@ from twolane import (
     BatchError,
     ConfigError,
     DeliveryError,
+    Json,
     QueueFullError,
     SafeProducer,
     SerializationError,
     ThroughputProducer,
     TimestampError,
+    Timestamps,
     Verdict,
 )
 
@@ -330,6 +333,24 @@ def test_key_serializers_and_headers_of_times_skip_too(producer, embedded_cluste
     assert [record.value for record in log] == [b"a", b"d"]
     assert [record.key for record in log] == [b"\x02", b"\x08"]
     assert log[0].headers == [("ns", (NOW * 1_000_000).to_bytes(8, "big"))]
+
+
+def test_what_times_mean_counts_when_they_are_looked_at(producer, embedded_cluster, topic):
+    name = topic(embedded_cluster, 1)
+    when, before = (datetime.datetime.fromisoformat(text) for text in ("2023-11-14T22:13:20", "1960-01-01"))
+    naive = [when, None, "never", before]
+    rows = [{"v": number, "at": time} for number, time in enumerate(naive)]
+
+    def refused(times: Any) -> list[int]:
+        metadata = sent(producer, name, rows, timestamps=times, serializer=Json(), on_bad_row="skip")
+        return metadata.refused.indices.tolist()
+
+    for times in ("at", naive, iter(naive)):
+        assert refused(Timestamps(times, naive="utc", missing="now")) == [2, 3]
+    assert refused("at") == refused(naive) == [0, 1, 2, 3]
+    log = read_all(embedded_cluster.bootstrap_servers, name)
+    assert [record.value[:6] for record in log] == [b'{"v":0', b'{"v":1'] * 3
+    assert log[0].timestamp == (1, NOW)
 
 
 # ---- opaque -----------------------------------------------------------------------------------------------------
