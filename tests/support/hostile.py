@@ -141,6 +141,9 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
     "array without a dimension": lambda v: np.array(v),
 }
 OTHERS: dict[str, Callable[[Any], Any]] = {
+    "pandas series": lambda v: pd.Series([v, v], name="a"),
+    "pandas frame": lambda v: pd.DataFrame({"a": [v, v]}),
+    "pandas frame of objects": lambda v: pd.DataFrame({"a": pd.Series([v, v], dtype=object)}),
     "Arrow array": lambda v: pa.array([v, v]),
     "Arrow table": lambda v: pa.table({"a": pa.array([v, v])}),
     "polars series": lambda v: pl.Series("a", [v, v]),
