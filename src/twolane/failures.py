@@ -24,6 +24,12 @@ Ends = tuple[list[Report], list[int], int]
 NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
 
 
+# A request may hold as much as batch.size; a broker holds it against the topic's own limit, and refuses all of it.
+TOO_LARGE = (
+    "the broker refused the request for its size: the topic's max.message.bytes is below the record, or below "
+    "batch.size, which a request of many records may reach. Raise the one or lower the other"
+)
+
 # What befalls a record because of another one: purged behind it, or in a request with it.
 CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
 
@@ -36,6 +42,8 @@ def cause_of(reports: list[Report]) -> Report:
 def delivery_error(topic: str, report: Report, *, detail: str | None = None, fatal: str | None = None) -> DeliveryError:
     """Return the exception that a report of a failure means."""
     index, code, verdict, partition, offset, _timestamp, _type = report
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        detail = detail or TOO_LARGE
     if code == 0:
         code, detail = -196, detail or NO_OFFSET  # _FAIL: there is no code for it
     kind = FatalProducerError if fatal is not None else DeliveryError

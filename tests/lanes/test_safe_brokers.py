@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from tests.support.checkers import Sent, assert_kept_its_word
 from tests.support.proxy import delay, once
 from tests.support.readers import read_all, read_values
-from twolane import BatchError, DeliveryError, SafeProducer, Verdict
+from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict
 
 
 def work_until(stop, producer, name, sent):
@@ -114,3 +114,25 @@ def test_an_invalid_record_fails_alone_among_those_that_other_threads_send_with_
     log = read_values(kafka_cluster.bootstrap_servers, name)
     assert sorted(log) == sorted([b"warm", b"the first", b"1", b"3", b"4"])
     assert [log[offset] for offset in told[:2] + told[3:]] == [b"the first", b"1", b"3", b"4"]
+
+
+@pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])
+def test_a_topic_that_takes_no_request_of_this_size_names_the_settings(kafka_cluster, topic, kind):
+    """Together the records are larger than the topic's limit, each of them is not. The Java client would split them."""
+    name = topic(kafka_cluster, 1, config={"max.message.bytes": 20_000})
+    values = [bytes([i]) * 1_000 for i in range(100)]
+
+    def send(producer):
+        delivery = producer.send_batch(name, values)
+        return delivery.result(30) if kind is ThroughputProducer else delivery
+
+    with kind(bootstrap_servers=kafka_cluster.bootstrap_servers) as producer:
+        producer.send(name, b"warm")
+        producer.flush(30)
+        with pytest.raises(BatchError, match=r"max\.message\.bytes .* batch\.size") as caught:
+            send(producer)
+        assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+        assert {one.verdict for one in caught.value.metadata.failures} == {Verdict.NOT_WRITTEN}
+    with kind(bootstrap_servers=kafka_cluster.bootstrap_servers, batch_size=20_000) as producer:
+        assert send(producer).written == len(values)
+    assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *values]
