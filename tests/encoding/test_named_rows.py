@@ -280,3 +280,20 @@ def test_a_name_in_the_call_is_a_field_of_each_row(make):
     assert call.timestamps.tolist() == [1_700_000_000_000, 1_700_000_000_001]
     with pytest.raises(SerializationError, match="names no column"):
         prepared(values=rows, keys="nothing", serializer=Json())
+
+
+@pytest.mark.parametrize(
+    "value", [pd.Series([1, 2]), pd.Series([1], [0.5]), pd.DataFrame({"a": [1]})], ids=["series", "floats", "frame"]
+)
+def test_what_has_other_labels_than_text_is_no_row(value):
+    schema = {"type": "record", "name": "R", "fields": [{"name": "size", "type": "long", "default": -1}]}
+    for call in (
+        Avro(schema).encode,
+        Avro(["null", schema]).encode,
+        Json().encode,
+        lambda row: Json().encode({"n": row}),
+        Struct([("size", "i4"), ("ndim", "i4")]).encode,
+        lambda row: Avro.from_example([row]),
+    ):
+        with pytest.raises(SerializationError):
+            call(value)

@@ -32,6 +32,8 @@ except ImportError:  # an extra: pip install twolane[json]
     orjson = None  # type: ignore[assignment]
 
 MAX_DEPTH = 200
+# Python has the same numbers.
+PLAIN_SCALARS = frozenset((np.bool_, np.float64, *(np.dtype(code).type for code in "bhilqBHILQ")))
 # All that 64 bits of these hold lies within a few months of 1970; years are too long for them to be converted.
 FINE_UNITS = ("ps", "fs", "as")
 DAYS = ("Y", "M", "W", "D")
@@ -87,8 +89,11 @@ class FastDump:
         self.many = (orjson.dumps, self._native, TIME_OPTION, orjson.Fragment(b"\n"))
 
     def _native(self, value: Any) -> Any:
-        """Give something that orjson knows; it writes arrays of numbers itself."""
-        if type(value) is np.ndarray and value.ndim and value.dtype.kind in "biuf":
+        """Give something that orjson knows; it writes arrays of numbers itself, and singles."""
+        kind = type(value)
+        if kind in PLAIN_SCALARS:
+            return value.item()
+        if kind is np.float32 or (kind is np.ndarray and value.ndim and value.dtype.kind in "biuf"):
             return orjson.Fragment(orjson.dumps(value, self._fallback, orjson.OPT_SERIALIZE_NUMPY))
         return self._fallback(value)
 

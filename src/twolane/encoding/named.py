@@ -32,7 +32,7 @@ def by_name(row: Any) -> dict[Any, Any] | None:
     Raises
     ------
     Mismatch
-        If two fields have one name, or a named tuple has lost a name.
+        If two fields have one name, a named tuple has lost a name, or what has labels is no row.
     """
     kind = type(row)
     if kind is dict:
@@ -48,10 +48,11 @@ def by_name(row: Any) -> dict[Any, Any] | None:
         return paired(names, row, row)
     if callable(getattr(kind, "_asdict", None)):
         return dict(row._asdict())
-    if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__") and getattr(row, "ndim", 1) == 1:
+    if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__"):
         labels = list(row.keys())
-        if all(isinstance(label, str) for label in labels):
-            return paired(labels, [row[label] for label in different(labels, row)], row)
+        if getattr(row, "ndim", 1) != 1 or not all(isinstance(label, str) for label in labels):
+            raise Mismatch("a row whose labels are text", row)  # not a frame, or a series that is a column
+        return paired(labels, [row[label] for label in different(labels, row)], row)
     if isinstance(row, np.void) and row.dtype.names is not None:
         return {name: row[name] for name in row.dtype.names}
     return None
