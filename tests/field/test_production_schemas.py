@@ -11,7 +11,7 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from tests.field.schemas import CASES
+from tests.field.cases import CASES
 from twolane import Avro
 
 WHOLE = pytest.mark.parametrize("name", CASES)
