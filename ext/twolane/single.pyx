@@ -175,7 +175,7 @@ cdef class RecordSender:
                 if (not self._is_fast or headers is not None or timestamp_header is not None
                         or not self._gather(topic, value, key, partition, timestamp, on_delivery, opaque)):
                     self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery,
-                               opaque)
+                               opaque, False)
         finally:
             if count(&self._c_handle._users, -1) == 0 and self._c_handle._closing:
                 self._c_handle.last_out()
@@ -243,7 +243,7 @@ cdef class RecordSender:
         slot.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
-                   object timestamp_header, object timeout, object on_delivery, object opaque, bint again=False) except -1:
+                   object timestamp_header, object timeout, object on_delivery, object opaque, bint again) except -1:
         cdef Topic known
         cdef bytes data, key_data
         cdef bytes header_name, header_value
