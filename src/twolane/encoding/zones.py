@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +20,6 @@ FIXED = re.compile(r"([+-])(\d\d):?(\d\d)?")
 UTC = ("UTC", "Z", "Etc/UTC", "GMT", "Etc/GMT", "utc")
 
 
-@lru_cache(maxsize=256)
 def named(name: str) -> datetime.tzinfo:
     """Give the zone of a name as Arrow's types have it: one of the zone database, or an offset such as ``+05:30``."""
     if name in UTC:
