@@ -116,7 +116,7 @@ cdef class LoneSender:
         cdef Turn turn
         if type(topic) is not str:
             topic = topic_name(topic)
-        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer)
+        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
         self._place(record, topic, partition, deadline)
         turn = Turn(deadline, record)
         try:
@@ -145,15 +145,15 @@ cdef class LoneSender:
         return turn.outcome
 
     cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
-                     key_serializer) except -1:
+                     key_serializer, double deadline) except -1:
         """Check and encode what the record carries; nothing has been sent when this raises."""
         cdef int64_t size = RECORD_OVERHEAD
         cdef bytes name, content
         try:
             if serializer is not None:
-                value = encode_one(serializer, value, topic, "value")
+                value = encode_one(serializer, value, topic, "value", deadline)
             if key_serializer is not None:
-                key = encode_one(key_serializer, key, topic, "key")
+                key = encode_one(key_serializer, key, topic, "key", deadline)
             record.value = value if type(value) is bytes or value is None else as_bytes(value, "value")
             record.key = key if type(key) is bytes or key is None else as_bytes(key, "key")
             record.headers = () if headers is None else shared_headers(headers)

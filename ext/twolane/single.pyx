@@ -24,7 +24,7 @@ from twolane.record cimport as_bytes, given_place, guarded_ms, place_asked, plac
 
 from confluent_kafka import KafkaError
 
-from twolane.calls import encode_one, refusal, stamp, topic_name
+from twolane.calls import encode_one, refusal, seconds_of, stamp, topic_name
 from twolane.errors import ClosedProducerError, SerializationError
 from twolane.headers import shared_headers
 
@@ -37,11 +37,11 @@ cdef enum:
 cdef double FAST_STRETCH = 0.004
 
 
-cdef object encoded(object serializer, object record, object topic, str field):
+cdef object encoded(object serializer, object record, object topic, str field, double deadline):
     """Bytes of a value or key that has a serializer."""
     topic = topic_name(topic)
     try:
-        return encode_one(serializer, record, topic, field)
+        return encode_one(serializer, record, topic, field, deadline)
     except SerializationError as error:
         error.topic = topic
         raise
@@ -158,16 +158,19 @@ cdef class RecordSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
+        cdef double deadline
         if self._c_handle is None:
             self._refuse_if_closed()
         # The client lives while a call is inside; the GIL may change hands wherever Python runs. As Handle.hold(), but
         # whether the producer is closed is looked at below, once nothing can come in between.
         count(&self._c_handle._users, 1)
         try:
-            if serializer is not None:
-                value = encoded(serializer, value, topic, "value")
-            if key_serializer is not None:
-                key = encoded(key_serializer, key, topic, "key")
+            if serializer is not None or key_serializer is not None:
+                deadline = monotonic() + <double>(self._timeout if timeout is None else seconds_of(timeout))
+                if serializer is not None:
+                    value = encoded(serializer, value, topic, "value", deadline)
+                if key_serializer is not None:
+                    key = encoded(key_serializer, key, topic, "key", deadline)
             if self._c_handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see Rounds.

@@ -5,6 +5,8 @@ Everything that can be refused is refused here, before the first record of the c
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import time
 from collections.abc import Mapping, Set
@@ -25,7 +27,7 @@ from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
 from twolane.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
-from twolane.serializers import Bytes
+from twolane.serializers import Avro, Bytes
 from twolane.serializers.batches import BatchSerializer
 from twolane.serializers.byte_strings import bind_bytes
 from twolane.serializers.interface import rows_within
@@ -245,13 +247,28 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
     return np.full(n, sizes[0]) if batch.is_constant else sizes
 
 
-def _warm(serializer: Serializer, topic: str, field: str) -> Serializer:
+def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
+    if type(serializer) is Avro and serializer.registry is None:
+        return serializer
     warm_up = getattr(serializer, "warm_up", None)
-    return serializer if warm_up is None else warm_up(topic, field)
+    if warm_up is None:
+        return serializer
+    if _takes_deadline(type(serializer)):
+        return warm_up(topic, field, deadline=deadline)  # type: ignore[no-any-return]
+    return warm_up(topic, field)  # type: ignore[no-any-return]
 
 
-def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str) -> bytes | None:
+@functools.lru_cache(maxsize=256)
+def _takes_deadline(kind: type) -> bool:
+    """Whether ``warm_up`` of this class has a parameter `deadline`; one that cannot be looked into counts as none."""
+    try:
+        return "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float) -> bytes | None:
     """Return the bytes of one record's value or key; None stays None, whatever the serializer.
 
     Parameters
@@ -259,11 +276,13 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
     serializer : Serializer or None
         None takes bytes, str, bytearray, memoryview.
     field : {"value", "key"}
+    deadline : float
+        When the call ends, in seconds of `time.monotonic()`.
     """
     if record is None or (serializer is None and type(record) is bytes):
         return record
     try:
-        return _warm(serializer or _BYTES, topic, field).encode(record)
+        return warmed(serializer or _BYTES, topic, field, deadline).encode(record)
     except SerializationError as error:
         if field == "key":
             _name_keys(error, field)
@@ -292,16 +311,15 @@ def _name_keys(error: SerializationError, name: str) -> None:
     error.field = f"{name}.{error.field}" if error.field else name
 
 
-def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None, topic: str) -> Source:
+def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None) -> Source:
     """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
     entries = _column_or(keys, table, rows, "keys")
     if serializer is None or isinstance(serializer, Bytes):
         return bind_bytes(entries, n, field="keys")
-    warm = _warm(serializer, topic, "key")
     try:
         if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, (Column, Table)):
-            return BatchSource(EncodedBatch.constant(warm.encode(entries)), n)
-        bound = warm.bind(entries)
+            return BatchSource(EncodedBatch.constant(serializer.encode(entries)), n)
+        bound = serializer.bind(entries)
     except SerializationError as error:
         _name_keys(error, "keys")
         raise
@@ -334,14 +352,14 @@ def bind_call(
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        warm = _warm(serializer or _BYTES, topic, "value")
+        warm = serializer or _BYTES
         # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
         read = table if columns is None or not isinstance(warm, (BatchSerializer, Bytes)) else columns
         bound = warm.bind(values if read is None or getattr(read, "objects", None) is not None else read)
         n = len(bound)
         bound_keys = None
         if keys is not None:
-            bound_keys = _bind_keys(keys, table, values, n, key_serializer, topic)
+            bound_keys = _bind_keys(keys, table, values, n, key_serializer)
         ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
         times: Any = _times(timestamps, table, values)
         if timestamp_header is not None:

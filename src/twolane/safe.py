@@ -226,6 +226,7 @@ class SafeProducer(LoneSender, Producer):
             serializer=serializer,
             key_serializer=key_serializer,
             opaque=opaque,
+            deadline=setup,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,

@@ -22,7 +22,6 @@ from twolane.calls import (
     _is_column,
     _listed,
     _name_keys,
-    _warm,
     bind_call,
     out_of_range,
     prepare,
@@ -30,6 +29,7 @@ from twolane.calls import (
     refuse_first,
     too_large,
     topic_name,
+    warmed,
 )
 from twolane.encoding.byte_columns import int32_column
 from twolane.encoding.columns import Column, Table
@@ -134,9 +134,19 @@ def prepare_good(
         raise
 
 
-def prepare_for(on_bad_row: str, resolve: Callable[[str], Topic], topic: str, values: Any, **arguments: Any) -> Call:
-    """Check a call as `prepare` or `prepare_good` does."""
+def prepare_for(
+    on_bad_row: str, resolve: Callable[[str], Topic], topic: str, values: Any, *, deadline: float, **arguments: Any
+) -> Call:
+    """Check a call as `prepare` or `prepare_good` does, with the serializers for this topic."""
     opaque = arguments.pop("opaque")
+    topic = topic_name(topic)
+    for name, field in (("serializer", "value"), ("key_serializer", "key")):
+        if arguments[name] is not None and (field == "value" or arguments["keys"] is not None):
+            try:
+                arguments[name] = warmed(arguments[name], topic, field, deadline)
+            except SerializationError as error:
+                error.topic = topic
+                raise
     if skips(on_bad_row):
         call = prepare_good(resolve, topic, values, opaque=opaque, **arguments)
     else:
@@ -158,7 +168,7 @@ class _Sifted:
         self._table = values if isinstance(values, Table) else None
         self._others = dict(arguments)
         self.sieve = Sieve(len(values))
-        self._serializer = _warm(arguments["serializer"] or _BYTES, topic, "value")
+        self._serializer = arguments["serializer"] or _BYTES
         sift(self.sieve, self._serializer, values)
         for name, look in (
             ("keys", self._sift_keys),
@@ -234,9 +244,8 @@ class _Sifted:
         if not hasattr(keys, "__iter__") and not _is_column(keys) and not isinstance(keys, Column):
             return keys
         keys = readable(keys)
-        warm = _warm(serializer, self._topic, "key")
-        quick = quick_check(warm, keys)
-        self._look(keys, _naming(warm.bind), "keys", None if quick is None else _naming(quick))
+        quick = quick_check(serializer, keys)
+        self._look(keys, _naming(serializer.bind), "keys", None if quick is None else _naming(quick))
         return keys
 
     def _sift_headers(self, headers: Any) -> Any:

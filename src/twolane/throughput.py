@@ -206,6 +206,7 @@ class ThroughputProducer(RecordSender, Producer):
                 serializer=serializer,
                 key_serializer=key_serializer,
                 opaque=opaque,
+                deadline=deadline,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,

@@ -33,8 +33,8 @@ def framed(schema_id, record):
 
 def test_registers_once_per_topic(conf, client, monkeypatch):
     calls = []
-    register = client.register_schema
-    monkeypatch.setattr(client, "register_schema", lambda *args: calls.append(args) or register(*args))
+    register = client.register_schema_full_response
+    monkeypatch.setattr(client, "register_schema_full_response", lambda *args: calls.append(args) or register(*args))
     avro = Avro(SCHEMA, registry=client)
     with pytest.raises(SerializationError, match="warm_up"):
         avro.encode({"x": 1})

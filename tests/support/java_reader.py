@@ -87,6 +87,10 @@ class JavaReader:
         # Avro's JSON encoder writes nothing for a record without fields.
         return [Read(json.loads(value or b"{}"), again) for value, again in answers]
 
+    def lenient(self, schema: Any, records: Sequence[bytes]) -> list[Read]:
+        """Do as `avro`, with a parser that takes any names."""
+        return [Read(json.loads(value), again) for value, again in self._ask(b"N", json.dumps(schema), records)]
+
     def fields(self, codes: Sequence[str], records: Sequence[bytes]) -> list[list[str]]:
         """Read records with DataInput: codes of the struct module, ``s5`` instead of ``5s``; values as text."""
         return [value.decode().split(",") for value, _ in self._ask(b"S", ",".join(codes), records)]

@@ -11,6 +11,8 @@ from twolane.encoding.vectors cimport (
     NO_MEMBER, Kind, Meaning, Vector, float_at, is_valid, list_size, list_start, union_child, union_item,
 )
 
+from twolane.errors import SerializationError, shown
+
 cdef tuple INSTANTS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
 cdef tuple WALLS = ("local-timestamp-millis", "local-timestamp-micros", "local-timestamp-nanos")
 cdef tuple TIMES = ("time-millis", "time-micros")
@@ -114,12 +116,17 @@ cdef Py_ssize_t branch_of_bytes(object type, const Vector* vector, list names) e
 
 
 cdef Py_ssize_t branch_named(object type, str name) except -2:
-    """The branch of that full name, or of that name without its namespace; -1 for none."""
-    for i, branch in enumerate(type.branches):
-        full = branch.name or branch.kind
-        if name and name in (full, full.rpartition(".")[2]):
-            return i
-    return -1
+    """The branch of that full name, or the one of that name without its namespace; -1 for none."""
+    cdef Py_ssize_t found = -1
+    names = [branch.name or branch.kind for branch in type.branches]
+    if name in names:
+        return names.index(name)
+    for i, full in enumerate(names):
+        if full.rpartition(".")[2] == name:
+            if found >= 0:
+                raise SerializationError(f"several branches of the union have the name {shown(name)}: give the full one")
+            found = i
+    return found
 
 
 cdef bint is_union(const Vector* vector) noexcept nogil:
@@ -164,6 +171,8 @@ cdef object value_at(object type, const Vector* vector, Py_ssize_t i):
             name = (<bytes>vector.children[j].name).decode()
             if name in types:
                 made[name] = value_at(types[name], &vector.children[j], vector.offset + i)
+            elif type.strict:
+                made[name] = None       # refused by its name
         return made
     first = list_start(vector, i) if vector.kind >= Kind.LIST32 and vector.kind != Kind.STRUCT else 0
     child = vector.children

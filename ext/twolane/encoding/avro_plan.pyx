@@ -396,6 +396,8 @@ cdef bint plan_record(Op* op, object type, const Vector* vector, list keep) exce
     op.items = block.ops
     op.n_items = block.n
     op.bound = 0
+    if type.strict and vector.n_children > len(type.fields):
+        return False        # rows say which is too much
     for i, field in enumerate(type.fields):
         found = False
         for j in range(vector.n_children):

@@ -6,6 +6,7 @@ from twolane.encoding.avro_writers cimport Writer
 
 cdef class RowEncoder:
     cdef readonly Writer root
+    cdef readonly Py_ssize_t default_steps, default_bytes   # what the schema's defaults took: for tests
     cdef bytes _prefix              # Confluent framing, or nothing
     cdef object precedents          # for AvroColumns: an OpBlock of the operations that its fields had the last time, or None
     cdef EncodedBatch encode_objects(self, tuple rows, size_t limit)

@@ -13,7 +13,8 @@ cimport cython
 from twolane.batch cimport EncodedBatch
 from twolane.encoding.arena cimport Arena, Buffer, append, append_byte, append_zigzag, make_room
 from twolane.encoding.avro_writers cimport (
-    ArrayWriter, MapWriter, Py_LeaveRecursiveCall, UnionWriter, Writer, enter, enum_writer, logical_writer, plain_writer,
+    AMBIGUOUS, ArrayWriter, MapWriter, Py_LeaveRecursiveCall, UnionWriter, Writer, enter, enum_writer, logical_writer,
+    plain_writer,
 )
 from twolane.encoding.objects cimport NO_GIL, is_missing, item_of
 
@@ -22,8 +23,8 @@ import sys
 from twolane.encoding.attributes import reader_of
 from twolane.encoding.avro_schema import MISSING
 from twolane.encoding.mismatch import Mismatch
-from twolane.encoding.named import fields_of
-from twolane.errors import SerializationError
+from twolane.encoding.named import fields_of, others_of
+from twolane.errors import SerializationError, shown
 
 cdef extern from "Python.h":
     dict PyObject_GenericGetDict(object value, void* context)
@@ -39,6 +40,8 @@ cdef extern from "Python.h":
 cdef object ABSENT = MISSING
 cdef enum:
     MANY = 64              # objects that are read by one call
+    MOST_STEPS = 1 << 20        # values of defaults that are encoded, tried branches of unions among them
+    MOST_FILLED = 1 << 20       # bytes of defaults that stand inside other defaults without being written there
 
 
 @cython.final
@@ -47,6 +50,7 @@ cdef class RecordWriter(Writer):
     cdef tuple _writers
     cdef list _defaults         # encoded bytes, or None where a value is needed
     cdef str _class_name
+    cdef bint _strict           # refuse other fields
     cdef object _reader         # a function that reads objects' fields and hands them to a Receiver; None: there is none
     # The last classes found to be read by attributes, or from the instance's dict, whatever its __getattr__ does (pydantic):
     # asking ABCs costs more than a field. Two, because threads that share the writer could not read a class with a flag.
@@ -73,6 +77,9 @@ cdef class RecordWriter(Writer):
                         (<Writer>self._writers[i]).put(<object>found, out)
                     else:
                         self.put_default(i, out)
+                if self._strict:
+                    i = -1
+                    self.refuse_others(value)
             elif type(value) is tuple:
                 if len(value) != len(self._writers):
                     i = -1
@@ -90,6 +97,9 @@ cdef class RecordWriter(Writer):
                         self.put(fields, out)
                         return 0
                     in_dict = self.learn(value)
+                if self._strict:
+                    i = -1
+                    self.refuse_others(value)
                 fields = PyObject_GenericGetDict(value, NULL) if in_dict else None
                 lacks_all = len(self._writers) > 0
                 for i in range(len(self._writers)):
@@ -139,6 +149,13 @@ cdef class RecordWriter(Writer):
                 return False
         return True
 
+    cdef int refuse_others(self, object value) except -1:
+        """Refuse a row that says more than the record has."""
+        others = others_of(value, self._names)
+        if others:
+            raise Mismatch(f"record {self.label}, which has no field {shown(others[0])}", value)
+        return 0
+
     cdef int put_default(self, Py_ssize_t i, Buffer* out) except -1:
         default = self._defaults[i]
         if default is None:
@@ -154,6 +171,8 @@ cdef class RecordWriter(Writer):
         except Mismatch:
             return 0
         if value is None or (type(value) is tuple and len(value) != len(self._names)):
+            return 0
+        if self._strict and type(value) is not tuple and others_of(value, self._names):
             return 0
         enter()
         try:
@@ -247,17 +266,22 @@ cdef Writer writer_of(object type, dict made):
         union.branches = tuple([writer_of(branch, made) for branch in type.branches])
         union.null = -1
         union.by_name = {}
+        union.map = -1
         others = []
         for i, branch in enumerate(type.branches):
             if branch.kind == "null":
                 union.null = i
             else:
                 others.append(i)
-            name = branch.name or branch.kind
-            union.by_name[name] = i
-            union.by_name.setdefault(name.rpartition(".")[2], i)
+            if branch.kind == "map":
+                union.map = i
+            short = (branch.name or branch.kind).rpartition(".")[2]
+            union.by_name[short] = AMBIGUOUS if short in union.by_name else i
+        for i, branch in enumerate(type.branches):
+            union.by_name[branch.name or branch.kind] = i
         union.forks = sum([branch.kind in ("record", "array", "map") for branch in type.branches]) > 1
         union.only = others[0] if len(others) == 1 else -1
+        union.only_record = union.only >= 0 and type.branches[union.only].kind == "record"
         union.keeps_nan = any([branch.kind in ("float", "double") for branch in type.branches])
         union.label = union_label(type)
         return union
@@ -267,120 +291,154 @@ cdef Writer writer_of(object type, dict made):
         record.label = type.label
         record._class_name = type.name.rpartition(".")[2]
         record._names = tuple([sys.intern(field.name) for field in type.fields])
-        record._reader = reader_of(record._names)
+        record._strict = type.strict
+        record._reader = None if type.strict else reader_of(record._names)
         record._writers = tuple([writer_of(field.type, made) for field in type.fields])
         record._defaults = [None] * len(type.fields)
         return record
     else:
         writer = plain_writer(kind, type)
     writer.label = type.label
+    if type.name is not None:
+        made[type] = writer
     return writer
 
 
-cdef int fill_defaults(object type, dict made, set done) except -1:
-    """Encode the defaults of every record below ``type`` once, now that all writers stand."""
-    cdef RecordWriter record
-    if type in done:
+@cython.final
+cdef class Defaults:
+    """Encodes the defaults of every record below a type, each once: where one default leaves a field out, that field's own
+    stands there as bytes. What has to be done for any schema is bounded."""
+    cdef dict _made             # writers by type
+    cdef set _done              # types
+    cdef set _begun             # (type, field): defaults that are being encoded
+    cdef readonly Py_ssize_t steps, filled
+
+    def __cinit__(self, dict made):
+        self._made = made
+        self._done = set()
+        self._begun = set()
+
+    cdef int fill(self, object type) except -1:
+        """Encode all of the defaults below, now that all writers stand."""
+        if type in self._done:
+            return 0
+        self._done.add(type)
+        for branch in type.branches:
+            self.fill(branch)
+        if type.items is not None:
+            self.fill(type.items)
+        for field in type.fields:
+            self.fill(field.type)
+        if type.kind == "record":
+            for i, field in enumerate(type.fields):
+                if field.default is not MISSING:
+                    self.of_field(type, i)
         return 0
-    done.add(type)
-    for branch in type.branches:
-        fill_defaults(branch, made, done)
-    if type.items is not None:
-        fill_defaults(type.items, made, done)
-    for field in type.fields:
-        fill_defaults(field.type, made, done)
-    if type.kind != "record":
-        return 0
-    record = made[type]
-    for i, field in enumerate(type.fields):
-        if field.default is MISSING:
-            continue
+
+    cdef bytes of_field(self, object type, Py_ssize_t i):
+        """The default of a record's field, which has one."""
+        cdef RecordWriter record = self._made[type]
+        field = type.fields[i]
+        if record._defaults[i] is not None:
+            return record._defaults[i]
+        if (type, i) in self._begun:
+            raise RecursionError("a default that contains itself")
+        self._begun.add((type, i))
         try:
-            record._defaults[i] = encoded_default(field.type, field.default, made, {})
+            record._defaults[i] = self.encoded(field.type, field.default, {})
         except Mismatch as error:
             error.path.append(field.name)
             error.expected += f" as the default of {type.name}"
             raise
-    return 0
+        finally:
+            self._begun.discard((type, i))
+        return record._defaults[i]
 
+    cdef bytes encoded(self, object type, object value, dict known):
+        """Encode a default from its JSON form: bytes are strings of code points, a union's default is of any branch.
 
-cdef bytes encoded_default(object type, object value, dict made, dict known):
-    """Encode a default from its JSON form: bytes are strings of code points, a union's default is of any branch.
-
-    ``known`` holds what unions have found for their values: several branches may ask those below about the same.
-    """
-    cdef Buffer out
-    out.data = NULL
-    out.size = 0
-    out.capacity = 0
-    try:
-        put_default_value(type, value, made, known, &out)
-        return PyBytes_FromStringAndSize(<char*>out.data, out.size)
-    finally:
-        free(out.data)
-
-
-cdef tuple default_of_union(object type, object value, dict made, dict known):
-    """The first branch that takes the value, and its bytes; None if no branch does.
-
-    1.12 allows every branch, earlier versions only the first.
-    """
-    for i, branch in enumerate(type.branches):
+        ``known`` holds what unions have found for their values: several branches may ask those below about the same.
+        """
+        cdef Buffer out
+        out.data = NULL
+        out.size = 0
+        out.capacity = 0
         try:
-            return i, encoded_default(branch, value, made, known)
-        except Mismatch:
-            continue
-    return None
+            self.put(type, value, known, &out)
+            return PyBytes_FromStringAndSize(<char*>out.data, out.size)
+        finally:
+            free(out.data)
 
+    cdef tuple of_union(self, object type, object value, dict known):
+        """The first branch that takes the value, and its bytes; None if no branch does.
 
-cdef int put_default_value(object type, object value, dict made, dict known, Buffer* out) except -1:
-    enter()
-    try:
-        return put_default_parts(type, value, made, known, out)
-    finally:
-        Py_LeaveRecursiveCall()
+        1.12 allows every branch, earlier versions only the first.
+        """
+        for i, branch in enumerate(type.branches):
+            try:
+                return i, self.encoded(branch, value, known)
+            except Mismatch:
+                continue
+        return None
 
-
-cdef int put_default_parts(object type, object value, dict made, dict known, Buffer* out) except -1:
-    kind = type.kind
-    if kind == "union":
-        place = (id(type), id(value))
-        if place not in known:
-            known[place] = default_of_union(type, value, made, known)
-        found = known[place]
-        if found is None:
-            raise Mismatch(union_label(type), value)
-        append_zigzag(out, found[0])
-        return append(out, PyBytes_AS_STRING(found[1]), PyBytes_GET_SIZE(found[1]))
-    if kind in ("bytes", "fixed") and isinstance(value, str):
+    cdef int put(self, object type, object value, dict known, Buffer* out) except -1:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise SerializationError(f"Avro schema: defaults of more than {MOST_STEPS} values")
+        enter()
         try:
-            return plain_writer(kind, type).put(value.encode("latin-1"), out)
-        except UnicodeEncodeError:
-            pass
-        raise Mismatch("a string of code points up to U+00FF", value)
-    if kind == "array" and isinstance(value, list):
-        if value:
-            append_zigzag(out, len(value))
-        for item in value:
-            put_default_value(type.items, item, made, known, out)
-        return append_byte(out, 0)
-    if kind == "map" and isinstance(value, dict):
-        if value:
-            append_zigzag(out, len(value))
-        for key, item in value.items():
-            plain_writer("string", type).put(key, out)
-            put_default_value(type.items, item, made, known, out)
-        return append_byte(out, 0)
-    if kind == "record" and isinstance(value, dict):
-        for field in type.fields:
-            item = value.get(field.name, field.default)
-            if item is MISSING:
-                raise Mismatch(f"a value for {field.name!r}", value)
-            put_default_value(field.type, item, made, known, out)
-        return 0
-    if type.logical is not None:
-        return plain_writer(kind, type).put(value, out)
-    return writer_of(type, made).put(value, out)
+            return self.put_parts(type, value, known, out)
+        finally:
+            Py_LeaveRecursiveCall()
+
+    cdef int put_parts(self, object type, object value, dict known, Buffer* out) except -1:
+        cdef bytes filled
+        kind = type.kind
+        if kind == "union":
+            place = (id(type), id(value))
+            if place not in known:
+                known[place] = self.of_union(type, value, known)
+            found = known[place]
+            if found is None:
+                raise Mismatch(union_label(type), value)
+            append_zigzag(out, found[0])
+            return append(out, PyBytes_AS_STRING(found[1]), PyBytes_GET_SIZE(found[1]))
+        if kind in ("bytes", "fixed") and isinstance(value, str):
+            try:
+                return plain_writer(kind, type).put(value.encode("latin-1"), out)
+            except UnicodeEncodeError:
+                pass
+            raise Mismatch("a string of code points up to U+00FF", value)
+        if kind == "array" and isinstance(value, list):
+            if value:
+                append_zigzag(out, len(value))
+            for item in value:
+                self.put(type.items, item, known, out)
+            return append_byte(out, 0)
+        if kind == "map" and isinstance(value, dict):
+            if value:
+                append_zigzag(out, len(value))
+            for key, item in value.items():
+                plain_writer("string", type).put(key, out)
+                self.put(type.items, item, known, out)
+            return append_byte(out, 0)
+        if kind == "record" and isinstance(value, dict):
+            self.steps += len(type.fields)
+            for i, field in enumerate(type.fields):
+                if field.name in value:
+                    self.put(field.type, value[field.name], known, out)
+                    continue
+                if field.default is MISSING:
+                    raise Mismatch(f"a value for {field.name!r}", value)
+                filled = self.of_field(type, i)
+                self.filled += PyBytes_GET_SIZE(filled)
+                if self.filled > MOST_FILLED:
+                    raise SerializationError(f"Avro schema: defaults of more than {MOST_FILLED} bytes inside defaults")
+                append(out, PyBytes_AS_STRING(filled), PyBytes_GET_SIZE(filled))
+            return 0
+        if type.logical is not None:
+            return plain_writer(kind, type).put(value, out)
+        return writer_of(type, self._made).put(value, out)
 
 
 cdef int put_checked(Writer writer, object value, Buffer* out, Py_ssize_t row, str field) except -1:
@@ -411,10 +469,13 @@ cdef class RowEncoder:
 
     def __init__(self, schema, bytes prefix=b""):
         made = {}
+        cdef Defaults defaults = Defaults.__new__(Defaults, made)
         self.root = writer_of(schema, made)
         self._prefix = prefix
         try:
-            fill_defaults(schema, made, set())
+            defaults.fill(schema)
+            self.default_steps = defaults.steps
+            self.default_bytes = defaults.filled
         except Mismatch as error:
             raise error.as_error(None, None) from None
         except RecursionError:

@@ -17,9 +17,15 @@ cdef class MapWriter(Writer):
     cdef Writer key
 
 
+cdef enum:
+    AMBIGUOUS = -2
+
+
 cdef class UnionWriter(Writer):
     cdef tuple branches
-    cdef dict by_name           # full names, and names without namespace where they are unique
+    cdef dict by_name           # full names, and names without namespace: AMBIGUOUS where several have them
+    cdef Py_ssize_t map         # the branch that is a map, or -1
+    cdef bint only_record       # the one branch beside null is a record
     cdef Py_ssize_t null        # -1: no branch is null
     cdef Py_ssize_t only        # the one branch beside null, or -1
     cdef bint forks             # several branches have parts

@@ -24,6 +24,7 @@ from enum import Enum
 import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
+from twolane.errors import shown
 from twolane.encoding.named import by_name
 from twolane.encoding.objects import ColumnBytes
 
@@ -463,7 +464,9 @@ cdef class UnionWriter(Writer):
             if self.null < 0:
                 raise Mismatch(self.label, value)
             return append_zigzag(out, self.null)
-        if self.only >= 0 and type(value) is not tuple:
+        if self.only >= 0 and type(value) is not tuple and not (
+            self.only_record and type(value) is dict and "-type" in <dict>value
+        ):
             append_zigzag(out, self.only)
             return (<Writer>self.branches[self.only]).put(value, out)
         i = self.named(value)
@@ -489,13 +492,23 @@ cdef class UnionWriter(Writer):
 
     cdef Py_ssize_t named(self, object value) except -2:
         """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
+        cdef Py_ssize_t i
         name = None
         if type(value) is tuple:
             if len(value) == 2:
                 name = value[0]
         elif isinstance(value, dict):
             name = value.get("-type")
-        return self.by_name.get(name, -1) if type(name) is str else -1
+        if not isinstance(name, str):
+            return -1
+        i = self.by_name.get(name, -1)
+        if i == AMBIGUOUS:
+            raise Mismatch(f"{self.label}, by its full name where several have the name {shown(name)}", value)
+        if i < 0 and type(value) is not tuple:
+            if self.map < 0:
+                raise Mismatch(f"{self.label} (no branch has the name {shown(name)}, which \"-type\" says)", value)
+            return self.map     # a key like others
+        return i
 
     cdef Py_ssize_t choose(self, object value) except -2:
         """The branch that takes the value best, the first among equals; -1 if none does."""
@@ -524,7 +537,11 @@ cdef class UnionWriter(Writer):
 
     cdef int fits_any(self, object value, dict known) except -1:
         """2 if any branch takes the value: to compare all of them would double the work too."""
-        cdef Py_ssize_t i = self.named(value)
+        cdef Py_ssize_t i
+        try:
+            i = self.named(value)
+        except Mismatch:
+            return 0
         if i >= 0:
             return 2 if (<Writer>self.branches[i]).fits(value[1] if type(value) is tuple else value, known) else 0
         for branch in self.branches:

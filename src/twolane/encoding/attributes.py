@@ -13,14 +13,15 @@ def reader_of(names: Sequence[str]) -> Callable[[Sequence[Any], Callable[..., An
     Parameters
     ----------
     names : sequence of str
-        Identifiers: the schema's parser let them pass.
+        Any: the schema may have what Python takes for no name, or for code.
 
     Returns
     -------
     callable(rows, put) or None
-        None where a name is a keyword. It takes less than half of what ``getattr()`` does.
+        None where a name is no plain identifier. It takes less than half of what ``getattr()`` does.
     """
-    if not names or any(iskeyword(name) for name in names):
+    # The compiler brings identifiers to a normal form: beyond ASCII another attribute could be meant.
+    if not names or any(not (name.isascii() and name.isidentifier()) or iskeyword(name) for name in names):
         return None
     made: dict[str, Any] = {"__builtins__": {}}
     exec(f"def read(rows, put):\n for row in rows: put({', '.join(f'row.{name}' for name in names)})", made)

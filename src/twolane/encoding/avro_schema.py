@@ -6,8 +6,11 @@ Source: https://avro.apache.org/docs/1.12.0/specification/ (sections "Schema Dec
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from twolane.errors import SerializationError, shown
@@ -58,6 +61,8 @@ class AvroType:
     logical : str or None
     name : str or None
         Full name of record, enum and fixed.
+    strict : bool
+        Of a record: rows must not have other fields.
     """
 
     kind: str
@@ -71,6 +76,7 @@ class AvroType:
     size: int = 0
     precision: int = 0
     scale: int = 0
+    strict: bool = False
 
     @property
     def label(self) -> str:
@@ -82,20 +88,33 @@ class AvroType:
 
 
 def load(schema: Any) -> Any:
-    """Give a schema as JSON values: from JSON text, the name of a primitive, or values already.
+    """Give a schema as JSON values.
+
+    Parameters
+    ----------
+    schema : object
+        JSON text (a byte order mark before it does not count), the name of a primitive, the path of a file, a
+        `Schema` of confluent_kafka, or values already.
 
     Raises
     ------
     SerializationError
-        If the text is no JSON in UTF-8, longer than 16 MiB or nested too deep.
+        If the text is no JSON in UTF-8, longer than 16 MiB or nested too deep, or the file cannot be read.
     """
+    if hasattr(schema, "schema_str"):
+        schema = schema.schema_str
+    if isinstance(schema, os.PathLike):
+        schema = read_file(schema)
     if isinstance(schema, bytes):
         try:
             schema = schema.decode()
         except UnicodeDecodeError:
             raise refused(f"expected JSON in UTF-8, got {shown(schema)}") from None
-    if not isinstance(schema, str) or schema in PRIMITIVES:
+    if not isinstance(schema, str):
         return schema
+    schema = schema.removeprefix("\ufeff")
+    if schema.strip() in PRIMITIVES:
+        return schema.strip()
     if len(schema) > MAX_TEXT:
         raise refused(f"expected at most {MAX_TEXT} characters of JSON, got {len(schema)}")
     try:
@@ -106,15 +125,45 @@ def load(schema: Any) -> Any:
         raise refused(f"expected JSON: {error}; the text is {shown(schema)}") from None
 
 
-def parse(schema: Any) -> AvroType:
-    """Parse a schema: JSON text, or the dicts, lists and strings it stands for.
+def read_file(path: os.PathLike[Any]) -> bytes:
+    """Give what a file holds, but for what is beyond the longest text."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(4 * MAX_TEXT)
+    except OSError as error:
+        raise refused(f"cannot read {os.fspath(path)!r}: {error.strerror or error}") from None
+
+
+def parse(schema: Any, *, strict: bool = False, strict_names: bool = False) -> AvroType:
+    """Parse a schema: what `load` takes.
+
+    Parameters
+    ----------
+    strict : bool
+        Of all records.
+    strict_names : bool
+        Refuse names that the specification does not allow. They do not change the bytes, and Java reads them with
+        NameValidator.NO_VALIDATION, as Kafka's tools do.
 
     Raises
     ------
     SerializationError
         If it breaks the specification; the message names the place.
     """
-    return Parser().type(load(schema), "", "schema", 0)
+    return Parser(strict, strict_names).type(load(schema), "", "schema", 0)
+
+
+def checked_id(schema_id: Any) -> int:
+    """Give a schema's id, from a user or a registry: an int of 31 bits, as the wire format and Java have it.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 <= schema_id < 2**31:
+        raise ValueError(f"schema_id: expected an int from 0 to 2147483647, got {shown(schema_id)}")
+    return schema_id
 
 
 def refused(reason: str) -> SerializationError:
@@ -125,8 +174,15 @@ def refused(reason: str) -> SerializationError:
 class Parser:
     """Walks one schema; knows the names defined so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool, strict_names: bool) -> None:
         self.named: dict[str, AvroType] = {}
+        self.strict = strict
+        self.strict_names = strict_names
+
+    def check_name(self, name: str, place: str, what: str) -> None:
+        """Refuse an empty name, and one that the specification does not allow where names are strict."""
+        if not name or (self.strict_names and not NAME.match(name)):
+            raise refused(f"{place}: {shown(name)} cannot be the name of {what}")
 
     def type(self, node: Any, namespace: str, place: str, depth: int) -> AvroType:
         """Parse one type; `namespace` is the enclosing one, `place` names it in errors."""
@@ -158,8 +214,7 @@ class Parser:
         """Find a primitive or a type defined before."""
         if name in PRIMITIVES:
             return AvroType(name)
-        full = name if "." in name or not namespace else f"{namespace}.{name}"
-        found = self.named.get(full) or self.named.get(name)
+        found = self.named.get(qualified(name, namespace)) or self.named.get(name)
         if found is None:
             raise refused(f"{place}: unknown type {shown(name)}")
         return found
@@ -182,11 +237,14 @@ class Parser:
     def definition(self, kind: str, node: dict[str, Any], namespace: str, place: str, depth: int) -> AvroType:
         """Parse a record, an enum or a fixed, and remember its name before its fields (they may refer to it)."""
         name, inner = full_name(node, namespace, place)
+        for part in name.split(".") if self.strict_names else (name.rpartition(".")[2],):
+            self.check_name(part, place, "a type")
         if name in self.named:
             raise refused(f"{place}: {name!r} is defined twice")
         if name in PRIMITIVES:
             raise refused(f"{place}: {name!r} is the name of a primitive type")
         made = AvroType("record" if kind == "error" else kind, name=name, aliases=aliases(node, inner, place))
+        made.strict = self.strict
         self.named[name] = made
         if kind == "fixed":
             size = node.get("size")
@@ -196,8 +254,10 @@ class Parser:
             return with_logical(made, node)
         if kind == "enum":
             symbols = node.get("symbols")
-            if not isinstance(symbols, list) or not all(isinstance(s, str) and NAME.match(s) for s in symbols):
+            if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
                 raise refused(f"{place}: expected a list of names as symbols of {name!r}, got {shown(symbols)}")
+            for symbol in symbols:
+                self.check_name(symbol, place, f"a symbol of {name!r}")
             if len(set(symbols)) != len(symbols):
                 raise refused(f"{place}: a symbol of {name!r} stands twice")
             made.symbols = tuple(symbols)
@@ -210,8 +270,7 @@ class Parser:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "type" not in entry:
                 raise refused(f"{place}: expected a field with name and type in {name!r}, got {shown(entry)}")
             field_name = entry["name"]
-            if not NAME.match(field_name):
-                raise refused(f"{place}: {shown(field_name)} cannot be the name of a field")
+            self.check_name(field_name, place, "a field")
             if field_name in seen:
                 raise refused(f"{place}: {name!r} has the field {field_name!r} twice")
             seen.add(field_name)
@@ -224,16 +283,120 @@ class Parser:
 
 
 def full_name(node: dict[str, Any], namespace: str, place: str) -> tuple[str, str]:
-    """Give the full name of a definition and the namespace for what is inside it."""
+    """Give the full name of a definition and the namespace for what is inside it.
+
+    As Java's `Schema.Name`: a name with a dot has its own namespace (``".Node"`` has none), and a namespace of null is
+    the enclosing one.
+    """
     name = node.get("name")
-    if not isinstance(name, str) or not all(NAME.match(part) for part in name.split(".")):
-        raise refused(f"{place}: expected a name of letters, digits and underscores, got {shown(name)}")
-    if "." in name:
-        return name, name.rpartition(".")[0]
-    inner = node.get("namespace", namespace)
-    if not isinstance(inner, str) or (inner and not all(NAME.match(part) for part in inner.split("."))):
+    if not isinstance(name, str):
+        raise refused(f"{place}: expected a name, got {shown(name)}")
+    inner = node.get("namespace")
+    if inner is None:
+        inner = namespace
+    elif not isinstance(inner, str):
         raise refused(f"{place}: expected a namespace of names and dots, got {shown(inner)}")
-    return (f"{inner}.{name}" if inner else name), inner
+    full = qualified(name, inner)
+    return full, full.rpartition(".")[0]
+
+
+def qualified(name: str, namespace: str) -> str:
+    """Give the full name of a name inside a namespace; ``".Node"`` is Node of no namespace."""
+    before, dot, short = name.rpartition(".")
+    if dot:
+        return f"{before}.{short}" if before else short
+    return f"{namespace}.{name}" if namespace else name
+
+
+def definitions(node: Any, namespace: str = "", found: dict[str, tuple[Any, str]] | None = None) -> dict[str, Any]:
+    """Give all types that a schema defines, nested ones too: by full name, with the namespace inside.
+
+    Aliases are none of them: a writer does not know them.
+    """
+    found = {} if found is None else found
+    if isinstance(node, list):
+        for branch in node:
+            definitions(branch, namespace, found)
+    elif isinstance(node, dict):
+        if is_definition(node):
+            name, namespace = full_name(node, namespace, "schema")
+            found.setdefault(name, (node, namespace))
+        for part in parts_of(node):
+            definitions(part, namespace, found)
+    return found
+
+
+def is_definition(node: Any) -> bool:
+    """Whether a node defines a type with a name."""
+    return (
+        isinstance(node, dict)
+        and isinstance(node.get("type"), str)
+        and node["type"] in ("record", "error", "enum", "fixed")
+    )
+
+
+def parts_of(node: dict[str, Any]) -> list[Any]:
+    """Give the types that stand in a node."""
+    parts = [node[part] for part in ("type", "items", "values") if isinstance(node.get(part), (dict, list))]
+    fields = node.get("fields")
+    if isinstance(fields, list):
+        parts += [field["type"] for field in fields if isinstance(field, dict) and "type" in field]
+    return parts
+
+
+def standalone(node: Any, known: dict[str, Any], namespace: str = "", done: set[str] | None = None) -> Any:
+    """Give a schema that needs no other: what it names of the definitions in `known` stands where it first does."""
+    done = set() if done is None else done
+    if isinstance(node, list):
+        return [standalone(branch, known, namespace, done) for branch in node]
+    if isinstance(node, str):
+        full = next((name for name in (qualified(node, namespace), node) if name in known or name in done), node)
+        if full in done or full not in known:
+            return full
+        definition, namespace = known[full]
+        return standalone({**definition, "name": full.rpartition(".")[2], "namespace": namespace}, known, "", done)
+    if not isinstance(node, dict):
+        return node
+    made = dict(node)
+    if is_definition(node):
+        full, namespace = full_name(node, namespace, "schema")
+        if full in done:
+            return full  # another schema brought it along
+        done.add(full)
+        made["name"], made["namespace"] = full.rpartition(".")[2], namespace
+    for part in ("type", "items", "values"):
+        if part in node and not (part == "type" and is_definition(node)):
+            made[part] = standalone(node[part], known, namespace, done)
+    if isinstance(node.get("fields"), list):
+        made["fields"] = [
+            {**field, "type": standalone(field["type"], known, namespace, done)}
+            if isinstance(field, dict) and "type" in field
+            else field
+            for field in node["fields"]
+        ]
+    return made
+
+
+def shape(schema: AvroType) -> str:
+    """Give what a schema's bytes depend on, and its names, as text: to compare schemas that are written differently."""
+    seen: set[str] = set()
+
+    def walk(node: AvroType) -> Any:
+        if node.name is not None:
+            if node.name in seen:
+                return node.name
+            seen.add(node.name)
+        return [
+            node.kind,
+            node.name,
+            node.size,
+            list(node.symbols),
+            [[entry.name, walk(entry.type)] for entry in node.fields],
+            walk(node.items) if node.items is not None else None,
+            [walk(branch) for branch in node.branches],
+        ]
+
+    return json.dumps(walk(schema))
 
 
 def aliases(node: dict[str, Any], namespace: str, place: str) -> tuple[str, ...]:
@@ -241,7 +404,7 @@ def aliases(node: dict[str, Any], namespace: str, place: str) -> tuple[str, ...]
     given = node.get("aliases", [])
     if not isinstance(given, list) or not all(isinstance(alias, str) for alias in given):
         raise refused(f"{place}: expected a list of names as aliases, got {shown(given)}")
-    return tuple(alias if "." in alias or not namespace else f"{namespace}.{alias}" for alias in given)
+    return tuple(qualified(alias, namespace) for alias in given)
 
 
 def with_logical(made: AvroType, node: dict[str, Any]) -> AvroType:
@@ -257,8 +420,9 @@ def with_logical(made: AvroType, node: dict[str, Any]) -> AvroType:
             return made
         if precision > MAX_PRECISION:
             raise refused(f"expected a decimal of at most {MAX_PRECISION} digits, got {shown(precision)}")
-        # The largest precision that fits into a fixed of so many bytes (specification, "Decimal").
-        if made.kind == "fixed" and 10**precision - 1 > 2 ** (8 * made.size - 1) - 1:
+        # The largest precision that fits into a fixed of so many bytes (specification, "Decimal"). By logarithms: the
+        # numbers themselves take long to make, and a power of two is none of ten.
+        if made.kind == "fixed" and precision > math.log10(2) * (8 * made.size - 1):
             return made
         made.precision, made.scale = precision, scale
     made.logical = logical

@@ -9,6 +9,7 @@ import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.objects import entries_of, is_missing, is_missing_or_nan
+from twolane.errors import SerializationError
 
 # Classes of these say their fields by attributes.
 BY_ATTRIBUTES = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
@@ -139,3 +140,25 @@ def all_named(rows: Iterable[Any], name: str, field: str) -> Iterator[Any]:
             except Mismatch as error:
                 raise error.as_error(i, field) from None
             yield row if named is None else named
+
+
+def others_of(row: Any, names: Collection[str]) -> list[Any]:
+    """Give the fields that a row has beside these, of what `fields_of` gives.
+
+    Of an object: those that its class declares, or else its public attributes. ``"-type"`` in a dict names a branch.
+    """
+    if isinstance(row, dict):
+        return [name for name in row if name not in names and name != "-type"]
+    kind = type(row)
+    declared: Any = next((getattr(kind, name) for name in (*BY_ATTRIBUTES, "_fields") if hasattr(kind, name)), None)
+    if declared is None:
+        declared = [name for name in getattr(row, "__dict__", ()) if not name.startswith("_")]
+    found = [getattr(one, "name", one) for one in declared]
+    return [name for name in found if name not in names]
+
+
+def refuse_others(names: Collection[str], columns: Iterable[str]) -> None:
+    """Refuse columns of a table that a strict record has not."""
+    for name in columns:
+        if name not in names:
+            raise SerializationError("the record has no field of that name, and is strict", field=name)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from twolane.batch import EncodedBatch
 from twolane.encoding.arrow import describe
 from twolane.encoding.avro_columns import AvroColumns
 from twolane.encoding.avro_rows import RowEncoder
-from twolane.encoding.avro_schema import AvroType, load, parse
+from twolane.encoding.avro_schema import (
+    AvroType,
+    checked_id,
+    definitions,
+    full_name,
+    is_definition,
+    load,
+    parse,
+    standalone,
+)
 from twolane.encoding.avro_suspects import suspects
+from twolane.encoding.byte_columns import BatchSource
+from twolane.encoding.columns import Table
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
+from twolane.encoding.named import refuse_others
 from twolane.errors import SerializationError
 from twolane.serializers.batches import BatchSerializer
 from twolane.serializers.interface import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from twolane.batch import EncodedBatch
-    from twolane.encoding.columns import Column, Table
+    from twolane.encoding.columns import Column
+    from twolane.serializers.interface import Source
 
 
 def framing(schema_id: int | None) -> bytes:
@@ -32,9 +45,7 @@ def framing(schema_id: int | None) -> bytes:
     """
     if schema_id is None:
         return b""
-    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 <= schema_id < 2**31:
-        raise ValueError(f"schema_id: expected an int from 0 to 2147483647, got {schema_id!r}")
-    return b"\0" + schema_id.to_bytes(4, "big")
+    return b"\0" + checked_id(schema_id).to_bytes(4, "big")
 
 
 class Avro(BatchSerializer):
@@ -42,20 +53,28 @@ class Avro(BatchSerializer):
 
     Parameters
     ----------
-    schema : str, dict or list
-        JSON text, or the values it stands for.
+    schema : str, dict, list, Path or confluent_kafka's Schema, optional
+        JSON text, the values it stands for, or a file with it. None: the registry's, of the subject's latest version
+        or of `schema_id`.
     registry : Registry, SchemaRegistryClient or mapping, optional
         Where `warm_up` gets the id from. See :class:`twolane.registry.Registry` for the settings.
     schema_id : int, optional
         Id of the schema in a registry: each record starts with a zero byte and this number. Without it, and without a
         registry, records are bare.
+    references : sequence of SchemaReference, optional
+        Subjects and versions in the registry that define what the schema names and does not define; a `Schema` brings
+        its own.
+    strict : bool, default False
+        Refuse rows and columns with fields that their record does not have, also where a union's branch is chosen.
+    strict_names : bool, default False
+        Refuse names that Avro's specification does not allow: namespaces with ``-``, letters beyond ASCII.
 
     Raises
     ------
     SerializationError
         If the schema breaks Avro's specification, or a default is not of its field's type.
     ValueError
-        If both `registry` and `schema_id` are given, or the id is out of range.
+        If a schema comes with both `registry` and `schema_id`, or the id is out of range.
 
     Notes
     -----
@@ -75,9 +94,23 @@ class Avro(BatchSerializer):
     b'\x00\x00\x00\x00\x07\x01'
     """
 
-    def __init__(self, schema: Any, registry: Any = None, schema_id: int | None = None) -> None:
-        if registry is not None and schema_id is not None:
-            raise ValueError("schema_id: a fixed id needs no registry")
+    def __init__(
+        self,
+        schema: Any = None,
+        registry: Any = None,
+        schema_id: int | None = None,
+        *,
+        references: Sequence[Any] = (),
+        strict: bool = False,
+        strict_names: bool = False,
+    ) -> None:
+        if registry is not None and schema_id is not None and schema is not None:
+            raise ValueError("schema_id: a fixed id needs no registry, or no schema")
+        self.references = tuple(references) or tuple(getattr(schema, "references", None) or ())
+        if registry is None and (schema is None or self.references):
+            raise ValueError("schema: only a registry tells it, or what it refers to")
+        if getattr(schema, "schema_type", None) not in (None, "AVRO"):
+            raise SerializationError(f"expected a schema of Avro, got one of {schema.schema_type}")
         self.schema = load(schema)
         self.registry = registry
         if registry is not None and not hasattr(registry, "resolve"):
@@ -85,8 +118,11 @@ class Avro(BatchSerializer):
 
             self.registry = Registry(registry)
         self.schema_id = schema_id
-        self.type: AvroType = parse(schema)
         self._prefix = framing(schema_id)
+        self._options: dict[str, Any] = {"strict": strict, "strict_names": strict_names}
+        # What a registry has to tell first is not known yet.
+        known = schema is not None and not self.references
+        self.type: AvroType = parse(self.schema, **self._options) if known else AvroType("null")
         self._rows = RowEncoder(self.type, self._prefix)
         self._warm: dict[tuple[str, str], Avro] = {}
 
@@ -162,7 +198,7 @@ class Avro(BatchSerializer):
             raise SerializationError(f"expected examples that a schema can be made of: {error}") from error
         return made
 
-    def warm_up(self, topic: str, field: str = "value") -> Avro:
+    def warm_up(self, topic: str, field: str = "value", *, deadline: float | None = None) -> Avro:
         """Give the serializer for one topic: it knows its schema's id and never asks a registry.
 
         Parameters
@@ -170,6 +206,8 @@ class Avro(BatchSerializer):
         topic : str
         field : {"value", "key"}
             What of the record it encodes.
+        deadline : float, optional
+            Of `time.monotonic()`: when to stop waiting for the registry. A minute from now, without it.
 
         Returns
         -------
@@ -179,17 +217,32 @@ class Avro(BatchSerializer):
         Raises
         ------
         SerializationError
-            If the registry cannot be reached or refuses the schema.
+            If the registry cannot be reached, refuses the schema or does not answer in time.
         """
         if self.registry is None:
             return self
         warm = self._warm.get((topic, field))
         if warm is None:
-            text = json.dumps(self.schema)
-            schema_id, latest = self.registry.resolve(text, topic=topic, field=field, record_name=self.type.name)
             # Threads that ask for the first time side by side all get the same one.
-            warm = self._warm.setdefault((topic, field), Avro(latest, schema_id=schema_id))
+            warm = self._warm.setdefault((topic, field), self._resolved(topic, field, deadline))
         return warm
+
+    def _resolved(self, topic: str, field: str, deadline: float | None) -> Avro:
+        if isinstance(self.schema, list) and getattr(self.registry, "by_record", False):
+            return AvroByRecord(self, topic, field, deadline)
+        name = full_name(self.schema, "", "schema")[0] if is_definition(self.schema) else None
+        return self._framed(self.schema, name, topic, field, deadline)
+
+    def _framed(self, schema: Any, name: str | None, topic: str, field: str, deadline: float | None) -> Avro:
+        """Give the serializer with the id of one schema."""
+        more: dict[str, Any] = {"references": self.references} if self.references else {}
+        if self.schema_id is not None:
+            more["schema_id"] = self.schema_id
+        text = None if schema is None else json.dumps(schema)
+        schema_id, text = self.registry.resolve(
+            text, topic=topic, field=field, record_name=name, deadline=deadline, **more
+        )
+        return Avro(text, schema_id=schema_id, **self._options)
 
     def _check_warm(self) -> None:
         if self.registry is not None:
@@ -213,8 +266,10 @@ class Avro(BatchSerializer):
         self._check_warm()
         return self._rows.encode_rows(rows, limit)
 
-    def _bind_columns(self, columns: Table | Column, limit: int | None) -> AvroColumns:
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
         self._check_warm()
+        if self.type.strict and isinstance(columns, Table):
+            refuse_others([entry.name for entry in self.type.fields], columns.names)
         return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
 
     def suspects(self, columns: Table) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
@@ -224,4 +279,44 @@ class Avro(BatchSerializer):
 
     def __repr__(self) -> str:
         framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""
-        return f"Avro({self.type.label}{framed})"
+        label = "?" if self.schema is None or self.references else self.type.label
+        return f"Avro({label}{framed})"
+
+
+class AvroByRecord(Avro):
+    """What `warm_up` gives for a root union whose records have subjects of their own: each is written as itself.
+
+    As Java's serializer does: the record's own schema and id, and no number of a branch.
+    """
+
+    def __init__(self, union: Avro, topic: str, field: str, deadline: float | None) -> None:
+        known = definitions(union.schema)
+        # What one branch defines, another may name.
+        alone = [standalone(branch, known) for branch in union.schema]
+        names = [full_name(one, "", "schema")[0] if is_definition(one) else None for one in alone]
+        if None in names:
+            raise SerializationError("the record name strategy needs a union of types with names")
+        self._each = [
+            union._framed(branch, name, topic, field, deadline) for branch, name in zip(alone, names, strict=True)
+        ]
+        super().__init__(union.schema, **union._options)
+
+    def _reframe(self, record: bytes | None) -> bytes | None:
+        if record is None:
+            return None
+        branch, at = record[0] & 0x7F, 1
+        while record[at - 1] & 0x80:
+            branch |= (record[at] & 0x7F) << (7 * at)
+            at += 1
+        return self._each[branch >> 1]._prefix + record[at:]
+
+    def encode(self, record: Any) -> bytes | None:
+        """Encode one record; None stays None."""
+        return self._reframe(super().encode(record))
+
+    def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
+        return EncodedBatch.borrowed([self._reframe(record) for record in super()._encode_rows(rows, limit)])
+
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
+        bound = super()._bind_columns(columns, limit)
+        return BatchSource(EncodedBatch.borrowed([self._reframe(one) for one in bound.slice(0, len(bound))]))

@@ -37,8 +37,9 @@ class Source(Protocol):
 class Serializer(Protocol):
     """Values of one kind to bytes. Immutable after construction, so that several threads may share one.
 
-    A serializer may have ``warm_up(topic, field)`` besides: it gives the serializer to use for that topic. The lanes
-    call it once per topic, before anything is bound. See `good_rows` for what else it may have.
+    A serializer may have ``warm_up(topic, field)`` besides: it gives the serializer to use for that topic, and the
+    lanes call it before anything is bound. If it has a parameter `deadline` too, that is when the call ends, in seconds
+    of `time.monotonic()`: what ``warm_up`` waits for should end by then. See `good_rows` for what else it may have.
     """
 
     def encode(self, record: Any) -> bytes | None:

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import org.apache.avro.NameValidator;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericDatumReader;
@@ -111,7 +112,11 @@ public final class Reader {
                 return;
             }
             String text = new String(block(in), StandardCharsets.UTF_8);
-            Schema schema = kind == 'A' ? new Schema.Parser().parse(text) : null;
+            Schema schema = switch (kind) {
+                case 'A' -> new Schema.Parser().parse(text);
+                case 'N' -> new Schema.Parser(NameValidator.NO_VALIDATION).parse(text);
+                default -> null;
+            };
             for (int n = in.readInt(); n > 0; n--) {
                 byte[] record = block(in);
                 try {
