@@ -5,13 +5,13 @@ Everything that can be refused is refused here, before the first record of the c
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -249,8 +249,8 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
 
 def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
-    if type(serializer) is Avro and serializer.registry is None:
-        return serializer
+    if type(serializer) is Avro:
+        return serializer if serializer.registry is None else serializer.warm_up(topic, field, deadline=deadline)
     warm_up = getattr(serializer, "warm_up", None)
     if warm_up is None:
         return serializer
@@ -259,13 +259,20 @@ def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> S
     return warm_up(topic, field)  # type: ignore[no-any-return]
 
 
-@functools.lru_cache(maxsize=256)
 def _takes_deadline(kind: type) -> bool:
     """Whether ``warm_up`` of this class has a parameter `deadline`; one that cannot be looked into counts as none."""
-    try:
-        return "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError):
-        return False
+    known = _KNOWN.get(kind)
+    if known is None:
+        try:
+            known = "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
+        except (AttributeError, TypeError, ValueError):
+            known = False
+        _KNOWN[kind] = known
+    return known
+
+
+# Of the user's own classes: whether warm_up takes a deadline.
+_KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float) -> bytes | None:
