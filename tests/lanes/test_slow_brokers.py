@@ -25,12 +25,12 @@ def made(kind, cluster, **config):
 @pytest.mark.parametrize("rtt", [1.5, pytest.param(5.0, marks=pytest.mark.slow)])
 def test_brokers_as_slow_as_that_can_be_used(embedded_cluster, topic, kind, rtt):
     first, name = topic(embedded_cluster), topic(embedded_cluster, 2)
-    with made(kind, embedded_cluster) as producer:
+    with made(kind, embedded_cluster, message_timeout_ms=90_000) as producer:
         # Connections alone take six round trips and more.
         producer.send(first, b"v")
         embedded_cluster.set_rtt(int(rtt * 1000))
-        producer.send(name, b"v", timeout=60)
-        assert producer.flush(60) == 0
+        producer.send(name, b"v", timeout=90)
+        assert producer.flush(90) == 0
         assert producer.stats().written == 2
         embedded_cluster.set_rtt(0)
 
