@@ -27,12 +27,11 @@ ROOT = Path(__file__).parent
 EXT = Path("ext")
 # Cython's own helpers (memory views most of all), compiled once instead of into every module.
 SHARED = "twolane._cython"
-# Run once per batch or schema, not per record: a tenth smaller without -O3, and nothing shows that they are slower.
-SELDOM = {SHARED, "twolane.batch", "twolane.build"}
-SELDOM |= {f"twolane.client.{name}" for name in ("handle", "library", "transactions")}
-SELDOM |= {
-    f"twolane.encoding.{name}" for name in ("arrow", "avro_branches", "avro_plan", "columns", "objects", "selection")
-}
+# Run once per batch: without -O3 a tenth smaller, and no slower that one could see.
+SELDOM = {SHARED, "twolane.batch"} | {f"twolane.encoding.{name}" for name in ("arrow", "avro_plan", "columns")}
+# Run once per producer, topic or schema, or for a row that is refused: the size of the wheel comes first.
+RARE = {"twolane.build"} | {f"twolane.client.{name}" for name in ("handle", "library", "notes", "transactions")}
+RARE |= {f"twolane.encoding.{name}" for name in ("avro_branches", "avro_suspects", "objects", "selection")}
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-Wl,--strip-all"
 
 
@@ -64,11 +63,13 @@ if COVERAGE:
 compile_args: list[str] = []
 link_args: list[str] = []
 seldom_args: list[str] = []
+rare_args: list[str] = []
 if sys.platform == "win32":
     compile_args = ["/O2", "/std:c++17"]  # charconv; not a word to the C compiler
 else:
     compile_args = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O0" if COVERAGE else "-O3", "-g1"]
-    seldom_args = [] if DEBUG or COVERAGE else ["-O2"]
+    if not (DEBUG or COVERAGE):
+        seldom_args, rare_args = ["-O2"], ["-Os"]
     compile_args += ["-fvisibility=hidden"]
     compile_args += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     if SANITIZE:
@@ -162,7 +163,11 @@ def extensions() -> list[Extension]:
             name,
             [source.as_posix()],
             define_macros=macros,
-            extra_compile_args=[*compile_args, *(seldom_args if name in SELDOM else [])],
+            extra_compile_args=[
+                *compile_args,
+                *(seldom_args if name in SELDOM else []),
+                *(rare_args if name in RARE else []),
+            ],
             extra_link_args=link_args,
         )
         for name, source in named
