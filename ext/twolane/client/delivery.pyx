@@ -334,7 +334,8 @@ cdef class Delivery:
         report.verdict = VERDICT_NOT_WRITTEN
         report.retriable = 0
         self.lock()
-        note_gone(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
+        if topic != NULL:   # NULL: the topic was closed before the record could go
+            note_gone(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
         slot = self.slots.table[<int64_t>(opaque >> INDEX_BITS)]
         slot.done += 1
         self.slots.keep(slot, &report)
