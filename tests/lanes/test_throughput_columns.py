@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.murmur2 import java_partition
 from tests.support.readers import read_all
-from twolane import Avro, BatchError, SerializationError, ThroughputProducer
+from twolane import Avro, BatchError, SerializationError, ThroughputProducer, Timestamps
 from twolane.serializers import Json, Struct
 
 N = 20_000
@@ -25,6 +25,8 @@ SCHEMA = {
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
     ],
 }
+# Arrow's, polars' and pandas' columns without a zone could be of any.
+AT = Timestamps("at", naive="utc")
 CARRIERS = ["AA", "UA", "DL", "WN", "ä"]
 LAYOUT = [("carrier", "U2"), ("number", "i4"), ("distance", "f8"), ("at", "M8[ms]")]
 
@@ -99,7 +101,7 @@ def check_places(records):
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_avro(send, make):
-    records = send(make(), keys="carrier", timestamps="at", serializer=Avro(SCHEMA))
+    records = send(make(), keys="carrier", timestamps=AT, serializer=Avro(SCHEMA))
     check_places(records)
     schema, rows = fastavro.parse_schema(SCHEMA), structured()
     for record, row in zip(records, rows.tolist(), strict=True):
@@ -109,7 +111,7 @@ def test_avro(send, make):
 
 @pytest.mark.parametrize("make", [structured, as_arrow], ids=lambda make: make.__name__)
 def test_avro_in_the_wire_format_of_a_registry(send, make):
-    records = send(make(), keys="carrier", timestamps="at", serializer=Avro(SCHEMA, schema_id=77))
+    records = send(make(), keys="carrier", timestamps=AT, serializer=Avro(SCHEMA, schema_id=77))
     assert all(record.value[:5] == b"\0\0\0\0\x4d" for record in records)
 
 
@@ -126,7 +128,7 @@ def test_struct(send, make):
 
 @pytest.mark.parametrize("make", [structured, as_arrow], ids=lambda make: make.__name__)
 def test_json(send, make):
-    records = send(make(), keys="carrier", timestamps="at", serializer=Json())
+    records = send(make(), keys="carrier", timestamps=AT, serializer=Json())
     check_places(records)
     for record, row in zip(records, structured().tolist(), strict=True):
         found = json.loads(record.value)
