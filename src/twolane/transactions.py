@@ -104,6 +104,7 @@ class Transactions:
         self._turns = Turns()
         self._beginning: _Beginning | None = None
         self._owner: object = None  # the block whose end commits
+        self._is_ready = False  # init_transactions() has succeeded
         self.state = State.NONE
         self.end_by = math.inf
 
@@ -111,7 +112,7 @@ class Transactions:
 
     def init(self, deadline: float) -> None:
         """Fence older producers of the same id and wait for their transactions to end."""
-        self._alone(INIT, deadline, lambda: self._ask(INIT, native.init_transactions, deadline))
+        self._alone(INIT, deadline, lambda: self._init(deadline))
 
     def begin(self, deadline: float, owner: object = None) -> None:
         """Begin, having finished an abort that the one before was left in."""
@@ -181,10 +182,15 @@ class Transactions:
         finally:
             self._turns.leave(turn)
 
+    def _init(self, deadline: float) -> None:
+        self._ask(INIT, native.init_transactions, deadline)
+        self._is_ready = True
+
     def _begin(self, deadline: float, owner: object) -> None:
         if self.state is State.ABORTING:
             self._abort(deadline)
-        resumed = self.state is State.BEGINNING
+        # Without init_transactions() librdkafka refuses it for its state, too.
+        resumed = self.state is State.BEGINNING and self._is_ready
         self.state = State.BEGINNING
         if self._beginning is None:
             self._beginning = _Beginning(self._handle)
@@ -260,11 +266,10 @@ class Transactions:
                 return
             self._pass_notes_on()
             code, _, fatal, retriable, must_abort = told
+            if fatal or code == KafkaError._STATE:
+                self._end()  # whatever is called next is told the same; or librdkafka knows of no transaction
             if fatal or not retriable or must_abort or time.monotonic() >= deadline:
-                error = self._error(what, told)
-                if fatal:
-                    self._end()  # whatever is called next is told the same
-                raise error
+                raise self._error(what, told)
             if time.monotonic() >= self.end_by:
                 raise ClosedProducerError(f"{what}: the producer was closed while the call waited")
             if code != KafkaError._TIMED_OUT:

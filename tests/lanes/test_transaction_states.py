@@ -190,6 +190,37 @@ def test_one_transaction_at_a_time(embedded_cluster, producer, topic):
 
 
 @BOTH
+def test_what_could_not_begin_is_neither_open_nor_committed(embedded_cluster, topic, kind, faults):
+    """librdkafka refuses a beginning for its state without init_transactions() too, not only where it came through."""
+    name = topic(embedded_cluster)
+    with made(kind, embedded_cluster.bootstrap_servers) as producer:
+        faults.planned["begin_transaction"] = "after"
+        with pytest.raises(Interrupted), producer.transaction(10):
+            pytest.fail("entered")
+        for _ in range(2):
+            with pytest.raises(TransactionError, match="begin_transaction"), producer.transaction(10):
+                pytest.fail("entered")
+            with pytest.raises(TransactionError, match="no transaction is open"):
+                producer.commit_transaction(10)
+        producer.init_transactions(10)
+        with producer.transaction(10):
+            send(producer, name, b"v")
+
+
+@BOTH
+@pytest.mark.parametrize("way", ["commit_transaction", "abort_transaction"])
+def test_what_is_refused_for_its_state_does_not_succeed_the_second_time(producer, monkeypatch, way):
+    producer._transactions.begin(time.monotonic() + 10)
+    refused = (KafkaError._STATE, "Operation not valid in state Ready", False, False, False)
+    monkeypatch.setattr(native, way, lambda *_: refused)
+    with pytest.raises(TransactionError) as caught:
+        getattr(producer, way)(10)
+    assert caught.value.verdict is Verdict.NOT_WRITTEN
+    with pytest.raises(TransactionError, match="no transaction is open"):
+        getattr(producer, way)(10)
+
+
+@BOTH
 def test_begin_does_not_wait_longer_than_it_may(producer, topic, embedded_cluster, monkeypatch):
     name = topic(embedded_cluster)
     release, real = threading.Event(), native.begin_transaction
