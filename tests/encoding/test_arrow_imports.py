@@ -7,6 +7,7 @@ import struct
 import time
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -359,3 +360,44 @@ def test_numbers_are_what_numpy_says_of_them():
     values = np.arange(5)
     node = batch_of(pa.array(values))
     assert use(Holder(node)) == [b'{"f":%d}' % value for value in values]
+
+
+def test_a_column_of_nulls_of_polars_is_read_wherever_it_stands():
+    """Polars gives such an array a buffer for its bitmap, pyarrow gives it none."""
+    frame = pl.DataFrame(
+        {
+            "a": [1, 2, 3],
+            "x": [None] * 3,
+            "s": [{"b": 1, "n": None}, None, {"b": 2, "n": None}],
+            "l": [[None], [], None],
+        }
+    )
+    assert list(Json().encode_batch(frame)) == list(Json().encode_batch(frame.to_dicts()))
+    assert list(Json().encode_batch(frame[1:])) == list(Json().encode_batch(frame.to_dicts()[1:]))
+    null = Avro({"type": "record", "name": "R", "fields": [{"name": "x", "type": ["null", "string"]}]})
+    assert list(null.encode_batch(frame)) == [b"\0"] * 3
+
+
+WORDS = pa.dictionary(pa.int8(), pa.string())
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        (pa.struct([("d", WORDS)]), [None, None]),
+        (pa.struct([("s", pa.struct([("d", WORDS), ("n", pa.int64())]))]), [None, {"s": None}]),
+        (pa.struct([("d", pa.dictionary(pa.int16(), pa.int64()))]), [{"d": None}, None]),
+        (pa.list_(WORDS, 2), [None, [None, None]]),
+        (pa.list_(pa.struct([("d", WORDS)])), [[None], None]),
+        (pa.map_(pa.string(), pa.struct([("d", WORDS)])), [[("k", None)], None]),
+    ],
+    ids=str,
+)
+def test_a_dictionary_without_entries_is_null_below_a_null(type_, values):
+    """Arrow's builders write index 0 there."""
+    table = pa.table({"x": pa.array([values[0], *values], type_)}).slice(1)
+    rows = [{"x": dict(v) if v and pa.types.is_map(type_) else v} for v in values]
+    assert list(Json().encode_batch(table)) == list(Json().encode_batch(rows))
+    avro = Avro.from_arrow(table.schema)
+    assert list(avro.encode_batch(table)) == list(avro.encode_batch(rows))
+    assert list(avro.encode_batch(table, on_bad_row="skip")) == list(avro.encode_batch(rows))

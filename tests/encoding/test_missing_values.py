@@ -196,3 +196,10 @@ def test_what_is_there_is_not_missing():
         assert not is_missing(value)
         assert not is_missing_or_nan(value)
     assert all(is_missing_or_nan(nan) and not is_missing(nan) for nan in NANS.values())
+
+
+def test_a_mask_inside_a_nested_field_is_refused_and_no_mask_there_is_none():
+    array = np.zeros(2, [("a", "i4"), ("n", [("p", "f8"), ("s", "i2", (2,))])])
+    assert list(Json().encode_batch(np.ma.array(array))) == list(Json().encode_batch(array))
+    with pytest.raises(SerializationError, match=r"field 'n'.*one mask flag per row"):
+        Json().encode_batch(np.ma.array(array, mask=[(0, (0, (0, 0))), (0, (0, (0, 1)))]))

@@ -1,14 +1,15 @@
 """Nanoseconds since the epoch, as a header keeps them, and numpy's odd units, against pandas and plain integers."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from twolane import Json, SerializationError
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps
 from twolane.errors import TimestampError
@@ -125,3 +126,39 @@ def test_the_guards_first_and_last_tick(unit):
     for outside in (first - 1, last + 1):
         with pytest.raises(TimestampError):
             pack_timestamps(np.array([outside]), unit)
+
+
+PER_DAY = {"W": (1, 7), "D": (1, 1), "h": (24, 1), "m": (1440, 1), "s": (86400, 1)}
+PER_DAY |= {
+    unit: (86400 * 10**digits, 1)
+    for digits, unit in zip(range(3, 19, 3), ("ms", "us", "ns", "ps", "fs", "as"), strict=True)
+}
+
+
+@given(
+    st.sampled_from(sorted(PER_DAY)),
+    st.sampled_from([1, 2]),
+    st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-(10**13), 10**13) | st.integers(-(10**6), 10**6),
+)
+@example("ns", 1, -(2**63) + 1)
+@example("D", 2, -(2**63) + 1)
+@example("s", 25, 2**62)
+def test_json_has_the_time_that_64_bits_hold_in_a_row_and_in_a_column(unit, count, ticks):
+    array = np.array([ticks], np.int64).view(f"M8[{count}{unit}]")
+    per_day, days = PER_DAY[unit]
+    nanos = ticks * count * days * 86_400 * 10**9 // per_day
+    try:
+        moment = datetime(1970, 1, 1) + timedelta(microseconds=nanos // 1000)  # noqa: DTZ001
+    except OverflowError:
+        for values in ([{"t": array[0]}], {"t": array}):
+            with pytest.raises(SerializationError, match="years 1 to 9999"):
+                Json().encode_batch(values)
+        return
+    text = moment.isoformat()
+    if unit in "WD":
+        text = text[:10]
+    elif nanos % 1000:
+        text = f"{moment.isoformat(timespec='microseconds')}{nanos % 1000:03}"
+    want = [f'{{"t":"{text}"}}'.encode()]
+    assert list(Json().encode_batch([{"t": array[0]}])) == want
+    assert list(Json().encode_batch({"t": array})) == want

@@ -14,7 +14,7 @@ cimport cython
 
 from twolane.encoding.objects cimport narrow
 from twolane.encoding.utf8 cimport is_utf8
-from twolane.encoding.vector_checks cimport buffers_of, children_of, fault_of, takes_no_bytes
+from twolane.encoding.vector_checks cimport buffers_of, children_of, fault_of, says_nothing, takes_no_bytes
 from twolane.encoding.vectors cimport Kind, Meaning, Vector, int_at, is_valid, item_at
 
 from twolane.encoding.arrow_formats import KNOWN_AS, STORED_AS_MEANT, parameters_of
@@ -181,6 +181,8 @@ cdef class ArrowChunk:
                 vector.meaning = Meaning.TEXT if vector.dictionary.meaning == Meaning.TEXT else Meaning.PLAIN
             if vector.kind != Kind.UNREADABLE:
                 self.fill_values(vector, schema, array)
+                if vector.kind == Kind.DICTIONARY and says_nothing(vector):
+                    vector.kind = Kind.NULLS
         vector.name = NO_NAME if schema.name == NULL else schema.name
         if schema.metadata != NULL:
             extension = extension_of(schema)
@@ -194,6 +196,7 @@ cdef class ArrowChunk:
         cdef bint empty = array.length == 0
         if array.n_buffers < buffers_of(vector.kind) or (
             array.n_buffers > buffers_of(vector.kind) and vector.kind != Kind.VIEWED
+            and (vector.kind != Kind.NULLS or array.n_buffers > 1)      # polars has one
         ):
             refuse(schema.name, f"{array.n_buffers} buffers of an array of the format {text(schema.format)!r}")
         if n_children >= 0 and schema.n_children != n_children:

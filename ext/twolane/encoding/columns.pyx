@@ -386,7 +386,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
     if array.ndim == 2:
         vector.children[0].stride = array.strides[1]
     place_fields(vector)
-    if mask is not None and mask.any():
+    if mask is not None and np.ravel(mask).view(np.bool_).any():
         if mask.ndim != 1 or mask.dtype.names is not None:
             raise refused(name, "expected one mask flag per row")
         bits = np.packbits(~mask, bitorder="little")

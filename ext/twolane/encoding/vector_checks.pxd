@@ -20,6 +20,7 @@ cdef bint are_uuids(const Vector* vector) noexcept nogil
 cdef bint are_durations(const Vector* vector) noexcept nogil
 cdef Duration duration_at(const Vector* vector, Py_ssize_t i) noexcept nogil
 cdef const char* fault_of(const Vector* vector, Py_ssize_t start, Py_ssize_t stop, const Vector** where) noexcept nogil
+cdef bint says_nothing(const Vector* vector) noexcept nogil
 cdef bint takes_no_bytes(const Vector* vector) noexcept nogil
 cdef bint items_of(const Vector* vector, Vector* child) noexcept nogil
 cdef int buffers_of(Kind kind) noexcept nogil

@@ -260,6 +260,20 @@ cdef bint is_view(const Vector* vector, Py_ssize_t i) noexcept nogil:
     )
 
 
+cdef bint says_nothing(const Vector* vector) noexcept nogil:
+    """Whether indices are zeros into a dictionary without entries, as Arrow's builders write them under a null. GIL: not needed."""
+    cdef Py_ssize_t i
+    cdef bint found = False
+    if vector.dictionary.length:
+        return False
+    for i in range(vector.length):
+        if is_valid(vector, i):
+            if index_at(vector, i):
+                return False
+            found = True
+    return found
+
+
 cdef bint takes_no_bytes(const Vector* vector) noexcept nogil:
     """Whether byte strings with offsets are all empty; fault_of() sees whether offsets fall. GIL: not needed."""
     if vector.kind == Kind.BINARY32:

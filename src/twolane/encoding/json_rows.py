@@ -23,6 +23,7 @@ import numpy as np
 
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.named import by_name
+from twolane.encoding.numpy_dtypes import FINER, UNIT_NS, days_of
 from twolane.encoding.objects import entries_of, is_missing
 from twolane.errors import shown
 
@@ -34,9 +35,7 @@ except ImportError:  # an extra: pip install twolane[json]
 MAX_DEPTH = 200
 # Python has the same numbers.
 PLAIN_SCALARS = frozenset((np.bool_, np.float64, *(np.dtype(code).type for code in "bhilqBHILQ")))
-# All that 64 bits of these hold lies within a few months of 1970; years are too long for them to be converted.
-FINE_UNITS = ("ps", "fs", "as")
-DAYS = ("Y", "M", "W", "D")
+EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001
 
 
 def times_are_wrong() -> bool:
@@ -108,15 +107,20 @@ class FastDump:
 
 def time_text(value: np.datetime64) -> str:
     """Give the text of a time of numpy, as columns write it: a day, or a time with as many digits as it needs."""
-    unit = np.datetime_data(value.dtype)[0]
-    # By the year first: numpy before 2.5 wraps a time that does not fit microseconds, without a word.
-    if unit not in FINE_UNITS and not MINYEAR <= value.astype("M8[Y]").astype(np.int64) + 1970 <= MAXYEAR:
-        raise TypeError(f"a time of the years {MINYEAR} to {MAXYEAR}")
-    if unit in DAYS:
-        return str(value.astype("M8[D]").item())
-    micros = value.astype("M8[us]")
-    rest = int((value - micros).astype("m8[ns]").astype(np.int64)) if unit in ("ns", *FINE_UNITS) else 0
-    moment: datetime.datetime = micros.item()
+    unit, count = np.datetime_data(value.dtype)
+    if unit in ("Y", "M"):
+        value, unit, count = days_of(value), "D", 1
+    if unit not in UNIT_NS and unit not in FINER:
+        raise TypeError("a value that JSON can hold")
+    # In Python's integers: numpy's own conversions wrap around near the ends of 64 bits, without a word.
+    ticks = int(value.astype(np.int64)) * count
+    micros, rest = divmod(ticks // FINER[unit] if unit in FINER else ticks * UNIT_NS[unit], 1000)
+    try:
+        moment = EPOCH + datetime.timedelta(microseconds=micros)
+    except OverflowError:
+        raise TypeError(f"a time in the years {MINYEAR} to {MAXYEAR}") from None
+    if unit in ("D", "W"):
+        return moment.date().isoformat()
     return f"{moment.isoformat(timespec='microseconds')}{rest:03}" if rest else moment.isoformat()
 
 
@@ -145,8 +149,13 @@ class Fallback:
             raise TypeError("a value that JSON can hold")
         if isinstance(value, (np.float32, np.float16)):
             return float(str(np.float32(value)))  # the digits of a single, as orjson and the columns write them
-        if isinstance(value, np.generic) and value.dtype.names is None:
-            return value.item()
+        # Of a longdouble item() gives itself.
+        if (
+            isinstance(value, np.generic)
+            and value.dtype.names is None
+            and not isinstance(one := value.item(), np.generic)
+        ):
+            return one
         if isinstance(value, np.ndarray):
             is_listed = value.ndim and (value.dtype.char in "Mef" or value.dtype.names is not None)
             return list(value) if is_listed else value.tolist()
