@@ -59,15 +59,18 @@ class TwolaneError(Exception):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _without_init, (type(self), self.args), self.__dict__
+        return without_init, (type(self), self.args), self.__dict__
 
 
-def _without_init(kind: type[TwolaneError], arguments: tuple[Any, ...]) -> TwolaneError:
+def without_init(
+    kind: type[TwolaneError], arguments: tuple[Any, ...], attributes: tuple[tuple[str, Any], ...] = ()
+) -> TwolaneError:
     """Make an exception anew whose attributes follow: its own constructor wants more than ``args`` has."""
     error = kind.__new__(kind, *arguments)
     # ImportError's keeps what str() shows.
     builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     builtin.__init__(error, *arguments)
+    error.__dict__.update(attributes)
     return error
 
 

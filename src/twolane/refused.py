@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from twolane.errors import SerializationError
+from twolane.errors import SerializationError, TimestampError, without_init
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,12 @@ def remade(kind: type[SerializationError], reason: str, field: str | None, value
 
 
 def report_of(error: SerializationError) -> Report:
-    """Give what is kept of an error: not the value, and no traceback that keeps a frame's objects alive."""
+    """Give what is kept of an error: not the value, and no traceback that keeps a frame's objects alive.
+
+    Of an error of the user's own its attributes too: what its constructor asks for is not known.
+    """
+    if type(error) not in (SerializationError, TimestampError):
+        return without_init, (type(error), error.args, tuple(error.__dict__.items()))
     return remade, (type(error), error.reason, error.field, error.value_text)
 
 

@@ -7,7 +7,7 @@ rows of the caller's they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,11 +36,12 @@ from twolane.encoding.columns import Column, Table
 from twolane.encoding.mismatch import TooMuch
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, timestamp_column
-from twolane.errors import DeliveryError, SerializationError
+from twolane.errors import DeliveryError, SerializationError, TimestampError
 from twolane.headers import _is_column as _is_header_column
 from twolane.headers import shared_headers
 from twolane.refused import Refused, report_of
 from twolane.serializers import Bytes
+from twolane.serializers.batches import BatchSerializer
 from twolane.serializers.byte_strings import bind_bytes
 from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
 from twolane.serializers.sieve import Check, Sieve, chosen
@@ -105,17 +106,16 @@ def prepare_good(
     """
     topic = topic_name(topic)
     try:
-        values = readable(values)
+        values = _readable_by(arguments["serializer"], values)
     except SerializationError as error:
         error.topic = topic
         raise
-    for name in ("keys", "headers", "timestamps", "partitions"):
-        # An iterator is read once.
+    for name in ("keys", "timestamps", "partitions"):
         argument = arguments[name]
-        if isinstance(argument, Iterator):
-            arguments[name] = list(argument)
-        elif isinstance(argument, Timestamps) and isinstance(argument.values, Iterator):
-            arguments[name] = replace(argument, values=list(argument.values))
+        if isinstance(argument, Timestamps):
+            arguments[name] = replace(argument, values=_kept(argument.values))
+        elif argument is not None:
+            arguments[name] = _kept(argument)
     first = {**arguments, "serializer": Native.of(arguments["serializer"], values)}
     try:
         return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
@@ -125,7 +125,7 @@ def prepare_good(
         if error.index is None:
             raise
     except DeliveryError as error:
-        if error.error.code() not in _OF_A_RECORD or isinstance(arguments["partitions"], (int, np.integer)):
+        if error.error.code() not in _OF_A_RECORD:
             raise
     try:
         return _Sifted(topic, values, arguments).call(resolve, max_bytes, opaque)
@@ -155,6 +155,21 @@ def prepare_for(
     return call
 
 
+def _kept(argument: Any) -> Any:
+    """Give what can be read twice: iterators and Arrow streams can be read once."""
+    if hasattr(argument, "__arrow_c_stream__") and (isinstance(argument, Iterator) or not hasattr(argument, "__len__")):
+        return readable(argument)
+    return list(argument) if isinstance(argument, Iterator) else argument
+
+
+def _readable_by(serializer: Any, values: Any) -> Any:
+    """Give values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
+    columns = readable(values)
+    if not isinstance(columns, Column) or serializer is None or isinstance(serializer, (BatchSerializer, Bytes)):
+        return columns
+    return values if _is_column(values) and hasattr(values, "__len__") else list(values)
+
+
 class _Pairs(list[tuple[str, Any]]):
     """Headers by name: a value for all, or a column that `_Sifted` has read."""
 
@@ -177,7 +192,11 @@ class _Sifted:
             ("partitions", self._sift_partitions),
         ):
             if self._others[name] is not None:
-                self._others[name] = look(self._named(self._others[name], name))
+                try:
+                    self._others[name] = look(self._named(self._others[name], name))
+                except SerializationError as error:
+                    error.field = error.field or name
+                    raise
 
     def call(self, resolve: Callable[[str], Topic], max_bytes: int, opaque: Any) -> Call:
         """Return the call of the good rows."""
@@ -243,7 +262,7 @@ class _Sifted:
             return keys
         if not hasattr(keys, "__iter__") and not _is_column(keys) and not isinstance(keys, Column):
             return keys
-        keys = readable(keys)
+        keys = _readable_by(serializer, keys)
         quick = quick_check(serializer, keys)
         self._look(keys, _naming(serializer.bind), "keys", None if quick is None else _naming(quick))
         return keys
@@ -253,6 +272,8 @@ class _Sifted:
             headers = [] if headers.objects is None else list(headers.objects)
         if isinstance(headers, Mapping):
             headers = list(headers.items())
+        if not isinstance(headers, Sequence) or isinstance(headers, _SCALARS):
+            raise SerializationError("headers are a mapping or a sequence", field="headers", value=headers)
         if all(isinstance(name, str) for name in headers):
             headers = [(name, self._named(name, "headers")) for name in headers]
         if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in headers):
@@ -283,13 +304,15 @@ class _Sifted:
             return times
         packed = timestamp_column if self._others["timestamp_header"] is None else nanosecond_column
         times = times if isinstance(times, np.ndarray) and times.ndim == 1 else readable(times)
+        if isinstance(times, Table):
+            raise TimestampError("expected a column of times, or of numbers, got a table", field="timestamps")
         self._look(times, lambda part: packed(replace(meant, values=part), len(part), field="timestamps"), "timestamps")
         return times
 
     def _sift_partitions(self, partitions: Any) -> Any:
         if isinstance(partitions, _SCALARS):
             return partitions
-        partitions = readable(partitions)
+        partitions = readable(_listed(partitions, "partitions"))
         self._look(partitions, lambda part: int32_column(part, len(part), low=-(2**31)), "partitions")
         return partitions
 
@@ -317,11 +340,11 @@ def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
         return replace(argument, values=_rows_of(argument.values, rows))
     if isinstance(argument, _Pairs):
         return [(name, _rows_of(value, rows)) for name, value in argument]
-    if isinstance(argument, (list, tuple, np.ndarray, Table, Column)) or (
-        isinstance(argument, EncodedBatch) and not argument.is_constant
-    ):
-        return chosen(argument, rows)
-    return argument
+    if isinstance(argument, EncodedBatch) and argument.is_constant:
+        return argument
+    if isinstance(argument, _SCALARS) or not (hasattr(argument, "__len__") or isinstance(argument, (Table, Column))):
+        return argument
+    return chosen(argument, rows)
 
 
 def _not_sent(topic: str, code: int, detail: str, partition: int | None) -> TwolaneError:

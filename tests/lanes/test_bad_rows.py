@@ -14,6 +14,8 @@ from typing import Any
 
 import fastavro
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError
@@ -24,6 +26,7 @@ from tests.support.readers import ReadRecord, read_all
 from twolane import (
     Avro,
     BatchError,
+    Bytes,
     ConfigError,
     DeliveryError,
     Json,
@@ -431,3 +434,116 @@ def test_the_callers_object_comes_back_with_a_batch(producer, embedded_cluster, 
 
 async def awaited(delivery: Any) -> Any:
     return await delivery
+
+
+# ---- what others bring ------------------------------------------------------------------------------------------
+
+
+class ReadOnce:
+    """An Arrow stream that can be taken once, and tells no length."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._stream = pa.chunked_array([values])
+
+    def __arrow_c_stream__(self, schema: Any = None) -> Any:
+        stream, self._stream = self._stream, None
+        return stream.__arrow_c_stream__(schema)
+
+
+class Unfit(SerializationError):
+    """An error whose constructor asks for something else."""
+
+    def __init__(self, code: int, index: int) -> None:
+        super().__init__("unfit", index=index)
+        self.codes = [code]
+
+
+class OwnSerializer:
+    """It reads what it is given by iteration, and may count rows from another number than 0."""
+
+    def __init__(self, first: int = 0) -> None:
+        self._first = first
+        self.kinds: set[type] = set()
+        self.calls = 0
+
+    def bind(self, values: Any) -> Any:
+        self.kinds.add(type(values))
+        self.calls += 1
+        assert self.calls < 1_000
+        for index, value in enumerate(values):
+            if value == "bad":
+                raise Unfit(7, index + self._first)
+        return Bytes().bind([str(value) for value in values])
+
+
+@pytest.mark.parametrize("partition", [1, np.int32(1)])
+def test_a_row_too_large_is_left_out_where_one_partition_is_given_for_all(producer, embedded_cluster, topic, partition):
+    name = topic(embedded_cluster, 2)
+    metadata = sent(producer, name, ["a", "x" * MOST, "b"], partitions=partition, on_bad_row="skip")
+    assert metadata.refused.indices.tolist() == [1]
+    assert metadata.partitions.tolist() == [1, -1, 1]
+
+
+def test_what_can_be_read_once_is_read_once(producer, embedded_cluster, topic):
+    name = topic(embedded_cluster, 1)
+    times = [NOW, NOW + 1, NOW + 2, NOW + 3]
+    # What is looked at first is bad, or last.
+    for values, places in ((["a", "b", "c", "d"], [0, 3, 0, 0]), (["a", 1, "c", "d"], [0, 0, 0, 0])):
+        for stream in (ReadOnce(times), Timestamps(ReadOnce(times))):
+            columns: dict[str, Any] = {"keys": ReadOnce([b"p", b"q", b"r", b"s"]), "partitions": ReadOnce(places)}
+            metadata = sent(producer, name, values, timestamps=stream, **columns, on_bad_row="skip")
+            assert metadata.refused.indices.tolist() == [1]
+    log = read_all(embedded_cluster.bootstrap_servers, name, expected=12)
+    wanted = [(b"p", (1, NOW)), (b"r", (1, NOW + 2)), (b"s", (1, NOW + 3))] * 4
+    assert [(record.key, record.timestamp) for record in log] == wanted
+
+
+def test_a_users_error_stays_what_it_is(producer, embedded_cluster, topic):
+    name = topic(embedded_cluster, 1)
+    refused = sent(producer, name, ["a", "bad", "b"], serializer=OwnSerializer(), on_bad_row="skip").refused
+    for error in (*refused, *pickle.loads(pickle.dumps(refused))):
+        assert (type(error), error.index, error.topic, error.codes) == (Unfit, 1, name, [7])
+
+
+@pytest.mark.parametrize("first", [-1, 1, 1000])
+def test_a_serializer_that_counts_rows_from_another_number_still_ends(producer, embedded_cluster, topic, first):
+    name = topic(embedded_cluster, 1)
+    values = ["a", "bad", "b", "c", "bad", "bad", "d"]
+    metadata = sent(producer, name, values, serializer=OwnSerializer(first), on_bad_row="skip")
+    assert metadata.refused.indices.tolist() == [1, 4, 5]
+    assert metadata.written == 4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [np.array, list, pd.Series, lambda rows: pd.Series(rows, index=np.linspace(2, 1, len(rows))), pl.Series],
+    ids=["numpy", "list", "pandas", "pandas with labels", "polars"],
+)
+def test_serializers_of_the_users_own_get_the_kind_of_column_that_was_given(producer, embedded_cluster, topic, make):
+    name = topic(embedded_cluster, 1)
+    values, keys = make(["a", "bad", "b", "c"]), make(["k", "l", "bad", "m"])
+    of_values, of_keys = OwnSerializer(), OwnSerializer()
+    metadata = sent(producer, name, values, keys=keys, serializer=of_values, key_serializer=of_keys, on_bad_row="skip")
+    assert metadata.refused.indices.tolist() == [1, 2]
+    assert of_values.kinds == of_keys.kinds == {type(values)}
+    log = read_all(embedded_cluster.bootstrap_servers, name, expected=2)
+    assert [(record.key, record.value) for record in log] == [(b"k", b"a"), (b"m", b"c")]
+
+
+@pytest.mark.parametrize("values", [["a", "b"], ["a", 1]])
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        *(("headers", given) for given in (5, object(), b"ab", {"a", "b"}, iter([]), ReadOnce([b"1", b"2"]))),
+        ("headers", {"h": ReadOnce([b"1", b"2"])}),
+        *(("partitions", given) for given in ({0: 0, 1: 0}, object(), {0, 1}, np.array(0.5))),
+        *(("timestamps", given) for given in (object(), {1, 2}, pa.table({"a": [NOW, NOW]}), np.array([[NOW], [NOW]]))),
+        *(("keys", given) for given in (object(), {"a": 1}, np.array(5), pa.table({"a": [1, 2]}))),
+    ],
+)
+def test_an_argument_that_is_no_column_is_refused_as_ours(producer, embedded_cluster, topic, values, argument, given):
+    with pytest.raises(SerializationError) as caught:
+        producer.send_batch(topic(embedded_cluster, 1), values, **{argument: given}, on_bad_row="skip")
+    assert caught.value.index is None
+    assert caught.value.field
+    assert producer.stats().accepted == 0

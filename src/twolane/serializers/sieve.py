@@ -30,7 +30,7 @@ SURPRISES = 32
 
 
 def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
-    """Give some rows of a list, tuple, array, Table, Column or EncodedBatch."""
+    """Give some rows of a list, tuple, array, series, Table, Column or EncodedBatch."""
     if isinstance(values, Table):
         return select(values, rows)
     if isinstance(values, Column):
@@ -39,12 +39,17 @@ def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
         return values[rows]
     if isinstance(values, EncodedBatch):
         return values.select(rows)
+    for name in ("take", "gather"):  # pandas and Arrow, polars
+        if hasattr(values, name):
+            return getattr(values, name)(rows)
     return [values[row] for row in rows.tolist()]
 
 
 def part_of(values: Any, start: int, stop: int) -> Any:
     """Give the rows from one to another."""
-    return values.slice(start, stop) if isinstance(values, EncodedBatch) else values[start:stop]
+    if isinstance(values, EncodedBatch):
+        return values.slice(start, stop)
+    return getattr(values, "iloc", values)[start:stop]  # pandas' own slices may go by labels
 
 
 def refusal_of(check: Check, row: Any) -> SerializationError | None:
@@ -77,8 +82,12 @@ class Sieve:
 
     def add(self, row: int, report: Report) -> None:
         """Take a row for bad, unless it is already. Equal reports are kept once."""
-        if row not in self._reports:
+        if row in self._reports:
+            return
+        try:
             self._reports[row] = self._shared.setdefault(report, report)
+        except TypeError:  # an error of the user's own with attributes that cannot be hashed
+            self._reports[row] = report
 
     def good(self) -> NDArray[np.int64]:
         """Give the rows that are not bad, rising."""
@@ -199,7 +208,8 @@ class _Look:
         except SerializationError as error:
             if error.index is None:
                 raise
-            return low + error.index
+            # One that is none of these rows, of a serializer of the user's own, says nothing.
+            return low + error.index if 0 <= error.index < high - low else -1
         return None
 
     def _refuse(self, row: int) -> SerializationError | None:
