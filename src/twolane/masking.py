@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -131,13 +132,21 @@ def _is_of(word: str, value: str) -> bool:
 def _pieces(key: str, value: str) -> Iterable[str]:
     """Give the parts of a hidden value that may come alone: lines of keys; users and passwords, also with %xx read."""
     if key in _SECRET:
-        return re.split("[:\n]" if key in REGISTRY_SECRET else "\n", value)
+        parts = re.split("[:\n]" if key in REGISTRY_SECRET else "\n", value)
+        return [*parts, _basic(value)] if key in REGISTRY_SECRET else parts
     found = _SCHEME.match(value)
     place, _, query = _cut(value[found.end() if found else 0 :])
     credentials = place.rpartition("@")[0]
     parts = [credentials, query, *credentials.split(","), *re.split("[:,@]", credentials), *re.split("[=&]", query)]
     parts.append(credentials.partition(":")[2])
+    if credentials:
+        parts.append(_basic(unquote(credentials)))
     return {form for part in parts for form in (part, unquote(part))}
+
+
+def _basic(credentials: str) -> str:
+    """Give what HTTP's basic authentication makes of a user and a password: servers may tell what they were sent."""
+    return b64encode(credentials.encode(errors="surrogatepass")).decode().rstrip("=")
 
 
 def _grams(texts: Iterable[str]) -> Iterable[str]:

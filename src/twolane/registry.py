@@ -137,6 +137,8 @@ class Registry:
     ) -> None:
         if auto_register and use_latest:
             raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
+        if not callable(subject_name):
+            raise ConfigError("subject_name: expected a function", key="subject_name")
         opened, self.url, hide = open_client(client)
         self._line = Line(opened, hide)
         # A function, so that nothing that shows a Registry shows what it was made of.
@@ -214,6 +216,8 @@ class Registry:
             credentials.
         """
         subject = self._subject_name(topic, field, record_name)
+        if not isinstance(subject, str):
+            raise SerializationError("subject_name: expected the name of a subject", value=subject)
         line = self._own_line()
         places = tuple((one.name, one.subject, one.version) for one in references)
         question = (subject, schema, kind, places, schema_id)
@@ -278,14 +282,13 @@ class Registry:
 
         if schema_id is not None:
             # With the subject, the registry itself refuses an id that is none of it.
-            return checked_id(schema_id), whole(client, client.get_schema(schema_id, subject))
+            return checked_id(schema_id), whole(client, of_kind(client.get_schema(schema_id, subject), kind))
         if self._use_latest or text is None:
             latest = client.get_latest_version(subject)
-            return id_of(latest, subject), whole(client, latest.schema)
+            return id_of(latest, subject), whole(client, of_kind(latest.schema, kind))
         schema = Schema(text, kind, list(references))
-        if not self._auto_register:
-            return id_of(client.lookup_schema(subject, schema, self._normalize), subject), whole(client, schema)
-        given = client.register_schema_full_response(subject, schema, self._normalize)
+        ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
+        given = ask(subject, schema, self._normalize)
         told = getattr(given.schema, "schema_str", None)
         if told and told != text and kind == "AVRO" and not references and shape(parse(told)) != shape(parse(text)):
             raise ValueError("the answer is about another schema")
@@ -310,6 +313,13 @@ def answer(line: Line, question: Any, request: Request, ask: Callable[[], tuple[
         if line.asked.get(question) is request:
             line.asked.pop(question, None)
         request.done.set()
+
+
+def of_kind(schema: Any, kind: str) -> Any:
+    """Give a schema if it is of this kind: a text such as ``{"type": "string"}`` means something in each of them."""
+    if schema.schema_type != kind:
+        raise ValueError(f"expected a schema of type {kind}, got {schema.schema_type}")
+    return schema
 
 
 def id_of(registered: Any, subject: str) -> int:
@@ -372,7 +382,7 @@ def open_client(client: Any) -> tuple[Any, str, Hider]:
     hide, shown = hider(client), without_credentials(str(client.get("url", "")))
     try:
         return SchemaRegistryClient.new_client(dict(client)), shown, hide
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         reason, key = hide(without_secrets(error)), "url"
         if isinstance(error, OSError):
             # Of certificates and keys; Python's error says of none which.

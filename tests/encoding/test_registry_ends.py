@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import pytest
 
 from twolane import Avro, SafeProducer, ThroughputProducer
 from twolane.calls import warmed
-from twolane.errors import SerializationError
+from twolane.errors import ConfigError, SerializationError
 from twolane.registry import DEEPEST_REFERENCE, MOST_REFERENCES, Registry
 
 if TYPE_CHECKING:
@@ -343,3 +344,54 @@ def test_references_answered_about_another_subject_are_refused() -> None:
         schema = Schema('{"type": "array", "items": "n.Point"}', "AVRO", [SchemaReference("n.Point", "points", 1)])
         with pytest.raises(SerializationError, match="about another subject, 'others'"):
             Avro(schema, registry={"url": url}).warm_up("clicks")
+
+
+@pytest.mark.parametrize("kind", ["JSON", "PROTOBUF"])
+@pytest.mark.parametrize("more", [{}, {"schema_id": 1}])
+def test_a_schema_of_another_type_is_not_taken_for_avro(kind, more):
+    # As JSON Schema too this is a schema.
+    told = {"id": 1, "version": 1, "subject": "t-value", "schema": '{"type": "string"}', "schemaType": kind}
+    with serving(lambda *_: told) as url:
+        serializer = Avro(registry=Registry({"url": url, "max.retries": 0}, auto_register=False), **more)
+        with pytest.raises(SerializationError, match=f"expected a schema of type AVRO, got {kind}"):
+            serializer.warm_up("t", "value")
+
+
+@pytest.mark.parametrize("place", ["setting", "url"])
+def test_a_server_that_tells_what_it_was_sent_tells_no_password(place):
+    def answer(handler: BaseHTTPRequestHandler, _: str) -> None:
+        sent = handler.headers["Authorization"]
+        data = json.dumps({"error_code": 40101, "message": f"who is {sent}? or {sent[:-4]}"}).encode()
+        handler.send_response(401)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    credentials = "some:secret-phrase-12"
+    encoded = base64.b64encode(credentials.encode()).decode()
+    with serving(answer) as url:
+        conf: dict[str, Any] = {"url": url, "basic.auth.user.info": credentials, "max.retries": 0}
+        if place == "url":
+            conf = {"url": url.replace("//", f"//{credentials}@"), "max.retries": 0}
+        with pytest.raises(SerializationError, match="who is Basic") as caught:
+            Avro('"int"', registry=Registry(conf)).warm_up("t", "value")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not any(encoded[at : at + 8] in shown for at in range(len(encoded) - 8))
+
+
+@pytest.mark.parametrize("name", [None, ["s"], 5])
+def test_subjects_are_named_by_text(name):
+    registry = Registry({"url": "http://127.0.0.1:9"}, subject_name=lambda *_: name)
+    with pytest.raises(SerializationError, match="expected the name of a subject"):
+        Avro('"int"', registry=registry).warm_up("t", "value")
+
+
+def test_arguments_of_another_kind_are_refused_where_they_are_given():
+    url = "http://127.0.0.1:9"
+    with pytest.raises(ConfigError, match="subject_name"):
+        Registry({"url": url}, subject_name="topic")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="schema registry at"):
+        Registry({"url": url, "basic.auth.user.info": ("some", "secret-phrase-12")})
+    for references in (5, [5], ["a"], [{"name": "a"}], None):
+        with pytest.raises(ValueError, match="references: expected a list of SchemaReference"):
+            Avro('"int"', registry={"url": url}, references=references)  # type: ignore[arg-type]

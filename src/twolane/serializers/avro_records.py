@@ -24,7 +24,7 @@ from twolane.encoding.byte_columns import BatchSource
 from twolane.encoding.columns import Table
 from twolane.encoding.infer import Naming, from_description, schema_of_dtype, schema_of_rows
 from twolane.encoding.named import refuse_others
-from twolane.errors import SerializationError
+from twolane.errors import SerializationError, shown
 from twolane.serializers.batches import BatchSerializer
 from twolane.serializers.interface import rows_of
 
@@ -106,6 +106,8 @@ class Avro(BatchSerializer):
     ) -> None:
         if registry is not None and schema_id is not None and schema is not None:
             raise ValueError("schema_id: a fixed id needs no registry, or no schema")
+        if not isinstance(references, (list, tuple)) or not all(hasattr(one, "subject") for one in references):
+            raise ValueError(f"references: expected a list of SchemaReference, got {shown(references)}")
         self.references = tuple(references) or tuple(getattr(schema, "references", None) or ())
         if registry is None and (schema is None or self.references):
             raise ValueError("schema: only a registry tells it, or what it refers to")
