@@ -41,8 +41,8 @@ RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
 # numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
 # retried, refused for its sequence number, and old brokers that forget a producer.
 EPOCHS = 30_000
-# Said of a client that was destroyed and is not gone.
-STILL_RUNS = "a closed client's threads still run, one of them in a name look-up most likely"
+# Said of a client that was closed and is not gone.
+STILL_RUNS = "a closed client's threads still run: a name look-up, a request for partitions or a call has not come back"
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 

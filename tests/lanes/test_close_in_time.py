@@ -23,6 +23,7 @@ from twolane import (
     ThroughputProducer,
     Verdict,
 )
+from twolane.lane import STILL_RUNS
 from twolane.testing import EmbeddedCluster
 
 TIMEOUT = 0.5
@@ -102,6 +103,18 @@ def in_thread(call):
     thread = threading.Thread(target=run)
     thread.start()
     return thread, ends
+
+
+def test_a_client_that_a_call_keeps_alive_is_told_of(make, caplog):
+    """A request for partitions without an answer is such a call: librdkafka lets go of none."""
+    producer = make()
+    producer._enter()
+    try:
+        with in_time():
+            producer.close(TIMEOUT)
+        assert caplog.messages.count(STILL_RUNS) == 1
+    finally:
+        producer._leave()  # which ends the client
 
 
 def test_a_callback_that_does_not_return_is_named(embedded_cluster, make, topic):

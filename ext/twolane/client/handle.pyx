@@ -354,7 +354,7 @@ cdef class Handle:
         Returns
         -------
         bool
-            False if librdkafka's threads still run: a thread of its own waits for their end.
+            False if librdkafka's threads still run: whoever is inside, or a thread of its own, waits for their end.
 
         Notes
         -----
@@ -366,7 +366,7 @@ cdef class Handle:
         while load(&self._users) and time.monotonic() < until:
             time.sleep(0.002)
         if load(&self._users):
-            return True     # nothing is under way
+            return False
         return self._destroy(max(0.05, until - time.monotonic()))
 
     cdef bint _destroy(self, double patience) noexcept:
