@@ -8,14 +8,20 @@ import sqlite3
 import time
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from itertools import permutations
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import fastavro
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from tests.encoding.harness import prepared
@@ -297,3 +303,53 @@ def test_what_has_other_labels_than_text_is_no_row(value):
     ):
         with pytest.raises(SerializationError):
             call(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (date(2024, 1, 2), ("year", "month")),
+        (datetime(2024, 1, 2, tzinfo=UTC), ("year", "hour")),
+        (timedelta(3, 4), ("days", "seconds")),
+        (UUID(int=5), ("node", "version")),
+        (Fraction(1, 2), ("numerator", "denominator")),
+        (Enum("E", [("ONE", 1)])(1), ("value",)),
+        (np.int64(3), ("size", "ndim")),
+        (np.datetime64("2024-01-01"), ("size", "ndim")),
+        (np.arange(3), ("size", "ndim")),
+        (np.ma.array([1, 2]), ("size", "ndim")),
+        (pd.Index([1]), ("size", "ndim")),
+        (pd.Categorical(["a"]), ("size", "ndim")),
+        (pl.DataFrame({"width": [5], "height": [6]}), ("width", "height")),
+        (pa.table({"num_rows": [9]}), ("num_rows", "num_columns")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_attributes_of_values_and_containers_are_no_fields(value, names):
+    record = {"type": "record", "name": "R", "fields": [{"name": name, "type": "long", "default": 7} for name in names]}
+    outer = {"type": "record", "name": "O", "fields": [{"name": "r", "type": ["null", record]}]}
+    for schema, row in ((record, value), (outer, {"r": value})):
+        with pytest.raises(SerializationError, match="expected"):
+            Avro(schema).encode(row)
+        with pytest.raises(SerializationError, match="record 0"):
+            Avro(schema).encode_batch([row])
+    if len(names) > 1:
+        with pytest.raises(SerializationError, match="expected"):
+            Struct([(name, ">i4") for name in names]).encode(value)
+
+
+def test_a_record_of_a_masked_array_is_taken_by_name():
+    """Its attributes are those of an array, its masked fields are missing."""
+    dtype = [("size", "i4"), ("n", [("ndim", "i2"), ("b", "i2")])]
+    rows = list(np.ma.array([(1, (2, 3)), (4, (5, 6))], dtype=dtype, mask=[(1, (0, 1)), (0, (0, 0))]))
+    want = [{"size": None, "n": {"ndim": 2, "b": None}}, {"size": 4, "n": {"ndim": 5, "b": 6}}]
+    assert [json.loads(record) for record in Json().encode_batch(rows)] == want
+    assert [json.loads(Json().encode(row)) for row in rows] == want
+    maybe = ["null", "long"]
+    inner = {"type": "record", "name": "N", "fields": [{"name": "ndim", "type": maybe}, {"name": "b", "type": maybe}]}
+    schema = {"type": "record", "name": "R", "fields": [{"name": "size", "type": maybe}, {"name": "n", "type": inner}]}
+    written = list(Avro(schema).encode_batch(rows))
+    assert [fastavro.schemaless_reader(io.BytesIO(record), schema) for record in written] == want
+    assert Struct([("size", ">i4")]).encode(rows[1]) == b"\0\0\0\4"
+    with pytest.raises(SerializationError, match="field 'size'"):
+        Struct([("size", ">i4")]).encode(rows[0])

@@ -156,7 +156,7 @@ class Fallback:
             and not isinstance(one := value.item(), np.generic)
         ):
             return one
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and not isinstance(value, np.ma.mvoid):
             is_listed = value.ndim and (value.dtype.char in "Mef" or value.dtype.names is not None)
             return list(value) if is_listed else value.tolist()
         if isinstance(value, (set, frozenset)):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from enum import Enum
+from numbers import Number
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -13,6 +17,9 @@ from twolane.errors import SerializationError
 
 # Classes of these say their fields by attributes.
 BY_ATTRIBUTES = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
+# Other classes may do so, but not values, nor arrays, scalars and frames of numpy, pandas, polars and Arrow.
+VALUES = (str, bytes, bytearray, memoryview, Number, list, set, frozenset, date, time, timedelta, UUID, Enum)
+CONTAINERS = ("__array__", "__arrow_c_array__", "__arrow_c_stream__")
 
 
 def by_name(row: Any) -> dict[Any, Any] | None:
@@ -54,9 +61,21 @@ def by_name(row: Any) -> dict[Any, Any] | None:
         if getattr(row, "ndim", 1) != 1 or not all(isinstance(label, str) for label in labels):
             raise Mismatch("a row whose labels are text", row)  # not a frame, or a series that is a column
         return paired(labels, [row[label] for label in different(labels, row)], row)
+    if isinstance(row, np.ma.mvoid):
+        data, mask = np.ma.getdata(row)[()], np.ma.getmaskarray(row)[()]
+        return {name: unmasked(data[name], mask[name]) for name in row.dtype.names}
     if isinstance(row, np.void) and row.dtype.names is not None:
         return {name: row[name] for name in row.dtype.names}
     return None
+
+
+def unmasked(value: Any, mask: Any) -> Any:
+    """Give a field of a masked record; numpy's own item is masked as a whole where a part of it is."""
+    if isinstance(mask, np.void):
+        return np.ma.mvoid(value, mask=mask)  # type: ignore[no-untyped-call]
+    if isinstance(mask, np.ndarray):
+        return np.ma.array(value, mask=mask)
+    return None if mask else value
 
 
 def names_of(row: Any) -> list[str] | None:
@@ -115,7 +134,15 @@ def fields_of(row: Any, names: Collection[str]) -> Any:
         return named
     if isinstance(row, tuple):
         return tuple(row)
-    return None if is_missing_or_nan(row) or isinstance(row, (str, bytes, int, float, list, set)) else row
+    return row if has_fields(row) and not is_missing_or_nan(row) else None
+
+
+def has_fields(row: Any) -> bool:
+    """Tell whether its attributes are fields: not those of a value (a date's year) or a container (a size)."""
+    kind = type(row)
+    if any(hasattr(kind, name) for name in BY_ATTRIBUTES):
+        return True
+    return not isinstance(row, VALUES) and not any(hasattr(kind, name) for name in CONTAINERS)
 
 
 def all_named(rows: Iterable[Any], name: str, field: str) -> Iterator[Any]:
