@@ -81,12 +81,12 @@ class Counter:
             Whether the producer closes: nothing is waited for any more.
         """
         question = self._questions.get(topic.name)
-        if question is None:
+        if question is None or (question.answered.is_set() and question.error != KafkaError._TIMED_OUT):
             error = self._count(topic, max(0.001, min(FIRST_SECONDS, deadline - time.monotonic())))
             if error != KafkaError._TIMED_OUT or time.monotonic() >= deadline or is_closed():
                 return error
             question = self._open(topic, PATIENCE)
-        elif question.answered.is_set():  # in vain, or it would not stand here: what it told is old
+        elif question.answered.is_set():  # in vain: what it told is old
             question = self._open(topic, min(MOST_PATIENCE, 2 * question.patience))
         while not question.answered.wait(max(0.0, min(LOOK_SECONDS, deadline - time.monotonic()))):
             if is_closed() or time.monotonic() >= deadline:

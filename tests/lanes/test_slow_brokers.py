@@ -108,3 +108,19 @@ def test_an_answer_on_its_way_is_waited_for_by_all_and_lost_by_none():
     # The next one asks for himself.
     assert counter.ask(known, time.monotonic() + 10, lambda: False) == 0
     assert len(handle.asked) == 3
+
+
+def test_once_a_broker_answers_callers_ask_for_themselves_again():
+    """Also where it answers that there is no such topic: each further call would start a thread."""
+    asked, answers = [], [KafkaError._TIMED_OUT]
+
+    def fetch_partitions(topic, timeout):
+        asked.append(threading.current_thread().name)
+        return (answers.pop() if answers else KafkaError.UNKNOWN_TOPIC_OR_PART), []
+
+    counter = Counter(types.SimpleNamespace(fetch_partitions=fetch_partitions), lambda *_: None)
+    unknown = types.SimpleNamespace(name="t", partition_count=0, counted_at=0.0, recount=False)
+    for _ in range(3):
+        assert counter.ask(unknown, time.monotonic() + 10, lambda: False) == KafkaError.UNKNOWN_TOPIC_OR_PART
+    here = threading.current_thread().name
+    assert asked == [here, "twolane-count", here, here]
