@@ -1,4 +1,7 @@
-"""What the Arrow C interface hands over: asked for once in a call, refused if released or against its format."""
+"""What the Arrow C interface hands over: asked for once in a call, refused if released or against its format.
+
+Hazard F27 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

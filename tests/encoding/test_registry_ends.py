@@ -1,4 +1,4 @@
-"""A registry that does not answer, answers wrongly, or is asked by a child process."""
+"""A registry that does not answer, answers wrongly, or is asked by a child process (F30, F31 of docs/hazards.md)."""
 
 from __future__ import annotations
 

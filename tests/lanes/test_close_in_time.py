@@ -1,4 +1,7 @@
-"""``close(timeout)`` returns or raises within its timeout and 1.5 s, whatever is in its way, and says what runs on."""
+"""``close(timeout)`` returns or raises within its timeout and 1.5 s, whatever is in its way, and says what runs on.
+
+Hazard F15 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ends of a process and of threads other than that of a plain script: what was accepted is drained at each of them."""
+"""Ends of a process and of threads other than that of a plain script: what was accepted is drained at each of them.
+
+Hazard F14 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """No secret, and no part of one, in a repr, an exception, a log line, a traceback or a pickle.
 
 Generated over setting x value x lane; and, for texts that librdkafka writes, over how a secret is echoed.
+
+Hazard F23 of docs/hazards.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Signal handlers on top of the throughput lane's waits: a wait does not count the one of its own thread below it."""
+"""Signal handlers on top of the throughput lane's waits: a wait does not count the one of its own thread below it.
+
+Hazard F16 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

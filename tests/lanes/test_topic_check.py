@@ -1,4 +1,7 @@
-"""The safe lane's topic check takes one client and one thread at most, and leaves neither behind."""
+"""The safe lane's topic check takes one client and one thread at most, and leaves neither behind.
+
+Hazard F22 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

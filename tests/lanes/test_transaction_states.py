@@ -1,4 +1,7 @@
-"""No state of a transaction is a dead end: whatever ends a call, there is a public way on, and it is the one told."""
+"""No state of a transaction is a dead end: whatever ends a call, there is a public way on, and it is the one told.
+
+Hazard F19 of docs/hazards.md.
+"""
 
 from __future__ import annotations
 

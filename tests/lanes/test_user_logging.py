@@ -1,4 +1,4 @@
-"""Nothing that the user's logging does changes a verdict or ends a thread."""
+"""Nothing that the user's logging does changes a verdict or ends a thread (F17 of docs/hazards.md)."""
 
 from __future__ import annotations
 
