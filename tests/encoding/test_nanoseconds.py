@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from twolane import Json, SerializationError
+from twolane.encoding.numpy_dtypes import FINER
 from twolane.encoding.times import Timestamps
 from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps
 from twolane.errors import TimestampError
@@ -143,6 +144,7 @@ PER_DAY |= {
 @example("ns", 1, -(2**63) + 1)
 @example("D", 2, -(2**63) + 1)
 @example("s", 25, 2**62)
+@example("as", 2, 2**62)
 def test_json_has_the_time_that_64_bits_hold_in_a_row_and_in_a_column(unit, count, ticks):
     array = np.array([ticks], np.int64).view(f"M8[{count}{unit}]")
     per_day, days = PER_DAY[unit]
@@ -162,3 +164,16 @@ def test_json_has_the_time_that_64_bits_hold_in_a_row_and_in_a_column(unit, coun
     want = [f'{{"t":"{text}"}}'.encode()]
     assert list(Json().encode_batch([{"t": array[0]}])) == want
     assert list(Json().encode_batch({"t": array})) == want
+
+
+@pytest.mark.parametrize(("unit", "count"), [("ps", 5_000), ("fs", 7_000_000), ("as", 2_000_000_000)])
+def test_a_column_of_times_beyond_nanoseconds_of_64_bits_is_refused(unit, count):
+    most = (2**63 - 1) // (count // FINER[unit])
+    fine, over = (
+        np.array([0, ticks], np.int64).view(f"M8[{count}{unit}]") for ticks in (most - 2 * FINER[unit], 2**62)
+    )
+    rows = [{"t": value} for value in fine]
+    assert list(Json().encode_batch({"t": fine})) == list(Json().encode_batch(rows))
+    with pytest.raises(SerializationError, match="nanoseconds") as caught:
+        Json().encode_batch({"t": over})
+    assert caught.value.index == 1

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from twolane.errors import SerializationError
+
 # Nanoseconds.
 UNIT_NS = {
     "W": 604_800_000_000_000,
@@ -47,9 +49,12 @@ def coarser(array: Any) -> Any:
     if unit in ("Y", "M") and kind == "M":
         return days_of(array)
     if unit in FINER:
-        per_ns = FINER[unit]
-        ticks = array.astype(np.int64)
+        # Not ticks * count // per_ns: that product wraps around.
+        ticks, (whole, rest) = array.astype(np.int64), np.divmod(array.astype(np.int64), FINER[unit])
+        beyond = np.flatnonzero(~np.isnat(array) & (np.abs(whole) >= 2**63 // count))
+        if beyond.size:
+            wanted = "a time that nanoseconds of 64 bits hold"
+            raise SerializationError(wanted, index=int(beyond[0]), value=array.ravel()[beyond[0]])
         # NaT is the lowest int64 and has to stay it.
-        whole = np.where(np.isnat(array), ticks, ticks * count // per_ns if count > 1 else ticks // per_ns)
-        return whole.view(f"{kind}8[ns]")
+        return np.where(np.isnat(array), ticks, whole * count + rest * count // FINER[unit]).view(f"{kind}8[ns]")
     return array

@@ -191,7 +191,7 @@ class EmbeddedCluster:
         Raises
         ------
         ClusterError
-            It does not exist.
+            It does not exist, or this librdkafka's mock cluster deletes no topics.
         """
         self._do("remake_topic", name, partitions)
 
