@@ -21,11 +21,9 @@ def shown(value: object, length: int = VALUE_LENGTH) -> str:
     try:
         # A slice first: the repr of a 100 MB value is not worth making to show 40 characters of it.
         text = repr(value[: length + 1] if isinstance(value, (bytes, bytearray, str)) else value)
-    except (
-        BaseException
-    ) as error:  # a value whose repr fails is still a value to report; Rust's panics are no Exceptions
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
-            raise
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException:  # noqa: BLE001 - a value whose repr fails is still one to report; panics of Rust are no Exceptions
         text = f"<{type(value).__name__}>"
     return text if len(text) <= length else text[: length - 3] + "..."
 

@@ -50,7 +50,8 @@ def coarser(array: Any) -> Any:
         return days_of(array)
     if unit in FINER:
         # Not ticks * count // per_ns: that product wraps around.
-        ticks, (whole, rest) = array.astype(np.int64), np.divmod(array.astype(np.int64), FINER[unit])
+        ticks = array.astype(np.int64)
+        whole, rest = np.divmod(ticks, FINER[unit])
         beyond = np.flatnonzero(~np.isnat(array) & (np.abs(whole) >= 2**63 // count))
         if beyond.size:
             wanted = "a time that nanoseconds of 64 bits hold"
