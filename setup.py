@@ -28,10 +28,13 @@ EXT = Path("ext")
 # Cython's own helpers (memory views most of all), compiled once instead of into every module.
 SHARED = "twolane._cython"
 # Run once per batch: without -O3 a tenth smaller, and no slower that one could see.
-SELDOM = {SHARED, "twolane.batch"} | {f"twolane.encoding.{name}" for name in ("arrow", "avro_plan", "columns")}
+SELDOM = {SHARED, "twolane.batch", "twolane.encoding.avro.plan"}
+SELDOM |= {f"twolane.encoding.columns.{name}" for name in ("arrow", "table")}
 # Run once per producer, topic or schema, or for a row that is refused: the size of the wheel comes first.
-RARE = {"twolane.build"} | {f"twolane.client.{name}" for name in ("handle", "library", "notes", "transactions")}
-RARE |= {f"twolane.encoding.{name}" for name in ("avro_branches", "avro_suspects", "objects", "selection")}
+RARE = {"twolane._build", "twolane.reports.events"}
+RARE |= {f"twolane.client.{name}" for name in ("handle", "library", "transaction_calls")}
+RARE |= {f"twolane.encoding.avro.{name}" for name in ("branches", "suspects")}
+RARE |= {f"twolane.encoding.columns.{name}" for name in ("objects", "selection")}
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-Wl,--strip-all"
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import twolane
 from bench.contender import SCHEMA, reading
 from twolane import DeliveryError, SafeProducer, ThroughputProducer
-from twolane.encoding.timestamps import pack_timestamps
+from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.serializers import Avro, Json, Struct
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from importlib import import_module
 
 # Where each public name lives; __init__.pyi says the same to type checkers, and stubtest compares the two.
 _HOMES = {
-    "twolane.installation": ("about",),
-    "twolane.delivery": ("BatchDelivery",),
-    "twolane.encoding.times": ("Timestamps",),
-    "twolane.encoding.timestamps": ("pack_timestamps",),
+    "twolane._about": ("about",),
+    "twolane.throughput.batch_delivery": ("BatchDelivery",),
+    "twolane.encoding.time.times": ("Timestamps",),
+    "twolane.encoding.time.timestamps": ("pack_timestamps",),
     "twolane.errors": (
         "BatchError",
         "ClosedProducerError",
@@ -26,11 +26,11 @@ _HOMES = {
         "TwolaneError",
         "Verdict",
     ),
-    "twolane.records": ("BatchMetadata", "RecordMetadata", "TimestampType"),
-    "twolane.safe": ("SafeProducer",),
+    "twolane.results": ("BatchMetadata", "RecordMetadata", "TimestampType"),
+    "twolane.safe.producer": ("SafeProducer",),
     "twolane.serializers": ("Avro", "Bytes", "Json", "Struct"),
     "twolane.stats": ("Stats",),
-    "twolane.throughput": ("ThroughputProducer",),
+    "twolane.throughput.producer": ("ThroughputProducer",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

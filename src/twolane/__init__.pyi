@@ -1,6 +1,6 @@
-from twolane.delivery import BatchDelivery
-from twolane.encoding.times import Timestamps
-from twolane.encoding.timestamps import pack_timestamps
+from twolane._about import about
+from twolane.encoding.time.times import Timestamps
+from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.errors import (
     BatchError,
     ClosedProducerError,
@@ -16,12 +16,12 @@ from twolane.errors import (
     TwolaneError,
     Verdict,
 )
-from twolane.installation import about
-from twolane.records import BatchMetadata, RecordMetadata, TimestampType
-from twolane.safe import SafeProducer
+from twolane.results import BatchMetadata, RecordMetadata, TimestampType
+from twolane.safe.producer import SafeProducer
 from twolane.serializers import Avro, Bytes, Json, Struct
 from twolane.stats import Stats
-from twolane.throughput import ThroughputProducer
+from twolane.throughput.batch_delivery import BatchDelivery
+from twolane.throughput.producer import ThroughputProducer
 
 __all__ = [
     "Avro",

@@ -1,6 +1,6 @@
 """``python -m twolane``: what is installed here."""
 
-from twolane.installation import about
+from twolane._about import about
 
 for name, value in about().items():
     print(f"{name:16} {value}")

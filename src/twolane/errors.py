@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException
 
 if TYPE_CHECKING:
-    from twolane.records import BatchMetadata
+    from twolane.results import BatchMetadata
 
 VALUE_LENGTH = 40
 

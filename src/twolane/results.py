@@ -1,74 +1,122 @@
-"""BatchMetadata from what the compiled side tells: by the caller's rows, also where some of them were refused."""
+"""What a producer reports of records: the words of Kafka's own RecordMetadata."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twolane.failures import Failures, Report, numbered
-from twolane.records import BatchMetadata, TimestampType
-from twolane.refused import NONE
+from twolane.refused_rows import NONE, RefusedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from twolane.client.outcome import Outcome
-    from twolane.skipping import Skipped
+    from twolane.errors import DeliveryError
 
 
-def metadata_of(
-    topic: str,
-    outcome: Outcome,
-    partitions: NDArray[np.int32],
-    *,
-    written: int,
-    reports: list[Report],
-    behind: list[int],
-    reason: str,
-    code: int,
-    latency: float,
-    skipped: Skipped | None,
-    opaque: Any,
-) -> BatchMetadata:
-    """Return what is known of every row of a call.
+class TimestampType(enum.IntEnum):
+    """Whose clock a record's timestamp is (the numbers are librdkafka's ``rd_kafka_timestamp_type_t``)."""
 
-    Parameters
+    NOT_AVAILABLE = 0
+    CREATE_TIME = 1
+    LOG_APPEND_TIME = 2
+
+
+class RecordMetadata(NamedTuple):
+    """Where and when one acknowledged record stands in the log.
+
+    Attributes
     ----------
-    outcome : Outcome
-    partitions : ndarray of int32, shape (n,)
-        Of the records of the call, or of the first of them that were gone into.
-    reports : list of Report
-        Of records that were enqueued and not acknowledged.
-    behind : list of int
-        Records that never entered librdkafka, for `reason` and with `code`.
-    skipped : Skipped or None
-        Which of the caller's rows the records are.
+    topic : str
+    partition : int
+    offset : int or None
+        None where the broker told none (``acks=0``).
+    timestamp : int or None
+        Milliseconds since the epoch, as the broker keeps it.
+    timestamp_type : TimestampType
+        CREATE_TIME: the producer's; LOG_APPEND_TIME: the broker's (topic setting ``message.timestamp.type``).
     """
-    n = len(partitions)
-    offsets = outcome.offsets[:n]
-    kind = TimestampType(outcome.timestamp_type)
-    times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
-    places = [(index, int(partitions[index])) for index in behind]
-    refused = NONE
-    if skipped is not None:
-        skipped = skipped.upto(n)
-        reports = numbered(reports, skipped.rows)
-        places = [(int(skipped.rows[index]), place) for index, place in places]
-        partitions, offsets = skipped.spread(partitions), skipped.spread(offsets)
-        times = None if times is None else skipped.spread(times[:n])
-        refused = skipped.refused
-    failures: Failures | tuple[()] = ()
-    if reports or places:
-        failures = Failures(topic, reports, places, reason, code, opaque)
-    return BatchMetadata(
-        topic=topic,
-        partitions=partitions,
-        offsets=offsets,
-        written=written,
-        failures=failures,
-        latency=latency,
-        timestamp_type=kind,
-        log_append_times=times,
-        refused=refused,
-        opaque=opaque,
-    )
+
+    topic: str
+    partition: int
+    offset: int | None
+    timestamp: int | None
+    timestamp_type: TimestampType
+
+    @property
+    def opaque(self) -> Any:
+        """What was given as ``opaque=`` to ``send()``; not an item of the tuple."""
+        return None
+
+
+class OpaqueMetadata(RecordMetadata):
+    """A RecordMetadata with the caller's `opaque`."""
+
+    opaque: Any = None
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, RecordMetadata.__name__, 1)
+
+
+def with_opaque(metadata: RecordMetadata, opaque: Any) -> RecordMetadata:
+    """Return the metadata with the caller's object."""
+    if opaque is None:
+        return metadata
+    made = OpaqueMetadata(*metadata)
+    made.opaque = opaque
+    return made
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BatchMetadata:
+    """What became of every record of one ``send_batch()`` call.
+
+    Attributes
+    ----------
+    topic : str
+    partitions : ndarray of int32, shape (n,)
+        Chosen partition of each record.
+    offsets : ndarray of int64, shape (n,)
+        Offset of each record, -1 where it was not written (or ``acks=0``).
+    written : int
+        Records acknowledged.
+    failures : sequence of DeliveryError
+        One for each record that was not, in the order of their ``index``.
+    refused : RefusedRows
+        With ``on_bad_row="skip"`` the errors of the rows that were left out, by row; their verdict is *not written*.
+    opaque : object
+        As given to the call; the errors have it too.
+    latency : float
+        Seconds from the call to the last report.
+    timestamp_type : TimestampType
+        Of the records written; LOG_APPEND_TIME where the topic says so.
+    log_append_times : ndarray of int64, shape (n,), or None
+        The broker's milliseconds where `timestamp_type` is LOG_APPEND_TIME; else the CreateTime sent stands in the log.
+    """
+
+    topic: str
+    partitions: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    written: int
+    failures: Sequence[DeliveryError]
+    latency: float
+    timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
+    log_append_times: NDArray[np.int64] | None = None
+    refused: RefusedRows = NONE
+    opaque: Any = None
+
+    def __len__(self) -> int:
+        return len(self.partitions)
+
+    @property
+    def failed(self) -> int:
+        """Records that went, or were to go, without an acknowledgement: neither written nor refused."""
+        return len(self) - self.written - len(self.refused)
+
+    def __repr__(self) -> str:
+        refused = f", refused={len(self.refused)}" if self.refused else ""
+        counts = f"records={len(self)}, written={self.written}, failed={self.failed}{refused}"
+        return f"BatchMetadata(topic={self.topic!r}, {counts})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Buckets of the compiled side (ext/twolane/client/latency.pxd): so many for each power of two of microseconds.
+# Buckets of the compiled side (ext/twolane/reports/latency.pxd): so many for each power of two of microseconds.
 _STEPS = 4
 
 

@@ -1,6 +1,6 @@
 """Which error proves that a record is not in the log, and which leaves it open.
 
-The table of research is kept here as data: ``ext/twolane/client/judge.pyx`` loads it at import, and the tests go
+The table of research is kept here as data: ``ext/twolane/reports/classify.pyx`` loads it at import, and the tests go
 through it code by code. librdkafka's own NOT_PERSISTED is not proof: a broker may answer NOT_LEADER_OR_FOLLOWER after
 it appended (KAFKA-13574), and librdkafka calls that NOT_PERSISTED.
 """

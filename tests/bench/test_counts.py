@@ -14,7 +14,7 @@ import pytest
 from bench.counts import __main__ as guard
 from bench.counts import callgrind, toolchain
 from bench.counts.loops import Bytecodes
-from twolane.headers import shared_headers
+from twolane.common.headers import shared_headers
 
 COUNTS = Path(guard.COMMITTED).parent
 REASON = toolchain.missing()

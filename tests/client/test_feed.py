@@ -1,4 +1,4 @@
-"""Feed: the columns of one slice, with lengths that fit."""
+"""RecordSlice: the columns of one slice, with lengths that fit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twolane.batch import EncodedBatch
-from twolane.client.feed import Feed
+from twolane.produce.record_slice import RecordSlice
 
 VALUES = EncodedBatch.borrowed([b"a", None, b""])
 TIMES = np.array([1, 2, 3], dtype=np.int64)
@@ -14,10 +14,10 @@ PLACES = np.array([0, 1, 0], dtype=np.int32)
 
 
 def test_it_knows_how_many_records_it_has():
-    assert len(Feed(VALUES, None, 1, 0)) == 3
-    assert len(Feed(VALUES, VALUES, TIMES, PLACES, ((b"h", None),))) == 3
-    assert len(Feed(EncodedBatch.constant(b"v"), EncodedBatch.constant(None), 1, 0, (), 7)) == 7
-    assert len(Feed(EncodedBatch.borrowed([]), None, np.empty(0, np.int64), np.empty(0, np.int32))) == 0
+    assert len(RecordSlice(VALUES, None, 1, 0)) == 3
+    assert len(RecordSlice(VALUES, VALUES, TIMES, PLACES, ((b"h", None),))) == 3
+    assert len(RecordSlice(EncodedBatch.constant(b"v"), EncodedBatch.constant(None), 1, 0, (), 7)) == 7
+    assert len(RecordSlice(EncodedBatch.borrowed([]), None, np.empty(0, np.int64), np.empty(0, np.int32))) == 0
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_it_knows_how_many_records_it_has():
 )
 def test_columns_of_another_length_are_refused(arguments, what):
     with pytest.raises(ValueError, match=what):
-        Feed(*arguments)
+        RecordSlice(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,17 @@ def test_columns_of_another_length_are_refused(arguments, what):
 )
 def test_columns_of_another_type_are_refused(arguments):
     with pytest.raises((TypeError, ValueError, OverflowError)):
-        Feed(*arguments)
+        RecordSlice(*arguments)
 
 
 def test_it_is_filled_once():
-    feed = Feed(VALUES, None, 1, 0)
+    feed = RecordSlice(VALUES, None, 1, 0)
     with pytest.raises(RuntimeError):
         feed.__init__(VALUES, None, 1, 0)
 
 
 def test_it_keeps_what_it_borrows_alive():
     times = np.array([1, 2, 3], dtype=np.int64)
-    feed = Feed(EncodedBatch.borrowed([b"x" * 100] * 3), None, times, 0, [((b"h", b"v"),), (), None])
+    feed = RecordSlice(EncodedBatch.borrowed([b"x" * 100] * 3), None, times, 0, [((b"h", b"v"),), (), None])
     del times
     assert len(feed) == 3

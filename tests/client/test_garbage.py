@@ -6,19 +6,19 @@ import gc
 
 import pytest
 
-import twolane.client.delivery as deliveries
 import twolane.client.handle as handles
+import twolane.reports.reader as deliveries
 from tests.client.test_who_takes_reports import Sender
-from twolane.client.delivery import Delivery
 from twolane.client.handle import Handle
-from twolane.client.outcome import Outcome
+from twolane.reports.call_result import CallResult
+from twolane.reports.reader import ReportReader
 
 
 def test_a_call_that_is_open(embedded_cluster):
     handle = Handle({"bootstrap.servers": embedded_cluster.bootstrap_servers})
-    delivery = Delivery(handle)
+    delivery = ReportReader(handle)
     before = deliveries.live()
-    outcome = Outcome(delivery, 10)
+    outcome = CallResult(delivery, 10)
     outcome.open()
     assert deliveries.live() != before
     circle: list[object] = [outcome]

@@ -10,7 +10,7 @@ import pytest
 from tests.support.murmur2 import java_partition
 from twolane.batch import EncodedBatch
 from twolane.client.handle import Handle
-from twolane.client.partition import assign
+from twolane.client.partitioner import assign
 
 KEYS = [b"%d" % i for i in range(2_000)]
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from twolane import Verdict
-from twolane.client.judge import verdict_number
+from twolane.reports.classify import verdict_number
 from twolane.verdicts import (
     BY_NUMBER,
     GIVEN_UP_LOCALLY,

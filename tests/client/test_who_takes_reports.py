@@ -1,4 +1,4 @@
-"""The thread that sends takes the reports, and the service thread (`attend()`) keeps out of its way: see Delivery."""
+"""The thread that sends takes the reports; the service thread (`attend()`) keeps out of its way: see ReportReader."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from twolane.batch import EncodedBatch
-from twolane.client.delivery import Delivery
-from twolane.client.enqueue import Window
-from twolane.client.feed import Feed
 from twolane.client.handle import Handle
-from twolane.client.outcome import Outcome
+from twolane.produce.buffer import ProduceBuffer
+from twolane.produce.record_slice import RecordSlice
+from twolane.reports.call_result import CallResult
+from twolane.reports.reader import ReportReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,18 +28,18 @@ class Sender:
     def __init__(self, bootstrap: str, topic: str) -> None:
         settings = {"bootstrap.servers": bootstrap, "linger.ms": "0", "batch.num.messages": "1", "acks": "all"}
         self.handle = Handle(settings)
-        self.delivery = Delivery(self.handle)
-        self.window = Window(self.handle, self.delivery, 100_000, 10**9)
+        self.delivery = ReportReader(self.handle)
+        self.window = ProduceBuffer(self.handle, self.delivery, 100_000, 10**9)
         self.topic = self.handle.open_topic(topic)
         error, partitions = self.handle.fetch_partitions(self.topic, 10)
         assert not error
         self.topic.partition_count = len(partitions)
 
-    def push(self, n: int = N) -> Outcome:
+    def push(self, n: int = N) -> CallResult:
         """Enqueue records, as one call of ``send_batch()`` that has not ended yet."""
-        outcome = Outcome(self.delivery, n)
+        outcome = CallResult(self.delivery, n)
         outcome.open()
-        feed = Feed(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
+        feed = RecordSlice(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
         assert self.window.push(self.topic, feed, 0, outcome, 0) == (n, 0, -1)
         return outcome
 

@@ -14,10 +14,10 @@ import polars as pl
 import pyarrow as pa
 
 from tests.encoding import containers, meanings
-from tests.encoding.meanings import CELLS, Refused
+from tests.encoding.meanings import CELLS, RefusedRows
 from tests.encoding.values import VALUES, Value
 from twolane import Avro, Bytes, Json, SerializationError, Struct, TimestampError
-from twolane.calls import prepare
+from twolane.common.arguments import prepare
 
 UNABLE = (TypeError, ValueError, OverflowError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pl.exceptions.PolarsError)
 NAN = next(one for one in VALUES if one.kind == "NaN")
@@ -54,7 +54,7 @@ class Target:
         """The bytes of a record with the value; None where it is refused."""
         try:
             return self._want(CELLS.get((value.kind, self.heading), "-"), value)
-        except Refused:
+        except RefusedRows:
             return None
 
     def _want(self, rule: str, value: Value) -> bytes:
@@ -111,7 +111,7 @@ TARGETS = {(one.family, one.name, one.shape): one for one in targets()}
 
 
 @dataclass
-class Outcome:
+class CallResult:
     """What one container gave."""
 
     container: str
@@ -126,7 +126,7 @@ class Report:
     tried: int = 0
     cells: int = 0
     containers: set[str] = field(default_factory=set)
-    wrong: list[tuple[Target, Value, Outcome]] = field(default_factory=list)
+    wrong: list[tuple[Target, Value, CallResult]] = field(default_factory=list)
 
 
 def attempt(call: Callable[[], Any]) -> Any:
@@ -231,11 +231,11 @@ def check_columns(report: Report, target: Target, value: Value | None, others: l
             report.containers.add(container)
             got = attempt(lambda table=table: list(serial.encode_batch(table)))
             if not agrees(got, wants, target, column=True, missing=value is None):
-                report.wrong.append((target, value, Outcome(container, got, wants)))
+                report.wrong.append((target, value, CallResult(container, got, wants)))
             if target.shape == "alone":
                 got = attempt(lambda column=table: keys(column, key_serializer=serial))
                 if not agrees(got, wants, target, column=True, missing=value is None):
-                    report.wrong.append((target, value, Outcome(f"{container} as keys", got, wants)))
+                    report.wrong.append((target, value, CallResult(f"{container} as keys", got, wants)))
 
 
 def check_rows(report: Report, target: Target, value: Value, want: bytes | None) -> None:
@@ -276,7 +276,7 @@ def check_rows(report: Report, target: Target, value: Value, want: bytes | None)
             else:
                 good = got == wants if want is not None else is_refusal(got, target, index, column=False)
             if not good:
-                report.wrong.append((target, value, Outcome(container, got, wants)))
+                report.wrong.append((target, value, CallResult(container, got, wants)))
 
 
 # ---- what stands beside a record's value: keys, headers, timestamps ------------------------------
@@ -354,7 +354,7 @@ def check_beside(report: Report, target: Target, value: Value, others: list[Valu
         else:
             good = got == wants
         if not good:
-            report.wrong.append((target, value, Outcome(container, got, wants)))
+            report.wrong.append((target, value, CallResult(container, got, wants)))
 
 
 class AnyValue:

@@ -27,7 +27,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
-class Refused(Exception):
+class RefusedRows(Exception):
     """The value has no such form."""
 
 
@@ -200,7 +200,7 @@ JSON: dict[str, dict[str, str]] = {"json": {}, "json nan=error": {"nan": "error"
 
 def hold(condition: bool) -> None:
     if not condition:
-        raise Refused
+        raise RefusedRows
 
 
 def utf8(value: str) -> str:
@@ -227,7 +227,7 @@ def as_avro(rule: str, value: Any, type_: Any) -> Any:
     kind = type_["type"] if isinstance(type_, dict) else type_
     name = type_.get("logicalType", kind) if isinstance(type_, dict) else kind
     if rule == "-":
-        raise Refused
+        raise RefusedRows
     if rule == "null":
         return None
     if rule == "near":
@@ -252,7 +252,7 @@ def as_avro(rule: str, value: Any, type_: Any) -> Any:
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise Refused from None
+            raise RefusedRows from None
     if rule == "items":
         return dict(value) if isinstance(value, dict) else list(value)
     if name == "string":
@@ -270,7 +270,7 @@ def near(value: Any, *, single: bool) -> float:
     try:
         value = float(value)
     except OverflowError:
-        raise Refused from None
+        raise RefusedRows from None
     if single:
         with np.errstate(over="ignore"):
             hold(not math.isfinite(value) or bool(np.isfinite(np.float32(value))))
@@ -289,7 +289,7 @@ def as_uuid(value: Any, kind: str) -> Any:
         made = uuid.UUID(bytes=bytes(value)) if isinstance(value, bytes) and len(value) == 16 else value
         made = made if isinstance(made, uuid.UUID) else uuid.UUID(made.decode() if isinstance(made, bytes) else made)
     except ValueError:
-        raise Refused from None
+        raise RefusedRows from None
     return made if kind == "string" else made.bytes
 
 
@@ -317,7 +317,7 @@ def as_json(rule: str, value: Any, options: dict[str, str]) -> Any:
 def as_struct(rule: str, value: Any, code: str) -> bytes:
     """The bytes of the struct module; of numpy for times."""
     if rule == "-":
-        raise Refused
+        raise RefusedRows
     if code[0] in "Mm":
         unit_ns = {"us": 1000, "ms": 10**6}[code[3:-1]]
         if rule in ("wall", "instant"):
@@ -334,13 +334,13 @@ def as_struct(rule: str, value: Any, code: str) -> bytes:
             hold(len(value) <= 4)
         return struct.pack(code, value)
     except (struct.error, OverflowError):
-        raise Refused from None
+        raise RefusedRows from None
 
 
 def of_record(rule: str, value: Any) -> Any:
     """Bytes (or None) of a value, key or header; milliseconds of a timestamp."""
     if rule == "-":
-        raise Refused
+        raise RefusedRows
     if rule == "none":
         return None
     if rule == "=":
@@ -447,12 +447,12 @@ def as_branch(union: str, kind: str, value: Any) -> tuple[int, Any, Any]:
             return names.index(name), type_, None
         try:
             made = as_avro(CELLS.get((kind, heading), "-"), value, type_)
-        except Refused:
+        except RefusedRows:
             continue
         if name == "float" and kind != "int" and made == made and float(np.float32(made)) != made:
             continue  # the double holds it exactly
         return names.index(name), type_, made
-    raise Refused
+    raise RefusedRows
 
 
 # ---- bytes ---------------------------------------------------------------------------------------

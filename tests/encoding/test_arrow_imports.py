@@ -16,8 +16,8 @@ import pytest
 
 from tests.encoding.producers import GET_NEXT, NEVER, Holder, Stream, node_of
 from twolane import Avro, Bytes, Json, Struct
-from twolane.calls import prepare
-from twolane.encoding.columns import as_column, as_columns, as_table
+from twolane.common.arguments import prepare
+from twolane.encoding.columns.table import as_column, as_columns, as_table
 from twolane.errors import SerializationError
 
 TEXTS = ["a", None, "c" * 20, "", "e"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.encoding.avro_strategies import Reading, without_logical_types
 from tests.encoding.tally import batches_of
-from twolane.encoding.columns import as_table
+from twolane.encoding.columns.table import as_table
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Source
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twolane import Avro
-from twolane.encoding.avro_schema import parse
+from twolane.encoding.avro.schema import parse
 from twolane.errors import SerializationError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.encoding.tally import batch, batches_of
 from twolane.batch import EncodedBatch
-from twolane.encoding.byte_columns import bytes_source, int32_column
-from twolane.encoding.columns import as_table
+from twolane.encoding.columns.bytes import bytes_source, int32_column
+from twolane.encoding.columns.table import as_table
 from twolane.errors import SerializationError
 from twolane.serializers import Bytes, Serializer, Source
 

@@ -16,8 +16,8 @@ import pytest
 
 from twolane import Avro, Json, SerializationError, Struct
 from twolane.batch import EncodedBatch
-from twolane.encoding.byte_columns import bytes_source
-from twolane.encoding.columns import as_column, as_table
+from twolane.encoding.columns.bytes import bytes_source
+from twolane.encoding.columns.table import as_column, as_table
 
 DURATION = {"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"}
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}

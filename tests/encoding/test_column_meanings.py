@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.encoding.meanings import avro_bytes, json_bytes
 from twolane import Avro, Bytes, Json, Struct
-from twolane.encoding import zones
+from twolane.encoding.time import zones
 from twolane.errors import SerializationError
 
 LOGICAL = "logicalType"

@@ -113,7 +113,7 @@ def test_json_writes_the_value_as_orjson_does(kind, use_orjson, monkeypatch):
     rows = [[{"v": member}, {"l": [member, (member,)]}, {"m": {"k": {"n": member}}}] for member in kind]
     want = [orjson.dumps(row) for three in rows for row in three]
     if not use_orjson:
-        monkeypatch.setattr("twolane.encoding.json_rows.orjson", None)
+        monkeypatch.setattr("twolane.encoding.json.rows.orjson", None)
     assert list(Json().encode_batch([row for three in rows for row in three])) == want
     if kind is not Parts:
         keys = [{member: 1} for member in kind]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from twolane.encoding.timestamps import pack_timestamps
+from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.errors import SerializationError, TimestampError
 from twolane.serializers import Avro, Bytes, Json, Struct
 

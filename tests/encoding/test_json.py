@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.encoding.tally import batch, batches_of
-from twolane.encoding.json_rows import make_dump
+from twolane.encoding.json.rows import make_dump
 from twolane.encoding.mismatch import Mismatch
 from twolane.errors import SerializationError
 from twolane.serializers import Json, Serializer, Source

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from twolane import Avro, Bytes, Json, SerializationError, Struct
-from twolane.encoding.objects import is_missing, is_missing_or_nan
-from twolane.headers import batch_headers, shared_headers
+from twolane.common.headers import batch_headers, shared_headers
+from twolane.encoding.columns.objects import is_missing, is_missing_or_nan
 
 orjson = pytest.importorskip("orjson")
 
@@ -106,7 +106,7 @@ def test_nan_is_a_number_where_a_float_is(type_):
 @pytest.mark.parametrize("nan", ["null", "error"])
 def test_a_missing_value_is_null_in_every_place_of_json(nan, use_orjson, monkeypatch):
     if not use_orjson:
-        monkeypatch.setattr("twolane.encoding.json_rows.orjson", None)
+        monkeypatch.setattr("twolane.encoding.json.rows.orjson", None)
     json = Json(nan=nan)
     for value in MISSING.values():
         rows = [{"t": value}, {"a": [1, value, {"b": value}]}, {"m": (value,)}]
@@ -122,7 +122,7 @@ def test_a_missing_value_is_null_in_every_place_of_json(nan, use_orjson, monkeyp
 @pytest.mark.parametrize("use_orjson", [True, False])
 def test_nan_is_what_the_policy_says_in_every_place_of_json(use_orjson, monkeypatch):
     if not use_orjson:
-        monkeypatch.setattr("twolane.encoding.json_rows.orjson", None)
+        monkeypatch.setattr("twolane.encoding.json.rows.orjson", None)
     for value in (*NANS.values(), float("inf"), np.float64("-inf")):
         rows = [{"t": value}, {"a": [1, value]}, {"k": {value: 1}}]
         assert list(Json().encode_batch(rows)) == [b'{"t":null}', b'{"a":[1,null]}', b'{"k":{"null":1}}']

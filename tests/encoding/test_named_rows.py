@@ -178,7 +178,7 @@ def test_a_map_takes_a_row_by_name(make):
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 def test_json_writes_a_row_by_name(make, use_orjson, monkeypatch):
     if not use_orjson:
-        monkeypatch.setattr("twolane.encoding.json_rows.orjson", None)
+        monkeypatch.setattr("twolane.encoding.json.rows.orjson", None)
     for row, fields in rows_of(make):
         for value, want in ((row, fields), ({"n": [row]}, {"n": [fields]})):
             assert json.loads(Json().encode(value)) == want

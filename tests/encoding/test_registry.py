@@ -5,10 +5,10 @@ import uuid
 
 import pytest
 
+from twolane.config.masking import without_credentials
 from twolane.errors import ConfigError, SerializationError
-from twolane.masking import without_credentials
-from twolane.registry import Registry, record_subject, topic_record_subject, without_secrets
 from twolane.serializers import Avro
+from twolane.serializers.schema_registry import Registry, record_subject, topic_record_subject, without_secrets
 
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from twolane import Avro, SafeProducer, ThroughputProducer
-from twolane.calls import warmed
+from twolane.common.arguments import warmed
 from twolane.errors import ConfigError, SerializationError
-from twolane.registry import DEEPEST_REFERENCE, MOST_REFERENCES, Registry
+from twolane.serializers.schema_registry import DEEPEST_REFERENCE, MOST_REFERENCES, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.schema_registry import SchemaRegistry
 from twolane.errors import SerializationError
-from twolane.registry import Registry, record_subject, topic_record_subject
 from twolane.serializers import Avro
+from twolane.serializers.schema_registry import Registry, record_subject, topic_record_subject
 
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient

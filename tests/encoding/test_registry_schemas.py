@@ -14,7 +14,7 @@ import pytest
 from tests.support.schema_registry import SchemaRegistry
 from twolane import Avro
 from twolane.errors import SerializationError
-from twolane.registry import Registry, record_subject, topic_record_subject
+from twolane.serializers.schema_registry import Registry, record_subject, topic_record_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
-from twolane.calls import Call
-from twolane.headers import batch_headers
-from twolane.serializers import columns as by_columns
-from twolane.serializers import rows as by_rows
+from twolane.common.arguments import ProduceCall
+from twolane.common.headers import batch_headers
+from twolane.serializers import materialize_columns as by_columns
+from twolane.serializers import materialize_rows as by_rows
 
 SCHEMA = {
     "type": "record",
@@ -206,8 +206,8 @@ def test_a_column_that_shrinks_is_an_error(nothing_kept):
 
 @pytest.mark.parametrize("lane", [SafeProducer, ThroughputProducer])
 def test_what_was_sent_before_a_row_changed_is_told(lane, embedded_cluster, topic, nothing_kept, monkeypatch):
-    monkeypatch.setattr("twolane.batches.SLICE", 100)
-    monkeypatch.setattr("twolane.throughput.SLICE", 100)
+    monkeypatch.setattr("twolane.safe.batch_call.SLICE", 100)
+    monkeypatch.setattr("twolane.throughput.producer.SLICE", 100)
     name = topic(embedded_cluster, 1)
     with lane({"bootstrap.servers": embedded_cluster.bootstrap_servers}) as producer:
         with pytest.raises(RuntimeError, match="row was changed") as caught:
@@ -228,5 +228,5 @@ def test_large_records_are_encoded_few_at_a_time(size, rows):
     texts = [b"", b"x" * size]
     avro = Avro({"type": "record", "name": "R", "fields": [{"name": "x", "type": "bytes"}]})
     for source, expected in [(avro.bind({"x": np.array(texts)}), rows), (Bytes().bind(texts), 8192)]:
-        call = Call(None, 2, source, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
+        call = ProduceCall(None, 2, source, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
         assert call.slice_rows(8192) == expected

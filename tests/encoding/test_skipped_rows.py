@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twolane import Avro, Bytes, ConfigError, Json, SerializationError, Struct
-from twolane.encoding.columns import as_column, as_table
-from twolane.encoding.selection import null_rows, select
-from twolane.serializers import sieve
-from twolane.serializers.sieve import Sieve
+from twolane.encoding.columns.selection import null_rows, select
+from twolane.encoding.columns.table import as_column, as_table
+from twolane.serializers import bad_rows as sieve
+from twolane.serializers.bad_rows import Sieve
 
 SCHEMA = {
     "type": "record",
@@ -268,7 +268,7 @@ def test_work_is_linear_whatever_share_of_the_rows_is_bad(share):
             calls[0] += 1
             calls[1] += len(part)
             if part.any():
-                raise sieve.TooMuch
+                raise sieve.MemoryLimitExceeded
 
         for ways in ((check,), (check, quick)):
             found = Sieve(n)
@@ -289,7 +289,7 @@ def test_values_that_c_code_does_not_write_are_not_halved_in_vain():
 
     def quick(part: Any) -> None:
         calls.append(len(part))
-        raise sieve.TooMuch
+        raise sieve.MemoryLimitExceeded
 
     found = Sieve(20_000)
     found.look(np.zeros(20_000), lambda part: calls.append(len(part)), quick)

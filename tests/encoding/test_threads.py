@@ -20,7 +20,7 @@ import pytest
 
 from tests.encoding.threads import INNER, SECONDS, THREADS, ZONES, record, together
 from twolane import TimestampError, pack_timestamps
-from twolane.encoding.timestamps import nanosecond_column
+from twolane.encoding.time.timestamps import nanosecond_column
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Bytes, Json, Struct
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.encoding.harness import prepared
 from twolane import TimestampError, Timestamps, pack_timestamps
-from twolane.encoding.timestamps import nanosecond_column, pack_nanoseconds, timestamp_column
+from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, timestamp_column
 
 CLOCK = dt.datetime.fromisoformat("2026-07-01T12:00:00.123456")
 UTC_MS = 1_782_907_200_123

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.encoding.tally import batch, batches_of
-from twolane.encoding.timestamps import pack_timestamp, pack_timestamps, timestamp_column
+from twolane.encoding.time.timestamps import pack_timestamp, pack_timestamps, timestamp_column
 from twolane.errors import TimestampError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

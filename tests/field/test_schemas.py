@@ -78,7 +78,7 @@ def test_a_schema_file_with_a_byte_order_mark_and_references_is_read(tmp_path: A
     pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
-    from twolane.registry import Registry
+    from twolane.serializers.schema_registry import Registry
 
     file = tmp_path / "order.avsc"
     order = {"type": "record", "name": "Order", "fields": [{"name": "total", "type": "money.Price"}]}

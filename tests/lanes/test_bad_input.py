@@ -25,7 +25,7 @@ from twolane import (
     TimestampError,
     Verdict,
 )
-from twolane.settings import ALIASES
+from twolane.config.known import ALIASES
 
 PRODUCE = 0
 NOW = 1_700_000_000_000

@@ -26,7 +26,7 @@ from twolane import (
     ThroughputProducer,
     Verdict,
 )
-from twolane.lane import STILL_RUNS
+from twolane.common.base import STILL_RUNS
 from twolane.testing import EmbeddedCluster
 
 TIMEOUT = 0.5

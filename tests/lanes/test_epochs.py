@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from twolane import BatchError, DeliveryError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
-from twolane.lane import EPOCHS
+from twolane.common.base import EPOCHS
 from twolane.testing import ApiKey
 
 BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])

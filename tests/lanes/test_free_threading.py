@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.readers import read_all
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, ThroughputProducer
-from twolane.client.delivery import is_checked, live
+from twolane.reports.reader import is_checked, live
 
 TOPICS, PARTITIONS = 5, 3
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.readers import read_all
 from twolane import Avro, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
-from twolane.registry import Registry, topic_record_subject
+from twolane.serializers.schema_registry import Registry, topic_record_subject
 
 KEY = {
     "type": "record",

@@ -24,16 +24,16 @@ from confluent_kafka import KafkaError
 
 import twolane
 from tests.support.pools import raised, returned
-from twolane import errors, records, stats
+from twolane import errors, results, stats
 from twolane.batch import EncodedBatch
-from twolane.config import SAFE, settings_for
-from twolane.delivery import BatchDelivery, _elsewhere
-from twolane.encoding.mismatch import Mismatch, TooMuch
-from twolane.failures import Failures
-from twolane.refused import Refused, report_of
-from twolane.serializers.sieve import Sieve
-from twolane.skipping import _not_sent
+from twolane.common.failures import Failures
+from twolane.common.skipping import _not_sent
+from twolane.config.policy import SAFE, settings_for
+from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
+from twolane.refused_rows import RefusedRows, report_of
+from twolane.serializers.bad_rows import Sieve
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
+from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
 
 SECONDS = 60
 REPORTS = [(2, 7, 2, 1, 40, -1, 0)]
@@ -44,22 +44,22 @@ def kafka_error() -> KafkaError:
     return KafkaError(KafkaError.REQUEST_TIMED_OUT, "no answer", False, True)
 
 
-def metadata() -> records.BatchMetadata:
-    return records.BatchMetadata(
+def metadata() -> results.BatchMetadata:
+    return results.BatchMetadata(
         topic="t",
         partitions=np.array([0, 1, 1, 0], np.int32),
         offsets=np.array([5, 6, -1, -1]),
         written=2,
         failures=Failures("t", REPORTS, [(3, 0)], REASON),
         latency=0.25,
-        timestamp_type=records.TimestampType.LOG_APPEND_TIME,
+        timestamp_type=results.TimestampType.LOG_APPEND_TIME,
         log_append_times=np.array([1, 2, -1, -1]),
         refused=refused(),
         opaque=["mine"],
     )
 
 
-def refused() -> Refused:
+def refused() -> RefusedRows:
     found = Sieve(9)
     found.add(4, report_of(errors.TimestampError("expected a time", **SERIALIZATION)))
     found.add(7, (_not_sent, ("t", KafkaError.MSG_SIZE_TOO_LARGE, "9 bytes", None)))
@@ -67,7 +67,7 @@ def refused() -> Refused:
 
 
 def opaque(kind: type) -> Any:
-    return records.with_opaque(records.RecordMetadata("t", 1, 5, 6, records.TimestampType.CREATE_TIME), ["mine"])
+    return results.with_opaque(results.RecordMetadata("t", 1, 5, 6, results.TimestampType.CREATE_TIME), ["mine"])
 
 
 def delivery() -> BatchDelivery:
@@ -104,12 +104,12 @@ EXAMPLES: dict[type, Any] = {
     ClusterError: lambda kind: kind("did not start", code=3),
     ClusterUnavailableError: lambda kind: kind("no Java", code=3),
     Mismatch: lambda kind: kind("an int", 1.5),
-    TooMuch: lambda kind: kind(),
-    records.RecordMetadata: lambda kind: kind("t", 1, 5, 6, records.TimestampType.CREATE_TIME),
-    records.BatchMetadata: lambda _: metadata(),
-    records.OpaqueMetadata: opaque,
+    MemoryLimitExceeded: lambda kind: kind(),
+    results.RecordMetadata: lambda kind: kind("t", 1, 5, 6, results.TimestampType.CREATE_TIME),
+    results.BatchMetadata: lambda _: metadata(),
+    results.OpaqueMetadata: opaque,
     Failures: lambda kind: kind("t", REPORTS, [(3, 0)], REASON, opaque="mine"),
-    Refused: lambda _: refused(),
+    RefusedRows: lambda _: refused(),
     BatchDelivery: lambda _: delivery(),
     EncodedBatch: lambda kind: kind(b"abc", [0, 1, 1, 3], [True, False, True]).leaving_out(np.arange(3), refused()),
     stats.Summary: lambda kind: kind(*SUMMARY),
@@ -135,10 +135,10 @@ EXAMPLES: dict[type, Any] = {
 # Modules whose public classes are what calls return.
 RESULTS = (
     "twolane.batch",
-    "twolane.delivery",
-    "twolane.failures",
-    "twolane.records",
-    "twolane.refused",
+    "twolane.throughput.batch_delivery",
+    "twolane.common.failures",
+    "twolane.results",
+    "twolane.refused_rows",
     "twolane.stats",
 )
 # Never leaves the child that runs it, and importing it would make one of this process.
@@ -182,15 +182,15 @@ def told(value: Any) -> Any:
         return type(value), str(value), told(value.args), told(vars(value))
     if isinstance(value, Failures):
         return type(value), value.indices, [told(one) for one in value], repr(value)
-    if isinstance(value, Refused):
+    if isinstance(value, RefusedRows):
         return type(value), value.indices.tolist(), [told(one) for one in value], value.topic, value.opaque
-    if isinstance(value, records.OpaqueMetadata):
+    if isinstance(value, results.OpaqueMetadata):
         return type(value), [*value], value.opaque, repr(value)
     if isinstance(value, EncodedBatch):
         return list(value), value.is_constant, value.rows.tolist(), told(value.refused)
     if isinstance(value, BatchDelivery):
         return value.topic, value.accepted, value.reported, value.done(), told(value._metadata), len(value), repr(value)
-    if isinstance(value, records.BatchMetadata):
+    if isinstance(value, results.BatchMetadata):
         return [told(getattr(value, name)) for name in value.__slots__]
     if isinstance(value, dict):
         return {name: told(entry) for name, entry in value.items()}

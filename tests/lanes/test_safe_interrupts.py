@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from twolane import BatchMetadata, DeliveryError, RecordMetadata, SafeProducer, Verdict
-from twolane.turns import Turn
+from twolane.common.fair_lock import Waiter
 
-POLICY = {"safe.py", "batches.py", "group.py", "aftermath.py", "watch.py", "doubt.py"}
+POLICY = {"producer.py", "batch_call.py", "group_commit.py", "aftermath.py", "topic_monitor.py", "in_doubt.py"}
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def another_has_the_turn(producer):
     took, over = threading.Event(), threading.Event()
 
     def hold():
-        turn = Turn(math.inf)
+        turn = Waiter(math.inf)
         assert producer._turns.take(turn)
         took.set()
         over.wait()

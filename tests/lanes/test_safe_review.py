@@ -282,9 +282,9 @@ def test_f11_flush_in_a_child_does_not_wait_for_a_call_of_the_parents(embedded_c
 
 def test_resume_while_another_thread_looks_for_doubts():
     """One thread's resume() once made another's batch fail in the middle of the look."""
-    from twolane.doubt import Doubts
+    from twolane.safe.in_doubt import InDoubtPartitions
 
-    doubts = Doubts(fenced=False)
+    doubts = InDoubtPartitions(fenced=False)
 
     class Partitions:
         def __eq__(self, other):

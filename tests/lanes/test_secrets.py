@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twolane import ConfigError, SafeProducer, ThroughputProducer, TwolaneError
-from twolane.masking import MASK, PART, WHOLE, WHOLE_ONLY, Hider, Native, masked, without_credentials
-from twolane.settings import SECRET
-from twolane.topic_check import TopicCheck
+from twolane.config.known import SECRET
+from twolane.config.masking import MASK, PART, WHOLE, WHOLE_ONLY, Hider, Native, masked, without_credentials
+from twolane.safe.topic_settings import TopicCheck
 
 LANES = [SafeProducer, ThroughputProducer]
 WORD, OTHER = "hunter2andmore", "Zaphod-of-Beteigeuze"
@@ -284,7 +284,7 @@ def registries():
 
 def test_secrets_of_a_registry_show_nowhere(logged):
     pytest.importorskip("httpx2")
-    from twolane.registry import Registry
+    from twolane.serializers.schema_registry import Registry
 
     problems = []
     for name, settings in registries():

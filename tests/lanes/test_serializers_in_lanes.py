@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.readers import read_values
 from twolane import Avro, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
-from twolane.registry import Registry
+from twolane.serializers.schema_registry import Registry
 
 SCHEMA = {
     "type": "record",

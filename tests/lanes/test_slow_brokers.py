@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, ThroughputProducer
-from twolane.counting import Counter
+from twolane.common.topics import Counter
 from twolane.testing import ApiKey
 
 BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])

@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from tests.support.readers import read_all
 from twolane import FatalProducerError, SafeProducer, ThroughputProducer, TransactionError, Verdict
-from twolane.client import transactions as native
+from twolane.client import transaction_calls as native
+from twolane.common.transactions import WAYS, State
 from twolane.testing import ApiKey
-from twolane.transactions import WAYS, State
 
 BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])
 CALLS = ("begin_transaction", "commit_transaction", "abort_transaction")

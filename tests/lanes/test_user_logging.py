@@ -13,7 +13,7 @@ import pytest
 from tests.lanes.test_throughput_end import python
 from tests.support.readers import read_values
 from twolane import SafeProducer, ThroughputProducer
-from twolane.log import log
+from twolane.common.logs import log
 
 RAISED = [LookupError, SystemExit, GeneratorExit, KeyboardInterrupt]
 

@@ -32,7 +32,7 @@ def sources(*suffixes: str, below: str = "") -> list[Path]:
 
 
 def module_name(path: Path) -> str:
-    """Return a source's module: ``ext/twolane/client/feed.pxd`` is ``twolane.client.feed``."""
+    """Return a source's module: ``ext/twolane/produce/record_slice.pxd`` is ``twolane.produce.record_slice``."""
     parts = path.with_suffix("").parts
     parts = parts[1:] if parts[0] in ("ext", "src") else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

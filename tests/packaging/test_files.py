@@ -91,7 +91,7 @@ def test_every_import_comes_from_a_declared_package() -> None:
 
 
 def test_every_setting_with_a_rule_is_explained() -> None:
-    from twolane.config import SAFE, THROUGHPUT
+    from twolane.config.policy import SAFE, THROUGHPUT
 
     page = read("docs/configuration.md")
     parts = [part for lane in (SAFE, THROUGHPUT) for part in (lane.defaults, lane.rules, lane.refused)]

@@ -13,33 +13,53 @@ import pytest
 from tests.packaging.sources import ROOT, imported, module_name, sources
 
 C = ("libc", "cpython", "cython")
-WORDS = tuple(f"twolane.{word}" for word in ("errors", "masking", "records", "refused", "settings", "verdicts"))
+# What every room may know: results, exceptions, verdicts and settings as data. Nothing compiled.
+RESULTS = tuple(f"twolane.{name}" for name in ("errors", "refused_rows", "results", "verdicts"))
+CONFIG = ("twolane.config",)
+# From librdkafka upwards; the formats stand beside them.
+CLIENT = ("twolane.client", "twolane.librdkafka")
+PRODUCE = (*CLIENT, "twolane.produce", "twolane.reports")
+ENCODING = ("twolane.batch", "twolane.encoding")
+COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
 RULES: list[tuple[str, tuple[str, ...]]] = [
-    # Ground floor: declarations of another library, nothing of ours.
     ("ext/twolane/librdkafka.pxd", ("libc",)),
-    ("ext/twolane/*__init__.pxd", ()),
-    # The joint of the wings.
+    ("*/twolane/*__init__.pxd", ()),
+    ("ext/twolane/_build.pyx", ()),
     ("ext/twolane/batch.p*", (*C, "numpy")),
-    # Left wing: formats, no Kafka. orjson only if it is installed.
-    ("src/twolane/encoding/json_rows.py", ("orjson", "numpy", "twolane.encoding", "twolane.errors")),
-    ("*/twolane/encoding/*", (*C, "numpy", "twolane.batch", "twolane.encoding", "twolane.errors")),
-    # Right wing: Kafka, no formats.
+    # Formats know nothing of Kafka.
+    ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", "twolane.encoding", "twolane.errors")),
+    ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
+    # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.
+    ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG)),
     (
-        "*/twolane/client/*",
-        (*C, "numpy", "confluent_kafka", "twolane.batch", "twolane.client", "twolane.librdkafka", *WORDS),
+        "*/twolane/produce/*",
+        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, "twolane.common.arguments"),
     ),
-    # Compiled modules that stand on both wings, as the lanes do.
-    ("ext/twolane/*", (*C, "numpy", "confluent_kafka", "twolane")),
-    # Words and policy that both wings and the users know: nothing compiled.
-    *((f"src/{word.replace('.', '/')}.py", ("confluent_kafka", "numpy", *WORDS)) for word in WORDS),
-    ("src/twolane/config.py", WORDS),
+    ("*/twolane/reports/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS)),
+    # Data: what is reported, which error proves what, which settings exist.
+    *((f"src/{room.replace('.', '/')}.py", ("confluent_kafka", "numpy", *RESULTS, *CONFIG)) for room in RESULTS),
+    ("src/twolane/config/*", (*RESULTS, *CONFIG)),
+    ("src/twolane/stats.py", ("numpy",)),
+    ("src/twolane/serializers/*", ("numpy", "confluent_kafka", *ENCODING, *RESULTS, *CONFIG, *COMMON)),
+    # What both lanes share knows neither; the lanes do not know each other.
+    ("*/twolane/common/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON)),
+    (
+        "*/twolane/safe/*",
+        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON, "twolane.safe"),
+    ),
+    (
+        "*/twolane/throughput/*",
+        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON, "twolane.throughput"),
+    ),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     ("src/twolane/testing/*", ("confluent_kafka", "numpy", "twolane.errors", "twolane.testing")),
-    # The roof.
-    ("src/twolane/*", ("numpy", "confluent_kafka", "twolane")),
+    # The front door.
+    ("src/twolane/__init__.py", ()),
+    ("src/twolane/__main__.py", ("twolane._about",)),
+    ("src/twolane/_about.py", ("numpy", "confluent_kafka", "twolane")),
 ]
 
 

@@ -12,7 +12,12 @@ from tests.packaging.sources import ROOT
 
 # Other people's packages that twolane knows how to meet, and parts of its own that only some users want.
 GUESTS = {"pyarrow", "pandas", "polars", "duckdb", "fastavro", "httpx2", "pytest"}
-PARTS = {"twolane.registry", "twolane.testing", "confluent_kafka.schema_registry", "confluent_kafka.admin"}
+PARTS = {
+    "twolane.serializers.schema_registry",
+    "twolane.testing",
+    "confluent_kafka.schema_registry",
+    "confluent_kafka.admin",
+}
 
 
 def loaded(code: str) -> set[str]:

@@ -1,7 +1,7 @@
 """Handle owns one ``rd_kafka_t``; Topic owns one ``rd_kafka_topic_t`` and keeps its Handle alive."""
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.client.gate cimport Gates
+from twolane.produce.first_ack cimport Gates
 from twolane.librdkafka cimport *
 
 

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport add, count, fence, load, store
-from twolane.client.gate cimport free_gates
+from twolane.produce.first_ack cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
@@ -112,7 +112,7 @@ cdef class Handle:
     Parameters
     ----------
     settings : dict of str to str
-        librdkafka's dotted names, checked by ``twolane.config``. Not kept, but for `shown`.
+        librdkafka's dotted names, checked by ``twolane.config.policy``. Not kept, but for `shown`.
     shown : dict of str to str, optional
         The same with secrets masked: what `settings` says later.
     hide : callable, optional
@@ -321,7 +321,7 @@ cdef class Handle:
             code = rd.fatal_error(self.rk, reason, sizeof(reason))
         finally:
             self.release()
-        # What librdkafka writes before the reason of an error that `Delivery` has declared.
+        # What librdkafka writes before the reason of an error that `ReportReader` has declared.
         return (code, reason.decode("utf-8", "replace").removeprefix("test_fatal_error: ")) if code else None
 
     def purge(self, bint in_flight=True, bint wait=True):

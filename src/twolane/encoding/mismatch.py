@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twolane.encoding.avro_schema import MISSING
+from twolane.encoding.avro.schema import MISSING
 from twolane.errors import SerializationError, shown
 
 PATH_LENGTH = 160
 
 
-class TooMuch(Exception):
+class MemoryLimitExceeded(Exception):
     """What has to be encoded from Python objects takes more memory than was allowed; never leaves the serializers."""
 
 

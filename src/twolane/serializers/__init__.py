@@ -4,10 +4,10 @@ A serializer is bound to all the values of one call before anything is sent. Bin
 value in the last row stops the call, not a half-sent batch; what it gives, a Source, hands out slices of bytes.
 """
 
-from twolane.serializers.avro_records import Avro
-from twolane.serializers.byte_strings import Bytes
-from twolane.serializers.fixed_layout import Struct
-from twolane.serializers.interface import Serializer, Source
-from twolane.serializers.json_objects import Json
+from twolane.serializers.avro import Avro
+from twolane.serializers.json import Json
+from twolane.serializers.protocol import Serializer, Source
+from twolane.serializers.raw import Bytes
+from twolane.serializers.struct import Struct
 
 __all__ = ["Avro", "Bytes", "Json", "Serializer", "Source", "Struct"]

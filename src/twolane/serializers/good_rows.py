@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from twolane.batch import EncodedBatch
-from twolane.encoding.columns import Column, Table, as_columns
-from twolane.encoding.mismatch import TooMuch
+from twolane.encoding.columns.table import Column, Table, as_columns
+from twolane.encoding.mismatch import MemoryLimitExceeded
 from twolane.errors import ConfigError, SerializationError, shown
-from twolane.serializers.interface import rows_of
-from twolane.serializers.sieve import Sieve, chosen
+from twolane.serializers.bad_rows import Sieve, chosen
+from twolane.serializers.protocol import rows_of
 
 if TYPE_CHECKING:
-    from twolane.serializers.interface import Serializer, Source
+    from twolane.serializers.protocol import Serializer, Source
 
 OnBadRow = Literal["raise", "skip"]
 
@@ -77,10 +77,10 @@ class Native:
         return Native(self._serializer.warm_up(topic, field))
 
     def bind(self, table: Table) -> Source:
-        """Validate a table and give its source; TooMuch where a row may be bad."""
+        """Validate a table and give its source; MemoryLimitExceeded where a row may be bad."""
         try:
             return self._serializer.bind_natively(table)  # type: ignore[no-any-return]
-        except TooMuch:
+        except MemoryLimitExceeded:
             found = self._serializer.suspects(table)
             if found is not None and 2 * np.count_nonzero(found[1]) <= len(table):
                 raise
@@ -95,7 +95,7 @@ def encode_good(serializer: Serializer, values: Any) -> EncodedBatch:
         if isinstance(native, Native):
             return native.bind(values).slice(0, len(values))
         return serializer.encode_batch(values)
-    except TooMuch:
+    except MemoryLimitExceeded:
         pass
     except SerializationError as error:
         if error.index is None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twolane.batch import EncodedBatch
-from twolane.encoding.columns import Column
-from twolane.encoding.selection import null_rows, select
+from twolane.encoding.columns.selection import null_rows, select
+from twolane.encoding.columns.table import Column
 from twolane.errors import SerializationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from twolane.encoding.columns import Table
-    from twolane.serializers.interface import Source
+    from twolane.encoding.columns.table import Table
+    from twolane.serializers.protocol import Source
 
 
 def bind_around_nulls(columns: Table | Column, bind: Callable[[Table | Column], Source]) -> Source:

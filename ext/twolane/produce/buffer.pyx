@@ -1,0 +1,354 @@
+"""The enqueue loop and the window that bounds what is inside librdkafka.
+
+One loop serves both lanes. It never uses librdkafka's own blocking or its queue limits (with its
+own blocking a full queue may sleep until it is empty): the ProduceBuffer counts records and bytes itself, and librdkafka's
+limits are set out of the way.
+"""
+import time
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.time cimport monotonic
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from twolane.batch cimport Span, span_at
+from twolane.client.atomic cimport add, fence, load
+from twolane.reports.reader cimport BATCH_LOOKS_AGAIN_MS, Counters, ReportReader
+from twolane.produce.record_slice cimport RecordSlice
+from twolane.produce.first_ack cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
+from twolane.client.handle cimport Handle, Topic
+from twolane.client.library cimport rd
+from twolane.reports.call_result cimport CallResult
+from twolane.reports.trackers cimport opaque_of
+from twolane.librdkafka cimport *
+
+cdef enum:
+    FIXED = 8               # entries of the argument template before the shared headers
+    SHARED_ON_STACK = 24
+    STRETCH = 8192          # records between two looks at the window and the event queue, grouped by partition
+    GROUPED_PARTITIONS = 4096   # beyond, a stretch is not grouped: there is nothing to gain
+
+# How long shut() waits for a stretch that is being enqueued.
+cdef double SHUT_SECONDS = 0.5
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice feed, const int64_t* order, int64_t start,
+                      int64_t stop, int64_t slot, int64_t first_index, Gates* gates) noexcept nogil:
+    """Hand records ``start`` to ``stop`` of the feed (through ``order``, where given) to librdkafka.
+
+    The opaque of record ``i`` of the feed is (slot, first_index + i). Values and keys are copied by librdkafka. Stops
+    at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
+    ``feed.make_headers()`` has run.
+    """
+    cdef Enqueued result
+    cdef rd_kafka_vu_t on_stack[FIXED + SHARED_ON_STACK]
+    cdef rd_kafka_vu_t* vu = on_stack
+    cdef rd_kafka_error_t* error
+    cdef int64_t k, i
+    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
+    cdef Span value, key, header
+    cdef bint keyed = feed.keys != NULL
+    cdef int64_t now = milliseconds() if gates != NULL else 0
+    result.n = 0
+    result.bytes = 0
+    result.error = 0
+    result.barred = -1
+    if n_shared > SHARED_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
+        if vu == NULL:
+            result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
+            return result
+    vu[0].vtype = RD_KAFKA_VTYPE_RKT
+    vu[0].u.ptr = rkt
+    vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+    vu[2].vtype = RD_KAFKA_VTYPE_VALUE
+    vu[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+    vu[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+    vu[4].u.i = RD_KAFKA_MSG_F_COPY
+    vu[5].vtype = RD_KAFKA_VTYPE_OPAQUE
+    n_fixed = 6
+    if keyed:
+        vu[6].vtype = RD_KAFKA_VTYPE_KEY
+        n_fixed = 7
+    for j in range(n_shared):
+        vu[n_fixed + j] = feed.shared[j]
+    n_vu = n_fixed + n_shared
+    key.size = 0
+    for k in range(start, stop):
+        i = order[k] if order != NULL else k
+        value = span_at(feed.values, i)
+        vu[1].u.i32 = feed.partitions[i * feed.partition_step]
+        vu[2].u.mem.ptr = <void*>value.data
+        vu[2].u.mem.size = <size_t>value.size
+        vu[3].u.i64 = feed.timestamps[i * feed.timestamp_step]
+        vu[5].u.ptr = <void*>opaque_of(slot, first_index + i)
+        if keyed:
+            key = span_at(feed.keys, i)
+            vu[6].u.mem.ptr = <void*>key.data
+            vu[6].u.mem.size = <size_t>key.size
+        for j in range(feed.n_columns):
+            header = span_at(feed.columns[j], i)
+            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
+            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
+        if feed.ready != NULL:
+            if feed.ready[i] != NULL:
+                vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
+                vu[n_fixed].u.ptr = feed.ready[i]
+                n_vu = n_fixed + 1
+            else:
+                n_vu = n_fixed
+        if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
+            result.barred = vu[1].u.i32
+            break
+        error = rd.produceva(rk, vu, <size_t>n_vu)
+        if error != NULL:
+            result.error = rd.error_code(error)
+            rd.error_destroy(error)
+            if gates != NULL:
+                set_gate(gates, vu[1].u.i32, CLOSED)
+            break
+        if feed.ready != NULL:
+            feed.ready[i] = NULL        # librdkafka owns it now
+        result.n += 1
+        result.bytes += value.size + key.size
+    if vu != on_stack:
+        free(vu)
+    return result
+
+
+cdef bint group(RecordSlice feed, int64_t start, int64_t n, int64_t n_partitions, Gates* gates, int64_t* order,
+                int64_t* next_of) noexcept nogil:
+    """Order records ``start`` to ``start + n`` by partition; False where they must go one by one. GIL: not needed.
+
+    librdkafka allocates its records as they come and walks each partition's list three times afterwards. Neighbours in
+    the list that are neighbours in memory too are what the processor expects: that halves the cost of its later work.
+    ``next_of`` has room for ``n_partitions`` numbers.
+    """
+    cdef int64_t i, partition, count, position = 0
+    cdef int64_t now = milliseconds() if gates != NULL else 0
+    memset(next_of, 0, <size_t>n_partitions * sizeof(int64_t))
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        if not 0 <= partition < n_partitions:
+            return False
+        next_of[partition] += 1
+    for partition in range(n_partitions):
+        count = next_of[partition]
+        if count and gates != NULL and not is_open(gates, <int32_t>partition, now):
+            return False
+        next_of[partition] = position
+        position += count
+    for i in range(start, start + n):
+        partition = feed.partitions[i]
+        order[next_of[partition]] = i
+        next_of[partition] += 1
+    return True
+
+
+@cython.final
+cdef class ProduceBuffer:
+    """What may be inside librdkafka at once, and the one way in for the throughput lane.
+
+    Parameters
+    ----------
+    handle, delivery
+    records, bytes : int
+        High-water marks. Bytes are those of values and keys.
+    resume_at : float
+        Part of them: the low-water marks.
+    """
+
+    def __init__(self, Handle handle not None, ReportReader delivery not None, int64_t records, int64_t bytes,
+                 double resume_at=0.5):
+        if records < 1 or bytes < 1:
+            raise ValueError("a window holds at least one record and one byte")
+        self._handle = handle
+        self._delivery = delivery
+        self.records = records
+        self.bytes = bytes
+        self.low_records = <int64_t>(<double>records * resume_at)
+        self.low_bytes = <int64_t>(<double>bytes * resume_at)
+        self.is_shut = False
+
+    cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil:
+        """Whether one more may go beside so many that are not counted yet.
+
+        A lone record always has room in an empty window, however large it is.
+        """
+        cdef Counters* now = &self._delivery.counters
+        return (load(&now.accepted) + records - load(&now.done) < self.records
+                and load(&now.accepted_bytes) + bytes - load(&now.done_bytes) < self.bytes)
+
+    cdef bint is_low(self) noexcept nogil:
+        cdef Counters* now = &self._delivery.counters
+        return (load(&now.accepted) - load(&now.done) <= self.low_records
+                and load(&now.accepted_bytes) - load(&now.done_bytes) <= self.low_bytes)
+
+    cdef int64_t _claim(self, RecordSlice feed, int64_t start, int64_t* size) noexcept nogil:
+        """How many records from ``start`` on may go now, and the bytes of their values and keys; counts them accepted.
+
+        Threads that claim at the same moment may pass the mark by a stretch each; the last record may pass that of bytes.
+        """
+        cdef Counters* now = &self._delivery.counters
+        cdef int64_t room = self.records - (load(&now.accepted) - load(&now.done))
+        cdef int64_t bytes_room = self.bytes - (load(&now.accepted_bytes) - load(&now.done_bytes))
+        cdef int64_t n = min(<int64_t>STRETCH, min(feed.n - start, room)), i = 0, total = 0
+        if n <= 0 or bytes_room <= 0:
+            return 0
+        for i in range(start, start + n):
+            total += span_at(feed.values, i).size
+            if feed.keys != NULL:
+                total += span_at(feed.keys, i).size
+            if total >= bytes_room:
+                n = i + 1 - start
+                break
+        size[0] = total
+        # Counted before they go: a report may come back before this thread gets any further.
+        add(&now.accepted, n)
+        add(&now.accepted_bytes, total)
+        return n
+
+    @property
+    def room(self):
+        """int: records that still fit; 0 also where the bytes are used up."""
+        return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
+                   if self.has_room(0, 0) else 0)
+
+    def shut(self):
+        """Let nothing in any more, and let those who wait for room go. Returns when nobody enqueues any more."""
+        cdef double until = monotonic() + SHUT_SECONDS
+        self.is_shut = True
+        fence()     # before the look whether calls are inside, which are counted before they look here
+        while load(&self._pushing) and monotonic() < until:
+            time.sleep(0.0005)
+
+    def push(self, Topic topic not None, RecordSlice feed not None, int64_t start, CallResult outcome not None,
+             int64_t first_index):
+        """Enqueue the feed's records from `start` on until its end or until the window is full or shut.
+
+        Parameters
+        ----------
+        outcome : CallResult
+            Takes the reports. Where a refusal leaves other records than the last ones behind, its ``ends`` names them.
+        first_index : int
+            Index in `outcome` of the feed's record 0.
+
+        Returns
+        -------
+        stop : int
+            The first record not enqueued; ``len(feed)`` at the end.
+        error : int
+            librdkafka's reason for refusing record `stop`, else 0.
+        barred : int
+            The partition whose gate `stop` has to wait at, -1 where the window is full or the feed at its end.
+
+        Notes
+        -----
+        GIL: released. Delivery reports are taken in between, so the memory of finished records is freed by the thread
+        that allocated it.
+        """
+        cdef int64_t at = start, n = 0, size = 0
+        cdef int64_t n_partitions = topic.partition_count       # another thread may count again meanwhile
+        cdef Enqueued part
+        cdef Gates* gates = NULL
+        cdef int64_t* order = NULL
+        cdef bint grouped = False
+        cdef ReportReader delivery = self._delivery
+        if self.is_shut:
+            return start, 0, -1
+        self._handle.ensure_open()
+        feed.make_headers()
+        outcome.attach()
+        if self._handle.gated:
+            gates = &topic.gates
+            with cython.critical_section(topic):
+                cover(gates, n_partitions)
+        if feed.partition_step and n_partitions <= GROUPED_PARTITIONS:
+            # Without memory for it the records go in the order they came.
+            order = <int64_t*>malloc(<size_t>(STRETCH + n_partitions) * sizeof(int64_t))
+        part.error = 0
+        part.barred = -1
+        # Counted first: shut() says so first, then looks who is here.
+        add(&self._pushing, 1)
+        with nogil:
+            if start == 0 and first_index == 0:
+                delivery.begin()
+            while at < feed.n and not self.is_shut:
+                n = self._claim(feed, at, &size)
+                if n == 0:
+                    break
+                add(&outcome.slot.expected, n)
+                # In the order of a group none may be left standing before a gate: it goes where all gates are open.
+                grouped = order != NULL and group(feed, at, n, n_partitions, gates, order, order + STRETCH)
+                if grouped:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.slot.id, first_index, NULL)
+                else:
+                    part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
+                if part.n < n:
+                    add(&delivery.counters.accepted, part.n - n)
+                    add(&delivery.counters.accepted_bytes, part.bytes - size)
+                    add(&outcome.slot.expected, part.n - n)
+                at = order[part.n] if grouped and part.error else at + part.n
+                if part.error or part.barred >= 0:
+                    break
+                delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
+                delivery.serve(0)
+        try:
+            if grouped and part.error:
+                outcome.ends = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
+        finally:
+            free(order)
+            add(&self._pushing, -1)
+        return at, part.error, part.barred
+
+    def wait_for_room(self, double timeout):
+        """Serve the queue until the window is down to its low-water marks, or shut.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds; the GIL is released, and signals are looked at every 100 ms.
+
+        Returns
+        -------
+        bool
+            False if the time ran out first.
+        """
+        return self._wait(NULL, timeout) or bool(self.has_room(0, 0))
+
+    def wait_at_gate(self, Topic topic not None, int32_t partition, double timeout):
+        """Serve the queue until a partition's first record is reported, or the window is shut.
+
+        Parameters and result are those of ``wait_for_room()``.
+        """
+        return self._wait(gate_at(&topic.gates, partition), timeout)
+
+    cdef bint _wait(self, int64_t* gate, double timeout) except -1:
+        cdef double deadline = time.monotonic() + timeout, left
+        cdef ReportReader delivery = self._delivery
+        cdef int wait_ms
+        add(&delivery.waiters, 1)
+        try:
+            while not (self.is_low() if gate == NULL else load(gate) != OPENING) and not self.is_shut:
+                self._handle.ensure_open()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                # Another waiting thread may take the very report this one waits for.
+                wait_ms = <int>(min(left, 0.1 if gate == NULL else 0.01) * 1000) + 1
+                with nogil:
+                    delivery.serve(wait_ms)
+                # Nothing else here gives Python a chance to run a signal's handler. That may wait itself, for what the
+                # service thread does: to that one this thread takes no reports meanwhile.
+                add(&delivery.waiters, -1)
+                try:
+                    PyErr_CheckSignals()
+                finally:
+                    add(&delivery.waiters, 1)
+        finally:
+            add(&delivery.waiters, -1)
+        return True

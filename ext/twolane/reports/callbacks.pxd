@@ -1,0 +1,25 @@
+"""The on_delivery callbacks of records in flight, in a table of C structs: nothing for the garbage collector to walk."""
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from twolane.reports.trackers cimport FlushGenerations
+
+
+cdef struct Waiting:
+    PyObject* function          # owned while the record is in flight
+    PyObject* topic             # its name, owned too
+    PyObject* opaque            # the caller's, owned too; NULL: none
+    int64_t timestamp           # as sent: what the log keeps where the topic has CreateTime
+    int64_t next_free           # in the list of free entries
+    int place                   # of its round, see FlushGenerations
+
+
+cdef class Callbacks:
+    cdef Waiting* _table
+    cdef int64_t _room
+    cdef int64_t _free          # first free entry, -1: none
+    cdef int64_t _count
+    cdef FlushGenerations _rounds
+
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1
+    cdef void drop(self, int64_t index)

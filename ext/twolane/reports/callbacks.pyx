@@ -1,0 +1,180 @@
+"""Callbacks of records in flight: added by senders, run by the service thread, both with the GIL (else: see FlushGenerations).
+
+A dict of tuples would do, but half a million tuples in flight are half a million objects that the garbage collector
+walks again and again: a seventh of the time of a loop of sends with callbacks.
+"""
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+
+from twolane.reports.reader cimport ReportReader
+from twolane.reports.trackers cimport Report, FlushGenerations, CallTracker
+from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
+
+from twolane.results import RecordMetadata, TimestampType, with_opaque
+
+cdef enum:
+    FIRST_ROOM = 256
+
+# RecordMetadata is a NamedTuple: made by tuple.__new__, as its own _make() does, without a call of Python code.
+cdef object new_tuple = tuple.__new__
+cdef tuple TYPES = tuple(TimestampType(number) for number in range(3))
+
+
+@cython.final
+cdef class Callbacks:
+    """The callbacks that have not run yet. ``len()`` counts them.
+
+    Parameters
+    ----------
+    rounds : FlushGenerations
+        Where they are counted too, by round.
+    """
+
+    def __cinit__(self):
+        self._table = NULL
+        self._room = 0
+        self._free = -1
+        self._count = 0
+
+    def __init__(self, FlushGenerations rounds not None):
+        self._rounds = rounds
+
+    def __dealloc__(self):
+        cdef int64_t i
+        for i in range(self._room):
+            if self._table[i].function != NULL:
+                Py_DECREF(<object>self._table[i].function)
+                Py_DECREF(<object>self._table[i].topic)
+                Py_XDECREF(self._table[i].opaque)
+        free(self._table)
+
+    def __len__(self):
+        return self._count
+
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1:
+        """Keep a callback; returns the index under which its record's report comes."""
+        cdef int64_t i, room
+        cdef Waiting* grown
+        if self._free < 0:
+            room = self._room * 2 if self._room else FIRST_ROOM
+            grown = <Waiting*>realloc(self._table, <size_t>room * sizeof(Waiting))
+            if grown == NULL:
+                raise MemoryError()
+            for i in range(self._room, room):
+                grown[i].function = NULL
+                grown[i].next_free = i + 1 if i + 1 < room else -1
+            self._free = self._room
+            self._table = grown
+            self._room = room
+        i = self._free
+        self._free = self._table[i].next_free
+        Py_INCREF(function)
+        Py_INCREF(topic)
+        self._table[i].function = <PyObject*>function
+        self._table[i].topic = <PyObject*>topic
+        self._table[i].opaque = NULL
+        if opaque is not None:
+            Py_INCREF(opaque)
+            self._table[i].opaque = <PyObject*>opaque
+        self._table[i].timestamp = timestamp
+        self._table[i].place = place
+        self._rounds.uncalled[place] += 1
+        self._count += 1
+        return i
+
+    cdef void drop(self, int64_t index):
+        """Forget a callback."""
+        cdef PyObject* function = self._table[index].function
+        cdef PyObject* topic = self._table[index].topic
+        cdef PyObject* opaque = self._table[index].opaque
+        self._table[index].function = NULL
+        self._table[index].next_free = self._free
+        self._free = index
+        self._rounds.uncalled[self._table[index].place] -= 1
+        self._count -= 1
+        # Last: it may run code of the user's, which may send.
+        Py_DECREF(<object>topic)
+        Py_DECREF(<object>function)
+        Py_XDECREF(opaque)
+
+    def run(self, ReportReader delivery not None, failed not None, raised not None):
+        """Call back for every record that was reported since the last call. In the service thread only.
+
+        Parameters
+        ----------
+        delivery : ReportReader
+        failed : callable
+            Makes the DeliveryError of (topic, report).
+        raised : callable
+            Called with the exception of a callback while it is handled.
+        """
+        cdef CallTracker* slot = &delivery.slots.callback
+        cdef Report* reports = NULL
+        cdef Report* report
+        cdef int64_t i, n
+        cdef object function, topic, timestamp, offset, opaque, told
+        delivery.lock()
+        reports, n = slot.reports, slot.n_reports
+        slot.reports = NULL
+        slot.n_reports = slot.reports_room = 0
+        delivery.unlock()
+        try:
+            for i in range(n):
+                report = &reports[i]
+                # By value: a callback that sends may move the table.
+                with cython.critical_section(self._rounds):
+                    function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
+                    timestamp = self._table[report.index].timestamp
+                    opaque = None
+                    if self._table[report.index].opaque != NULL:
+                        opaque = <object>self._table[report.index].opaque
+                try:
+                    if report.verdict == 0:
+                        if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
+                            timestamp = report.timestamp
+                        offset = report.offset if report.offset >= 0 else None
+                        told = new_tuple(RecordMetadata, (topic, report.partition, offset, timestamp,
+                                                          TYPES[report.timestamp_type]))
+                        function(None, told if opaque is None else with_opaque(told, opaque))
+                    else:
+                        told = failed(topic, (0, report.error, report.verdict, report.partition, report.offset,
+                                              report.timestamp, report.timestamp_type))
+                        if opaque is not None:
+                            told.opaque = opaque
+                        function(told, None)
+                except BaseException as error:
+                    raised(error)
+                # Only now: flush() promises that the callbacks have run.
+                with cython.critical_section(self._rounds):
+                    self.drop(report.index)
+        finally:
+            free(reports)
+
+    def write_off(self, lost not None, raised not None):
+        """Call back for every record that is left, with the error that ``lost(topic)`` makes: no report will come."""
+        cdef int64_t i = 0
+        cdef object function, topic, opaque, told
+        while i < self._room:
+            with cython.critical_section(self._rounds):
+                function = topic = opaque = None
+                if self._table[i].function != NULL:
+                    function, topic = <object>self._table[i].function, <object>self._table[i].topic
+                    if self._table[i].opaque != NULL:
+                        opaque = <object>self._table[i].opaque
+            if function is not None:
+                try:
+                    told = lost(topic)
+                    if opaque is not None:
+                        told.opaque = opaque
+                    function(told, None)
+                except BaseException as error:
+                    raised(error)
+                with cython.critical_section(self._rounds):
+                    self.drop(i)
+            i += 1
+
+    def __reduce__(self):
+        raise TypeError("Callbacks cannot be pickled")

@@ -1,0 +1,247 @@
+"""The safe lane's ``send()``: from Python arguments to the verdict of one record, with as little between as can be.
+
+Compiled for two reasons. A record that is waited for costs what lies between its acknowledgement and the next enqueue,
+and Python steps after a millisecond's wait are cold and slow. And a signal handler can run between any two Python steps:
+here it can only do so where it is expected, so that a Ctrl-C leaves the verdict behind.
+
+This module stands on both wings, as the lanes do. Callers that wait behind each other go together: ``twolane.safe.group_commit``.
+"""
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.time cimport monotonic, time as wall_clock
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from twolane.client.atomic cimport load
+from twolane.safe.ordered_sender cimport OrderedSender
+from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD, RecordSlice
+from twolane.client.handle cimport Handle, Topic
+from twolane.reports.trackers cimport OffsetColumns
+from twolane.produce.record cimport Record, as_bytes, place_asked, place_of, plain_ms
+from twolane.common.fair_lock cimport Waiter, FairLock
+
+from confluent_kafka import KafkaError
+
+from twolane.common.arguments import encode_one, refusal, seconds_of, stamp, topic_name
+from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError
+from twolane.common.headers import shared_headers
+from twolane.results import RecordMetadata, TimestampType, with_opaque
+
+cdef dict TYPES = {kind.value: kind for kind in TimestampType}
+
+
+cdef object told_with(object outcome, object opaque):
+    """What became of a record, with the caller's object."""
+    if not isinstance(outcome, BaseException):
+        return with_opaque(outcome, opaque)
+    if isinstance(outcome, DeliveryError):
+        outcome.opaque = opaque
+    return outcome
+
+
+cdef class LoneSender:
+    """Base of SafeProducer: ``send()``, and what it needs at hand."""
+
+    cdef Handle _c_handle
+    cdef OrderedSender _c_chunks
+    cdef FairLock _c_turns
+    cdef object _group                  # GroupSender
+    cdef object _watch
+    cdef dict _acknowledged             # of TopicMonitor: (topic, partition) -> the last offset
+    cdef dict _moved                    # of TopicMonitor: topics whose number of partitions changed
+    cdef dict _doubtful                 # of InDoubtPartitions
+    cdef str _how                       # the partitioner
+    cdef int64_t _most                  # bytes of a record
+    cdef int64_t _stick
+    cdef double _patience
+
+    def _open_sender(self, Handle handle not None, OrderedSender chunks not None, FairLock turns not None, group, watch,
+                     doubts, str partitioner, int64_t max_size, double timeout):
+        self._c_handle = handle
+        self._c_chunks = chunks
+        self._c_turns = turns
+        self._group = group
+        self._watch = watch
+        self._acknowledged = watch.offsets
+        self._moved = watch.moved
+        self._doubtful = doubts.causes
+        self._how = partitioner
+        self._most = max_size
+        self._stick = chunks.chunk_bytes
+        self._patience = timeout
+
+    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
+             serializer=None, key_serializer=None, timeout=None, opaque=None):
+        """Send one record and wait until every in-sync replica has it.
+
+        Parameters
+        ----------
+        topic : str
+        value, key : bytes, str (UTF-8), bytearray, memoryview or None
+            None as a value is a tombstone, as a key no key.
+        headers : mapping or sequence of (str, bytes or str or None), optional
+        partition : int, optional
+            Without it: by the key (murmur2, as the Java client), else any.
+        timestamp : int (ms), aware datetime, datetime64 or Timestamps, optional
+            CreateTime; now by default.
+        timestamp_header : str, optional
+            Name of a header that keeps the time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the value and of the key, which may then be whatever they take.
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
+
+        Returns
+        -------
+        RecordMetadata
+
+        Raises
+        ------
+        DeliveryError
+            Not acknowledged; ``.verdict`` says whether it may be in the log.
+        SerializationError, TimestampError
+            Refused before it was sent.
+        ClosedProducerError, ForkedProducerError, FatalProducerError
+        KeyboardInterrupt, or whatever a signal handler raises
+            With the record's end as a note and as ``.twolane_outcome``: a RecordMetadata or a DeliveryError.
+
+        Notes
+        -----
+        GIL: released while the record is enqueued and waited for.
+        """
+        cdef double deadline = monotonic() + (self._patience if timeout is None else <double>seconds_of(timeout))
+        cdef Record record = Record.__new__(Record)
+        cdef Waiter turn
+        if type(topic) is not str:
+            topic = topic_name(topic)
+        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
+        self._place(record, topic, partition, deadline)
+        turn = Waiter(deadline, record)
+        try:
+            self._take(turn, topic)
+            if turn.done:
+                if turn.outcome is None:
+                    turn.outcome = self._group.open_end(turn)
+            elif self._c_turns.is_alone() and not self._doubtful:
+                self._send_alone(turn, record)
+                if type(turn.outcome) is tuple:
+                    turn.outcome = self._group.error_of(record, turn.outcome)
+            else:
+                self._group.lead(turn)
+        except BaseException as interruption:
+            # A signal handler may raise anything, such as what another producer told it. Before the record is in
+            # anybody's hands an error of ours says that nothing was sent.
+            if turn.sent or turn.taken or not isinstance(interruption, TwolaneError):
+                self._group.note(turn, interruption)
+            raise
+        finally:
+            self._c_turns.leave(turn)
+        if opaque is not None:
+            turn.outcome = told_with(turn.outcome, opaque)
+        if isinstance(turn.outcome, BaseException):
+            raise turn.outcome
+        return turn.outcome
+
+    cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
+                     key_serializer, double deadline) except -1:
+        """Check and encode what the record carries; nothing has been sent when this raises."""
+        cdef int64_t size = RECORD_OVERHEAD
+        cdef bytes name, content
+        try:
+            if serializer is not None:
+                value = encode_one(serializer, value, topic, "value", deadline)
+            if key_serializer is not None:
+                key = encode_one(key_serializer, key, topic, "key", deadline)
+            record.value = value if type(value) is bytes or value is None else as_bytes(value, "value")
+            record.key = key if type(key) is bytes or key is None else as_bytes(key, "key")
+            record.headers = () if headers is None else shared_headers(headers)
+            if timestamp_header is not None:
+                record.timestamp, kept = stamp(timestamp, timestamp_header)
+                record.headers += kept
+            else:
+                record.timestamp = <int64_t>(wall_clock() * 1000) if timestamp is None else plain_ms(timestamp)
+        except SerializationError as refused:
+            refused.topic = topic
+            raise
+        size += PyBytes_GET_SIZE(record.value) if record.value is not None else 0
+        size += PyBytes_GET_SIZE(record.key) if record.key is not None else 0
+        for name, content in record.headers:
+            size += PyBytes_GET_SIZE(name) + (PyBytes_GET_SIZE(content) if content is not None else 0) + HEADER_OVERHEAD
+        if size > self._most:
+            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
+                          f"{size} bytes with its overhead, message.max.bytes is {self._most}")
+        return 0
+
+    cdef int _place(self, Record record, topic, partition, double deadline) except -1:
+        """Choose or check the record's partition; nothing has been sent when this raises."""
+        cdef Topic known
+        self._c_handle.ensure_open()
+        known = self._c_handle.topic(topic)
+        if (not known.partition_count or load(&known.gates.recount)
+                or monotonic() - known.counted_at > self._c_handle.recount_after):
+            known = self._topic(topic, deadline)
+        record.topic = known
+        if partition is not None:
+            record.partition = place_asked(self, known, partition, deadline - monotonic())
+        elif record.key is not None and topic in self._moved:
+            raise self._watch.refusal(topic)
+        else:
+            record.partition = place_of(known, record.value, record.key, self._how, self._stick)
+        return 0
+
+    cdef int _take(self, Waiter turn, topic) except -1:
+        """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
+        if self._closed:
+            raise ClosedProducerError("the producer is closed")
+        if self._c_turns.is_below:
+            raise RuntimeError(
+                "called from a signal handler that interrupted a call of this producer: it would wait for itself"
+            )
+        if not self._c_turns.take(turn):
+            raise refusal(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
+        if turn.mine and self._closed:
+            raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
+        return 0
+
+    def _in_turn(self, Waiter turn not None, str what, work):
+        """Wait for the turn, call `work`, and hand the turn on whatever comes; return what `work` returns."""
+        try:
+            self._take(turn, what)
+            if turn.done:
+                raise turn.outcome      # dismissed: the producer closes
+            return work()
+        finally:
+            self._c_turns.leave(turn)
+
+    cdef int _send_alone(self, Waiter turn, Record record) except -1:
+        """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.ends``."""
+        cdef OffsetColumns rows
+        cdef int64_t offset = -1, time_ms = record.timestamp
+        cdef RecordSlice feed = RecordSlice.lone(record.value, record.key, record.timestamp, record.partition, record.headers)
+        memset(&rows, 0, sizeof(rows))
+        rows.n = 1
+        rows.offsets = &offset
+        turn.sent = True
+        try:
+            ends = self._c_chunks.send_one(record.topic, feed, &rows, turn.deadline)
+            if rows.append_times != NULL:
+                time_ms = rows.append_times[0]
+        finally:
+            free(rows.append_times)
+        interruption = self._c_chunks.take_interruption()
+        if ends is None:
+            turn.outcome = tuple.__new__(
+                RecordMetadata, (record.topic.name, record.partition, offset, time_ms, TYPES[rows.timestamp_type])
+            )
+            place = (record.topic.name, record.partition)
+            if offset > self._acknowledged.get(place, -1):
+                self._acknowledged[place] = offset
+            else:
+                self._watch.acknowledged(record.topic.name, record.partition, offset, offset)
+        else:
+            turn.outcome = ends
+        if interruption is not None:
+            raise interruption
+        return 0

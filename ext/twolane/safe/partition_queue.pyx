@@ -1,0 +1,96 @@
+"""The records of a call by partition, and where a chunk must end to become one MessageSet.
+
+librdkafka puts records into a request until the bytes written so far and the next record, counted at its worst, exceed
+``batch.size`` or ``message.max.bytes``. The same rule here makes a chunk as large as one request can be, and no larger:
+what did not fit would become a second request.
+"""
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+
+from twolane.batch cimport span_at
+from twolane.produce.record_slice cimport RecordSlice, RECORD_OVERHEAD
+
+cdef enum:
+    # A record's fields that are not varints of its own sizes: its attributes, and the number of its headers at most.
+    FIXED_BYTES = 1 + 5
+
+
+cdef PartitionQueue* by_partition(RecordSlice feed, int64_t** order, int64_t* n_runs) except NULL:
+    """One PartitionQueue per partition of the feed and, where there are several, the records' order by partition (stable)."""
+    cdef PartitionQueue* runs
+    cdef int64_t* counts = NULL
+    cdef int64_t i, at = 0, n_partitions
+    cdef int32_t highest = 0, partition
+    if feed.partition_step == 0 or all_alike(feed):
+        runs = <PartitionQueue*>calloc(1, sizeof(PartitionQueue))
+        if runs == NULL:
+            raise MemoryError()
+        runs[0].partition = feed.partitions[0]
+        runs[0].stop = feed.n
+        n_runs[0] = 1
+        return runs
+    for i in range(feed.n):
+        highest = max(highest, feed.partitions[i])
+    n_partitions = highest + 1
+    counts = <int64_t*>calloc(<size_t>n_partitions + 1, sizeof(int64_t))
+    order[0] = <int64_t*>malloc(<size_t>feed.n * sizeof(int64_t))
+    runs = <PartitionQueue*>calloc(<size_t>n_partitions, sizeof(PartitionQueue))
+    if counts == NULL or order[0] == NULL or runs == NULL:
+        free(counts)
+        free(runs)
+        raise MemoryError()
+    for i in range(feed.n):
+        counts[feed.partitions[i] + 1] += 1
+    for partition in range(n_partitions):
+        if counts[partition + 1]:
+            runs[at].partition = partition
+            runs[at].start = runs[at].next = counts[partition]
+            runs[at].stop = counts[partition] + counts[partition + 1]
+            at += 1
+        counts[partition + 1] += counts[partition]
+    for i in range(feed.n):
+        partition = feed.partitions[i]
+        order[0][counts[partition]] = i
+        counts[partition] += 1
+    free(counts)
+    n_runs[0] = at
+    return runs
+
+
+cdef bint all_alike(RecordSlice feed) noexcept nogil:
+    cdef int64_t i
+    for i in range(1, feed.n):
+        if feed.partitions[i] != feed.partitions[0]:
+            return False
+    return True
+
+
+cdef inline int varint_size(int64_t value) noexcept nogil:
+    """Bytes of a zigzag varint."""
+    cdef uint64_t left = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    cdef int size = 1
+    while left >= 128:
+        left >>= 7
+        size += 1
+    return size
+
+
+cdef int64_t chunk_end(RecordSlice feed, const int64_t* order, PartitionQueue* run, int64_t most_records, int64_t most_bytes) noexcept nogil:
+    """Where the run's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed."""
+    cdef int64_t at = run.next, limit = min(run.stop, run.next + most_records)
+    cdef int64_t i, worst, body, written = 0, value_size, key_size, first_time = 0
+    while at < limit:
+        i = order[at] if order != NULL else at
+        worst = feed.size_of(i)
+        if at > run.next and written + worst > most_bytes:
+            break
+        if at == run.next:
+            first_time = feed.timestamps[i * feed.timestamp_step]
+        value_size = span_at(feed.values, i).size
+        key_size = span_at(feed.keys, i).size if feed.keys != NULL else 0
+        # Headers stay at their worst, as in `worst`.
+        body = (worst - RECORD_OVERHEAD + FIXED_BYTES + varint_size(value_size) + varint_size(key_size)
+                + varint_size(at - run.next) + varint_size(feed.timestamps[i * feed.timestamp_step] - first_time))
+        written += body + varint_size(body)
+        at += 1
+    return at

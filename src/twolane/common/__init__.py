@@ -1,0 +1,1 @@
+"""What both lanes share; it imports neither."""

@@ -1,0 +1,421 @@
+"""What the arguments of one call mean: checked, encoded where that is the way to check them, and cut into Feeds.
+
+Everything that can be refused is refused here, before the first record of the call is handed to librdkafka.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.client.handle import kafka_error
+from twolane.client.partitioner import assign
+from twolane.common.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
+from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
+from twolane.encoding.columns.table import Column, Table, as_columns
+from twolane.encoding.named_rows import all_named
+from twolane.encoding.time.times import Timestamps
+from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
+from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
+from twolane.produce.record_slice import RecordSlice
+from twolane.serializers import Avro, Bytes
+from twolane.serializers.base import BatchSerializer
+from twolane.serializers.protocol import rows_within
+from twolane.serializers.raw import bind_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from twolane.client.handle import Topic
+    from twolane.common.skipping import Skipped
+    from twolane.serializers import Serializer, Source
+
+# Bytes a record may add to its key and value in a MessageSet, and each header to its name and value
+# (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; header lengths are varints).
+RECORD_OVERHEAD = 36
+HEADER_OVERHEAD = 20
+SIZE_CHECK_SLICE = 65_536
+# What a slice's values, or its keys, may take while they are encoded.
+SLICE_BYTES = 32 * 2**20
+_BYTES = Bytes()
+# Seconds that no one waits for: Python's locks take some 290 years, but not infinity.
+FOREVER = 1e9
+# Seconds: a partition beyond an older count is looked for before it is refused.
+RECOUNT_BEYOND = 1.0
+
+
+def now_ms() -> int:
+    """Return the time as a record's CreateTime."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class ProduceCall:
+    """One call's records, every one of them checked.
+
+    Attributes
+    ----------
+    topic : Topic
+    n : int
+    values, keys : Source
+        Bytes by slice; keys may be None.
+    timestamps : int or ndarray of int64
+    partitions : int, ndarray of int32, or None
+        None: chosen slice by slice.
+    headers : BatchHeaders
+    skipped : Skipped or None
+        The rows of the caller's that are left out, and those that these are.
+    opaque : object
+        The caller's own, passed through.
+    """
+
+    topic: Topic
+    n: int
+    values: Source
+    keys: Source | None
+    timestamps: int | NDArray[np.int64]
+    partitions: int | NDArray[np.int32] | None
+    headers: BatchHeaders
+    partitioner: str
+    sticky_bytes: int
+    skipped: Skipped | None = None
+    opaque: Any = None
+
+    def slice_rows(self, most: int) -> int:
+        """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
+        # What is encoded already takes nothing more.
+        sources = [one for one in (self.values, self.keys) if one is not None and not isinstance(one, BatchSource)]
+        return rows_within(SLICE_BYTES, most, *sources)
+
+    def feed(self, start: int, stop: int) -> tuple[RecordSlice, int | NDArray[np.int32]]:
+        """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
+        values = self.values.slice(start, stop)
+        keys = self.keys.slice(start, stop) if self.keys is not None else None
+        if self.partitions is None:
+            partitions = assign(self.topic, self.partitioner, values, keys, stop - start, self.sticky_bytes)
+        else:
+            partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
+        timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
+        headers, columns = self.headers.slice(start, stop)
+        return RecordSlice(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
+
+
+def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
+    """Return the error of a record that was refused before it was handed over."""
+    return DeliveryError(
+        kafka_error(code, detail),
+        verdict=Verdict.NOT_WRITTEN,
+        topic=topic,
+        partition=partition,
+        index=index,
+        detail=detail,
+    )
+
+
+def seconds_of(timeout: Any) -> float:
+    """Return a timeout's seconds, at least 0, and no more than a wait may be given."""
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if math.isnan(seconds):
+        raise ConfigError(f"timeout: expected a number of seconds, got {shown(timeout)}", key="timeout")
+    return min(max(0.0, seconds), FOREVER)
+
+
+def topic_name(topic: Any) -> str:
+    """Return a topic's name as a plain ``str``, also where it is of a class derived from it."""
+    if type(topic) is str:
+        return topic
+    if isinstance(topic, str):
+        return str.__str__(topic)
+    raise SerializationError("a topic is named by a string", field="topic", value=topic)
+
+
+def _times(timestamps: Any, table: Any, rows: Any) -> Any:
+    """Return the times as they are to be packed, with the column that is named in place of its name."""
+    if isinstance(timestamps, Timestamps):
+        return replace(timestamps, values=_times(timestamps.values, table, rows))
+    return _listed(_column_or(timestamps, table, rows, "timestamps"), "timestamps")
+
+
+def _is_column(values: Any) -> bool:
+    """Whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
+    return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
+
+
+def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
+    """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
+    if not isinstance(value, str):
+        if isinstance(value, Set):
+            raise SerializationError(f"{what}: a set has no order in which its entries belong to records", field=what)
+        return value
+    value = str.__str__(value)
+    if table is not None:
+        return table.column(value)
+    try:
+        return [row[value] if isinstance(row, dict) else getattr(row, value) for row in all_named(rows, value, what)]
+    except (KeyError, AttributeError, TypeError):
+        named = all_named(rows, value, what)
+        lacking = [value not in row if isinstance(row, dict) else not hasattr(row, value) for row in named]
+        # Where other rows have it, it is the row that is at fault.
+        index = None if all(lacking) else lacking.index(True)
+        reason = f"{what}={value!r} names no column of these values"
+        raise SerializationError(reason, index=index, field=value) from None
+
+
+def _listed(values: Any, what: str) -> Any:
+    """Return a column's values; of a mapping the keys would be taken for them."""
+    if isinstance(values, Mapping):
+        raise SerializationError("expected a column, got a mapping", field=what, value=values)
+    if isinstance(values, memoryview):
+        try:
+            return values.tolist()
+        except (ValueError, NotImplementedError) as error:  # released, or of a format that Python does not read
+            raise SerializationError(f"expected a column: {error}", field=what, value=values) from None
+    return values
+
+
+# Of a record that is refused before it is handed over: its number, librdkafka's code, why, and the partition asked for.
+Fault = tuple[int, int, str, int | None]
+
+
+def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
+    """Find the records whose partition does not exist; one partition for all is the first one's."""
+    count = topic.partition_count
+    places = np.array([partitions]) if isinstance(partitions, int) else partitions
+    for index in np.flatnonzero((places < 0) | (places >= count)):
+        value = int(places[index])
+        yield (
+            int(index),
+            KafkaError._UNKNOWN_PARTITION,
+            f"partition {value} does not exist, the topic has {count}",
+            value,
+        )
+
+
+def too_large(call: ProduceCall, max_bytes: int) -> Iterator[Fault]:
+    """Find the records that are larger than ``message.max.bytes``."""
+    headers = call.headers
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
+    shared = wire_size(headers.shared, HEADER_OVERHEAD)
+    shared += sum(len(name) + HEADER_OVERHEAD for name, _ in headers.columns)
+    largest = max(each, default=shared)
+    limit = max_bytes - RECORD_OVERHEAD
+    # The ordinary case, without looking at records: nothing comes near the limit.
+    if (
+        largest <= limit // 8
+        and call.values.first_over(limit // 2) is None
+        and (call.keys is None or call.keys.first_over(limit // 4) is None)
+        and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
+    ):
+        return
+    rows = call.slice_rows(SIZE_CHECK_SLICE)
+    for start in range(0, call.n, rows):
+        stop = min(call.n, start + rows)
+        sizes = _sizes(call.values.slice(start, stop), stop - start) + RECORD_OVERHEAD + shared
+        if call.keys is not None:
+            sizes += _sizes(call.keys.slice(start, stop), stop - start)
+        if each:
+            sizes += each[start:stop]
+        for _, source in headers.columns:
+            sizes += _sizes(source.slice(start, stop), stop - start)
+        for i in np.flatnonzero(sizes > max_bytes):
+            detail = f"{int(sizes[i])} bytes with its overhead, message.max.bytes is {max_bytes}"
+            yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, detail, None
+
+
+def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:
+    """Refuse the call for the first record that cannot go."""
+    for index, code, detail, partition in faults:
+        raise refusal(topic.name, code, detail, index=index, partition=partition)
+
+
+def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
+    sizes = np.diff(batch.offsets)
+    return np.full(n, sizes[0]) if batch.is_constant else sizes
+
+
+def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
+    """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
+    if type(serializer) is Avro:
+        return serializer if serializer.registry is None else serializer.warm_up(topic, field, deadline=deadline)
+    warm_up = getattr(serializer, "warm_up", None)
+    if warm_up is None:
+        return serializer
+    if _takes_deadline(type(serializer)):
+        return warm_up(topic, field, deadline=deadline)  # type: ignore[no-any-return]
+    return warm_up(topic, field)  # type: ignore[no-any-return]
+
+
+def _takes_deadline(kind: type) -> bool:
+    """Whether ``warm_up`` of this class has a parameter `deadline`; one that cannot be looked into counts as none."""
+    known = _KNOWN.get(kind)
+    if known is None:
+        try:
+            known = "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
+        except (AttributeError, TypeError, ValueError):
+            known = False
+        _KNOWN[kind] = known
+    return known
+
+
+# Of the user's own classes: whether warm_up takes a deadline.
+_KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float) -> bytes | None:
+    """Return the bytes of one record's value or key; None stays None, whatever the serializer.
+
+    Parameters
+    ----------
+    serializer : Serializer or None
+        None takes bytes, str, bytearray, memoryview.
+    field : {"value", "key"}
+    deadline : float
+        When the call ends, in seconds of `time.monotonic()`.
+    """
+    if record is None or (serializer is None and type(record) is bytes):
+        return record
+    try:
+        return warmed(serializer or _BYTES, topic, field, deadline).encode(record)
+    except SerializationError as error:
+        if field == "key":
+            _name_keys(error, field)
+        raise
+
+
+def stamp(timestamp: Any, name: str) -> tuple[int, tuple[Header, ...]]:
+    """Return a record's CreateTime (now, for None) and the header that keeps its nanoseconds."""
+    nanoseconds = time.time_ns() if timestamp is None else pack_nanoseconds(timestamp)
+    return nanoseconds // 1_000_000, shared_headers([(name, nanoseconds.to_bytes(8, "big", signed=True))])
+
+
+def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tuple[Any, BatchHeaders]:
+    """Return the records' CreateTimes, and their headers with one more that keeps nanoseconds."""
+    if timestamps is None:
+        time_ms, ((encoded, value),) = stamp(None, name)
+        return time_ms, headers.with_column(encoded, BatchSource(EncodedBatch.constant(value), n), n)
+    ((encoded, _),) = shared_headers([(name, None)])
+    nanoseconds = nanosecond_column(timestamps, n, field="timestamps")
+    times = pack_timestamps(nanoseconds.view("M8[ns]"))
+    return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
+
+
+def _name_keys(error: SerializationError, name: str) -> None:
+    """Put the argument before the path of a field: a key's field must not be taken for one of the value."""
+    error.field = f"{name}.{error.field}" if error.field else name
+
+
+def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None) -> Source:
+    """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
+    entries = _column_or(keys, table, rows, "keys")
+    if serializer is None or isinstance(serializer, Bytes):
+        return bind_bytes(entries, n, field="keys")
+    try:
+        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, (Column, Table)):
+            return BatchSource(EncodedBatch.constant(serializer.encode(entries)), n)
+        bound = serializer.bind(entries)
+    except SerializationError as error:
+        _name_keys(error, "keys")
+        raise
+    if len(bound) != n:
+        raise SerializationError(f"expected {n} entries, one per record, got {len(bound)}", field="keys")
+    return bound
+
+
+def bind_call(
+    resolve: Callable[[str], Topic],
+    topic: str,
+    values: Any,
+    *,
+    keys: Any,
+    headers: Any,
+    partitions: Any,
+    timestamps: Any,
+    timestamp_header: str | None,
+    serializer: Serializer | None,
+    key_serializer: Serializer | None,
+    partitioner: str,
+    sticky_bytes: int,
+) -> ProduceCall:
+    """Do as `prepare`, but for what depends on the topic: that a partition exists, that a record is not too large."""
+    topic = topic_name(topic)
+    try:
+        columns = as_columns(values)
+        table = columns if isinstance(columns, Table) else None
+        if table is None and not isinstance(values, (list, tuple, Column)) and not _is_column(values):
+            if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
+                raise SerializationError("expected a sequence of records or columns", value=values)
+            values = list(values)
+        warm = serializer or _BYTES
+        # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
+        read = table if columns is None or not isinstance(warm, (BatchSerializer, Bytes)) else columns
+        bound = warm.bind(values if read is None or getattr(read, "objects", None) is not None else read)
+        n = len(bound)
+        bound_keys = None
+        if keys is not None:
+            bound_keys = _bind_keys(keys, table, values, n, key_serializer)
+        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
+        times: Any = _times(timestamps, table, values)
+        if timestamp_header is not None:
+            times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
+        else:
+            times = now_ms() if times is None else timestamp_column(times, n, field="timestamps")
+        places: Any = None
+        if isinstance(partitions, (int, np.integer)) and not isinstance(partitions, (bool, np.timedelta64)):
+            places = int(partitions)
+        elif partitions is not None:
+            # Whatever does not exist in the topic is refused below, with the topic's own count.
+            listed = _listed(_column_or(partitions, table, values, "partitions"), "partitions")
+            places = int32_column(listed, n, low=-(2**31))
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    known = resolve(topic)
+    if places is not None:
+        highest = places if isinstance(places, int) else int(places.max(initial=0))
+        if highest >= known.partition_count and time.monotonic() - known.counted_at > RECOUNT_BEYOND:
+            # The topic may have got more partitions since they were counted.
+            known.recount = True
+            known = resolve(topic)
+    return ProduceCall(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
+
+
+def prepare(
+    resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, **arguments: Any
+) -> ProduceCall:
+    """Check every argument of a batch call.
+
+    Parameters
+    ----------
+    resolve : callable
+        Returns the Topic of a name with its partitions known, or raises.
+    max_bytes : int
+        ``message.max.bytes``.
+    **arguments
+        As for `bind_call`.
+
+    Raises
+    ------
+    SerializationError, TimestampError
+        With topic, record index, field and value.
+    DeliveryError
+        Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
+    """
+    call = bind_call(resolve, topic, values, **arguments)
+    if call.partitions is not None:
+        refuse_first(call.topic, out_of_range(call.topic, call.partitions))
+    refuse_first(call.topic, too_large(call, max_bytes))
+    return call

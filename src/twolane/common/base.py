@@ -1,0 +1,281 @@
+"""What both lanes share: the client, topics and their partitions, logs, the end of a producer's life."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any, Self
+
+from confluent_kafka import KafkaError
+
+from twolane.client.handle import Handle, Topic, kafka_error
+from twolane.common.arguments import RECOUNT_BEYOND, refusal, seconds_of, topic_name
+from twolane.common.logs import log, warn
+from twolane.common.process_exit import Exits
+from twolane.common.topics import Counter
+from twolane.config.masking import Hider
+from twolane.config.policy import BOOTSTRAP, ProducerPolicy, Settings, settings_for
+from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
+from twolane.reports.reader import ReportReader
+from twolane.stats import ClientStats, LatencyHistogram, Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from twolane.common.arguments import ProduceCall
+
+# syslog's levels, as librdkafka uses them, to Python's.
+_LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
+_LOG, _ERROR = 0x4, 0x8
+
+# How long a topic may be unknown before it is an error: a topic just created takes a moment to reach every broker.
+PROPAGATION = 3.0
+# A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
+RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
+# Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
+# numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
+# retried, refused for its sequence number, and old brokers that forget a producer.
+EPOCHS = 30_000
+# Said of a client that was closed and is not gone.
+STILL_RUNS = "a closed client's threads still run: a name look-up, a request for partitions or a call has not come back"
+# Bound of the drain at interpreter exit.
+EXIT_TIMEOUT = 30.0
+
+_NO_BROKER = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+)
+_NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+_open: weakref.WeakSet[BaseProducer] = weakref.WeakSet()
+
+
+class BaseProducer:
+    """Base of both lanes; not for use by itself."""
+
+    _lane: ProducerPolicy
+
+    def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
+        self._closed = False
+        self._last_error = ""
+        self._statistics = ""
+        self._refused_rows = 0
+        self._counting = threading.RLock()
+        self._settings: Settings = settings_for(self._lane, config, keywords)
+        native = self._settings.native
+        self._max_bytes = self._settings.number("message.max.bytes")
+        self._timeout = self._settings.number("message.timeout.ms") / 1000
+        if self._timeout <= 0:
+            self._timeout = float(2**31)
+        self._partitioner = native["partitioner"]
+        # librdkafka masks passwords in its log (debug=conf), but not what stands in a URL, and not all that it quotes.
+        self._hide = Hider(native)
+        self._handle = Handle(self._for_librdkafka(native), self._settings.shown, self._hide)
+        self._delivery = ReportReader(
+            self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
+        )
+        if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
+            self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
+        self._counter = Counter(self._handle, _notice_of(self))
+        _open.add(self)
+        _exits.watch()
+
+    def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
+        """Return what librdkafka is given; lanes override what they take over from it."""
+        return dict(native)
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The settings in force, by librdkafka's names; secrets are masked. A copy."""
+        return dict(self._settings.shown)
+
+    # ---- topics --------------------------------------------------------------------------------------------------
+
+    def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:
+        """Return the partitions of a topic, asked of the brokers now.
+
+        Parameters
+        ----------
+        topic : str
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        DeliveryError
+            Unknown topic, or no broker answered in time. Nothing was sent.
+        """
+        return set(range(self._count(self._handle.open_topic(topic_name(topic)), self._deadline(timeout))))
+
+    def _topic(self, name: str, deadline: float) -> Topic:
+        """Return the topic with its partitions known, so that every record gets an explicit partition."""
+        topic = self._handle.open_topic(name)
+        if not topic.partition_count:
+            self._count(topic, deadline)
+        elif topic.recount or time.monotonic() - topic.counted_at > self._handle.recount_after:
+            try:
+                self._count(topic, min(deadline, time.monotonic() + RECOUNT_TIMEOUT))
+            except DeliveryError as error:
+                if error.error.code() not in _NO_BROKER:
+                    raise
+                topic.counted_at = time.monotonic() - self._handle.recount_after + RECOUNT_AGAIN
+        return topic
+
+    def _look_again(self, topic: Topic, deadline: float) -> None:
+        """Count the partitions again because one beyond them is asked for: they may have become more."""
+        if time.monotonic() - topic.counted_at > RECOUNT_BEYOND:
+            topic.recount = True
+            self._topic(topic.name, deadline)
+
+    def _count(self, topic: Topic, deadline: float) -> int:
+        started = time.monotonic()
+        while True:
+            if self._closed:
+                raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
+            error = self._counter.ask(topic, deadline, lambda: self._closed)
+            self._serve_notes()
+            if not error:
+                return topic.partition_count
+            now = time.monotonic()
+            patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
+            if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET):
+                raise self._no_topic(topic.name, error)
+            time.sleep(min(0.1, max(0.0, patience - now)))
+
+    def _counted(self, topic: Topic, replicas: int) -> None:
+        """Take notice of a fresh count of partitions; `replicas` is that of the least replicated one."""
+
+    def _no_topic(self, name: str, error: int) -> DeliveryError:
+        if error in _NO_BROKER:
+            seen = f"; last error: {self._last_error}" if self._last_error else ""
+            detail = f"no broker answered in time, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}{seen}"
+        else:
+            detail = f"{kafka_error(error).str()} ({BOOTSTRAP}={self._settings.shown[BOOTSTRAP]})"
+        return refusal(name, error, detail)
+
+    def _deadline(self, timeout: float | None) -> float:
+        return time.monotonic() + (self._timeout if timeout is None else seconds_of(timeout))
+
+    # ---- logs and errors -----------------------------------------------------------------------------------------
+
+    def _serve_notes(self) -> None:
+        """Hand librdkafka's log lines and errors to Python's logging; remember the last error for messages."""
+        self._delivery.poll(0)
+        self._pass_notes_on()
+
+    def _pass_notes_on(self) -> None:
+        for kind, level, facility, note in self._delivery.notes.take_all():
+            text = self._hide(note)
+            if kind == _LOG:
+                if level <= 3:
+                    self._last_error = text
+                log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+            elif kind == _ERROR:
+                self._last_error = text
+                log(logging.WARNING, "%s: %s", kafka_error(level).name(), text)
+            else:
+                self._take_statistics(text)
+
+    def _take_statistics(self, text: str) -> None:
+        """Keep librdkafka's statistics as text: whoever calls ``stats()`` pays for reading it."""
+        self._statistics = text
+
+    def stats(self) -> Stats:
+        """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
+        if not self._closed:
+            with contextlib.suppress(ClosedProducerError):
+                self._serve_notes()
+        text = self._statistics
+        return Stats(
+            **self._delivery.count(),
+            latency=LatencyHistogram.of(*self._delivery.latency_counts()),
+            client=ClientStats.of(text) if text else None,
+            refused=self._refused_rows,
+        )
+
+    def _count_refused(self, call: ProduceCall) -> None:
+        if call.skipped is not None:
+            # Reentrant: a signal handler may send with the producer that it interrupts.
+            with self._counting:
+                self._refused_rows += len(call.skipped.refused)
+
+    def _raise_if_fatal(self, topic: str | None = None) -> None:
+        fatal = self._handle.fatal_error()
+        if fatal is not None:
+            code, reason = fatal
+            raise FatalProducerError(
+                kafka_error(code, reason, fatal=True), verdict=Verdict.NOT_WRITTEN, topic=topic, detail=reason
+            )
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until nothing is in flight."""
+        raise NotImplementedError
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the producer."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "forked" if self._handle.is_forked else "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {state}, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: make one in each process")
+
+    def __del__(self) -> None:
+        # Attributes may be missing where __init__ raised.
+        if getattr(self, "_closed", True) or getattr(self, "_handle", None) is None or self._handle.is_forked:
+            return
+        try:
+            warnings.warn(
+                f"unclosed {self!r}: call close() or use a with statement", ResourceWarning, source=self, stacklevel=2
+            )
+        finally:
+            # Also where warnings are errors: the records matter more.
+            with contextlib.suppress(Exception):
+                self._end_unclosed()
+
+    def _end_unclosed(self) -> None:
+        """Do what can be done for a producer that nobody closed; called while it is collected, in any thread."""
+        self.close(EXIT_TIMEOUT)
+
+
+def _notice_of(producer: BaseProducer) -> Callable[[Topic, int], None]:
+    """Return what a count of partitions is told to, without a reference that would keep the producer alive."""
+    reference = weakref.ref(producer)
+
+    def counted(topic: Topic, replicas: int) -> None:
+        living = reference()
+        if living is not None:
+            living._counted(topic, replicas)
+
+    return counted
+
+
+def _close_all() -> None:
+    """Drain what is still open when the interpreter ends; say so."""
+    for producer in list(_open):
+        if producer._closed or producer._handle.is_forked:
+            continue
+        warn(f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s", ResourceWarning)
+        try:
+            producer.close(EXIT_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - the next one is to be closed too
+            log(logging.ERROR, "closing %r at interpreter exit", producer, error=error)
+
+
+_exits = Exits(_close_all)

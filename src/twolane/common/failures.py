@@ -1,0 +1,128 @@
+"""Failures of a batch: kept as numbers, made into exceptions only when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from confluent_kafka import KafkaError
+
+from twolane.client.handle import kafka_error
+from twolane.errors import DeliveryError, FatalProducerError, Verdict
+from twolane.verdicts import BY_NUMBER, NOT_WRITTEN
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# (index, error, verdict, partition, offset, timestamp, timestamp_type), as the compiled side reports it.
+Report = tuple[int, int, int, int, int, int, int]
+# Failures, indices of what was never sent, librdkafka's reason for a refusal: ``CallResult.ends`` of the compiled side.
+Ends = tuple[list[Report], list[int], int]
+
+# Success without an offset: librdkafka acknowledged it without the broker saying so.
+NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
+
+
+# A request may hold as much as batch.size; a broker holds it against the topic's own limit, and refuses all of it.
+TOO_LARGE = (
+    "the broker refused the request for its size: the topic's max.message.bytes is below the record, or below "
+    "batch.size, which a request of many records may reach. Raise the one or lower the other"
+)
+
+# What befalls a record because of another one: purged behind it, or in a request with it.
+CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
+
+
+def cause_of(reports: list[Report]) -> Report:
+    """Return the first report that is no consequence of another; the first of all where each is one."""
+    return next((report for report in reports if report[1] not in CONSEQUENCES), reports[0])
+
+
+def delivery_error(topic: str, report: Report, *, detail: str | None = None, fatal: str | None = None) -> DeliveryError:
+    """Return the exception that a report of a failure means."""
+    index, code, verdict, partition, offset, _timestamp, _type = report
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        detail = detail or TOO_LARGE
+    if code == 0:
+        code, detail = -196, detail or NO_OFFSET  # _FAIL: there is no code for it
+    kind = FatalProducerError if fatal is not None else DeliveryError
+    return kind(
+        kafka_error(code, fatal or detail, fatal=fatal is not None),
+        verdict=BY_NUMBER[verdict],
+        topic=topic,
+        partition=partition if partition >= 0 else None,
+        index=index,
+        possible_offset=offset if offset >= 0 and BY_NUMBER[verdict] is Verdict.UNKNOWN else None,
+        detail=fatal or detail,
+    )
+
+
+def numbered(reports: list[Report], rows: NDArray[np.int64]) -> list[Report]:
+    """Return reports by the caller's rows, of which the records are some."""
+    return [(int(rows[report[0]]), *report[1:]) for report in reports]
+
+
+class Failures(Sequence[DeliveryError]):
+    """A read-only sequence of :class:`DeliveryError`, one per record without an acknowledgement, by index.
+
+    Attributes
+    ----------
+    indices : list of int
+        The records' rows in their call.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        reports: list[Report],
+        behind: list[tuple[int, int]],
+        reason: str = "",
+        code: int = KafkaError._PURGE_QUEUE,
+        opaque: Any = None,
+    ) -> None:
+        self._topic = topic
+        self._opaque = opaque
+        self._reason = reason
+        # Records that never entered librdkafka: not written, because of the failure before them.
+        rest: list[Report] = [(index, code, NOT_WRITTEN, partition, -1, -1, 0) for index, partition in behind]
+        self._reports = sorted(reports + rest)
+        self._behind = {index for index, _ in behind}
+
+    @property
+    def indices(self) -> list[int]:
+        """Rows of the records, rising."""
+        return [report[0] for report in self._reports]
+
+    @property
+    def cause(self) -> DeliveryError:
+        """The first failure that is no consequence of another one."""
+        return self._make(cause_of(self._reports))
+
+    def verdicts(self) -> list[tuple[int, Verdict]]:
+        """Return ``(index, verdict)`` of every failure without making an exception of each."""
+        return [(report[0], BY_NUMBER[report[2]]) for report in self._reports]
+
+    def _make(self, report: Report) -> DeliveryError:
+        error = delivery_error(self._topic, report, detail=self._reason if report[0] in self._behind else None)
+        if self._opaque is not None:
+            error.opaque = self._opaque
+        return error
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    @overload
+    def __getitem__(self, index: int) -> DeliveryError: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[DeliveryError]: ...
+    def __getitem__(self, index: int | slice) -> DeliveryError | Sequence[DeliveryError]:
+        if isinstance(index, slice):
+            return [self._make(report) for report in self._reports[index]]
+        return self._make(self._reports[index])
+
+    def __iter__(self) -> Iterator[DeliveryError]:
+        return map(self._make, self._reports)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} failures>"

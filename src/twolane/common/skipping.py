@@ -1,0 +1,351 @@
+"""``send_batch(on_bad_row="skip")``: which rows of a call are bad, and the call of the others.
+
+Nothing is done twice where no row is bad: the whole call is checked first, as with "raise". Only what that refuses for
+one of its rows is looked at argument by argument; the good rows are then a call like any other; `Skipped` says which
+rows of the caller's they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.common.arguments import (
+    _BYTES,
+    _column_or,
+    _is_column,
+    _listed,
+    _name_keys,
+    bind_call,
+    out_of_range,
+    prepare,
+    refusal,
+    refuse_first,
+    too_large,
+    topic_name,
+    warmed,
+)
+from twolane.common.headers import _is_column as _is_header_column
+from twolane.common.headers import shared_headers
+from twolane.encoding.columns.bytes import int32_column
+from twolane.encoding.columns.table import Column, Table
+from twolane.encoding.mismatch import MemoryLimitExceeded
+from twolane.encoding.time.times import Timestamps
+from twolane.encoding.time.timestamps import nanosecond_column, timestamp_column
+from twolane.errors import DeliveryError, SerializationError, TimestampError
+from twolane.refused_rows import RefusedRows, report_of
+from twolane.serializers import Bytes
+from twolane.serializers.bad_rows import Check, Sieve, chosen
+from twolane.serializers.base import BatchSerializer
+from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
+from twolane.serializers.raw import bind_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from twolane.client.handle import Topic
+    from twolane.common.arguments import Fault, ProduceCall
+    from twolane.errors import TwolaneError
+
+# Refusals before anything is sent that concern one record.
+_OF_A_RECORD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION)
+_SCALARS = (str, bytes, bytearray, memoryview, int, float, np.generic, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What a call leaves out.
+
+    Attributes
+    ----------
+    n : int
+        Rows that the caller gave.
+    rows : ndarray of int64
+        The caller's number of each record that goes, rising.
+    refused : RefusedRows
+    """
+
+    n: int
+    rows: NDArray[np.int64]
+    refused: RefusedRows
+
+    def row(self, record: int) -> int:
+        """Give the caller's number of a record; of the one behind the last the number of rows."""
+        return int(self.rows[record]) if record < len(self.rows) else self.n
+
+    def upto(self, n: int) -> Skipped:
+        """Give what is left of it where only the first `n` records were gone into."""
+        if n >= len(self.rows):
+            return self
+        return Skipped(self.row(n), self.rows[:n], self.refused.before(self.row(n)))
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give an array by record as one by row, -1 where a row was refused."""
+        wide = np.full(self.n, -1, dtype=values.dtype)
+        wide[self.rows] = values
+        return wide
+
+
+def prepare_good(
+    resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, opaque: Any = None, **arguments: Any
+) -> ProduceCall:
+    """Do as `prepare`, but leave bad rows out.
+
+    Raises
+    ------
+    SerializationError, TimestampError, DeliveryError
+        For what concerns the call as a whole.
+    """
+    topic = topic_name(topic)
+    try:
+        values = _readable_by(arguments["serializer"], values)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    for name in ("keys", "timestamps", "partitions"):
+        argument = arguments[name]
+        if isinstance(argument, Timestamps):
+            arguments[name] = replace(argument, values=_kept(argument.values))
+        elif argument is not None:
+            arguments[name] = _kept(argument)
+    first = {**arguments, "serializer": Native.of(arguments["serializer"], values)}
+    try:
+        return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
+    except MemoryLimitExceeded:
+        pass
+    except SerializationError as error:
+        if error.index is None:
+            raise
+    except DeliveryError as error:
+        if error.error.code() not in _OF_A_RECORD:
+            raise
+    try:
+        return _Sifted(topic, values, arguments).call(resolve, max_bytes, opaque)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+
+
+def prepare_for(
+    on_bad_row: str, resolve: Callable[[str], Topic], topic: str, values: Any, *, deadline: float, **arguments: Any
+) -> ProduceCall:
+    """Check a call as `prepare` or `prepare_good` does, with the serializers for this topic."""
+    opaque = arguments.pop("opaque")
+    topic = topic_name(topic)
+    for name, field in (("serializer", "value"), ("key_serializer", "key")):
+        if arguments[name] is not None and (field == "value" or arguments["keys"] is not None):
+            try:
+                arguments[name] = warmed(arguments[name], topic, field, deadline)
+            except SerializationError as error:
+                error.topic = topic
+                raise
+    if skips(on_bad_row):
+        call = prepare_good(resolve, topic, values, opaque=opaque, **arguments)
+    else:
+        call = prepare(resolve, topic, values, **arguments)
+    call.opaque = opaque
+    return call
+
+
+def _kept(argument: Any) -> Any:
+    """Give what can be read twice: iterators and Arrow streams can be read once."""
+    if hasattr(argument, "__arrow_c_stream__") and (isinstance(argument, Iterator) or not hasattr(argument, "__len__")):
+        return readable(argument)
+    return list(argument) if isinstance(argument, Iterator) else argument
+
+
+def _readable_by(serializer: Any, values: Any) -> Any:
+    """Give values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
+    columns = readable(values)
+    if not isinstance(columns, Column) or serializer is None or isinstance(serializer, (BatchSerializer, Bytes)):
+        return columns
+    return values if _is_column(values) and hasattr(values, "__len__") else list(values)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Headers by name: a value for all, or a column that `_Sifted` has read."""
+
+
+class _Sifted:
+    """The arguments of a call with a bad row, and which of its rows are good."""
+
+    def __init__(self, topic: str, values: Any, arguments: dict[str, Any]) -> None:
+        self._values = values
+        self._topic = topic
+        self._table = values if isinstance(values, Table) else None
+        self._others = dict(arguments)
+        self.sieve = Sieve(len(values))
+        self._serializer = arguments["serializer"] or _BYTES
+        sift(self.sieve, self._serializer, values)
+        for name, look in (
+            ("keys", self._sift_keys),
+            ("headers", self._sift_headers),
+            ("timestamps", self._sift_times),
+            ("partitions", self._sift_partitions),
+        ):
+            if self._others[name] is not None:
+                try:
+                    self._others[name] = look(self._named(self._others[name], name))
+                except SerializationError as error:
+                    error.field = error.field or name
+                    raise
+
+    def call(self, resolve: Callable[[str], Topic], max_bytes: int, opaque: Any) -> ProduceCall:
+        """Return the call of the good rows."""
+        is_second = False
+        while True:
+            rows = self.sieve.good()
+            others = {name: _rows_of(value, rows) for name, value in self._others.items()}
+            try:
+                call = bind_call(resolve, self._topic, chosen(self._values, rows), **others)
+            except SerializationError as error:
+                if error.index is None or is_second:
+                    raise
+                is_second = True
+                sift(self.sieve, self._serializer, self._values, is_second=True)
+                continue
+            faults: list[Fault] = []
+            if isinstance(call.partitions, int):
+                refuse_first(call.topic, out_of_range(call.topic, call.partitions))
+            elif call.partitions is not None:
+                faults += out_of_range(call.topic, call.partitions)
+            faults += too_large(call, max_bytes)
+            if not faults:
+                call.skipped = Skipped(self.sieve.n, rows, self.sieve.refused(self._topic, opaque))
+                return call
+            for index, code, detail, partition in faults:
+                self.sieve.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
+
+    def _named(self, argument: Any, what: str) -> Any:
+        """Give what an argument stands for: a column by its name; of rows, those without it are bad."""
+        if not isinstance(argument, str) or self._table is not None:
+            return _column_or(argument, self._table, None, what)
+        entries, missing, problem = [], [], None
+        for index, row in enumerate(self._values):
+            try:
+                entries += _column_or(argument, None, (row,), what)
+            except SerializationError as error:
+                entries.append(None)
+                missing.append(index)
+                problem = error
+        if problem is not None:
+            if len(missing) == len(entries):
+                raise problem
+            report = report_of(problem)
+            for index in missing:
+                self.sieve.add(index, report)
+        return entries
+
+    def _look(self, values: Any, check: Check, field: str, quick: Any = None) -> None:
+        self._check_length(values, field)
+        self.sieve.look(values, check, quick)
+
+    def _check_length(self, values: Any, field: str) -> None:
+        if len(values) != self.sieve.n:
+            raise SerializationError(f"expected {self.sieve.n} entries, one per record, got {len(values)}", field=field)
+
+    def _sift_keys(self, keys: Any) -> Any:
+        serializer = self._others["key_serializer"]
+        if serializer is None or isinstance(serializer, Bytes):
+            if isinstance(keys, _SCALARS) or (isinstance(keys, EncodedBatch) and keys.is_constant):
+                return keys
+            keys = readable(keys)
+            self._look(keys, lambda part: bind_bytes(part, len(part), field="keys"), "keys")
+            return keys
+        if not hasattr(keys, "__iter__") and not _is_column(keys) and not isinstance(keys, Column):
+            return keys
+        keys = _readable_by(serializer, keys)
+        quick = quick_check(serializer, keys)
+        self._look(keys, _naming(serializer.bind), "keys", None if quick is None else _naming(quick))
+        return keys
+
+    def _sift_headers(self, headers: Any) -> Any:
+        if isinstance(headers, Column):
+            headers = [] if headers.objects is None else list(headers.objects)
+        if isinstance(headers, Mapping):
+            headers = list(headers.items())
+        if not isinstance(headers, Sequence) or isinstance(headers, _SCALARS):
+            raise SerializationError("headers are a mapping or a sequence", field="headers", value=headers)
+        if all(isinstance(name, str) for name in headers):
+            headers = [(name, self._named(name, "headers")) for name in headers]
+        if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in headers):
+            self._check_length(headers, "headers")
+            for index, entry in enumerate(headers):
+                try:
+                    shared_headers(entry, index)
+                except SerializationError as error:
+                    self.sieve.add(index, report_of(error))
+            return list(headers)
+        pairs = _Pairs()
+        for name, given in headers:
+            value, field = given, f"headers[{name!r}]"
+            if _is_header_column(given):
+                value = readable(given)
+                self._look(value, partial(_bind_header, field=field), field)
+            pairs.append((name, value))
+        return pairs
+
+    def _sift_times(self, times: Any) -> Any:
+        if isinstance(times, Timestamps):
+            return replace(times, values=self._sift_times_as(self._named(times.values, "timestamps"), times))
+        return self._sift_times_as(times, Timestamps(None))
+
+    def _sift_times_as(self, times: Any, meant: Timestamps) -> Any:
+        times = _listed(times, "timestamps")
+        if isinstance(times, _SCALARS) or not (hasattr(times, "__len__") or hasattr(times, "__iter__")):
+            return times
+        packed = timestamp_column if self._others["timestamp_header"] is None else nanosecond_column
+        times = times if isinstance(times, np.ndarray) and times.ndim == 1 else readable(times)
+        if isinstance(times, Table):
+            raise TimestampError("expected a column of times, or of numbers, got a table", field="timestamps")
+        self._look(times, lambda part: packed(replace(meant, values=part), len(part), field="timestamps"), "timestamps")
+        return times
+
+    def _sift_partitions(self, partitions: Any) -> Any:
+        if isinstance(partitions, _SCALARS):
+            return partitions
+        partitions = readable(_listed(partitions, "partitions"))
+        self._look(partitions, lambda part: int32_column(part, len(part), low=-(2**31)), "partitions")
+        return partitions
+
+
+def _bind_header(part: Any, field: str) -> None:
+    bind_bytes(part, len(part), field=field, scalars=False)
+
+
+def _naming(check: Check) -> Check:
+    """Let a check of keys say that it is one, as `calls` does."""
+
+    def named(part: Any) -> None:
+        try:
+            check(part)
+        except SerializationError as error:
+            _name_keys(error, "keys")
+            raise
+
+    return named
+
+
+def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
+    """Give some rows of an argument that `_Sifted` has read, or what stands for all."""
+    if isinstance(argument, Timestamps):
+        return replace(argument, values=_rows_of(argument.values, rows))
+    if isinstance(argument, _Pairs):
+        return [(name, _rows_of(value, rows)) for name, value in argument]
+    if isinstance(argument, EncodedBatch) and argument.is_constant:
+        return argument
+    if isinstance(argument, _SCALARS) or not (hasattr(argument, "__len__") or isinstance(argument, (Table, Column))):
+        return argument
+    return chosen(argument, rows)
+
+
+def _not_sent(topic: str, code: int, detail: str, partition: int | None) -> TwolaneError:
+    return refusal(topic, code, detail, partition=partition)

@@ -1,0 +1,291 @@
+"""Transactions of both lanes: their states, what may be called in each, and the way on from every one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError
+
+from twolane.client import transaction_calls as native
+from twolane.client.handle import kafka_error
+from twolane.common.fair_lock import FairLock, Waiter
+from twolane.errors import ClosedProducerError, ConfigError, FatalProducerError, TransactionError, TwolaneError, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from confluent_kafka import TopicPartition
+
+    from twolane.client.handle import Handle
+
+# librdkafka's calls go on where they were when called again after a time-out: short ones keep Ctrl-C alive.
+STEP_MS = 500
+# How long the abort behind a commit that failed may outlast the commit's own deadline.
+ABORT_SECONDS = 1.0
+_Told = tuple[int, str, bool, bool, bool]
+
+INIT, BEGIN, COMMIT = "init_transactions", "begin_transaction", "commit_transaction"
+ABORT, OFFSETS = "abort_transaction", "send_offsets_to_transaction"
+
+
+class State(enum.Enum):
+    """Where a producer's transaction stands; the value says it in a sentence.
+
+    The state is entered *before* librdkafka is asked, and left when its answer has come: whatever interrupts the call
+    in between, the same call takes it up again.
+    """
+
+    NONE = "no transaction is open"
+    BEGINNING = "a transaction is being begun"
+    OPEN = "a transaction is open"
+    COMMITTING = "the transaction is being committed"
+    ABORTING = "the transaction is being aborted"
+
+
+# What may be called in each state, and what is said of everything else.
+WAYS: dict[State, tuple[frozenset[str], str]] = {
+    State.NONE: (frozenset({INIT, BEGIN}), "begin one with transaction()"),
+    State.BEGINNING: (frozenset({BEGIN}), "transaction() waits for it"),
+    State.OPEN: (frozenset({OFFSETS, COMMIT, ABORT}), "end it with commit_transaction() or abort_transaction()"),
+    # librdkafka takes nothing else then: a commit may be in the log already.
+    State.COMMITTING: (frozenset({COMMIT}), "call commit_transaction() to finish it and to learn its end"),
+    State.ABORTING: (frozenset({ABORT, BEGIN}), "abort_transaction(), or the next transaction(), finishes that"),
+}
+
+
+class _Beginning(threading.Thread):
+    """``begin_transaction`` in a thread of its own: librdkafka bounds every call but this one."""
+
+    def __init__(self, handle: Handle) -> None:
+        super().__init__(name="twolane-begin", daemon=True)
+        self._handle = handle
+        self.told: _Told | None = None
+        self.problem: BaseException | None = None
+        try:
+            self.start()
+        except RuntimeError:  # no more threads
+            self.run()
+
+    def run(self) -> None:
+        try:
+            self.told = native.begin_transaction(self._handle)
+        except BaseException as error:
+            self.problem = error
+
+
+class Transactions:
+    """One producer's transactions.
+
+    One thread at a time is in a call; the others wait for it within their timeouts.
+
+    Parameters
+    ----------
+    transactional_id : str or None
+        The setting.
+    pass_notes_on : callable
+        Serves librdkafka's logs while a call waits.
+
+    Attributes
+    ----------
+    state : State
+    end_by : float
+        ``time.monotonic()``: the producer closes, no call may last longer.
+    """
+
+    def __init__(self, handle: Handle, transactional_id: str | None, pass_notes_on: Callable[[], None]) -> None:
+        self._handle = handle
+        self._id = transactional_id
+        self._pass_notes_on = pass_notes_on
+        self._turns = FairLock()
+        self._beginning: _Beginning | None = None
+        self._owner: object = None  # the block whose end commits
+        self._is_ready = False  # init_transactions() has succeeded
+        self.state = State.NONE
+        self.end_by = math.inf
+
+    # ---- the calls -----------------------------------------------------------------------------------------------
+
+    def init(self, deadline: float) -> None:
+        """Fence older producers of the same id and wait for their transactions to end."""
+        self._alone(INIT, deadline, lambda: self._init(deadline))
+
+    def begin(self, deadline: float, owner: object = None) -> None:
+        """Begin, having finished an abort that the one before was left in."""
+        self._alone(BEGIN, deadline, lambda: self._begin(deadline, owner))
+
+    def commit(self, deadline: float) -> None:
+        """Commit, or go on with a commit; an error that demands it aborts instead, and is raised."""
+        self._alone(COMMIT, deadline, lambda: self._commit(deadline))
+
+    def abort(self, deadline: float) -> None:
+        """Abort, or go on with an abort."""
+        self._alone(ABORT, deadline, lambda: self._abort(deadline))
+
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, deadline: float) -> None:
+        """Add consumed offsets to the transaction."""
+        listed = [(entry.topic, entry.partition, entry.offset) for entry in offsets if entry.offset >= 0]
+        if not listed:
+            return
+
+        def send(step: int) -> _Told | None:
+            return native.send_offsets(self._handle, listed, group_metadata, step)
+
+        self._alone(OFFSETS, deadline, lambda: self._wait(OFFSETS, send, deadline))
+
+    @contextlib.contextmanager
+    def run(self, timeout: Callable[[], float]) -> Iterator[None]:
+        """Begin; commit when the body ends, abort when it raises; neither where the body has ended it by itself."""
+        owner = object()
+        try:
+            self.begin(timeout(), owner)
+            yield
+        except BaseException as error:
+            if self._owner is owner:
+                self._leave(error, timeout)
+            raise
+        if self._owner is owner:
+            self.commit(timeout())
+
+    def _leave(self, error: BaseException, timeout: Callable[[], float]) -> None:
+        if self.state is State.COMMITTING:  # by the body
+            error.add_note(f"twolane: {State.COMMITTING.value}: {WAYS[State.COMMITTING][1]}")
+            return
+        try:
+            self.abort(timeout())
+        except Exception as problem:  # noqa: BLE001 - the body's error is the one to raise
+            error.add_note(f"twolane: the transaction could not be aborted either: {problem}")
+
+    # ---- one thread at a time, in a state that allows it -------------------------------------------------------------
+
+    def _alone(self, what: str, deadline: float, work: Callable[[], None]) -> None:
+        if self._id is None:
+            raise ConfigError(f"{what}: set transactional.id first", key="transactional.id")
+        turn = Waiter(deadline)
+        try:
+            if self._turns.is_below:
+                raise RuntimeError(
+                    f"{what}: called from a signal handler that interrupted a transaction call of this producer"
+                )
+            if not self._turns.take(turn):
+                raise self._error(
+                    what, (KafkaError._TIMED_OUT, "timed out waiting for another thread's call", False, True, False)
+                )
+            allowed, way = WAYS[self.state]
+            if what not in allowed:
+                raise self._error(what, (KafkaError._STATE, f"{self.state.value}: {way}", False, False, False))
+            work()
+        finally:
+            self._turns.leave(turn)
+
+    def _init(self, deadline: float) -> None:
+        self._ask(INIT, native.init_transactions, deadline)
+        self._is_ready = True
+
+    def _begin(self, deadline: float, owner: object) -> None:
+        if self.state is State.ABORTING:
+            self._abort(deadline)
+        # Without init_transactions() librdkafka refuses it for its state, too.
+        resumed = self.state is State.BEGINNING and self._is_ready
+        self.state = State.BEGINNING
+        if self._beginning is None:
+            self._beginning = _Beginning(self._handle)
+        beginning = self._beginning
+        deadline = max(deadline, time.monotonic() + STEP_MS / 1000)  # as long as the others' single step
+        while beginning.is_alive():
+            left = min(deadline, self.end_by) - time.monotonic()
+            if left <= 0:
+                raise self._error(BEGIN, (KafkaError._TIMED_OUT, "librdkafka did not answer", False, True, False))
+            beginning.join(min(left, threading.TIMEOUT_MAX))
+        self._beginning = None
+        told, problem = beginning.told, beginning.problem
+        if problem is not None:
+            if isinstance(problem, TwolaneError):
+                self.state = State.NONE
+            raise problem
+        if told is not None and not (resumed and told[0] == KafkaError._STATE):
+            self.state = State.NONE
+            raise self._error(BEGIN, told)
+        self._owner = owner
+        self.state = State.OPEN
+
+    def _commit(self, deadline: float) -> None:
+        resumed = self.state is State.COMMITTING
+        self.state = State.COMMITTING
+        try:
+            self._ask(COMMIT, native.commit_transaction, deadline, resumed=resumed)
+        except TransactionError as error:
+            if error.must_abort:
+                self.state = State.ABORTING
+                self._abort_instead(error, deadline)
+            raise
+        except BaseException as error:
+            if not isinstance(error, TwolaneError):  # a signal, most of all
+                error.add_note(f"twolane: {State.COMMITTING.value}: {WAYS[State.COMMITTING][1]}")
+            raise
+        self._end()
+
+    def _abort_instead(self, error: TransactionError, deadline: float) -> None:
+        """Abort what cannot be committed; the commit's error, which is raised, tells how far that came."""
+        try:
+            self._abort(max(deadline, time.monotonic() + ABORT_SECONDS))
+            error.verdict = Verdict.NOT_WRITTEN
+        except TransactionError as problem:
+            error.add_note(f"twolane: {problem}")
+
+    def _abort(self, deadline: float) -> None:
+        resumed = self.state is State.ABORTING
+        self.state = State.ABORTING
+        self._ask(ABORT, native.abort_transaction, deadline, resumed=resumed)
+        self._end()
+
+    def _end(self) -> None:
+        self._owner = None
+        self.state = State.NONE
+
+    # ---- asking librdkafka -------------------------------------------------------------------------------------------
+
+    def _ask(
+        self, what: str, call: Callable[[Handle, int], _Told | None], deadline: float, *, resumed: bool = False
+    ) -> None:
+        self._wait(what, lambda step: call(self._handle, step), deadline, resumed=resumed)
+
+    def _wait(self, what: str, call: Callable[[int], _Told | None], deadline: float, *, resumed: bool = False) -> None:
+        """Call until it succeeds, fails for good, or time runs out; retriable errors are tried again.
+
+        A call that is taken up again and is refused for the transaction's state had succeeded: what it told was lost,
+        in an exception of a signal handler.
+        """
+        while True:
+            told = call(int(max(1.0, min(STEP_MS, (deadline - time.monotonic()) * 1000))))
+            if told is None or (resumed and told[0] == KafkaError._STATE):
+                return
+            self._pass_notes_on()
+            code, _, fatal, retriable, must_abort = told
+            if fatal or code == KafkaError._STATE:
+                self._end()  # whatever is called next is told the same; or librdkafka knows of no transaction
+            if fatal or not retriable or must_abort or time.monotonic() >= deadline:
+                raise self._error(what, told)
+            if time.monotonic() >= self.end_by:
+                raise ClosedProducerError(f"{what}: the producer was closed while the call waited")
+            if code != KafkaError._TIMED_OUT:
+                time.sleep(0.1)
+
+    def _error(self, what: str, told: _Told) -> TransactionError | FatalProducerError:
+        """Return the exception that says what librdkafka told, and what is known of the transaction."""
+        code, text, fatal, retriable, must_abort = told
+        if fatal:
+            return FatalProducerError(
+                kafka_error(code, text, fatal=True), verdict=Verdict.UNKNOWN, topic=None, detail=f"{what}: {text}"
+            )
+        return TransactionError(
+            kafka_error(code, text, retriable=retriable),
+            what=what,
+            retriable=retriable,
+            must_abort=must_abort,
+            verdict=Verdict.UNKNOWN if self.state is State.COMMITTING else Verdict.NOT_WRITTEN,
+        )

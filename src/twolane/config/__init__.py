@@ -1,0 +1,1 @@
+"""Settings: what librdkafka knows, and what each lane fixes, allows and refuses."""

@@ -1,0 +1,313 @@
+"""Settings of the two lanes as data: what each fixes, allows and refuses, and why.
+
+Users write librdkafka's dotted names; keyword arguments with underscores mean the same. What a value may be is
+librdkafka's to say (it refuses what it does not know when the client is made); what a *lane* allows is said here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twolane.config.known import ALIASES, KNOWN, OUTSIDE
+from twolane.config.masking import Native, masked
+from twolane.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BOOTSTRAP = "bootstrap.servers"
+BOOTSTRAP_ENVIRONMENT = "KAFKA_BOOTSTRAP_SERVERS"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which values of a setting a lane takes, and why no others."""
+
+    allowed: Callable[[str], bool]
+    why: str
+
+
+@dataclass(frozen=True)
+class ProducerPolicy:
+    """One lane's policy.
+
+    Attributes
+    ----------
+    name : str
+        As in error messages.
+    defaults : mapping
+        librdkafka's name to value, where the lane's default differs from librdkafka's or must not drift with it.
+    rules : mapping
+        Settings of which only some values are taken.
+    refused : mapping
+        Settings that are not taken at all, with the reason.
+    """
+
+    name: str
+    defaults: Mapping[str, str]
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def _one_of(*values: str) -> Callable[[str], bool]:
+    return lambda value: value.strip().lower() in values
+
+
+def _at_least(low: int, high: int = 2**31 - 1) -> Callable[[str], bool]:
+    def check(value: str) -> bool:
+        try:
+            return low <= int(value) <= high
+        except ValueError:
+            return False
+
+    return check
+
+
+# Neither lane can work with these: the library takes the place of what they set up.
+_NOT_OURS = {
+    "delivery.report.only.error": "every record's report is counted",
+    "enabled_events": "the library reads events itself",
+    "log.queue": "logs go to Python's logging, logger 'twolane'",
+    "produce.offset.report": "offsets are always reported",
+    "queuing.strategy": "only fifo keeps the order of the records",
+    "msg_order_cmp": "only fifo keeps the order of the records",
+    "enable.gapless.guarantee": "it does not hold once retries are exhausted; SafeProducer.send_batch() gives prefixes",
+    "socket.max.fails": "a connection whose answers are lost must not be used on",
+    "plugin.library.paths": "it loads shared objects into the process",
+    "ssl.engine.location": "it loads shared objects into the process",
+    "ssl.providers": "it loads shared objects into the process",
+    "opaque": "the library keeps its own",
+    "internal.termination.signal": "signals belong to the application",
+    "dr_cb": "use on_delivery of send(), or the returned delivery",
+    "dr_msg_cb": "use on_delivery of send(), or the returned delivery",
+}
+
+_COMMON = {
+    "log.queue": "true",
+    "log.connection.close": "false",
+    "enable.metrics.push": "false",
+    "socket.nagle.disable": "true",
+    "socket.keepalive.enable": "true",
+    # The lanes bound what is inside librdkafka themselves (safe: one MessageSet a partition; throughput: the window).
+    "queue.buffering.max.messages": "0",
+    "queue.buffering.max.kbytes": "2147483647",
+}
+
+SAFE = ProducerPolicy(
+    name="SafeProducer",
+    defaults={
+        **_COMMON,
+        "acks": "all",
+        "retries": "3",
+        "max.in.flight.requests.per.connection": "1",
+        "enable.idempotence": "true",
+        # Three retries with librdkafka's 100 ms back-off are 0.7 s of patience, less than any leader election.
+        # 1 s + 2 s + 4 s (each +-20 %) outlive a controlled one several times; after a crash librdkafka waits for the
+        # new leader without counting retries.
+        "retry.backoff.ms": "1000",
+        "retry.backoff.max.ms": "4000",
+        "message.timeout.ms": "30000",
+        "request.timeout.ms": "15000",
+        "linger.ms": "0",
+        "batch.num.messages": "100000",
+        "batch.size": "1000000",
+        "message.max.bytes": "1000000",
+        "partitioner": "murmur2_random",
+    },
+    rules={
+        "acks": Rule(_one_of("all", "-1"), "only acks=all survives the loss of a leader"),
+        "max.in.flight.requests.per.connection": Rule(
+            _one_of("1"), "more than one request in flight lets a later record overtake an earlier one's retry"
+        ),
+        "retries": Rule(_at_least(0), "a number of retries"),
+        "linger.ms": Rule(_one_of("0", "0.0"), "a caller waits for each send(); nothing is gained by lingering"),
+        "queue.buffering.backpressure.threshold": Rule(_one_of("1"), "one request at a time"),
+    },
+    refused=_NOT_OURS
+    | {
+        "queue.buffering.max.messages": "the lane holds one MessageSet per partition",
+        "queue.buffering.max.kbytes": "the lane holds one MessageSet per partition; batch.size bounds it",
+    },
+)
+
+THROUGHPUT = ProducerPolicy(
+    name="ThroughputProducer",
+    defaults={
+        **_COMMON,
+        "acks": "all",
+        "enable.idempotence": "false",
+        "linger.ms": "5",
+        "batch.num.messages": "10000",
+        "batch.size": "1000000",
+        "message.max.bytes": "1000000",
+        "message.timeout.ms": "300000",
+        "partitioner": "murmur2_random",
+    },
+    rules={
+        "queue.buffering.max.messages": Rule(_at_least(1), "the window holds at least one record"),
+        "queue.buffering.max.kbytes": Rule(_at_least(1), "the window holds at least one kilobyte"),
+    },
+    refused=_NOT_OURS,
+)
+
+# Partitioners the library computes itself, so that every record goes out with an explicit partition.
+PARTITIONERS = ("murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A checked configuration.
+
+    Attributes
+    ----------
+    native : Native
+        What librdkafka is given; secrets stand in it.
+    shown : dict of str to str
+        The same without secrets, for ``repr`` and logs.
+    given : dict of str to str
+        What the user set, after aliases; secrets masked.
+    """
+
+    native: Native = field(repr=False)
+    shown: dict[str, str]
+    given: dict[str, str]
+
+    def number(self, key: str) -> int:
+        """Return a numeric setting."""
+        try:
+            return int(self.native[key])
+        except ValueError:
+            raise ConfigError(f"{key}: expected a whole number, got {self.native[key]!r}", key=key) from None
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean setting."""
+        return self.native[key].strip().lower() in ("true", "t", "1", "yes")
+
+
+def _text(key: str, value: Any) -> str:
+    """Return a Python value as librdkafka writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = str.__str__(value)
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    elif isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+        text = ",".join(value)
+    else:
+        raise ConfigError(
+            f"{key}: expected a string, number, boolean or list of strings, got {type(value).__name__}", key=key
+        )
+    if "\0" in text:
+        raise ConfigError(f"{key}: holds a NUL character", key=key)
+    if not _is_utf8(text):
+        raise ConfigError(f"{key}: holds a lone surrogate, which has no UTF-8", key=key)
+    return text
+
+
+def _is_utf8(text: str) -> bool:
+    # An exception raised in the clause would show what the text is, as its context.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _canonical(key: Any, lane: ProducerPolicy) -> str:
+    """Return librdkafka's own name of a setting, or say what was probably meant."""
+    if not isinstance(key, str):
+        raise ConfigError(f"setting names are strings, got {type(key).__name__}")
+    name = ALIASES.get(key, key)
+    if name in KNOWN:
+        return name
+    if key.startswith(("test.mock.", "ut_")):
+        raise ConfigError(f"{key}: for tests use twolane.testing.EmbeddedCluster", key=key)
+    if key in OUTSIDE:
+        raise ConfigError(f"{key}: {OUTSIDE[key]}", key=key)
+    close = difflib.get_close_matches(key, [*KNOWN, *ALIASES], n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    raise ConfigError(f"unknown setting {key!r} for {lane.name}{hint}", key=key)
+
+
+def settings_for(lane: ProducerPolicy, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> Settings:
+    """Merge what the user gave with the lane's policy.
+
+    Parameters
+    ----------
+    lane : ProducerPolicy
+    config : mapping, optional
+        Dotted names.
+    keywords : mapping
+        The same names with underscores for dots.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name (with what was probably meant), a name given twice, a value the lane refuses, no
+        ``bootstrap.servers``.
+    """
+    given: dict[str, str] = {}
+    pairs = [(key, value) for key, value in (config or {}).items()]
+    pairs += [(_dotted(key), value) for key, value in keywords.items()]
+    for key, value in pairs:
+        name = _canonical(key, lane)
+        if value is None:
+            continue
+        if name in given:
+            raise ConfigError(f"{name} is set twice", key=name)
+        text = _text(name, value)
+        _check(lane, name, text)
+        given[name] = text
+    if BOOTSTRAP not in given:
+        environment = os.environ.get(BOOTSTRAP_ENVIRONMENT, "")
+        if not environment:
+            raise ConfigError(f"{BOOTSTRAP} is missing (and {BOOTSTRAP_ENVIRONMENT} is not set)", key=BOOTSTRAP)
+        given[BOOTSTRAP] = _text(BOOTSTRAP, environment)
+    partitioner = given.get("partitioner")
+    if partitioner is not None and partitioner not in PARTITIONERS:
+        raise ConfigError(
+            f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner"
+        )
+    native = Native({**lane.defaults, **_for_transactions(lane, given), **given})
+    return Settings(
+        native=native,
+        shown={key: masked(key, value) for key, value in native.items()},
+        given={key: masked(key, value) for key, value in given.items()},
+    )
+
+
+def _for_transactions(lane: ProducerPolicy, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults that a ``transactional.id`` asks for: librdkafka refuses it with any others."""
+    if "transactional.id" not in given:
+        return {}
+    limits = (lane.defaults["message.timeout.ms"], given.get("transaction.timeout.ms", "60000"))
+    return {"enable.idempotence": "true", "message.timeout.ms": min(limits, key=_as_number)}
+
+
+def _as_number(text: str) -> float:
+    """Return a setting as a number; what is none is librdkafka's to refuse."""
+    return float(text) if text.isdecimal() else math.inf
+
+
+def _dotted(keyword: str) -> str:
+    """Return the setting a keyword argument means; a few librdkafka names do have underscores."""
+    return keyword if keyword in KNOWN or keyword in ALIASES else keyword.replace("_", ".")
+
+
+def _check(lane: ProducerPolicy, name: str, value: str) -> None:
+    if name in lane.refused:
+        raise ConfigError(f"{name} cannot be set on {lane.name}: {lane.refused[name]}", key=name)
+    rule = lane.rules.get(name)
+    if rule is not None and not rule.allowed(value):
+        raise ConfigError(f"{name}={masked(name, value)} breaks {lane.name}: {rule.why}", key=name)
+    insecure = {"ssl.endpoint.identification.algorithm": "none", "enable.ssl.certificate.verification": "false"}
+    if insecure.get(name) == value.strip().lower():
+        raise ConfigError(
+            f"{name}={value}: brokers would not be authenticated; trust the right CA with ssl.ca.location instead",
+            key=name,
+        )

@@ -1,0 +1,1 @@
+"""Memory that records are encoded into."""

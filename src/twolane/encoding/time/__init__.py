@@ -1,0 +1,1 @@
+"""Times, in any unit and zone."""

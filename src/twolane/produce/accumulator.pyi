@@ -1,0 +1,10 @@
+from typing import final
+
+from twolane.client.handle import Handle
+from twolane.reports.reader import ReportReader
+
+@final
+class RecordAccumulator:
+    def __init__(self, handle: Handle, delivery: ReportReader) -> None: ...
+    def __len__(self) -> int: ...
+    def push(self) -> int: ...

@@ -1,0 +1,19 @@
+from typing import final
+
+from twolane.client.handle import Topic
+from twolane.common.headers import Header
+
+@final
+class Record:
+    @property
+    def topic(self) -> Topic: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def headers(self) -> tuple[Header, ...]: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...

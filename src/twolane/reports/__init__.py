@@ -1,0 +1,1 @@
+"""Delivery reports on their way out of librdkafka."""

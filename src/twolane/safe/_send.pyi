@@ -1,0 +1,46 @@
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from typing_extensions import disjoint_base
+
+from twolane.client.handle import Handle
+from twolane.common.fair_lock import FairLock, Waiter
+from twolane.results import RecordMetadata
+from twolane.safe.group_commit import GroupSender
+from twolane.safe.in_doubt import InDoubtPartitions
+from twolane.safe.ordered_sender import OrderedSender
+from twolane.safe.topic_monitor import TopicMonitor
+from twolane.serializers import Serializer
+
+_T = TypeVar("_T")
+
+@disjoint_base
+class LoneSender:
+    def _open_sender(
+        self,
+        handle: Handle,
+        chunks: OrderedSender,
+        turns: FairLock,
+        group: GroupSender,
+        watch: TopicMonitor,
+        doubts: InDoubtPartitions,
+        partitioner: str,
+        max_size: int,
+        timeout: float,
+    ) -> None: ...
+    def _in_turn(self, turn: Waiter, what: str, work: Callable[[], _T]) -> _T: ...
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Any = None,
+        partition: int | None = None,
+        timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        timeout: float | None = None,
+        opaque: Any = None,
+    ) -> RecordMetadata: ...

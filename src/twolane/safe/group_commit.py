@@ -1,0 +1,234 @@
+"""Group commit: ``send()`` calls that wait together go together, and each hears only of its own record."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.batch import EncodedBatch
+from twolane.common.arguments import refusal
+from twolane.common.failures import Ends, Report, delivery_error
+from twolane.produce.record_slice import RecordSlice
+from twolane.reports.call_result import CallResult
+from twolane.results import RecordMetadata, TimestampType
+from twolane.verdicts import NOT_WRITTEN, UNKNOWN
+
+if TYPE_CHECKING:
+    from twolane.common.fair_lock import FairLock, Waiter
+    from twolane.errors import DeliveryError
+    from twolane.produce.record import Record
+    from twolane.reports.reader import ReportReader
+    from twolane.safe.aftermath import Aftermath
+    from twolane.safe.in_doubt import InDoubtPartitions
+    from twolane.safe.ordered_sender import OrderedSender
+    from twolane.safe.topic_monitor import TopicMonitor
+
+# Callers that share requests at most, and how far apart their deadlines may lie.
+GROUP, GROUP_SPREAD = 1_000, 0.25
+# Refusals that concern a record, not the partition: the neighbours in its MessageSet are sent again without it.
+_RECORD_AT_FAULT = frozenset(
+    {
+        KafkaError.INVALID_MSG,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_DIFFERENT_RECORD,
+    }
+)
+_TYPES = {kind.value: kind for kind in TimestampType}
+
+
+class GroupSender:
+    """Sends the record whose turn it is, and those of the callers waiting right behind it."""
+
+    def __init__(
+        self,
+        turns: FairLock,
+        chunks: OrderedSender,
+        delivery: ReportReader,
+        doubts: InDoubtPartitions,
+        watch: TopicMonitor,
+        aftermath: Aftermath,
+    ) -> None:
+        self._turns = turns
+        self._chunks = chunks
+        self._delivery = delivery
+        self._doubts = doubts
+        self._watch = watch
+        self._aftermath = aftermath
+        self._interruption: BaseException | None = None
+
+    def lead(self, turn: Waiter) -> None:
+        """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
+        group = [turn, *self._turns.gather(turn, GROUP - 1, GROUP_SPREAD)]
+        try:
+            deadline = max(member.deadline for member in group)
+            for members in _by_topic(group):
+                self._send_together(members, deadline)
+        except Exception as error:
+            if error is self._interruption:
+                raise
+            # Whatever it is, every caller of the group must hear of it.
+            for member in group:
+                if member.outcome is None:
+                    member.outcome = error
+        finally:
+            self._interruption = None
+
+    def note(self, turn: Waiter, interruption: BaseException) -> None:
+        """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
+        outcome = turn.outcome  # once: a neighbour that still has the record in hand may set it now
+        if type(outcome) is tuple:
+            outcome = turn.outcome = self.error_of(turn.job, outcome)
+        elif outcome is None:
+            outcome = turn.outcome = self.open_end(turn)
+        interruption.add_note(f"twolane: the record being sent: {outcome}")
+        interruption.twolane_outcome = outcome  # type: ignore[attr-defined]
+
+    def error_of(self, record: Record, ends: Ends) -> DeliveryError:
+        """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
+        reports, _, refused = ends
+        self._aftermath.of(record.topic.name, reports, refused)
+        if refused and not reports:
+            reports = [(0, refused, NOT_WRITTEN, record.partition, -1, -1, 0)]
+        if reports:
+            return delivery_error(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
+        return _too_late(record)
+
+    def open_end(self, turn: Waiter) -> DeliveryError:
+        """Return the error of a record of which no report came: a signal interrupted its caller, or who sent it."""
+        record: Record = turn.job
+        is_over = turn.mine or turn.done
+        # A neighbour that still has it in hand may be about to send it.
+        if not turn.sent and (is_over or not turn.taken):
+            return refusal(
+                record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
+            )
+        report: Report = (0, KafkaError._FAIL, UNKNOWN, record.partition, -1, -1, 0)
+        if is_over:
+            # Otherwise the neighbour will know.
+            self._aftermath.of(record.topic.name, [report])
+        return delivery_error(record.topic.name, report, detail="interrupted before its report came")
+
+    def _send_together(self, members: list[Waiter], deadline: float) -> None:
+        """Send records of one topic in order."""
+        one_by_one = False
+        while members:
+            batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
+            batch = self._without_doubtful(batch)
+            if batch:
+                again, at_fault = self._attempt(batch, deadline)
+                # Where nothing of it was tried, time is over or the producer closes.
+                is_over = again == batch or time.monotonic() >= deadline
+                if at_fault and len(batch) > 1:
+                    # Somebody's record was refused for what it is. Alone, it fails alone.
+                    one_by_one = True
+                    for member in at_fault:
+                        member.outcome, member.sent = None, False
+                    again = [member for member in batch if member.outcome is None]
+                rest = again + rest
+                if is_over:
+                    for member in rest:
+                        member.outcome = _too_late(member.job)
+                    return
+            members = rest
+
+    def _without_doubtful(self, members: list[Waiter]) -> list[Waiter]:
+        if not self._doubts:
+            return members
+        allowed = []
+        for member in members:
+            error = self._doubts.refusal(member.job.topic.name, member.job.partition)
+            if error is None:
+                allowed.append(member)
+            else:
+                member.outcome = error
+        return allowed
+
+    def _attempt(self, batch: list[Waiter], deadline: float) -> tuple[list[Waiter], list[Waiter]]:
+        """Send once. Returns the members that were never sent, and those refused for what their records are."""
+        records: list[Record] = [member.job for member in batch]
+        outcome = CallResult(self._delivery, len(batch))
+        for member in batch:
+            member.sent = True
+        try:
+            self._chunks.send(records[0].topic, _feed_of(records), outcome, 0, deadline)
+            rest = self._settle(batch, outcome)
+        except BaseException:
+            # A signal, just after the records were on their way: each has its end all the same.
+            self._settle(batch, outcome)
+            raise
+        self._interruption = self._chunks.take_interruption()
+        if self._interruption is not None:
+            raise self._interruption
+        return rest
+
+    def _settle(self, batch: list[Waiter], outcome: CallResult) -> tuple[list[Waiter], list[Waiter]]:
+        """Give every member that was sent its outcome, unless it has one."""
+        if outcome.ends is None:
+            return [], []
+        reports, not_sent, refused = outcome.ends
+        topic = batch[0].job.topic.name
+        self._aftermath.of(topic, reports, refused)
+        fatal = self._aftermath.fatal_reason() if reports or refused else None
+        failed = {report[0]: report for report in reports}
+        if refused:
+            failed |= {i: (i, refused, NOT_WRITTEN, batch[i].job.partition, -1, -1, 0) for i in not_sent}
+            not_sent = []
+        for index in not_sent:
+            batch[index].sent = False
+        written = []
+        for index, member in enumerate(batch):
+            if member.outcome is not None or not member.sent:
+                continue
+            if index in failed:
+                member.outcome = delivery_error(topic, (0, *failed[index][1:]), fatal=fatal)
+            else:
+                member.outcome = _written(member.job, outcome, index)
+                written.append(member)
+        # Once each has its own: this may log, and a signal handler may come in between.
+        for member in written:
+            self._watch.acknowledged(topic, member.job.partition, member.outcome.offset, member.outcome.offset)
+        at_fault = [
+            batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == NOT_WRITTEN
+        ]
+        return [batch[index] for index in not_sent], [] if refused else at_fault
+
+
+def _written(record: Record, outcome: CallResult, index: int) -> RecordMetadata:
+    """Return the metadata of an acknowledged record."""
+    append_time = outcome.append_time_of(index)
+    stamp = record.timestamp if append_time is None else append_time
+    return RecordMetadata(
+        record.topic.name, record.partition, outcome.offset_of(index), stamp, _TYPES[outcome.timestamp_type]
+    )
+
+
+def _too_late(record: Record) -> DeliveryError:
+    return refusal(
+        record.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out before it was sent", partition=record.partition
+    )
+
+
+def _by_topic(group: list[Waiter]) -> list[list[Waiter]]:
+    """Split a group by topic, keeping the order within each."""
+    topics: dict[str, list[Waiter]] = {}
+    for member in group:
+        topics.setdefault(member.job.topic.name, []).append(member)
+    return list(topics.values())
+
+
+def _feed_of(records: list[Record]) -> RecordSlice:
+    """Return the RecordSlice of single records of one topic."""
+    return RecordSlice(
+        EncodedBatch.borrowed([record.value for record in records]),
+        None if all(record.key is None for record in records) else EncodedBatch.borrowed([r.key for r in records]),
+        np.array([record.timestamp for record in records], dtype=np.int64),
+        np.array([record.partition for record in records], dtype=np.int32),
+        [record.headers for record in records] if any(record.headers for record in records) else (),
+        len(records),
+    )

@@ -1,0 +1,24 @@
+from typing import final
+
+from twolane.client.handle import Handle, Topic
+from twolane.produce.record_slice import RecordSlice
+from twolane.reports.call_result import CallResult
+from twolane.reports.reader import ReportReader
+
+@final
+class OrderedSender:
+    chunk_records: int
+    chunk_bytes: int
+    started: int
+    def __init__(
+        self,
+        handle: Handle,
+        delivery: ReportReader,
+        chunk_records: int,
+        chunk_bytes: int,
+        patience: float = ...,
+        retry_seconds: float | None = None,
+    ) -> None: ...
+    def end_by(self, deadline: float) -> None: ...
+    def take_interruption(self) -> BaseException | None: ...
+    def send(self, topic: Topic, feed: RecordSlice, outcome: CallResult, first_index: int, deadline: float) -> None: ...

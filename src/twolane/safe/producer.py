@@ -1,0 +1,467 @@
+"""The safe lane: what it promises, and how it keeps it.
+
+The mechanism is ``ext/twolane/safe/ordered_sender.pyx``; this module says who may send when, what an error means for
+the records behind it, and what a caller is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from twolane.common.base import STILL_RUNS, BaseProducer
+from twolane.common.fair_lock import FairLock, Waiter
+from twolane.common.logs import log
+from twolane.common.skipping import prepare_for
+from twolane.common.transactions import Transactions
+from twolane.config.policy import SAFE
+from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
+from twolane.safe._send import LoneSender
+from twolane.safe.aftermath import Aftermath
+from twolane.safe.batch_call import BatchCall
+from twolane.safe.group_commit import GroupSender
+from twolane.safe.in_doubt import InDoubtPartitions
+from twolane.safe.ordered_sender import OrderedSender
+from twolane.safe.topic_monitor import TopicMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from confluent_kafka import TopicPartition
+
+    from twolane.client.handle import Topic
+    from twolane.results import BatchMetadata
+    from twolane.serializers import Serializer
+    from twolane.serializers.good_rows import OnBadRow
+
+# How much later than the lane librdkafka gives a record up (see client.chunks): its own clock is only the net.
+MARGIN_MS = 10_000
+# librdkafka's default of transaction.timeout.ms.
+TRANSACTION_MS = 60_000
+# How long after its end a call that closing cuts off may take to collect its verdicts, and the client to end.
+PURGE_SECONDS, CLOSE_SECONDS = 1.1, 1.4
+
+
+class SafeProducer(LoneSender, BaseProducer):
+    """A producer that waits for the brokers, keeps order, and says exactly what is in the log.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        librdkafka's dotted names. Fixed: ``acks=all``, one request in flight. Defaults: ``retries=3`` with a back-off
+        of 1 s, 2 s and 4 s (7 s of patience; the wait for a new leader is not counted), ``enable.idempotence=true``,
+        ``message.timeout.ms=30000``.
+    **keywords
+        The same names with underscores: ``bootstrap_servers="localhost:9092"``.
+    check_topics : bool, default True
+        At a topic's first use look whether it can keep what it is given: fewer than 3 replicas,
+        ``min.insync.replicas`` below 2 and unclean elections are one notice each.
+    on_partition_change : {"notice", "error"}
+        What a changed number of partitions does to records placed by key: a notice, or an error until
+        ``accept_partitions(topic)``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown setting, or one that breaks the lane; names the key and the lane.
+
+    Notes
+    -----
+    *Order.* Acknowledged records stand in each partition in the order they were sent. *Prefix.* ``send_batch()``
+    writes, in every partition, exactly a prefix of that partition's records. *Verdict.* Every record is written, not
+    written, or unknown; a record called not written is never in the log. *Time.* No call outlives its timeout by more
+    than 1.5 s.
+
+    ``enable.idempotence=False`` is the plain recipe (acks=all, retries, one request in flight) with a weaker promise:
+    a retry after a lost answer may write a record twice, and a request that was delayed in the network may be appended
+    after later records. So after an *unknown* verdict the producer refuses further records to that partition until
+    ``resume(topic, partition)``.
+
+    Threads may share a producer: calls are served in the order they come, and waiting ``send()`` calls go together in
+    one request per partition. The GIL is released while waiting. librdkafka runs one thread per broker and two more.
+    """
+
+    _lane = SAFE
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        check_topics: bool = True,
+        on_partition_change: Literal["notice", "error"] = "notice",
+        **keywords: Any,
+    ) -> None:
+        if on_partition_change not in ("notice", "error"):
+            raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
+        BaseProducer.__init__(self, config, keywords)
+        settings = self._settings
+        fenced = settings.flag("enable.idempotence")
+        # Every request carries these names, and librdkafka counts them against batch.size.
+        names = sum(len(settings.native.get(key, "").encode()) for key in ("client.id", "transactional.id"))
+        self._chunks = OrderedSender(
+            self._handle,
+            self._delivery,
+            settings.number("batch.num.messages"),
+            min(self._max_bytes, settings.number("batch.size")) - names,
+            self._timeout,
+            # librdkafka varies it by a fifth.
+            settings.number("retry.backoff.ms") * 0.8 / 1000 if fenced else None,
+        )
+        self._turns = FairLock()
+        # Reentrant: a signal handler may call close() while close() runs.
+        self._ending = threading.RLock()
+        self._doubts = InDoubtPartitions(fenced=fenced)
+        self._watch = TopicMonitor(
+            settings.native,
+            check_topics=check_topics,
+            strict_partitions=on_partition_change == "error",
+            hide=self._hide,
+        )
+        self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._serve_notes)
+        aftermath = Aftermath(self._handle, self._doubts, self._pass_notes_on)
+        self._batches = BatchCall(self._chunks, self._delivery, self._doubts, self._watch, aftermath)
+        group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch, aftermath)
+        self._open_sender(
+            self._handle,
+            self._chunks,
+            self._turns,
+            group,
+            self._watch,
+            self._doubts,
+            self._partitioner,
+            self._max_bytes,
+            self._timeout,
+        )
+
+    def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
+        ours, most = self._settings.number("message.timeout.ms"), 2**31 - 1
+        if "transactional.id" in native:
+            # librdkafka takes no longer one.
+            most = (
+                self._settings.number("transaction.timeout.ms")
+                if "transaction.timeout.ms" in native
+                else TRANSACTION_MS
+            )
+        later = max(ours, min(ours + MARGIN_MS, most)) if ours else 0
+        return {**native, "message.timeout.ms": str(later)}
+
+    # ---- records: send() stands in the compiled base, twolane.safe._send ---------------------------------------------
+
+    def send_batch(
+        self,
+        topic: str,
+        values: Any,
+        *,
+        keys: Any = None,
+        headers: Any = None,
+        partitions: Any = None,
+        timestamps: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        on_bad_row: OnBadRow = "raise",
+        opaque: Any = None,
+        timeout: float | None = None,
+    ) -> BatchMetadata:
+        """Send records in order, in chunks of one MessageSet per partition, and wait for all of them.
+
+        Parameters
+        ----------
+        topic : str
+        values : sequence or columns of n records
+            A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
+            ``__arrow_c_stream__``. Not changed; not kept after the call.
+        keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
+            `timestamps` may be Timestamps of these, which say what times without a zone and missing ones mean.
+        headers : mapping or pairs, list of str, list of n mappings, or str, optional
+            Name to a value for all records or to a column of n; names of columns, which become headers of that name;
+            the headers of each record; the name of a column that holds these.
+        timestamp_header : str, optional
+            Name of a header that keeps each time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
+        on_bad_row : {"raise", "skip"}
+            What a row does whose value, key, header, timestamp or partition is refused, or which is too large: refuse
+            the whole call, or be left out and named in ``refused`` of the metadata. What concerns the call as a whole
+            is raised either way.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
+        timeout : float, optional
+            Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
+
+        Returns
+        -------
+        BatchMetadata
+            All records written.
+
+        Raises
+        ------
+        BatchError
+            Some were not: ``.metadata`` has every record's partition, offset or verdict. In every partition exactly a
+            prefix was written, but for records whose verdict is unknown, which come right behind it.
+        SerializationError, TimestampError, DeliveryError
+            Refused before anything was sent.
+        RuntimeError
+            A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
+            raises, ``.twolane_metadata`` has what became of every record.
+        """
+        started = time.monotonic()
+        setup = self._deadline(timeout)
+        call = prepare_for(
+            on_bad_row,
+            lambda name: self._topic(name, setup),
+            topic,
+            values,
+            keys=keys,
+            headers=headers,
+            partitions=partitions,
+            timestamps=timestamps,
+            timestamp_header=timestamp_header,
+            serializer=serializer,
+            key_serializer=key_serializer,
+            opaque=opaque,
+            deadline=setup,
+            max_bytes=self._max_bytes,
+            partitioner=self._partitioner,
+            sticky_bytes=self._chunks.chunk_bytes,
+        )
+        topic = call.topic.name
+        self._count_refused(call)
+        moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
+        if moved is not None:
+            raise moved
+        batch = self._batches.open(call, started)
+        turn = Waiter(setup if timeout is not None else started + 1e9)
+        deadline = math.inf if timeout is None else setup
+        try:
+            return self._in_turn(turn, topic, lambda: self._batches.send(batch, deadline))
+        except TwolaneError:
+            raise
+        except BaseException as interruption:
+            self._batches.note(batch, interruption)
+            raise
+
+    # ---- partitions in doubt -------------------------------------------------------------------------------------
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Take records for a partition again after an *unknown* verdict without idempotence.
+
+        A request that timed out may still be on its way, in a socket or in a broker that was stopped: it can be
+        appended minutes later, behind records that were sent after it (a *ghost write*). Only a producer id can fence
+        it, which ``enable.idempotence=False`` gave up. So the producer stops, and the caller decides: look at the log,
+        wait longer than the brokers could hold the request, or accept the risk, and then call this.
+
+        Does nothing where nothing is in doubt.
+        """
+        self._doubts.resolve(topic, partition)
+
+    @property
+    def in_doubt(self) -> set[tuple[str, int]]:
+        """Partitions, as (topic, partition), that wait for ``resume()``. A copy."""
+        return self._doubts.partitions()
+
+    # ---- what was noticed of topics ------------------------------------------------------------------------------
+
+    @property
+    def notices(self) -> list[str]:
+        """What was noticed of topics: weak settings, changed partition counts, offsets that went back. A copy."""
+        return list(self._watch.notices)
+
+    def accept_partitions(self, topic: str) -> None:
+        """Take records by key again after the number of partitions changed (``on_partition_change="error"``)."""
+        self._watch.accept(topic)
+
+    def _counted(self, topic: Topic, replicas: int) -> None:
+        self._watch.counted(topic.name, topic.partition_count, replicas)
+
+    # ---- transactions --------------------------------------------------------------------------------------------
+
+    def init_transactions(self, timeout: float | None = None) -> None:
+        """Register the ``transactional.id``; once, before the first ``transaction()``.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        ConfigError
+            No ``transactional.id`` is set.
+        TransactionError
+            ``.retriable`` ones were retried until the timeout.
+        FatalProducerError
+            Another producer has taken the id over.
+        """
+        self._refuse_in_child()
+        deadline = self._deadline(timeout)
+        self._in_turn(Waiter(deadline), "init_transactions", lambda: self._transactions.init(deadline))
+
+    @contextlib.contextmanager
+    def transaction(self, timeout: float | None = None) -> Iterator[None]:
+        """Make everything sent in a ``with`` block visible together, or not at all.
+
+        Commits when the block ends, aborts when it raises. A commit that fails for good aborts and raises
+        TransactionError; one whose answer was lost is retried until `timeout`. When that runs out the error says what
+        is open: ``commit_transaction()`` goes on with a commit; ``abort_transaction()``, or the next ``transaction()``,
+        with an abort.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to begin, and again to end it; ``message.timeout.ms`` by default.
+
+        Examples
+        --------
+        >>> with producer.transaction():                                       # doctest: +SKIP
+        ...     producer.send_batch("ledger", entries)
+        ...     producer.send_offsets_to_transaction(consumer.position(assigned), consumer.consumer_group_metadata())
+        """
+        self._refuse_in_child()
+        with self._transactions.run(lambda: self._deadline(timeout)):
+            yield
+
+    def commit_transaction(self, timeout: float | None = None) -> None:
+        """Commit the transaction that is open, or go on with a commit that timed out or was interrupted.
+
+        For a commit at the end of a ``transaction()`` block that raised: this tells what became of it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        TransactionError
+            ``.verdict`` is UNKNOWN where it may be committed: call this again. ``.must_abort``: it failed, and was
+            aborted.
+        FatalProducerError
+            Another producer has taken the ``transactional.id`` over.
+        """
+        self._refuse_in_child()
+        self._transactions.commit(self._deadline(timeout))
+
+    def abort_transaction(self, timeout: float | None = None) -> None:
+        """Abort the transaction that is open, or go on with an abort that timed out or was interrupted.
+
+        Parameters and errors are those of ``commit_transaction()``. A commit that has begun cannot be aborted.
+        """
+        self._refuse_in_child()
+        self._transactions.abort(self._deadline(timeout))
+
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
+    ) -> None:
+        """Commit consumed offsets with the transaction: read, process, write exactly once.
+
+        Parameters
+        ----------
+        offsets : list of confluent_kafka.TopicPartition
+            Of the next records to read, as ``consumer.position()`` gives them.
+        group_metadata : object
+            ``consumer.consumer_group_metadata()`` of a confluent-kafka consumer.
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        TransactionError
+            ``.retriable`` ones were retried until the timeout; ``.must_abort`` says that the transaction is lost.
+        FatalProducerError
+            Another producer has taken the ``transactional.id`` over.
+        """
+        self._refuse_in_child()
+        deadline = self._deadline(timeout)
+        self._in_turn(
+            Waiter(deadline),
+            "send_offsets_to_transaction",
+            lambda: self._transactions.send_offsets(offsets, group_metadata, deadline),
+        )
+
+    def _refuse_in_child(self) -> None:
+        """Raise in a forked child, where whoever had the turn does not exist."""
+        if self._handle.is_forked:
+            raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
+
+    # ---- the rest ------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until the calls that other threads are in have ended: a call of one's own leaves nothing behind.
+
+        Returns
+        -------
+        int
+            Records still in flight, 0 unless the time ran out.
+        """
+        if self._closed:
+            return 0
+        self._refuse_in_child()
+        turn = Waiter(self._deadline(timeout))
+        if not self._turns.is_below:  # in a signal handler it would wait for the call that is below it
+            try:
+                self._turns.take(turn)
+            finally:
+                self._turns.leave(turn)
+        return int(self._delivery.count()["in_queue"])
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the producer: those in line are turned away, the call in progress may end, the client is destroyed.
+
+        Idempotent, from any thread. When `timeout` (seconds, ``message.timeout.ms`` by default) runs out, the records
+        in flight are purged; their callers get their verdicts.
+
+        Raises
+        ------
+        TimeoutError
+            Another thread's ``close()`` did not end within the timeout and 1.5 s.
+        """
+        if self._handle.is_forked:
+            self._closed = True
+            return
+        self._closed = True
+        self._watch.check.end()
+        deadline = self._deadline(timeout)
+        # Also where another thread's close() has more time.
+        self._chunks.end_by(deadline)
+        self._transactions.end_by = min(self._transactions.end_by, deadline)
+        with self._end_alone(deadline + CLOSE_SECONDS):
+            if self._handle.is_closed:
+                return
+            for waiting in self._turns.dismiss():
+                waiting.outcome = ClosedProducerError("the producer was closed while the call waited; nothing was sent")
+                waiting.done = True
+                waiting.wake()
+            if self._turns.is_below:
+                # In a signal handler: the call below it goes on after this, ends in time, and destroys the client.
+                self._handle.close(0.0)
+                return
+            turn = Waiter(deadline + PURGE_SECONDS)
+            try:
+                if self._turns.take(turn):
+                    with contextlib.suppress(TwolaneError):
+                        self._serve_notes()
+                else:
+                    log(logging.WARNING, "%r: a call is not back yet, in a serializer most likely", self)
+                if not self._handle.close(max(0.1, deadline + CLOSE_SECONDS - time.monotonic())):
+                    log(logging.WARNING, STILL_RUNS)
+            finally:
+                # For a caller that saw the producer open and came into the line only now.
+                self._turns.leave(turn)
+                self._watch.check.join(deadline)
+
+    @contextlib.contextmanager
+    def _end_alone(self, until: float) -> Iterator[None]:
+        """Let one thread at a time end the producer, and again a signal handler in the middle of that."""
+        if not self._ending.acquire(timeout=min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)):
+            raise TimeoutError(f"{self!r}: the close() of another thread still runs; the producer ends with it")
+        try:
+            yield
+        finally:
+            self._ending.release()

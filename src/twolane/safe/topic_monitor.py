@@ -1,0 +1,130 @@
+"""What the safe lane notices about topics: settings that lose records, partitions that appear, offsets that go back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError
+
+from twolane.common.arguments import refusal
+from twolane.common.logs import log
+from twolane.safe.topic_settings import TopicCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from twolane.config.masking import Native
+    from twolane.errors import DeliveryError
+
+# Below these one broken broker can lose an acknowledged record, whatever the producer does.
+REPLICATION, MIN_INSYNC = 3, 2
+
+
+class TopicMonitor:
+    """Keeps one producer's knowledge of its topics.
+
+    Parameters
+    ----------
+    check_topics : bool
+        Ask for the topics' settings at their first use (DescribeConfigs, where it is permitted).
+    strict_partitions : bool
+        A changed number of partitions refuses records placed by key until ``accept()``.
+    hide : callable
+        Takes secrets out of what librdkafka says.
+
+    Attributes
+    ----------
+    check : TopicCheck
+        Asks for the topics' settings; whoever ends the producer ends it.
+    notices : list of str
+        Everything noticed, in order; each is also a warning of the logger ``twolane``.
+    moved : dict of str to (int, int)
+        Topics that take no records by key until ``accept()``: how many partitions there were, and are.
+    offsets : dict of (str, int) to int
+        The last offset acknowledged in each partition. ``send()`` looks here first, and calls ``acknowledged()`` where
+        it has not risen.
+    """
+
+    def __init__(
+        self,
+        settings: Native,
+        *,
+        check_topics: bool,
+        strict_partitions: bool,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        self.check = TopicCheck(settings, self._judge, hide)
+        self._check_topics = check_topics
+        self._strict = strict_partitions
+        self._counts: dict[str, int] = {}
+        self._counting = threading.RLock()  # reentrant: a signal handler may count, too
+        self.moved: dict[str, tuple[int, int]] = {}
+        self.offsets: dict[tuple[str, int], int] = {}
+        self.notices: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Record a notice and log it."""
+        self.notices.append(text)
+        log(logging.WARNING, "%s", text)
+
+    # ---- partitions ----------------------------------------------------------------------------------------------
+
+    def counted(self, topic: str, count: int, replicas: int) -> None:
+        """Take a fresh count of a topic's partitions, and how many replicas the least replicated one has."""
+        with self._counting:  # of threads that count a new topic together one has it checked
+            before = self._counts.get(topic)
+            self._counts[topic] = count
+        if before is None:
+            if self._check_topics:
+                self._check(topic, replicas)
+        elif before != count:
+            self.say(f"topic {topic!r} has {count} partitions now, {before} before: keys move to other partitions")
+            if self._strict:
+                self.moved.setdefault(topic, (before, count))
+
+    def accept(self, topic: str) -> None:
+        """Place records by key over the partitions there are now."""
+        self.moved.pop(topic, None)
+
+    def refusal(self, topic: str) -> DeliveryError | None:
+        """Return the error of a record placed by its key, after the number of partitions changed; else None."""
+        if topic not in self.moved:
+            return None
+        before, count = self.moved[topic]
+        return refusal(
+            topic,
+            KafkaError._STATE,
+            f"the topic went from {before} to {count} partitions and keys would move: "
+            f"call accept_partitions({topic!r}), or give the partition",
+        )
+
+    # ---- offsets -------------------------------------------------------------------------------------------------
+
+    def acknowledged(self, topic: str, partition: int, first: int, last: int) -> None:
+        """Take the offsets of acknowledged records; offsets that do not rise mean another topic of the same name."""
+        known = self.offsets.get((topic, partition), -1)
+        if first <= known:
+            self.say(
+                f"offset regression in topic {topic!r} partition {partition}: {first} was acknowledged after {known}. "
+                "The topic was deleted and created again, or its log was cut: records acknowledged before may be gone"
+            )
+        self.offsets[topic, partition] = last
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _check(self, topic: str, replicas: int) -> None:
+        if replicas < REPLICATION:
+            self.say(
+                f"topic {topic!r} has {replicas} replicas: with fewer than {REPLICATION}, losing brokers loses records"
+            )
+        self.check.ask(topic)
+
+    def _judge(self, topic: str, found: Mapping[str, str]) -> None:
+        """Say what is weak in a topic's settings; called by the topic check."""
+        in_sync = int(found.get("min.insync.replicas") or 1)
+        if in_sync < MIN_INSYNC:
+            self.say(f"topic {topic!r} has min.insync.replicas={in_sync}: one broker may acknowledge alone")
+        if (found.get("unclean.leader.election.enable") or "false").lower() == "true":
+            self.say(f"topic {topic!r} has unclean.leader.election.enable=true: acknowledged records may be dropped")

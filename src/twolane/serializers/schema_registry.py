@@ -1,0 +1,408 @@
+"""Schema ids from a Schema Registry: asked once per topic, never per record.
+
+Stands on confluent_kafka's client (``pip install confluent-kafka[schemaregistry]``), which brings TLS, basic auth,
+retries and, for tests, ``mock://`` registries. Nothing here is imported unless a registry is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twolane.config.masking import Hider, without_credentials
+from twolane.encoding.avro.schema import checked_id, definitions, load, parse, shape, standalone
+from twolane.errors import ConfigError, SerializationError
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+__all__ = ["Registry", "record_subject", "topic_record_subject", "topic_subject"]
+
+SubjectName = Callable[[str, str, "str | None"], str]
+# Seconds that a caller without a deadline waits for an answer.
+PATIENCE = 60.0
+# Seconds after which a request without an answer is left alone, and the next call asks anew.
+ABANDONED_AFTER = 30.0
+# Requests without an answer, each of which holds a thread.
+MOST_REQUESTS = 64
+# Schemas that one schema may refer to, directly or not, and how many of them in a row.
+MOST_REFERENCES, DEEPEST_REFERENCE = 256, 32
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+def topic_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject ``<topic>-key`` or ``<topic>-value``: Confluent's TopicNameStrategy, the default."""
+    return f"{topic}-{field}"
+
+
+def record_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject after the record: Confluent's RecordNameStrategy."""
+    if record_name is None:
+        raise SerializationError("the record name strategy needs a schema with a name")
+    return record_name
+
+
+def topic_record_subject(topic: str, field: str, record_name: str | None) -> str:
+    """Name the subject ``<topic>-<record>``: Confluent's TopicRecordNameStrategy."""
+    return f"{topic}-{record_subject(topic, field, record_name)}"
+
+
+@dataclass(slots=True)
+class Request:
+    """One question to the registry, which a thread of its own asks: whoever waits for it may stop waiting.
+
+    Attributes
+    ----------
+    answer : tuple of int and str, or None
+    fault : str
+        Where there is no answer.
+    """
+
+    begun: float = field(default_factory=time.monotonic)
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: tuple[int, str] | None = None
+    fault: str = ""
+
+
+@dataclass(slots=True, repr=False)
+class Line:
+    """What a process has to do with a registry: a child gets another, with connections of its own.
+
+    There is no lock in it: every change is one operation of a dict.
+    """
+
+    client: Any
+    hide: Hider
+    forks: int = field(default_factory=lambda: _forks)
+    known: dict[Any, tuple[int, str]] = field(default_factory=dict)
+    asked: dict[Any, Request] = field(default_factory=dict)
+
+
+class Registry:
+    """A Schema Registry and how schemas are put into it or looked up.
+
+    Parameters
+    ----------
+    client : SchemaRegistryClient or mapping
+        The client, or its configuration: ``url``, ``basic.auth.user.info``, ``ssl.ca.location``, ...
+    auto_register : bool, default True
+        Register the schema under the topic's subject. False only looks it up (``auto.register.schemas``).
+    use_latest : bool, default False
+        Write with the subject's newest schema instead of the given one (``use.latest.version``), and with what it
+        refers to in other subjects; needs ``auto_register=False``. A serializer without a schema always does.
+    normalize : bool, default False
+        Let the registry bring schemas to their normal form before it compares them (``normalize.schemas``).
+    subject_name : callable, default :func:`topic_subject`
+        ``(topic, "key" or "value", record name) -> subject``. With :func:`record_subject` and
+        :func:`topic_record_subject` each record of a union at the root has the subject of its own name.
+
+    Raises
+    ------
+    ConfigError
+        If the client is missing, or settings contradict each other.
+
+    Notes
+    -----
+    Each question is asked in a thread of its own, once for all who wait for it, so that a registry that does not answer
+    holds nobody beyond his deadline, and nobody who asks something else. A child process (fork) gets a client of its
+    own: two processes that share a connection would take each other's answers.
+    """
+
+    def __init__(
+        self,
+        client: SchemaRegistryClient | Mapping[str, Any],
+        *,
+        auto_register: bool = True,
+        use_latest: bool = False,
+        normalize: bool = False,
+        subject_name: SubjectName = topic_subject,
+    ) -> None:
+        if auto_register and use_latest:
+            raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
+        if not callable(subject_name):
+            raise ConfigError("subject_name: expected a function", key="subject_name")
+        opened, self.url, hide = open_client(client)
+        self._line = Line(opened, hide)
+        # A function, so that nothing that shows a Registry shows what it was made of.
+        self._configuration: Callable[[], Mapping[str, Any]] = lambda: configuration(client)
+        if opened is not client:
+            self._close_with_us(opened)
+        self._auto_register = auto_register
+        self._use_latest = use_latest
+        self._normalize = normalize
+        self._subject_name = subject_name
+
+    @property
+    def by_record(self) -> bool:
+        """Whether subjects are named after records, so that each record of a root union has one."""
+        return self._subject_name in (record_subject, topic_record_subject)
+
+    def _close_with_us(self, client: Any) -> None:
+        # Its connections would otherwise be left to the garbage collector. In a child they are the parent's.
+        weakref.finalize(self, lambda forks: client.close() if forks == _forks else None, _forks)
+
+    def _own_line(self) -> Line:
+        """Give this process' line."""
+        line = self._line
+        if line.forks == _forks:
+            return line
+        conf = self._configuration()
+        if str(conf.get("url", "")).startswith("mock://"):
+            client = line.client  # has no connection
+        elif conf:
+            client, _, _ = open_client(conf)
+            self._close_with_us(client)
+        else:
+            raise SerializationError(
+                "the registry's client belongs to the parent process, and its configuration is not known: "
+                "make the client and the Registry in the child"
+            )
+        self._line = line = Line(client, line.hide)
+        return line
+
+    def resolve(
+        self,
+        schema: str | None,
+        *,
+        topic: str,
+        field: str = "value",
+        record_name: str | None = None,
+        kind: str = "AVRO",
+        references: Sequence[Any] = (),
+        schema_id: int | None = None,
+        deadline: float | None = None,
+    ) -> tuple[int, str]:
+        """Give the id and the text of the schema to write with.
+
+        Parameters
+        ----------
+        schema : str or None
+            As given by the user. None: the subject's latest, or that of the id.
+        topic : str
+        field : {"value", "key"}
+        record_name : str, optional
+            Full name of the schema's root.
+        kind : str
+            "AVRO", "JSON" or "PROTOBUF".
+        references : sequence of SchemaReference
+            Where the types are that the schema names, but does not define.
+        schema_id : int, optional
+            Write with the schema of this id (``use.schema.id``).
+        deadline : float, optional
+            Of `time.monotonic()`. A minute from now, without it.
+
+        Raises
+        ------
+        SerializationError
+            If the registry cannot be reached, refuses or does not answer in time; names subject and URL, without
+            credentials.
+        """
+        subject = self._subject_name(topic, field, record_name)
+        if not isinstance(subject, str):
+            raise SerializationError("subject_name: expected the name of a subject", value=subject)
+        line = self._own_line()
+        places = tuple((one.name, one.subject, one.version) for one in references)
+        question = (subject, schema, kind, places, schema_id)
+        known = line.known.get(question)
+        if known is not None:
+            return known
+        doing = (
+            "look-up of the id"
+            if schema_id is not None
+            else "latest version"
+            if self._use_latest or schema is None
+            else "registration"
+            if self._auto_register
+            else "lookup"
+        )
+        about = f"schema registry at {self.url}, subject {subject!r}: {doing}"
+        request = self._request(
+            line, question, lambda: self._ask(line.client, subject, schema, kind, references, schema_id)
+        )
+        now = time.monotonic()
+        left = PATIENCE if deadline is None else deadline - now
+        if not request.done.wait(min(max(left, 0.0), threading.TIMEOUT_MAX)):
+            waited = time.monotonic() - request.begun
+            raise SerializationError(f"{about}: no answer within the call's time; it was asked {waited:.1f} s ago")
+        if request.answer is None:
+            raise SerializationError(f"{about} failed: {request.fault}")
+        return request.answer
+
+    def _request(self, line: Line, question: Any, ask: Callable[[], tuple[int, str]]) -> Request:
+        """Give the request that is under way for a question, or begin one."""
+        mine = Request()
+        found = line.asked.setdefault(question, mine)
+        if found is not mine:
+            if mine.begun - found.begun < ABANDONED_AFTER or found.done.is_set():
+                return found
+            line.asked[question] = mine
+        if (
+            threading.active_count() > MOST_REQUESTS
+            and sum(thread.name == THREAD_NAME for thread in threading.enumerate()) > MOST_REQUESTS
+        ):
+            mine.fault = f"{MOST_REQUESTS} earlier requests have no answer yet"
+        else:
+            run = threading.Thread(target=answer, args=(line, question, mine, ask), name=THREAD_NAME, daemon=True)
+            try:
+                run.start()
+            except BaseException as error:
+                # No thread, or a signal handler's exception: nobody may wait for what was never asked.
+                mine.fault = f"no thread can be started: {error}"
+                if not isinstance(error, Exception):
+                    line.asked.pop(question, None)
+                    raise
+            else:
+                return mine
+        line.asked.pop(question, None)
+        mine.done.set()
+        return mine
+
+    def _ask(
+        self, client: Any, subject: str, text: str | None, kind: str, references: Sequence[Any], schema_id: int | None
+    ) -> tuple[int, str]:
+        from confluent_kafka.schema_registry import Schema
+
+        if schema_id is not None:
+            # With the subject, the registry itself refuses an id that is none of it.
+            return checked_id(schema_id), whole(client, of_kind(client.get_schema(schema_id, subject), kind))
+        if self._use_latest or text is None:
+            latest = client.get_latest_version(subject)
+            return id_of(latest, subject), whole(client, of_kind(latest.schema, kind))
+        schema = Schema(text, kind, list(references))
+        ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
+        given = ask(subject, schema, self._normalize)
+        told = getattr(given.schema, "schema_str", None)
+        if told and told != text and kind == "AVRO" and not references and shape(parse(told)) != shape(parse(text)):
+            raise ValueError("the answer is about another schema")
+        return id_of(given, subject), whole(client, schema)
+
+    def __repr__(self) -> str:
+        return f"Registry({self.url})"
+
+
+THREAD_NAME = "twolane-registry"
+
+
+def answer(line: Line, question: Any, request: Request, ask: Callable[[], tuple[int, str]]) -> None:
+    """Ask, and tell all who wait."""
+    try:
+        request.answer = line.known[question] = ask()
+    except Exception as error:  # noqa: BLE001 - the client lets through whatever its HTTP library raises
+        request.fault = line.hide(without_secrets(error)) or type(error).__name__
+        if isinstance(error, ValueError) and hasattr(line.client, "clear_caches"):
+            line.client.clear_caches()  # else it would give the refused answer again, as that of this subject
+    finally:
+        if line.asked.get(question) is request:
+            line.asked.pop(question, None)
+        request.done.set()
+
+
+def of_kind(schema: Any, kind: str) -> Any:
+    """Give a schema if it is of this kind: a text such as ``{"type": "string"}`` means something in each of them."""
+    if schema.schema_type != kind:
+        raise ValueError(f"expected a schema of type {kind}, got {schema.schema_type}")
+    return schema
+
+
+def id_of(registered: Any, subject: str) -> int:
+    """Give the id that the registry tells, if it tells it of the subject that it was asked for."""
+    told = registered.subject
+    # A subject outside the default context comes with the context that the URL names.
+    if (
+        isinstance(told, str)
+        and told != subject
+        and re.sub(r"^:\.[^:]*:", "", told) != re.sub(r"^:\.[^:]*:", "", subject)
+    ):
+        raise ValueError(f"the answer is about another subject, {told!r}")
+    return checked_id(registered.schema_id)
+
+
+def whole(client: Any, schema: Schema) -> str:
+    """Give a schema's text with what it refers to in other subjects put where it is first named."""
+    known: dict[str, Any] = {}
+    collect(client, schema, known, {}, 0)
+    if not known:
+        return str(schema.schema_str)
+    return json.dumps(standalone(load(schema.schema_str), known))
+
+
+def collect(client: Any, schema: Schema, known: dict[str, Any], seen: dict[Any, None], depth: int) -> None:
+    """Add what the schemas define that a schema refers to, and those that they refer to."""
+    for reference in schema.references or ():
+        place = (reference.subject, reference.version)
+        if place in seen:
+            continue
+        seen[place] = None
+        if len(seen) > MOST_REFERENCES or depth >= DEEPEST_REFERENCE:
+            raise ValueError(f"more than {MOST_REFERENCES} references, or {DEEPEST_REFERENCE} in a row")
+        registered = client.get_version(reference.subject, reference.version)
+        id_of(registered, str(reference.subject))
+        for name, definition in definitions(load(registered.schema.schema_str)).items():
+            known.setdefault(name, definition)
+        collect(client, registered.schema, known, seen, depth + 1)
+
+
+def configuration(client: Any) -> Mapping[str, Any]:
+    """Give a client's configuration, or nothing where it is not known."""
+    configured = client if isinstance(client, Mapping) else getattr(client, "_conf", None)
+    return configured if isinstance(configured, Mapping) else {}
+
+
+def open_client(client: Any) -> tuple[Any, str, Hider]:
+    """Give a client, the URL to show for it, and what takes secrets out of texts."""
+    if not isinstance(client, Mapping):
+        if not hasattr(client, "register_schema"):
+            raise ConfigError(f"registry: expected a SchemaRegistryClient or its configuration, got {type(client)}")
+        known = configuration(client)
+        return client, without_credentials(str(known.get("url", "?"))), hider(known)
+    try:
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+    except ImportError as error:
+        raise ConfigError(
+            f"a registry needs `pip install confluent-kafka[schemaregistry]`: {error}", key="schema.registry"
+        ) from error
+    hide, shown = hider(client), without_credentials(str(client.get("url", "")))
+    try:
+        return SchemaRegistryClient.new_client(dict(client)), shown, hide
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        reason, key = hide(without_secrets(error)), "url"
+        if isinstance(error, OSError):
+            # Of certificates and keys; Python's error says of none which.
+            files = [name for name in client if str(name).endswith(".location")]
+            key = next((name for name in files if not Path(str(client[name])).is_file()), (files or [key])[0])
+            reason += f" ({', '.join(f'{name}={client[name]}' for name in files)})"
+    # Outside of the clause: the error's own text may hold what is hidden here.
+    raise ConfigError(f"schema registry at {shown}: {reason}", key=key)
+
+
+def hider(settings: Mapping[Any, Any]) -> Hider:
+    """Give what takes the secrets of a client's configuration out of texts."""
+    return Hider({str(key): value for key, value in settings.items() if isinstance(value, str)})
+
+
+def without_secrets(error: Exception) -> str:
+    """Give an error's text with every URL in it cleaned."""
+    return without_users(re.sub(r"[A-Za-z][\w+.-]*://\S+", lambda url: without_credentials(url.group()), str(error)))
+
+
+def without_users(text: str) -> str:
+    """Give a text without what stands before an @: also in quotes, and where a URL lacks its scheme."""
+    return re.sub(r"[^\s/'\"]+@", "", text)

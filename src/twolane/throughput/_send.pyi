@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from twolane.client.handle import Handle
+from twolane.errors import DeliveryError
+from twolane.produce.accumulator import RecordAccumulator
+from twolane.produce.buffer import ProduceBuffer
+from twolane.reports.callbacks import Callbacks
+from twolane.reports.reader import ReportReader
+from twolane.results import RecordMetadata
+from twolane.serializers import Serializer
+
+_OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
+
+@disjoint_base
+class RecordSender:
+    _callbacks: Callbacks
+    _stage: RecordAccumulator
+    def _open_sender(
+        self,
+        handle: Handle,
+        delivery: ReportReader,
+        window: ProduceBuffer,
+        max_size: int,
+        partitioner: str,
+        sticky_bytes: int,
+        may_stage: bool,
+    ) -> None: ...
+    def _enter(self) -> None: ...
+    def _leave(self) -> None: ...
+    def _refuse_if_closed(self) -> None: ...
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Any = None,
+        partition: int | None = None,
+        timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        timeout: float | None = None,
+        on_delivery: _OnDelivery | None = None,
+        opaque: Any = None,
+    ) -> None: ...

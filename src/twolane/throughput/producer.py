@@ -1,0 +1,521 @@
+"""The throughput lane: as fast as librdkafka, bounded memory, every accepted record counted once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from confluent_kafka import KafkaError
+
+from twolane.common.arguments import ProduceCall, refusal
+from twolane.common.base import EXIT_TIMEOUT, BaseProducer
+from twolane.common.failures import Failures, delivery_error
+from twolane.common.skipping import prepare_for
+from twolane.common.transactions import State, Transactions
+from twolane.config.policy import THROUGHPUT
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError, TwolaneError
+from twolane.produce.buffer import ProduceBuffer
+from twolane.reports.call_result import CallResult
+from twolane.throughput._send import RecordSender
+from twolane.throughput.batch_delivery import BatchDelivery
+from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from confluent_kafka import TopicPartition
+
+    from twolane.client.handle import Topic
+    from twolane.serializers import Serializer
+    from twolane.serializers.good_rows import OnBadRow
+    from twolane.stats import Stats
+
+# Records encoded and enqueued at a time: their bytes stay in the processor's caches.
+SLICE = 8_192
+# The window's defaults: some batches of 10 000 for each of many partitions, in at most a gigabyte.
+WINDOW_RECORDS, WINDOW_KBYTES = 500_000, 1_048_576
+# Bytes of records without a key that go to one partition before the next is taken.
+STICKY_BYTES = 16_384
+
+IN_FLIGHT = "max.in.flight.requests.per.connection"
+
+OnFull = Literal["block", "raise"]
+
+
+class ThroughputProducer(RecordSender, BaseProducer):
+    """A pipelined producer that makes no Python object per record it need not make.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        librdkafka's dotted names. Defaults: ``acks=all``, ``linger.ms=5``, ``enable.idempotence=false``.
+        ``queue.buffering.max.messages`` (500 000) and ``queue.buffering.max.kbytes`` (1 GiB) are the window.
+    on_full : {"block", "raise"} or callable
+        What a call does when the window is full: wait with the GIL released until there is room (default), raise
+        QueueFullError, or call the callable, with the producer, as often as needed; it may wait or raise.
+    resume_at : float
+        The low-water mark: how full the window still is, by records and by bytes, when a call that waits goes on.
+    **keywords
+        The settings with underscores for dots.
+
+    Notes
+    -----
+    *Order.* With ``enable.idempotence=False`` (default) a request that is retried may land behind a later one: several
+    requests are in flight. With ``enable.idempotence=True`` librdkafka keeps each partition's order, and a retry writes
+    nothing twice unless a record of another partition fails for good meanwhile (docs/hazards.md, F13; a transaction is
+    aborted then). Records given up after ``message.timeout.ms`` leave a gap either way; the safe lane is for those who
+    mind.
+
+    *Accounting.* ``accepted == written + not_written + unknown + in_queue``, see ``stats()``.
+
+    *Threads.* Any number may send. One service thread per producer takes reports and runs callbacks.
+    """
+
+    _lane = THROUGHPUT
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_full: OnFull | Callable[[ThroughputProducer], Any] = "block",
+        resume_at: float = 0.5,
+        **keywords: Any,
+    ) -> None:
+        if not (on_full in ("block", "raise") or callable(on_full)):
+            raise ConfigError(f"on_full: expected 'block', 'raise' or a callable, got {on_full!r}")
+        if not 0 <= resume_at < 1:
+            raise ConfigError(f"resume_at: expected a part of the window, 0 to below 1, got {resume_at!r}")
+        BaseProducer.__init__(self, config, keywords)
+        given = self._settings.given
+        # With one request in flight nothing can overtake a first batch that is refused.
+        self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
+        self._on_full = on_full
+        self._calling_on_full: set[int] = set()  # threads
+        # The batches that are being enqueued, each with its thread; one thread has several where a signal handler came.
+        self._enqueuing: dict[BatchDelivery, int] = {}
+        window = ProduceBuffer(
+            self._handle,
+            self._delivery,
+            int(given.get("queue.buffering.max.messages", WINDOW_RECORDS)),
+            int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
+            resume_at,
+        )
+        self._room = window
+        transactional_id = self._settings.native.get("transactional.id")
+        lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
+        may_stage = lingers and not self._handle.gated and transactional_id is None
+        self._open_sender(
+            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, may_stage
+        )
+        try:
+            self._service = DeliveryThread(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
+        except RuntimeError as error:
+            # The process has no thread left; nobody gets this producer, so nobody could close it.
+            self._closed = True
+            self._handle.close()
+            raise TwolaneError(f"a ThroughputProducer needs a thread of its own: {error}") from error
+        self._transactions = Transactions(self._handle, transactional_id, self._pass_notes_on)
+
+    def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
+        # The window stands before librdkafka's own limits, which must never be reached.
+        limits = {"queue.buffering.max.messages": "0", "queue.buffering.max.kbytes": "2147483647"}
+        return {**native, **limits}
+
+    def send_batch(
+        self,
+        topic: str,
+        values: Any,
+        *,
+        keys: Any = None,
+        headers: Any = None,
+        partitions: Any = None,
+        timestamps: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        on_bad_row: OnBadRow = "raise",
+        opaque: Any = None,
+        timeout: float | None = None,
+    ) -> BatchDelivery:
+        """Enqueue many records; return when the last one is in, not when it is acknowledged.
+
+        Parameters
+        ----------
+        topic : str
+        values : sequence or columns of n records
+            A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
+            ``__arrow_c_stream__``. Copied before the call returns, never changed.
+        keys, partitions, timestamps : array or list of n, one for all, or the name of a column, optional
+            `timestamps` may be Timestamps of these, which say what times without a zone and missing ones mean.
+        headers : mapping or pairs, list of str, list of n mappings, or str, optional
+            Name to a value for all records or to a column of n; names of columns, which become headers of that name;
+            the headers of each record; the name of a column that holds these.
+        timestamp_header : str, optional
+            Name of a header that keeps each time's nanoseconds since the epoch: 8 bytes, big-endian, signed.
+        serializer, key_serializer : Serializer, optional
+            Of the values and of the keys; ``Bytes()`` by default. With a `key_serializer` keys may be whatever it
+            takes, also rows or a table of their own.
+        on_bad_row : {"raise", "skip"}
+            What a row does whose value, key, header, timestamp or partition is refused, or which is too large: refuse
+            the whole call, or be left out and named in ``refused`` of the metadata. What concerns the call as a whole
+            is raised either way.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
+        timeout : float, optional
+            Seconds to wait for room in the window.
+
+        Returns
+        -------
+        BatchDelivery
+
+        Raises
+        ------
+        SerializationError, TimestampError, DeliveryError
+            Refused; nothing was enqueued. Only a DeliveryError whose ``.delivery`` is set came later: librdkafka itself
+            refused a record, or is fatally broken. Records go grouped by partition, so that those accepted may stand
+            before and behind ``.index``; the BatchDelivery tells of each, and of none behind its last.
+        QueueFullError
+            ``.index`` is the first record not enqueued, ``.delivery`` the BatchDelivery of those before it.
+        RuntimeError
+            A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
+            raises, ``.twolane_delivery`` is the BatchDelivery of the records that had been accepted.
+
+        Notes
+        -----
+        GIL: released while columns are encoded, while records are enqueued and while waiting.
+        """
+        started = time.monotonic()
+        deadline = self._deadline(timeout)
+        self._enter()
+        try:
+            call = prepare_for(
+                on_bad_row,
+                lambda name: self._topic(name, deadline),
+                topic,
+                values,
+                keys=keys,
+                headers=headers,
+                partitions=partitions,
+                timestamps=timestamps,
+                timestamp_header=timestamp_header,
+                serializer=serializer,
+                key_serializer=key_serializer,
+                opaque=opaque,
+                deadline=deadline,
+                max_bytes=self._max_bytes,
+                partitioner=self._partitioner,
+                sticky_bytes=STICKY_BYTES,
+            )
+            outcome = CallResult(self._delivery, call.n)
+            places = np.empty(call.n, dtype=np.int32)
+            batch = BatchDelivery(call.topic.name, outcome, places, started, self._service, call.skipped, opaque)
+            self._count_refused(call)
+            outcome.open()
+            self._stage.push()  # what this thread sent one by one goes first
+            try:
+                self._enqueuing[batch] = threading.get_ident()
+                self._service.watch(batch)
+                self._enqueue(call, batch, outcome, deadline)
+            except BaseException as error:
+                error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
+                if isinstance(error, DeliveryError):
+                    error.delivery = batch
+                else:  # a signal's exception, most of all: those accepted need not be the first ones
+                    error.twolane_delivery = batch  # type: ignore[attr-defined]
+                raise
+            finally:
+                outcome.seal()
+                self._enqueuing.pop(batch, None)
+            return batch
+        finally:
+            self._leave()
+
+    def _enqueue(self, call: ProduceCall, batch: BatchDelivery, outcome: CallResult, deadline: float) -> None:
+        rows = call.slice_rows(SLICE)
+        for start in range(0, call.n, rows):
+            stop = min(call.n, start + rows)
+            feed, partitions = call.feed(start, stop)
+            batch._partitions[start:stop] = partitions
+            at = 0
+            while at < stop - start:
+                at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
+                if error:
+                    call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
+                    self._raise_if_fatal(call.topic.name)
+                    raise refusal(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
+                if barred >= 0:
+                    self._wait_at_gate(call.topic, barred, deadline, batch)
+                elif at < stop - start:
+                    self._make_room(deadline, batch)
+
+    def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
+        """Do what ``on_full`` says; return when there is room."""
+        index = batch._row(batch.accepted) if batch is not None else 0
+        self._stage.push()
+        if not self._room.is_shut:
+            if self._on_full == "raise" or self._service.is_service_thread:
+                raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
+            if self._on_full != "block":
+                self._call_on_full(self._on_full, deadline, index, batch)
+            elif not self._room.wait_for_room(deadline - time.monotonic()):
+                raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
+        if self._room.is_shut:
+            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
+
+    def _wait_at_gate(self, topic: Topic, partition: int, deadline: float, batch: BatchDelivery | None = None) -> None:
+        """Wait for the report of an idempotent producer's first record to a partition: until then it goes alone."""
+        opened = self._room.wait_at_gate(topic, partition, deadline - time.monotonic())
+        index = batch._row(batch.accepted) if batch is not None else 0
+        if self._room.is_shut:
+            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
+        if not opened:
+            raise QueueFullError(
+                f"partition {partition}: the first record, which goes alone, was not acknowledged within the timeout",
+                index=index,
+                delivery=batch,
+            )
+
+    def _call_on_full(
+        self,
+        on_full: Callable[[ThroughputProducer], Any],
+        deadline: float,
+        index: int,
+        batch: BatchDelivery | None,
+    ) -> None:
+        thread = threading.get_ident()
+        if thread in self._calling_on_full:
+            raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
+        self._calling_on_full.add(thread)
+        try:
+            while not self._room.room and not self._room.is_shut:
+                if time.monotonic() >= deadline:
+                    raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
+                on_full(self)
+                if not self._room.is_shut:
+                    self._delivery.poll(0.001)
+        except QueueFullError as error:
+            # The callable may raise it itself, and cannot know how far the call came.
+            error.index, error.delivery = index, batch
+            raise
+        finally:
+            self._calling_on_full.discard(thread)
+
+    def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in BaseProducer
+        self._enter()
+        try:
+            return super().partitions_for(topic, timeout)
+        finally:
+            self._leave()
+
+    # ---- transactions --------------------------------------------------------------------------------------------
+
+    def init_transactions(self, timeout: float | None = None) -> None:
+        """Register the ``transactional.id``; once, before the first ``transaction()``. As on the safe lane."""
+        self._refuse_to_wait("init_transactions")
+        self._transactions.init(self._deadline(timeout))
+
+    @contextlib.contextmanager
+    def transaction(self, timeout: float | None = None) -> Iterator[None]:
+        """Make everything sent in a ``with`` block visible together, or not at all, whichever thread sent it.
+
+        When the block ends, every record's report is waited for, and every callback; then it is committed. It is
+        aborted when the block raises, when a record of it failed, and when a callback raised; the error is raised here,
+        and records that are still in the queue are dropped. Where the end itself runs out of time, go on as on the safe
+        lane: ``commit_transaction()``, ``abort_transaction()``.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds for the reports, and again for the commit; ``message.timeout.ms`` by default.
+
+        Raises
+        ------
+        As ``flush()``, and TransactionError, FatalProducerError as on the safe lane.
+        """
+        self._refuse_to_wait("transaction")
+        with self._void_if_it_fails(), self._transactions.run(lambda: self._deadline(timeout)):
+            yield
+            self._await_reports(timeout)
+
+    def commit_transaction(self, timeout: float | None = None) -> None:
+        """Commit the transaction that is open, or go on with a commit. As on the safe lane; waits for reports first."""
+        self._refuse_to_wait("commit_transaction")
+        if self._transactions.state is State.OPEN:
+            self._await_reports(timeout)
+        self._transactions.commit(self._deadline(timeout))
+
+    def abort_transaction(self, timeout: float | None = None) -> None:
+        """Abort the transaction that is open, or go on with an abort. As on the safe lane."""
+        self._refuse_to_wait("abort_transaction")
+        self._transactions.abort(self._deadline(timeout))
+        self._forget_all()
+
+    def _await_reports(self, timeout: float | None) -> None:
+        if left := self.flush(timeout):
+            raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
+
+    @contextlib.contextmanager
+    def _void_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._forget_all()
+            raise
+
+    def _forget_all(self) -> None:
+        """Forget what was sent in a transaction that failed: it is void, and no news for a later flush()."""
+        self._service.flush(time.monotonic() + PURGE_WAIT)
+        self._service.forget()
+
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
+    ) -> None:
+        """Commit consumed offsets with the transaction. As on the safe lane."""
+        self._refuse_to_wait("send_offsets_to_transaction")
+        self._transactions.send_offsets(offsets, group_metadata, self._deadline(timeout))
+
+    def _refuse_to_wait(self, what: str) -> None:
+        """Raise where the producer is closed, and in the service thread, which must not wait for the brokers."""
+        self._refuse_if_closed()
+        if self._service.is_service_thread:
+            raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until every record accepted before the call was reported and its callback has run.
+
+        What other threads send meanwhile is not waited for; a ``send_batch()`` that another thread is in counts whole,
+        one that `on_full` or a signal handler was called from as far as it has come.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; ``message.timeout.ms`` and a little by default. Ctrl-C interrupts.
+
+        Returns
+        -------
+        int
+            Of these records those still on their way: 0 unless the time ran out.
+
+        Raises
+        ------
+        DeliveryError
+            Records sent without `on_delivery` failed since the last ``flush()``; ``.failures`` has them all.
+        Exception
+            What a callback raised since the last ``flush()``.
+        """
+        self._refuse_to_wait("flush")
+        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        mine = threading.get_ident()
+        left = self._service.flush(deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine})
+        self._raise_what_happened()
+        return left
+
+    def stats(self) -> Stats:
+        """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
+        self._stage.push()  # those are counted when they go
+        return super().stats()
+
+    def purge(self, *, in_flight: bool = False) -> None:
+        """Drop the records that are not in a request on its way. Each gets its report.
+
+        They end as *not written* where no request at all has left since they were accepted, else as *unknown*: they
+        may be back in the queue after a first attempt.
+
+        It empties the whole queue: librdkafka cannot take back the records of one call, which is why a BatchDelivery
+        has no ``cancel()``. A ``send_batch()`` that waits for room goes on with the rest of its records.
+
+        Parameters
+        ----------
+        in_flight : bool
+            Give up the requests without an answer too: their records end as *unknown*.
+        """
+        self._enter()
+        try:
+            self._stage.push()
+            self._handle.purge(in_flight)
+        finally:
+            self._leave()
+
+    def _raise_what_happened(self) -> None:
+        errors, failures, dropped = self._service.take_problems()
+        problem: BaseException | None = None
+        if failures:
+            topic, report = failures[0]
+            total = len(failures) + dropped
+            first = delivery_error(topic, report)
+            text = first.error.str()
+            first.detail = f"{total} records sent without on_delivery were not acknowledged; the first: {text}"
+            first.failures = Failures(topic, [report for _, report in failures], [])  # type: ignore[attr-defined]
+            problem = first
+        elif errors:
+            problem = errors.pop(0)
+        if problem is not None:
+            for error in errors[:5]:
+                problem.add_note(f"twolane: also {type(error).__name__}: {error}")
+            if len(errors) > 5:
+                problem.add_note(f"twolane: and {len(errors) - 5} more, see the log of 'twolane'")
+            raise problem
+
+    def close(self, timeout: float | None = None) -> None:
+        """Drain, report, and destroy the client. Idempotent, from any thread but the service thread.
+
+        Calls that are waiting end with ClosedProducerError, also those that `on_full` or a signal handler is on top of.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to drain. What is not acknowledged by then is purged: it gets its verdict, and its callbacks run.
+
+        Raises
+        ------
+        TimeoutError
+            A callback did not return within the timeout and 1.5 s; the message says where it stands. The producer is
+            closed, and ends when the callback does; calling again waits for that.
+        DeliveryError, Exception
+            As ``flush()``: what nobody has heard of yet. The producer is closed all the same.
+        """
+        if self._handle.is_forked:
+            self._closed = True
+            return
+        if self._service.is_service_thread:
+            raise RuntimeError("close() in a delivery callback would wait for itself")
+        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
+        self._closed = True
+        self._room.shut()
+        self._transactions.end_by = min(self._transactions.end_by, deadline)
+        try:
+            has_ended = self._service.end(deadline)
+        except BaseException:
+            # Ctrl-C: leave, but leave verdicts behind.
+            self._service.end(time.monotonic())
+            raise
+        if not has_ended:
+            where = self._service.whereabouts()
+            raise TimeoutError(f"{self!r}: a callback still runs ({where}); the producer ends when it does")
+        self._raise_what_happened()
+
+    def _end_unclosed(self) -> None:
+        # The service thread drains and ends the client: this may run in any thread, also in that one.
+        self._closed = True
+        self._room.shut()
+        self._service.abandon(EXIT_TIMEOUT)
+
+
+def _notes_of(producer: ThroughputProducer) -> Callable[[], None]:
+    """Return the producer's note handling without a reference that would keep it alive."""
+    reference = weakref.ref(producer)
+
+    def pass_on() -> None:
+        living = reference()
+        if living is not None:
+            living._pass_notes_on()
+
+    return pass_on
