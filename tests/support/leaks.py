@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from twolane.client import delivery, handle
+from twolane.client import handle
+from twolane.reports import reader
 
 
 def _live() -> tuple[int, ...]:
-    return (*handle.live(), *delivery.live())
+    return (*handle.live(), *reader.live())
 
 
 @pytest.fixture(autouse=True)
