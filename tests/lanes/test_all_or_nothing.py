@@ -23,8 +23,6 @@ from twolane import (
     SafeProducer,
     SerializationError,
     ThroughputProducer,
-    batches,
-    throughput,
 )
 
 if TYPE_CHECKING:
@@ -238,8 +236,8 @@ def names_of(topic: str) -> Iterator[tuple[str, Any, bool]]:
 
 @pytest.fixture(params=[SafeProducer, ThroughputProducer], ids=["safe", "throughput"])
 def producer(request, embedded_cluster, monkeypatch):
-    monkeypatch.setattr(batches, "SLICE", SMALL_SLICE)
-    monkeypatch.setattr(throughput, "SLICE", SMALL_SLICE)
+    monkeypatch.setattr("twolane.safe.batch_call.SLICE", SMALL_SLICE)
+    monkeypatch.setattr("twolane.throughput.producer.SLICE", SMALL_SLICE)
     with request.param(bootstrap_servers=embedded_cluster.bootstrap_servers, linger_ms=0) as made:
         yield made
 
