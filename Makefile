@@ -79,7 +79,7 @@ fuzz: build $(VENV)/.group-test  ## a million values through each serializer: ho
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/encoding -m fuzz --hypothesis-show-statistics $(ARGS)
 
 leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (six minutes)
-	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/lanes/test_topic_check.py -k many $(ARGS)
+	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many $(ARGS)
 
 bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes
 	$(BIN)/python -m bench run --minutes 4 --output $(RESULTS) $(ARGS)

@@ -1,14 +1,18 @@
-"""Loads twolane's pytest plugin from the tree when it is not installed as one; the fixtures of more than one folder."""
+"""The pytest plugin where it is not installed, the profiles of Hypothesis, and the fixtures of more than one folder."""
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.encoding.tally import PROFILE
 from tests.support.description import describe_build
 from tests.support.java_reader import JavaReader
+from tests.support.leaks import no_leaks
 from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
@@ -16,6 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from twolane.testing import KafkaCluster
+
+__all__ = ["no_leaks"]
+
+# One tally counts all examples of its test: that the fixture is the same for all of them is the point.
+HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+# CI takes the same examples every time: a change is judged by what it changed. Here and in `make fuzz` they are new.
+settings.register_profile(
+    "default",
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=HEALTHY,
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.register_profile("fuzz", settings.get_profile("default"), print_blob=True, derandomize=False)
+settings.load_profile(PROFILE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

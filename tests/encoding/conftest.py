@@ -1,31 +1,16 @@
-"""Hypothesis profiles (`HYPOTHESIS_PROFILE=fuzz` for the long run)."""
+"""The mark `fuzz`: tests that count the values they check; and threads that take turns often."""
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-from tests.encoding.tally import PROFILE, Tally
+from tests.encoding.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-
-# One tally counts all examples of its test: that the fixture is the same for all of them is the point.
-HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
-# CI takes the same examples every time: a change is judged by what it changed. Here and in `make fuzz` they are new.
-settings.register_profile(
-    "default",
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=HEALTHY,
-    derandomize=bool(os.environ.get("CI")),
-)
-settings.register_profile("fuzz", settings.get_profile("default"), print_blob=True, derandomize=False)
-settings.load_profile(PROFILE)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

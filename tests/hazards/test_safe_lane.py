@@ -1,6 +1,6 @@
 """The hazards F1 to F13 and the safe lane: what breaks librdkafka in `test_negative_controls.py` must not break it.
 
-F1, F5, F6 and F11 stand in tests/lanes (test_safe_order.py, test_safe_end.py) as well, where the embedded cluster shows
+tests/safe has F1, F5, F6 and F11 too (test_ordered_sender.py, test_safe_ends.py), as far as the embedded cluster shows
 them; here are those that only real brokers show, and the rest of the list.
 """
 

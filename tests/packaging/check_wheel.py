@@ -36,7 +36,7 @@ LARGEST = 1_600_000
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "pyproject.toml", "docker-compose.yml")
-QUICK = ("tests/client", "tests/encoding", "tests/lanes/test_throughput_content.py", "tests/testing/test_plugin.py")
+QUICK = ("tests/client", "tests/encoding", "tests/throughput/test_record_content.py", "tests/testing/test_plugin.py")
 # Part of every Linux (PEP 600).
 SYSTEM = re.compile(r"lib(c|m|gcc_s|stdc\+\+|pthread|dl|rt)\.so\.\d+|ld-linux.*")
 

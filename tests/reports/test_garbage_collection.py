@@ -8,7 +8,7 @@ import pytest
 
 import twolane.client.handle as handles
 import twolane.reports.reader as deliveries
-from tests.client.test_who_takes_reports import Sender
+from tests.reports.test_who_takes_reports import Sender
 from twolane.client.handle import Handle
 from twolane.reports.call_result import CallResult
 from twolane.reports.reader import ReportReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.encoding.test_boundary import AVRO, escaped, record
+from tests.encoding.test_any_value import AVRO, escaped, record
 from tests.support.hostile import VALUES, held
 from twolane import Avro, ConfigError, Json, SafeProducer, SerializationError, ThroughputProducer
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.encoding.avro_strategies import Reading, without_logical_types
+from tests.encoding.avro.strategies import Reading, without_logical_types
 from tests.encoding.tally import batches_of
 from twolane.encoding.columns.table import as_table
 from twolane.errors import SerializationError

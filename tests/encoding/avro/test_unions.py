@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.encoding.avro_strategies import Reading, without_logical_types
+from tests.encoding.avro.strategies import Reading, without_logical_types
+from tests.encoding.avro.test_columns import FIELDS, in_slices
 from tests.encoding.tally import batch, batches_of
-from tests.encoding.test_avro_columns import FIELDS, in_slices
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Json
 

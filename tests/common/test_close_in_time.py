@@ -14,9 +14,9 @@ import time
 
 import pytest
 
-from tests.lanes.test_throughput_end import ROOT
 from tests.support.processes import UNDER_SANITIZER
 from tests.support.readers import read_values
+from tests.throughput.test_throughput_ends import ROOT
 from twolane import (
     BatchError,
     Bytes,

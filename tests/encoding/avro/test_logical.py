@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.encoding.avro.test_columns import FIELDS
 from tests.encoding.tally import batch, batches_of
-from tests.encoding.test_avro_columns import FIELDS
 from twolane.errors import SerializationError
 from twolane.serializers import Avro
 

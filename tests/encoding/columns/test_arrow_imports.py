@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tests.encoding.producers import GET_NEXT, NEVER, Holder, Stream, node_of
+from tests.encoding.columns.arrow_producers import GET_NEXT, NEVER, Holder, Stream, node_of
 from twolane import Avro, Bytes, Json, Struct
 from twolane.common.arguments import prepare
 from twolane.encoding.columns.table import as_column, as_columns, as_table

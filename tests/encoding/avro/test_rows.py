@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.encoding.avro_strategies import Reading, records, without_logical_types
+from tests.encoding.avro.strategies import Reading, records, without_logical_types
 from tests.encoding.tally import batch, batches_of
 from twolane.errors import SerializationError
 from twolane.serializers import Avro
