@@ -53,6 +53,11 @@ cdef class Waiter:
         self.job = job
         self._thread = PyThread_get_thread_ident()
 
+    def begin(self):
+        """Set `sent`, just before the job's record goes. Returns True: a caller cannot withdraw it."""
+        self.sent = True
+        return True
+
     cpdef wake(self):
         """Let the waiting caller look at `mine` and `done`."""
         self._signal.release()

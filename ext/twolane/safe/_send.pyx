@@ -17,7 +17,7 @@ from twolane.safe.ordered_sender cimport OrderedSender
 from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD, RecordSlice
 from twolane.client.handle cimport Handle, Topic
 from twolane.reports.trackers cimport OffsetColumns
-from twolane.produce.record cimport Record, as_bytes, place_asked, place_of, plain_ms
+from twolane.produce.record cimport Record, as_bytes, given_place, place_asked, place_of, plain_ms
 from twolane.common.fair_lock cimport Waiter, FairLock
 
 from confluent_kafka import KafkaError
@@ -45,7 +45,7 @@ cdef class LoneSender:
     cdef Handle _c_handle
     cdef OrderedSender _c_chunks
     cdef FairLock _c_turns
-    cdef object _group                  # GroupSender
+    cdef readonly object _group         # GroupSender
     cdef object _watch
     cdef dict _acknowledged             # of TopicMonitor: (topic, partition) -> the last offset
     cdef dict _moved                    # of TopicMonitor: topics whose number of partitions changed
@@ -112,15 +112,49 @@ cdef class LoneSender:
         GIL: released while the record is enqueued and waited for.
         """
         cdef double deadline = monotonic() + (self._patience if timeout is None else <double>seconds_of(timeout))
-        cdef Record record = Record.__new__(Record)
-        cdef Waiter turn
         if type(topic) is not str:
             topic = topic_name(topic)
+        cdef Record record = Record.__new__(Record)
         self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
         self._place(record, topic, partition, deadline)
-        turn = Waiter(deadline, record)
+        outcome = self._send_in_turn(record, deadline)
+        if opaque is not None:
+            outcome = told_with(outcome, opaque)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    # For callers that check a record in one thread and send it in another (twolane.aio).
+
+    def _record(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
+                double deadline):
+        """Return the Record that the arguments of ``send()`` mean, checked; `topic` is a plain str."""
+        cdef Record record = Record.__new__(Record)
+        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
+        self._place(record, topic, partition, deadline)
+        return record
+
+    def _knows_partitions(self, topic, partition):
+        """Return whether ``_record()`` need not ask the brokers for the topic's partitions, and so does not wait."""
+        cdef Topic known
+        self._c_handle.ensure_open()
+        known = self._c_handle.topic(topic)
+        return not self._is_uncounted(known) and (partition is None or given_place(known, partition) >= 0)
+
+    def _send_record(self, Record record not None, double deadline):
+        """Send a checked record as ``send()`` does; return its RecordMetadata or its DeliveryError."""
+        return self._send_in_turn(record, deadline)
+
+    cdef object _send_in_turn(self, Record record, double deadline):
+        """Send the record in its turn, and those of the callers that wait behind it.
+
+        Returns
+        -------
+        RecordMetadata or BaseException
+        """
+        cdef Waiter turn = Waiter(deadline, record)
         try:
-            self._take(turn, topic)
+            self._take(turn, record.topic.name)
             if turn.done:
                 if turn.outcome is None:
                     turn.outcome = self._group.open_end(turn)
@@ -138,10 +172,6 @@ cdef class LoneSender:
             raise
         finally:
             self._c_turns.leave(turn)
-        if opaque is not None:
-            turn.outcome = told_with(turn.outcome, opaque)
-        if isinstance(turn.outcome, BaseException):
-            raise turn.outcome
         return turn.outcome
 
     cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
@@ -174,13 +204,16 @@ cdef class LoneSender:
                           f"{size} bytes with its overhead, message.max.bytes is {self._most}")
         return 0
 
+    cdef inline bint _is_uncounted(self, Topic known):
+        return (not known.partition_count or load(&known.gates.recount)
+                or monotonic() - known.counted_at > self._c_handle.recount_after)
+
     cdef int _place(self, Record record, topic, partition, double deadline) except -1:
         """Choose or check the record's partition; nothing has been sent when this raises."""
         cdef Topic known
         self._c_handle.ensure_open()
         known = self._c_handle.topic(topic)
-        if (not known.partition_count or load(&known.gates.recount)
-                or monotonic() - known.counted_at > self._c_handle.recount_after):
+        if self._is_uncounted(known):
             known = self._topic(topic, deadline)
         record.topic = known
         if partition is not None:

@@ -5,6 +5,7 @@ from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
 from twolane.common.fair_lock import FairLock, Waiter
+from twolane.produce.record import Record
 from twolane.results import RecordMetadata
 from twolane.safe.group_commit import GroupSender
 from twolane.safe.in_doubt import InDoubtPartitions
@@ -28,6 +29,23 @@ class LoneSender:
         max_size: int,
         timeout: float,
     ) -> None: ...
+    @property
+    def _group(self) -> GroupSender: ...
+    def _record(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        headers: Any,
+        partition: int | None,
+        timestamp: Any,
+        timestamp_header: str | None,
+        serializer: Serializer | None,
+        key_serializer: Serializer | None,
+        deadline: float,
+    ) -> Record: ...
+    def _knows_partitions(self, topic: str, partition: int | None) -> bool: ...
+    def _send_record(self, record: Record, deadline: float) -> Any: ...
     def _in_turn(self, turn: Waiter, what: str, work: Callable[[], _T]) -> _T: ...
     def send(
         self,

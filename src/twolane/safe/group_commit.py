@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -17,6 +17,8 @@ from twolane.results import RecordMetadata, TimestampType
 from twolane.verdicts import NOT_WRITTEN, UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twolane.common.fair_lock import FairLock, Waiter
     from twolane.errors import DeliveryError
     from twolane.produce.record import Record
@@ -42,6 +44,26 @@ _RECORD_AT_FAULT = frozenset(
 _TYPES = {kind.value: kind for kind in TimestampType}
 
 
+class Member(Protocol):
+    """What a group needs of one who waits for a record: a Waiter has it."""
+
+    outcome: Any  # RecordMetadata or Exception; None until it is known
+    sent: bool  # the record was handed to librdkafka: its fate is open until `outcome` is set
+
+    @property
+    def job(self) -> Any:
+        """The Record."""
+
+    @property
+    def deadline(self) -> float:
+        """``time.monotonic()``."""
+        ...
+
+    def begin(self) -> bool:
+        """Set `sent`, just before the record goes; False where it was withdrawn."""
+        ...
+
+
 class GroupSender:
     """Sends the record whose turn it is, and those of the callers waiting right behind it."""
 
@@ -64,7 +86,10 @@ class GroupSender:
 
     def lead(self, turn: Waiter) -> None:
         """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
-        group = [turn, *self._turns.gather(turn, GROUP - 1, GROUP_SPREAD)]
+        self.send([turn, *self._turns.gather(turn, GROUP - 1, GROUP_SPREAD)])
+
+    def send(self, group: Sequence[Member]) -> None:
+        """Send the records of a group, in the turn of the calling thread; each member has its ``outcome`` then."""
         try:
             deadline = max(member.deadline for member in group)
             for members in _by_topic(group):
@@ -114,12 +139,12 @@ class GroupSender:
             self._aftermath.of(record.topic.name, [report])
         return delivery_error(record.topic.name, report, detail="interrupted before its report came")
 
-    def _send_together(self, members: list[Waiter], deadline: float) -> None:
+    def _send_together(self, members: list[Member], deadline: float) -> None:
         """Send records of one topic in order."""
         one_by_one = False
         while members:
             batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
-            batch = self._without_doubtful(batch)
+            batch = [member for member in self._without_doubtful(batch) if member.begin()]
             if batch:
                 again, at_fault = self._attempt(batch, deadline)
                 # Where nothing of it was tried, time is over or the producer closes.
@@ -137,7 +162,7 @@ class GroupSender:
                     return
             members = rest
 
-    def _without_doubtful(self, members: list[Waiter]) -> list[Waiter]:
+    def _without_doubtful(self, members: list[Member]) -> list[Member]:
         if not self._doubts:
             return members
         allowed = []
@@ -149,12 +174,10 @@ class GroupSender:
                 member.outcome = error
         return allowed
 
-    def _attempt(self, batch: list[Waiter], deadline: float) -> tuple[list[Waiter], list[Waiter]]:
+    def _attempt(self, batch: list[Member], deadline: float) -> tuple[list[Member], list[Member]]:
         """Send once. Returns the members that were never sent, and those refused for what their records are."""
         records: list[Record] = [member.job for member in batch]
         outcome = CallResult(self._delivery, len(batch))
-        for member in batch:
-            member.sent = True
         try:
             self._chunks.send(records[0].topic, _feed_of(records), outcome, 0, deadline)
             rest = self._settle(batch, outcome)
@@ -167,7 +190,7 @@ class GroupSender:
             raise self._interruption
         return rest
 
-    def _settle(self, batch: list[Waiter], outcome: CallResult) -> tuple[list[Waiter], list[Waiter]]:
+    def _settle(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
         """Give every member that was sent its outcome, unless it has one."""
         if outcome.ends is None:
             return [], []
@@ -214,9 +237,9 @@ def _too_late(record: Record) -> DeliveryError:
     )
 
 
-def _by_topic(group: list[Waiter]) -> list[list[Waiter]]:
+def _by_topic(group: Sequence[Member]) -> list[list[Member]]:
     """Split a group by topic, keeping the order within each."""
-    topics: dict[str, list[Waiter]] = {}
+    topics: dict[str, list[Member]] = {}
     for member in group:
         topics.setdefault(member.job.topic.name, []).append(member)
     return list(topics.values())
