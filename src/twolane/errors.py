@@ -28,8 +28,8 @@ def shown(value: object, length: int = VALUE_LENGTH) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-class Verdict(enum.Enum):
-    """What is known of a record that was handed over.
+class Verdict(enum.IntEnum):
+    """What is known of a record that was handed over. The compiled side has the same numbers.
 
     Attributes
     ----------
@@ -41,12 +41,15 @@ class Verdict(enum.Enum):
         It may be in the log: the answer was lost, late, or no proof either way.
     """
 
-    WRITTEN = "written"
-    NOT_WRITTEN = "not written"
-    UNKNOWN = "unknown"
+    WRITTEN = 0
+    NOT_WRITTEN = 1
+    UNKNOWN = 2
 
     def __str__(self) -> str:
-        return self.value
+        return self.name.lower().replace("_", " ")
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
 
 class TwolaneError(Exception):

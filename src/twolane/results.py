@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from twolane.errors import Verdict
 from twolane.refused_rows import NONE, RefusedRows
 
 if TYPE_CHECKING:
@@ -23,6 +24,33 @@ class TimestampType(enum.IntEnum):
     NOT_AVAILABLE = 0
     CREATE_TIME = 1
     LOG_APPEND_TIME = 2
+
+
+class DeliveryReport(NamedTuple):
+    """What librdkafka reported of one record (``rd_kafka_message_t``), and what that proves.
+
+    Attributes
+    ----------
+    index : int
+        Of the record in its call.
+    error : int
+        ``rd_kafka_resp_err_t``, 0 for an acknowledgement.
+    verdict : Verdict
+    partition : int
+    offset : int
+        -1 where the broker told none.
+    timestamp : int
+        Milliseconds since the epoch, -1 where there is none.
+    timestamp_type : TimestampType
+    """
+
+    index: int  # type: ignore[assignment] # hides tuple.index(), which nobody needs of a report
+    error: int
+    verdict: Verdict
+    partition: int = -1
+    offset: int = -1
+    timestamp: int = -1
+    timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
 
 
 class RecordMetadata(NamedTuple):

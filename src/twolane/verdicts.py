@@ -124,10 +124,6 @@ OF_NO_RECORD = _numbers(
     *(range(-163, -153), -147, -146, -145, range(-143, -138)),
 )
 
-# Numbers shared with the compiled side.
-WRITTEN, NOT_WRITTEN, UNKNOWN = 0, 1, 2
-BY_NUMBER = {WRITTEN: Verdict.WRITTEN, NOT_WRITTEN: Verdict.NOT_WRITTEN, UNKNOWN: Verdict.UNKNOWN}
-
 
 def verdict(
     code: int, *, possibly_persisted: bool, attempts: int, retries: int, one_broker: bool, offset: int, acks_none: bool

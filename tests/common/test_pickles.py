@@ -36,7 +36,7 @@ from twolane.testing.errors import ClusterError, ClusterUnavailableError
 from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
 
 SECONDS = 60
-REPORTS = [(2, 7, 2, 1, 40, -1, 0)]
+REPORTS = [results.DeliveryReport(2, 7, errors.Verdict.UNKNOWN, 1, 40)]
 REASON = "not sent: a record before it was not written"
 
 
@@ -105,6 +105,7 @@ EXAMPLES: dict[type, Any] = {
     ClusterUnavailableError: lambda kind: kind("no Java", code=3),
     Mismatch: lambda kind: kind("an int", 1.5),
     MemoryLimitExceeded: lambda kind: kind(),
+    results.DeliveryReport: lambda _: REPORTS[0],
     results.RecordMetadata: lambda kind: kind("t", 1, 5, 6, results.TimestampType.CREATE_TIME),
     results.BatchMetadata: lambda _: metadata(),
     results.OpaqueMetadata: opaque,

@@ -169,7 +169,7 @@ def test_a_refusal_in_the_middle_of_a_batch_tells_of_each_record(embedded_cluste
     }
     # Where the client is destroyed under a call, reports may be missing.
     assert delivery._lost(10, [3, 5, 7, 9]) == []
-    assert [report[0] for report in delivery._lost(10, [3, 5])] == [7, 9]
+    assert [report.index for report in delivery._lost(10, [3, 5])] == [7, 9]
 
 
 def test_callbacks_of_a_batch_run_once_in_the_service_thread(producer, name):

@@ -5,24 +5,15 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from twolane.reports.reader cimport ReportReader
-from twolane.reports.trackers cimport Report, CallTracker, clear_reports
+from twolane.reports.classify cimport delivery_report, timestamp_type_of
+from twolane.reports.trackers cimport CallTracker, clear_reports
 
 import numpy as np
 
 
 cdef list take_reports(CallTracker* slot):
-    """The kept reports of a slot as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``.
-
-    The slot is finished: nothing is added to it any more.
-    """
-    cdef int64_t i
-    cdef Report* report
-    taken = []
-    for i in range(slot.n_reports):
-        report = &slot.reports[i]
-        taken.append((report.index, report.error, report.verdict, report.partition, report.offset,
-                      report.timestamp, report.timestamp_type))
-    return taken
+    """The kept reports of a slot as DeliveryReports. The slot is finished: nothing is added to it any more."""
+    return [delivery_report(&slot.reports[i]) for i in range(slot.n_reports)]
 
 
 # The collector of garbage must leave what __dealloc__ needs: the delivery, and the offsets that reports are written into.
@@ -44,8 +35,7 @@ cdef class CallResult:
         stands here, set in compiled code, because a signal may take the place of a returned value. ``ProduceBuffer.push()``
         sets it where a refusal left records behind in the middle of the call.
 
-        - failures, list of tuple ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``: records that
-          were enqueued and not acknowledged
+        - failures, list of DeliveryReport: records that were enqueued and not acknowledged
         - not_sent, list of int: records that never entered librdkafka, because one before them failed or time ran out
         - refusal, int: librdkafka's reason where it refused a record that it was given, else 0
 
@@ -148,8 +138,8 @@ cdef class CallResult:
 
     @property
     def timestamp_type(self):
-        """int: librdkafka's number of the type that the brokers reported last."""
-        return self.rows.timestamp_type
+        """TimestampType: the one that the brokers reported last."""
+        return timestamp_type_of(self.rows.timestamp_type)
 
     def append_time_of(self, Py_ssize_t i):
         """Return the broker's LogAppendTime of one record, or None where it told none."""
@@ -170,8 +160,5 @@ cdef class CallResult:
         return times
 
     def failures(self):
-        """Return the failures as tuples ``(index, error, verdict, partition, offset, timestamp, timestamp_type)``.
-
-        Once the outcome is finished: before, reports may still be written.
-        """
+        """Return the failures as DeliveryReports, by index. Once all is reported: before, reports may still be written."""
         return sorted(take_reports(&self.slot))

@@ -9,18 +9,15 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
+from twolane.reports.classify cimport VERDICT_WRITTEN, delivery_report, record_metadata
 from twolane.reports.reader cimport ReportReader
 from twolane.reports.trackers cimport Report, FlushGenerations, CallTracker
 from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 
-from twolane.results import RecordMetadata, TimestampType, with_opaque
+from twolane.results import with_opaque
 
 cdef enum:
     FIRST_ROOM = 256
-
-# RecordMetadata is a NamedTuple: made by tuple.__new__, as its own _make() does, without a call of Python code.
-cdef object new_tuple = tuple.__new__
-cdef tuple TYPES = tuple(TimestampType(number) for number in range(3))
 
 
 @cython.final
@@ -132,16 +129,14 @@ cdef class Callbacks:
                     if self._table[report.index].opaque != NULL:
                         opaque = <object>self._table[report.index].opaque
                 try:
-                    if report.verdict == 0:
+                    if report.verdict == VERDICT_WRITTEN:
                         if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
                             timestamp = report.timestamp
                         offset = report.offset if report.offset >= 0 else None
-                        told = new_tuple(RecordMetadata, (topic, report.partition, offset, timestamp,
-                                                          TYPES[report.timestamp_type]))
+                        told = record_metadata(topic, report.partition, offset, timestamp, report.timestamp_type)
                         function(None, told if opaque is None else with_opaque(told, opaque))
                     else:
-                        told = failed(topic, (0, report.error, report.verdict, report.partition, report.offset,
-                                              report.timestamp, report.timestamp_type))
+                        told = failed(topic, delivery_report(report)._replace(index=0))
                         if opaque is not None:
                             told.opaque = opaque
                         function(told, None)

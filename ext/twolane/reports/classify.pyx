@@ -1,13 +1,21 @@
 """What a delivery report proves: the table of ``twolane.verdicts``, loaded at import, where no Python object is needed."""
-from libc.stdint cimport int8_t, int64_t
+from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memset
 
 from twolane.librdkafka cimport RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+from twolane.reports.trackers cimport Report
 
 from twolane import verdicts as _verdicts
+from twolane.errors import Verdict
+from twolane.results import DeliveryReport, RecordMetadata, TimestampType
 
 cdef enum:
     CODE_BASE = 256                 # librdkafka's own codes go down to -256
+
+# Both are NamedTuples: made by tuple.__new__, as their own _make() does, without a call of Python code.
+cdef object new_tuple = tuple.__new__
+cdef tuple VERDICTS = tuple(Verdict(number) for number in range(3))
+cdef tuple TIMESTAMP_TYPES = tuple(TimestampType(number) for number in range(3))
 
 cdef int8_t _refused[1024]
 cdef int8_t _given_up[1024]
@@ -39,7 +47,23 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
     return VERDICT_UNKNOWN
 
 
+cdef object timestamp_type_of(int number):
+    """The TimestampType of librdkafka's ``rd_kafka_timestamp_type_t``."""
+    return TIMESTAMP_TYPES[number]
+
+
+cdef object delivery_report(Report* report):
+    """The DeliveryReport of a report."""
+    return new_tuple(DeliveryReport, (report.index, report.error, VERDICTS[report.verdict], report.partition,
+                                      report.offset, report.timestamp, TIMESTAMP_TYPES[report.timestamp_type]))
+
+
+cdef object record_metadata(str topic, int32_t partition, object offset, int64_t timestamp, int timestamp_type):
+    """The RecordMetadata of an acknowledged record."""
+    return new_tuple(RecordMetadata, (topic, partition, offset, timestamp, TIMESTAMP_TYPES[timestamp_type]))
+
+
 def verdict_number(int code, bint possibly_persisted, int64_t attempts, int retries, bint one_broker, int64_t offset,
                    bint acks_none):
-    """Return the compiled side's verdict (``twolane.verdicts.WRITTEN`` and so on), for the test that compares them."""
-    return verdict_of(code, 1 if possibly_persisted else 0, attempts, retries, one_broker, offset, acks_none)
+    """Return the compiled side's Verdict, for the test that compares them."""
+    return VERDICTS[verdict_of(code, 1 if possibly_persisted else 0, attempts, retries, one_broker, offset, acks_none)]

@@ -16,7 +16,7 @@ from libc.string cimport memset
 from twolane.client.atomic cimport add, load, store
 from twolane.produce.first_ack cimport CLOSED, Gates, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
-from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, verdict_of
+from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, verdict_of
 from twolane.reports.latency cimport BUCKETS, note
 from twolane.client.library cimport rd
 from twolane.reports.events cimport ClientEvents
@@ -505,9 +505,7 @@ cdef class ReportReader:
                     names[<uintptr_t>topic.rkt] = topic.name
             for i in range(n):
                 report = &reports[i]
-                taken.append((names.get(<uintptr_t>report.topic, ""),
-                              (report.index, report.error, report.verdict, report.partition, report.offset,
-                               report.timestamp, report.timestamp_type)))
+                taken.append((names.get(<uintptr_t>report.topic, ""), delivery_report(report)))
         finally:
             free(reports)
         return taken, dropped

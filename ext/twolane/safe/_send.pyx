@@ -16,6 +16,7 @@ from twolane.client.atomic cimport load
 from twolane.safe.ordered_sender cimport OrderedSender
 from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD, RecordSlice
 from twolane.client.handle cimport Handle, Topic
+from twolane.reports.classify cimport record_metadata
 from twolane.reports.trackers cimport OffsetColumns
 from twolane.produce.record cimport Record, as_bytes, given_place, place_asked, place_of, plain_ms
 from twolane.common.fair_lock cimport Waiter, FairLock
@@ -25,9 +26,7 @@ from confluent_kafka import KafkaError
 from twolane.common.arguments import encode_one, refusal, seconds_of, stamp, topic_name
 from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError
 from twolane.common.headers import shared_headers
-from twolane.results import RecordMetadata, TimestampType, with_opaque
-
-cdef dict TYPES = {kind.value: kind for kind in TimestampType}
+from twolane.results import with_opaque
 
 
 cdef object told_with(object outcome, object opaque):
@@ -265,9 +264,7 @@ cdef class LoneSender:
             free(rows.append_times)
         interruption = self._c_chunks.take_interruption()
         if ends is None:
-            turn.outcome = tuple.__new__(
-                RecordMetadata, (record.topic.name, record.partition, offset, time_ms, TYPES[rows.timestamp_type])
-            )
+            turn.outcome = record_metadata(record.topic.name, record.partition, offset, time_ms, rows.timestamp_type)
             place = (record.topic.name, record.partition)
             if offset > self._acknowledged.get(place, -1):
                 self._acknowledged[place] = offset

@@ -28,7 +28,6 @@ from twolane.reports.reader cimport ReportReader
 from twolane.produce.buffer cimport Enqueued, enqueue
 from twolane.produce.record_slice cimport RecordSlice
 from twolane.client.handle cimport Handle, Topic
-from twolane.reports.classify cimport VERDICT_UNKNOWN
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports
 from twolane.safe.partition_queue cimport PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight
@@ -38,7 +37,8 @@ from twolane.librdkafka cimport *
 from contextlib import suppress
 from threading import Thread
 
-from twolane.errors import ClosedProducerError
+from twolane.errors import ClosedProducerError, Verdict
+from twolane.results import DeliveryReport
 
 cdef enum:
     IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
@@ -369,14 +369,14 @@ cdef class OrderedSender:
                 self._last_used[(topic.name, runs[i].partition)] = now
             reports = take_reports(&runs[i].slot)
             if self._out_of_time:
-                reports = [(report[0], OUT_OF_TIME.get(report[1], report[1]), *report[2:]) for report in reports]
+                reports = [report._replace(error=OUT_OF_TIME.get(report.error, report.error)) for report in reports]
             if is_in_flight(&runs[i]):
                 # Purged, but no report came in time: these may still be written.
-                reported = {report[0] for report in reports}
+                reported = {report.index for report in reports}
                 for k in range(runs[i].start, runs[i].next):
                     index = first_index + (order[k] if order != NULL else k)
                     if rows.offsets[index] < 0 and index not in reported:
-                        reports.append((index, RD_KAFKA_RESP_ERR__TIMED_OUT, VERDICT_UNKNOWN, runs[i].partition, -1, -1, 0))
+                        reports.append(DeliveryReport(index, RD_KAFKA_RESP_ERR__TIMED_OUT, Verdict.UNKNOWN, runs[i].partition))
             failures += reports
             for k in range(runs[i].next, runs[i].stop):
                 not_sent.append(first_index + (order[k] if order != NULL else k))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twolane.common.failures import Failures, Report, numbered
+from twolane.common.failures import Failures, numbered
 from twolane.refused_rows import NONE
-from twolane.results import BatchMetadata, TimestampType
+from twolane.results import BatchMetadata, DeliveryReport, TimestampType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ def metadata_of(
     partitions: NDArray[np.int32],
     *,
     written: int,
-    reports: list[Report],
+    reports: list[DeliveryReport],
     behind: list[int],
     reason: str,
     code: int,
@@ -37,7 +37,7 @@ def metadata_of(
     outcome : CallResult
     partitions : ndarray of int32, shape (n,)
         Of the records of the call, or of the first of them that were gone into.
-    reports : list of Report
+    reports : list of DeliveryReport
         Of records that were enqueued and not acknowledged.
     behind : list of int
         Records that never entered librdkafka, for `reason` and with `code`.
@@ -46,7 +46,7 @@ def metadata_of(
     """
     n = len(partitions)
     offsets = outcome.offsets[:n]
-    kind = TimestampType(outcome.timestamp_type)
+    kind = outcome.timestamp_type
     times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
     places = [(index, int(partitions[index])) for index in behind]
     refused = NONE

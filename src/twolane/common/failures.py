@@ -9,16 +9,14 @@ from confluent_kafka import KafkaError
 
 from twolane.client.handle import kafka_error
 from twolane.errors import DeliveryError, FatalProducerError, Verdict
-from twolane.verdicts import BY_NUMBER, NOT_WRITTEN
+from twolane.results import DeliveryReport
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# (index, error, verdict, partition, offset, timestamp, timestamp_type), as the compiled side reports it.
-Report = tuple[int, int, int, int, int, int, int]
 # Failures, indices of what was never sent, librdkafka's reason for a refusal: ``CallResult.ends`` of the compiled side.
-Ends = tuple[list[Report], list[int], int]
+Ends = tuple[list[DeliveryReport], list[int], int]
 
 # Success without an offset: librdkafka acknowledged it without the broker saying so.
 NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
@@ -34,14 +32,16 @@ TOO_LARGE = (
 CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
 
 
-def cause_of(reports: list[Report]) -> Report:
+def cause_of(reports: list[DeliveryReport]) -> DeliveryReport:
     """Return the first report that is no consequence of another; the first of all where each is one."""
-    return next((report for report in reports if report[1] not in CONSEQUENCES), reports[0])
+    return next((report for report in reports if report.error not in CONSEQUENCES), reports[0])
 
 
-def delivery_error(topic: str, report: Report, *, detail: str | None = None, fatal: str | None = None) -> DeliveryError:
+def delivery_error(
+    topic: str, report: DeliveryReport, *, detail: str | None = None, fatal: str | None = None
+) -> DeliveryError:
     """Return the exception that a report of a failure means."""
-    index, code, verdict, partition, offset, _timestamp, _type = report
+    code, verdict = report.error, report.verdict
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         detail = detail or TOO_LARGE
     if code == 0:
@@ -49,18 +49,18 @@ def delivery_error(topic: str, report: Report, *, detail: str | None = None, fat
     kind = FatalProducerError if fatal is not None else DeliveryError
     return kind(
         kafka_error(code, fatal or detail, fatal=fatal is not None),
-        verdict=BY_NUMBER[verdict],
+        verdict=verdict,
         topic=topic,
-        partition=partition if partition >= 0 else None,
-        index=index,
-        possible_offset=offset if offset >= 0 and BY_NUMBER[verdict] is Verdict.UNKNOWN else None,
+        partition=report.partition if report.partition >= 0 else None,
+        index=report.index,
+        possible_offset=report.offset if report.offset >= 0 and verdict is Verdict.UNKNOWN else None,
         detail=fatal or detail,
     )
 
 
-def numbered(reports: list[Report], rows: NDArray[np.int64]) -> list[Report]:
+def numbered(reports: list[DeliveryReport], rows: NDArray[np.int64]) -> list[DeliveryReport]:
     """Return reports by the caller's rows, of which the records are some."""
-    return [(int(rows[report[0]]), *report[1:]) for report in reports]
+    return [report._replace(index=int(rows[report.index])) for report in reports]
 
 
 class Failures(Sequence[DeliveryError]):
@@ -75,7 +75,7 @@ class Failures(Sequence[DeliveryError]):
     def __init__(
         self,
         topic: str,
-        reports: list[Report],
+        reports: list[DeliveryReport],
         behind: list[tuple[int, int]],
         reason: str = "",
         code: int = KafkaError._PURGE_QUEUE,
@@ -85,14 +85,14 @@ class Failures(Sequence[DeliveryError]):
         self._opaque = opaque
         self._reason = reason
         # Records that never entered librdkafka: not written, because of the failure before them.
-        rest: list[Report] = [(index, code, NOT_WRITTEN, partition, -1, -1, 0) for index, partition in behind]
+        rest = [DeliveryReport(index, code, Verdict.NOT_WRITTEN, partition) for index, partition in behind]
         self._reports = sorted(reports + rest)
         self._behind = {index for index, _ in behind}
 
     @property
     def indices(self) -> list[int]:
         """Rows of the records, rising."""
-        return [report[0] for report in self._reports]
+        return [report.index for report in self._reports]
 
     @property
     def cause(self) -> DeliveryError:
@@ -101,10 +101,10 @@ class Failures(Sequence[DeliveryError]):
 
     def verdicts(self) -> list[tuple[int, Verdict]]:
         """Return ``(index, verdict)`` of every failure without making an exception of each."""
-        return [(report[0], BY_NUMBER[report[2]]) for report in self._reports]
+        return [(report.index, report.verdict) for report in self._reports]
 
-    def _make(self, report: Report) -> DeliveryError:
-        error = delivery_error(self._topic, report, detail=self._reason if report[0] in self._behind else None)
+    def _make(self, report: DeliveryReport) -> DeliveryError:
+        error = delivery_error(self._topic, report, detail=self._reason if report.index in self._behind else None)
         if self._opaque is not None:
             error.opaque = self._opaque
         return error

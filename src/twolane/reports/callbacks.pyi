@@ -2,8 +2,9 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twolane.errors import DeliveryError
-from twolane.reports.reader import ReportReader, _Report
+from twolane.reports.reader import ReportReader
 from twolane.reports.trackers import FlushGenerations
+from twolane.results import DeliveryReport
 
 @final
 class Callbacks:
@@ -12,7 +13,7 @@ class Callbacks:
     def run(
         self,
         delivery: ReportReader,
-        failed: Callable[[str, _Report], DeliveryError],
+        failed: Callable[[str, DeliveryReport], DeliveryError],
         raised: Callable[[BaseException], Any],
     ) -> None: ...
     def write_off(self, lost: Callable[[str], DeliveryError], raised: Callable[[BaseException], Any]) -> None: ...

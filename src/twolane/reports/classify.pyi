@@ -1,3 +1,5 @@
+from twolane.errors import Verdict
+
 def verdict_number(
     code: int,
     possibly_persisted: bool,
@@ -6,4 +8,4 @@ def verdict_number(
     one_broker: bool,
     offset: int,
     acks_none: bool,
-) -> int: ...
+) -> Verdict: ...

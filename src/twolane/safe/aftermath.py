@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twolane.client.handle import Handle
-    from twolane.common.failures import Report
+    from twolane.results import DeliveryReport
     from twolane.safe.in_doubt import InDoubtPartitions
 
 
@@ -29,7 +29,7 @@ class Aftermath:
         self._doubts = doubts
         self._pass_notes_on = pass_notes_on
 
-    def of(self, topic: str, reports: list[Report], refused: int = 0) -> None:
+    def of(self, topic: str, reports: list[DeliveryReport], refused: int = 0) -> None:
         """Note what these reports of one topic mean, and librdkafka's reason for refusing a record, if it did.
 
         Does nothing new when told twice.

@@ -9,10 +9,10 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.common.batch_metadata import metadata_of
-from twolane.common.failures import Ends, Report, cause_of, delivery_error
-from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError
+from twolane.common.failures import Ends, cause_of, delivery_error
+from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError, Verdict
 from twolane.reports.call_result import CallResult
-from twolane.verdicts import UNKNOWN
+from twolane.results import DeliveryReport
 
 if TYPE_CHECKING:
     from twolane.common.arguments import ProduceCall
@@ -159,7 +159,7 @@ class Batch:
         The slice sent last, or being sent.
     is_sending : bool
         The slice may have records in librdkafka; what became of them is not taken over yet.
-    reports : list of Report
+    reports : list of DeliveryReport
         Failures.
     not_sent : list of int
         Records of that slice that never entered librdkafka.
@@ -178,7 +178,7 @@ class Batch:
         self.start = self.reached = 0
         self._rows = call.slice_rows(SLICE)
         self.is_sending = self.watched = False
-        self.reports: list[Report] = []
+        self.reports: list[DeliveryReport] = []
         self.not_sent: list[int] = []
         self.refused = 0
         self.reason = "not sent: a record before it was not written"
@@ -216,7 +216,7 @@ class Batch:
         offsets = self.outcome.offsets
         return (
             [
-                (index, KafkaError._FAIL, UNKNOWN, int(self.partitions[index]), -1, -1, 0)
+                DeliveryReport(index, KafkaError._FAIL, Verdict.UNKNOWN, int(self.partitions[index]))
                 for index in range(self.start, self.reached)
                 if offsets[index] < 0
             ],

@@ -10,11 +10,11 @@ from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
 from twolane.common.arguments import refusal
-from twolane.common.failures import Ends, Report, delivery_error
+from twolane.common.failures import Ends, delivery_error
+from twolane.errors import Verdict
 from twolane.produce.record_slice import RecordSlice
 from twolane.reports.call_result import CallResult
-from twolane.results import RecordMetadata, TimestampType
-from twolane.verdicts import NOT_WRITTEN, UNKNOWN
+from twolane.results import DeliveryReport, RecordMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,6 @@ _RECORD_AT_FAULT = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,
     }
 )
-_TYPES = {kind.value: kind for kind in TimestampType}
 
 
 class Member(Protocol):
@@ -119,7 +118,7 @@ class GroupSender:
         reports, _, refused = ends
         self._aftermath.of(record.topic.name, reports, refused)
         if refused and not reports:
-            reports = [(0, refused, NOT_WRITTEN, record.partition, -1, -1, 0)]
+            reports = [DeliveryReport(0, refused, Verdict.NOT_WRITTEN, record.partition)]
         if reports:
             return delivery_error(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
         return _too_late(record)
@@ -133,7 +132,7 @@ class GroupSender:
             return refusal(
                 record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
             )
-        report: Report = (0, KafkaError._FAIL, UNKNOWN, record.partition, -1, -1, 0)
+        report = DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, record.partition)
         if is_over:
             # Otherwise the neighbour will know.
             self._aftermath.of(record.topic.name, [report])
@@ -198,9 +197,9 @@ class GroupSender:
         topic = batch[0].job.topic.name
         self._aftermath.of(topic, reports, refused)
         fatal = self._aftermath.fatal_reason() if reports or refused else None
-        failed = {report[0]: report for report in reports}
+        failed = {report.index: report for report in reports}
         if refused:
-            failed |= {i: (i, refused, NOT_WRITTEN, batch[i].job.partition, -1, -1, 0) for i in not_sent}
+            failed |= {i: DeliveryReport(i, refused, Verdict.NOT_WRITTEN, batch[i].job.partition) for i in not_sent}
             not_sent = []
         for index in not_sent:
             batch[index].sent = False
@@ -209,7 +208,7 @@ class GroupSender:
             if member.outcome is not None or not member.sent:
                 continue
             if index in failed:
-                member.outcome = delivery_error(topic, (0, *failed[index][1:]), fatal=fatal)
+                member.outcome = delivery_error(topic, failed[index]._replace(index=0), fatal=fatal)
             else:
                 member.outcome = _written(member.job, outcome, index)
                 written.append(member)
@@ -217,7 +216,9 @@ class GroupSender:
         for member in written:
             self._watch.acknowledged(topic, member.job.partition, member.outcome.offset, member.outcome.offset)
         at_fault = [
-            batch[i] for i, report in failed.items() if report[1] in _RECORD_AT_FAULT and report[2] == NOT_WRITTEN
+            batch[i]
+            for i, report in failed.items()
+            if report.error in _RECORD_AT_FAULT and report.verdict is Verdict.NOT_WRITTEN
         ]
         return [batch[index] for index in not_sent], [] if refused else at_fault
 
@@ -226,9 +227,7 @@ def _written(record: Record, outcome: CallResult, index: int) -> RecordMetadata:
     """Return the metadata of an acknowledged record."""
     append_time = outcome.append_time_of(index)
     stamp = record.timestamp if append_time is None else append_time
-    return RecordMetadata(
-        record.topic.name, record.partition, outcome.offset_of(index), stamp, _TYPES[outcome.timestamp_type]
-    )
+    return RecordMetadata(record.topic.name, record.partition, outcome.offset_of(index), stamp, outcome.timestamp_type)
 
 
 def _too_late(record: Record) -> DeliveryError:

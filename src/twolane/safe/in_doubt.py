@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError
 
 from twolane.common.arguments import refusal
-from twolane.common.failures import Report, delivery_error
-from twolane.verdicts import UNKNOWN
+from twolane.common.failures import delivery_error
+from twolane.errors import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from twolane.errors import DeliveryError
+    from twolane.results import DeliveryReport
 
 
 class InDoubtPartitions:
@@ -46,13 +47,13 @@ class InDoubtPartitions:
         """Return them as (topic, partition)."""
         return set(self.causes)
 
-    def note(self, topic: str, reports: list[Report]) -> None:
+    def note(self, topic: str, reports: list[DeliveryReport]) -> None:
         """Remember the partitions of records whose fate is unknown."""
         if self._fenced:
             return
         for report in reports:
-            if report[2] == UNKNOWN and report[3] >= 0:
-                self.causes.setdefault((topic, report[3]), delivery_error(topic, report))
+            if report.verdict is Verdict.UNKNOWN and report.partition >= 0:
+                self.causes.setdefault((topic, report.partition), delivery_error(topic, report))
 
     def resolve(self, topic: str, partition: int) -> None:
         """Forget a doubt. Does nothing where there is none."""

@@ -15,16 +15,15 @@ from twolane.common.batch_metadata import metadata_of
 from twolane.common.failures import Failures
 from twolane.common.logs import log
 from twolane.common.waiters import Waiters
-from twolane.errors import BatchError, ForkedProducerError
+from twolane.errors import BatchError, ForkedProducerError, Verdict
 from twolane.refused_rows import NONE
-from twolane.verdicts import UNKNOWN
+from twolane.results import DeliveryReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
-    from twolane.common.failures import Report
     from twolane.common.skipping import Skipped
     from twolane.refused_rows import RefusedRows
     from twolane.reports.call_result import CallResult
@@ -192,7 +191,7 @@ class BatchDelivery:
         n = outcome.expected + len(left)
         reports = outcome.failures() if outcome.written < outcome.expected else []
         if outcome.done < outcome.expected:
-            reports += self._lost(n, [report[0] for report in reports] + left)
+            reports += self._lost(n, [report.index for report in reports] + left)
         self._metadata = metadata_of(
             self.topic,
             outcome,
@@ -220,11 +219,14 @@ class BatchDelivery:
         if problems:
             raise problems[0]
 
-    def _lost(self, n: int, told: list[int]) -> list[Report]:
+    def _lost(self, n: int, told: list[int]) -> list[DeliveryReport]:
         """Return a report for each record whose own never came: the client was ended, nothing is known."""
         silent = self._outcome.offsets[:n] == -1
         silent[told] = False
-        return [(int(i), _DESTROYED, UNKNOWN, int(self._partitions[i]), -1, -1, 0) for i in np.flatnonzero(silent)]
+        return [
+            DeliveryReport(int(i), _DESTROYED, Verdict.UNKNOWN, int(self._partitions[i]))
+            for i in np.flatnonzero(silent)
+        ]
 
     def _error(self, metadata: BatchMetadata) -> BatchError:
         failures = metadata.failures

@@ -17,12 +17,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twolane.common.base import STILL_RUNS
-from twolane.common.failures import Report, delivery_error
+from twolane.common.failures import delivery_error
 from twolane.common.logs import log, whereabouts
 from twolane.common.process_exit import Exits
 from twolane.common.waiters import Waiters
-from twolane.errors import ClosedProducerError, TwolaneError
-from twolane.verdicts import UNKNOWN
+from twolane.errors import ClosedProducerError, TwolaneError, Verdict
+from twolane.results import DeliveryReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ PURGE_WAIT, END_WAIT = 0.8, 0.4
 # Failures and exceptions of callbacks that are kept for flush() and close(); the rest is counted.
 KEPT = 10_000
 # librdkafka's _DESTROY: the report of a record whose own never came because the client was ended.
-LOST: Report = (0, -197, UNKNOWN, -1, -1, -1, 0)
+LOST = DeliveryReport(0, -197, Verdict.UNKNOWN)
 
 # Services whose producers were collected unclosed, until they have drained.
 _abandoned: set[DeliveryThread] = set()
@@ -102,7 +102,7 @@ class DeliveryThread:
         # Exceptions of callbacks, and of batches with failures that nobody looked at.
         self._errors: deque[BaseException] = deque()
         # Reports of records without a callback or a batch that failed, until flush() tells of them.
-        self._failures: deque[tuple[str, Report]] = deque()
+        self._failures: deque[tuple[str, DeliveryReport]] = deque()
         self._dropped: deque[int] = deque()  # how many of them were not kept
         # Batches sent before this are void: their transaction was aborted.
         self.forgotten_until = 0.0
@@ -181,7 +181,7 @@ class DeliveryThread:
         self.take_problems()
         self.forgotten_until = time.monotonic()
 
-    def take_problems(self) -> tuple[list[BaseException], list[tuple[str, Report]], int]:
+    def take_problems(self) -> tuple[list[BaseException], list[tuple[str, DeliveryReport]], int]:
         """Return and forget the errors, the failures, and the number of failures that were not kept."""
         return _taken(self._errors), _taken(self._failures), sum(_taken(self._dropped))
 
