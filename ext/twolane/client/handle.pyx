@@ -209,6 +209,11 @@ cdef class Handle:
         self._destroy(LAST_OUT_SECONDS)
 
     @property
+    def users(self):
+        """int: calls that are inside librdkafka now."""
+        return load(&self._users)
+
+    @property
     def is_closed(self):
         """bool: whether ``close()`` was called."""
         return self.rk == NULL or self._closing

@@ -80,6 +80,10 @@ cdef class FairLock:
         self._waiting = []
         self._busy = False
 
+    def __len__(self):
+        """Return how many callers wait."""
+        return len(self._waiting)
+
     cpdef bint take(self, Waiter turn) except -1:
         """Wait for the turn, or for somebody to do the job meanwhile.
 

@@ -66,6 +66,7 @@ cdef class RecordSender:
     cdef bint _may_stage            # no gate, no transaction, and the user lets records linger
     cdef bint _is_fast              # the last stretch was: records gather in the stage
     cdef double _stretch_began
+    cdef public double _fast_stretch    # FAST_STRETCH; tests that need records in the stage raise it
 
     def _open_sender(self, Handle handle not None, ReportReader delivery not None, ProduceBuffer window not None,
                      int64_t max_size, str partitioner, int64_t sticky_bytes, bint may_stage):
@@ -80,6 +81,7 @@ cdef class RecordSender:
         self._stick = sticky_bytes
         self._stage = RecordAccumulator(handle, delivery)
         self._may_stage = may_stage
+        self._fast_stretch = FAST_STRETCH
 
     def _enter(self):
         """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
@@ -101,7 +103,7 @@ cdef class RecordSender:
         self._sent = 0
         self._rounds.begin()
         cdef double now = monotonic()
-        self._is_fast = self._may_stage and now - self._stretch_began < FAST_STRETCH
+        self._is_fast = self._may_stage and now - self._stretch_began < self._fast_stretch
         self._stretch_began = now
         self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
         with nogil:

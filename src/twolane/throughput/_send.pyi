@@ -18,6 +18,7 @@ _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 class RecordSender:
     _callbacks: Callbacks
     _stage: RecordAccumulator
+    _fast_stretch: float
     def _open_sender(
         self,
         handle: Handle,
