@@ -204,6 +204,7 @@ cdef enum:
     RD_KAFKA_EVENT_LOG = 0x4
     RD_KAFKA_EVENT_ERROR = 0x8
     RD_KAFKA_EVENT_STATS = 0x40
+    RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH = 0x100
 
     # rd_kafka_timestamp_type_t
     RD_KAFKA_TIMESTAMP_NOT_AVAILABLE = 0
@@ -296,3 +297,10 @@ ctypedef size_t (*rd_kafka_event_message_array_t)(rd_kafka_event_t*, const rd_ka
 ctypedef int (*rd_kafka_message_status_t)(const rd_kafka_message_t*) noexcept nogil
 ctypedef int64_t (*rd_kafka_message_timestamp_t)(const rd_kafka_message_t*, int*) noexcept nogil
 ctypedef int64_t (*rd_kafka_message_latency_t)(const rd_kafka_message_t*) noexcept nogil
+
+ctypedef void (*rd_kafka_conf_enable_sasl_queue_t)(rd_kafka_conf_t*, int) noexcept nogil
+ctypedef rd_kafka_queue_t* (*rd_kafka_queue_get_sasl_t)(rd_kafka_t*) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_sasl_background_callbacks_enable_t)(rd_kafka_t*) noexcept nogil
+ctypedef rd_kafka_error_t* (*rd_kafka_sasl_set_credentials_t)(rd_kafka_t*, const char*, const char*) noexcept nogil
+ctypedef int (*rd_kafka_oauthbearer_set_token_t)(rd_kafka_t*, const char*, int64_t, const char*, const char**, size_t, char*, size_t) noexcept nogil
+ctypedef int (*rd_kafka_oauthbearer_set_token_failure_t)(rd_kafka_t*, const char*) noexcept nogil

@@ -153,6 +153,7 @@ def test_secrets_show_nowhere(lane):
                 "sasl.mechanisms": "PLAIN",
                 "sasl.oauthbearer.token.endpoint.url": url,
                 "debug": "conf,security,broker",
+                "allow_insecure": True,
             }
         ) as producer:
             shown = [repr(producer), str(producer.config), str(producer._settings)]

@@ -158,7 +158,7 @@ def test_secrets_show_nowhere(lane, logged):
         shown: list[str] = []
         logged.clear()
         try:
-            with lane({**settings, "debug": "conf,security"}) as producer:
+            with lane({**settings, "debug": "conf,security"}, allow_insecure=True) as producer:
                 shown += [repr(producer), str(producer), repr(producer.config), *attributes(producer)]
                 for way in (pickle.dumps, copy.deepcopy):
                     with pytest.raises(TypeError) as refused:

@@ -19,6 +19,7 @@ cdef struct Wire:
 cdef class Handle:
     cdef rd_kafka_t* rk             # NULL once closed
     cdef rd_kafka_queue_t* queue    # delivery reports, errors, logs, statistics
+    cdef rd_kafka_queue_t* sasl_queue   # librdkafka's requests for a token; NULL where nobody answers them here
     cdef Wire* wire                 # on the heap: the broker threads may outlive the Handle
     cdef readonly dict settings     # what librdkafka was given, secrets masked
     cdef public bint gated          # topics have a gate before each partition, see gate

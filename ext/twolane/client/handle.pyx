@@ -117,6 +117,8 @@ cdef class Handle:
         The same with secrets masked: what `settings` says later.
     hide : callable, optional
         Gives librdkafka's reasons without the secrets they may quote.
+    answers_token_requests : bool, default False
+        A thread of the caller's answers librdkafka's requests for a token, see ``wait_for_token_request()``.
 
     Raises
     ------
@@ -127,6 +129,7 @@ cdef class Handle:
     def __cinit__(self):
         self.rk = NULL
         self.queue = NULL
+        self.sasl_queue = NULL
         self.wire = <Wire*>calloc(1, sizeof(Wire))
         if self.wire == NULL:
             raise MemoryError()
@@ -139,13 +142,16 @@ cdef class Handle:
         self.recount_after = 300.0      # librdkafka's topic.metadata.refresh.interval.ms
         self._generation = forks()
 
-    def __init__(self, dict settings, dict shown=None, hide=str):
+    def __init__(self, dict settings, dict shown=None, hide=str, bint answers_token_requests=False):
         if self.rk != NULL:
             raise RuntimeError("this Handle is open already")
         cdef char errstr[512]
         cdef rd_kafka_conf_t* conf = rd.conf_new()
         cdef rd_kafka_t* rk
         cdef bytes key_bytes, value_bytes
+        cdef int events = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS
+        # librdkafka's own unsecured tokens: made by its background thread, or an idle producer's would run out.
+        cdef bint makes_tokens = settings.get("enable.sasl.oauthbearer.unsecure.jwt", "").strip().lower() in ("true", "t", "1")
         errstr[0] = 0
         try:
             for key, value in settings.items():
@@ -155,7 +161,10 @@ cdef class Handle:
                     reason = "refused by librdkafka" if is_masked else hide(errstr.decode("utf-8", "replace"))
                     raise ConfigError(f"{key}: {reason}", key=key)
             # Reports as events: one per request, read without a Python object per record.
-            rd.conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS)
+            if answers_token_requests:
+                events |= RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH
+            rd.conf_set_events(conf, events)
+            rd.conf_enable_sasl_queue(conf, answers_token_requests or makes_tokens)
             rd.conf_interceptor_add_on_new(conf, b"twolane", _on_new, self.wire)
             with nogil:
                 rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
@@ -171,6 +180,10 @@ cdef class Handle:
         self.rk = rk
         add(&_live_handles, 1)
         self.queue = rd.queue_get_main(rk)
+        if answers_token_requests:
+            self.sasl_queue = rd.queue_get_sasl(rk)
+        elif makes_tokens:
+            rd.error_destroy(rd.sasl_background_callbacks_enable(rk))
         rd.set_log_queue(rk, NULL)      # logs go to the main queue too, never to stderr
         self.settings = dict(shown if shown is not None else settings)
 
@@ -179,6 +192,8 @@ cdef class Handle:
         cdef rd_kafka_t* rk = self.rk
         if rk != NULL and self._generation == forks():
             rd.queue_destroy(self.queue)
+            if self.sasl_queue != NULL:
+                rd.queue_destroy(self.sasl_queue)
             with nogil:
                 end(rk, self.wire, LAST_OUT_SECONDS)
         if self.wire != NULL:
@@ -347,6 +362,85 @@ cdef class Handle:
         finally:
             self.release()
 
+    def wait_for_token_request(self, double timeout):
+        """Wait for librdkafka to ask for a token of SASL/OAUTHBEARER; return whether it did. GIL: released."""
+        cdef rd_kafka_event_t* event
+        cdef int kind = 0, ms = <int>(max(0.0, timeout) * 1000)
+        self.hold()
+        try:
+            with nogil:
+                event = rd.queue_poll(self.sasl_queue, ms)
+                if event != NULL:
+                    kind = rd.event_type(event)
+                    rd.event_destroy(event)
+        finally:
+            self.release()
+        return kind == RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH
+
+    def set_token(self, bytes token, int64_t expires_at_ms, bytes principal, list extensions):
+        """Give librdkafka a token (``rd_kafka_oauthbearer_set_token``).
+
+        Parameters
+        ----------
+        token, principal : bytes
+        expires_at_ms : int
+            Since the epoch.
+        extensions : list of bytes
+            Names and values, in turn.
+
+        Returns
+        -------
+        str or None
+            Why it was refused.
+        """
+        cdef char reason[512]
+        cdef int error
+        cdef size_t n = len(extensions)
+        cdef const char* text = token
+        cdef const char* name = principal
+        cdef const char** pairs = <const char**>calloc(n + 1, sizeof(char*))
+        if pairs == NULL:
+            raise MemoryError()
+        reason[0] = 0
+        try:
+            for i in range(n):
+                pairs[i] = <bytes>extensions[i]
+            self.hold()
+            try:
+                with nogil:
+                    error = rd.oauthbearer_set_token(self.rk, text, expires_at_ms, name, pairs, n, reason, sizeof(reason))
+            finally:
+                self.release()
+        finally:
+            free(pairs)
+        return (reason.decode("utf-8", "replace") or rd.err2str(error).decode()) if error else None
+
+    def set_token_failure(self, bytes reason):
+        """Tell librdkafka that there is no token (``rd_kafka_oauthbearer_set_token_failure``); it asks again in 10 s."""
+        cdef const char* text = reason
+        self.hold()
+        try:
+            with nogil:
+                rd.oauthbearer_set_token_failure(self.rk, text)
+        finally:
+            self.release()
+
+    def set_sasl_credentials(self, bytes username, bytes password):
+        """Use these for connections from now on (``rd_kafka_sasl_set_credentials``)."""
+        cdef rd_kafka_error_t* error
+        cdef const char* name = username
+        cdef const char* word = password
+        self.hold()
+        try:
+            with nogil:
+                error = rd.sasl_set_credentials(self.rk, name, word)
+        finally:
+            self.release()
+        if error != NULL:
+            reason = rd.error_string(error).decode("utf-8", "replace")
+            rd.error_destroy(error)
+            raise ConfigError(reason)
+
     def close(self, double patience=1.0):
         """Destroy the handle. Records still inside get no report: drain or purge first. Does nothing twice.
 
@@ -368,6 +462,8 @@ cdef class Handle:
         cdef double until = time.monotonic() + patience
         self._closing = True
         fence()     # before the look at those inside, who are counted before they look at it
+        if self.sasl_queue != NULL and self._generation == forks():
+            rd.queue_yield(self.sasl_queue)     # the thread that waits for token requests leaves at once
         while load(&self._users) and time.monotonic() < until:
             time.sleep(0.002)
         if load(&self._users):
@@ -378,15 +474,18 @@ cdef class Handle:
         cdef bint is_gone
         cdef rd_kafka_t* rk
         cdef rd_kafka_queue_t* queue
+        cdef rd_kafka_queue_t* sasl_queue
         with cython.critical_section(self):
-            rk, queue = self.rk, self.queue
-            self.rk, self.queue = NULL, NULL
+            rk, queue, sasl_queue = self.rk, self.queue, self.sasl_queue
+            self.rk, self.queue, self.sasl_queue = NULL, NULL, NULL
             topics, self._topics = self._topics, {}
         if rk == NULL or self._generation != forks():
             return True
         for topic in topics.values():
             (<Topic>topic).close()
         rd.queue_destroy(queue)
+        if sasl_queue != NULL:
+            rd.queue_destroy(sasl_queue)
         with nogil:
             is_gone = end(rk, self.wire, patience)
         return is_gone

@@ -69,6 +69,12 @@ cdef struct Library:
     rd_kafka_message_status_t message_status
     rd_kafka_message_timestamp_t message_timestamp
     rd_kafka_message_latency_t message_latency
+    rd_kafka_conf_enable_sasl_queue_t conf_enable_sasl_queue
+    rd_kafka_queue_get_sasl_t queue_get_sasl
+    rd_kafka_sasl_background_callbacks_enable_t sasl_background_callbacks_enable
+    rd_kafka_sasl_set_credentials_t sasl_set_credentials
+    rd_kafka_oauthbearer_set_token_t oauthbearer_set_token
+    rd_kafka_oauthbearer_set_token_failure_t oauthbearer_set_token_failure
 
 
 cdef Library rd

@@ -74,6 +74,12 @@ _NAMES = (
     "rd_kafka_message_status",
     "rd_kafka_message_timestamp",
     "rd_kafka_message_latency",
+    "rd_kafka_conf_enable_sasl_queue",
+    "rd_kafka_queue_get_sasl",
+    "rd_kafka_sasl_background_callbacks_enable",
+    "rd_kafka_sasl_set_credentials",
+    "rd_kafka_oauthbearer_set_token",
+    "rd_kafka_oauthbearer_set_token_failure",
 )
 if sizeof(Library) != len(_NAMES) * sizeof(void*):
     raise ImportError("twolane.client.library: its table and its list of names have different lengths")

@@ -14,12 +14,14 @@ from confluent_kafka import KafkaError
 
 from twolane.client.handle import Handle, Topic, kafka_error
 from twolane.common.arguments import RECOUNT_BEYOND, refusal, seconds_of, topic_name
-from twolane.common.logs import log, warn
+from twolane.common.logs import ClientLog, log, warn
 from twolane.common.process_exit import Exits
+from twolane.common.tokens import NO_TOKEN, TokenThread
 from twolane.common.topics import Counter
-from twolane.config.masking import Hider
+from twolane.config.callbacks import ClientOptions
+from twolane.config.masking import Hider, masked
 from twolane.config.policy import BOOTSTRAP, ProducerPolicy, Settings, settings_for
-from twolane.errors import ClosedProducerError, DeliveryError, FatalProducerError, Verdict
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, FatalProducerError, Verdict
 from twolane.reports.reader import ReportReader
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
@@ -65,7 +67,15 @@ class BaseProducer:
         self._statistics = ""
         self._refused_rows = 0
         self._counting = threading.RLock()
-        self._settings: Settings = settings_for(self._lane, config, keywords)
+        options, config, keywords = ClientOptions.taken_from(config, keywords)
+        self._settings: Settings = settings_for(
+            self._lane,
+            config,
+            keywords,
+            allow_insecure=options.allow_insecure,
+            has_oauth_cb=options.oauth_cb is not None,
+        )
+        self._options = options
         native = self._settings.native
         self._max_bytes = self._settings.number("message.max.bytes")
         self._timeout = self._settings.number("message.timeout.ms") / 1000
@@ -74,13 +84,23 @@ class BaseProducer:
         self._partitioner = native["partitioner"]
         # librdkafka masks passwords in its log (debug=conf), but not what stands in a URL, and not all that it quotes.
         self._hide = Hider(native)
-        self._handle = Handle(self._for_librdkafka(native), self._settings.shown, self._hide)
+        self._handle = Handle(
+            self._for_librdkafka(native), self._settings.shown, self._hide, options.oauth_cb is not None
+        )
         self._delivery = ReportReader(
             self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
         )
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
             self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         self._counter = Counter(self._handle, _notice_of(self))
+        self._say = ClientLog(self._hide(self._handle.name), options.logger)
+        self._tokens: TokenThread | None = None
+        if options.oauth_cb is not None:
+            self._tokens = TokenThread(
+                self._handle, options.oauth_cb, native.get("sasl.oauthbearer.config", ""), self._hide, self._say
+            )
+        if self._settings.insecure:
+            warn(f"allow_insecure=True: {'; '.join(self._settings.insecure)}", UserWarning)
         _open.add(self)
         _exits.watch()
 
@@ -92,6 +112,28 @@ class BaseProducer:
     def config(self) -> dict[str, str]:
         """The settings in force, by librdkafka's names; secrets are masked. A copy."""
         return dict(self._settings.shown)
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Log in with these from the next connection on; connections that are open stay.
+
+        Parameters
+        ----------
+        username, password : str
+            For PLAIN and SCRAM, in place of ``sasl.username`` and ``sasl.password``.
+
+        Raises
+        ------
+        ConfigError
+            One of them is no string, is empty, or holds a NUL character.
+        """
+        given = {"sasl.username": username, "sasl.password": password}
+        for key, value in given.items():
+            if not isinstance(value, str) or not value or "\0" in value:
+                raise ConfigError(f"set_sasl_credentials: expected text for {key}, without NUL characters", key=key)
+            self._settings.native[key] = value  # read by clients that are made later
+            self._settings.shown[key] = self._settings.given[key] = masked(key, value)
+            self._hide.learn(key, value)
+        self._handle.set_sasl_credentials(username.encode(), password.encode())
 
     # ---- topics --------------------------------------------------------------------------------------------------
 
@@ -173,16 +215,27 @@ class BaseProducer:
             if kind == _LOG:
                 if level <= 3:
                     self._last_error = text
-                log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+                self._say(_LEVELS.get(level, 20), "%s: %s", facility, text)
             elif kind == _ERROR:
                 self._last_error = text
-                log(logging.WARNING, "%s: %s", kafka_error(level).name(), text)
+                if not text.startswith(NO_TOKEN):  # the thread that asks for tokens has said so
+                    self._say(logging.WARNING, "%s: %s", kafka_error(level).name(), text)
+                self._call_back(self._options.error_cb, kafka_error(level, text, fatal=level == KafkaError._FATAL))
             else:
                 self._take_statistics(text)
 
     def _take_statistics(self, text: str) -> None:
         """Keep librdkafka's statistics as text: whoever calls ``stats()`` pays for reading it."""
         self._statistics = text
+        self._call_back(self._options.stats_cb, text)
+
+    def _call_back(self, function: Callable[[Any], Any] | None, argument: Any) -> None:
+        """Call a callback of the user's; what it raises is logged and goes no further."""
+        if function is not None:
+            try:
+                function(argument)
+            except Exception as error:  # noqa: BLE001 - it must not change a verdict, nor end a thread
+                self._say(logging.ERROR, "%s raised", getattr(function, "__name__", "a callback"), error=error)
 
     def stats(self) -> Stats:
         """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""

@@ -13,20 +13,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
+AnyLogger = logging.Logger | logging.LoggerAdapter[Any]
+
 logger = logging.getLogger("twolane")
 logger.addHandler(logging.NullHandler())
 
 
-def log(level: int, text: str, *arguments: object, error: BaseException | None = None) -> None:
+def log(level: int, text: str, *arguments: object, error: BaseException | None = None, to: AnyLogger = logger) -> None:
     """Log a line, with the traceback of `error` if there is one. What filters and handlers raise goes no further.
 
     The exception of a signal handler that came meanwhile does: it is the program's, as anywhere else.
     """
     try:
-        logger.log(level, text, *arguments, exc_info=error)
+        to.log(level, text, *arguments, exc_info=error)
     except BaseException as raised:
         if _is_of_a_signal(raised):
             raise
+
+
+class ClientLog:
+    """The lines of one client: its name first, to the logger that the producer was given.
+
+    Parameters
+    ----------
+    name : str
+        librdkafka's, which begins with ``client.id``.
+    to : logging.Logger, optional
+        ``twolane`` by default.
+    """
+
+    def __init__(self, name: str, to: AnyLogger | None = None) -> None:
+        self.name = name
+        self._to = to if to is not None else logger
+
+    def __call__(self, level: int, text: str, *arguments: object, error: BaseException | None = None) -> None:
+        """Log a line, see ``log()``."""
+        log(level, f"%s: {text}", self.name, *arguments, error=error, to=self._to)
 
 
 def warn(text: str, category: type[Warning], source: Any = None) -> None:

@@ -166,6 +166,21 @@ SECRET = frozenset(
 # The same of a registry's client.
 REGISTRY_SECRET = frozenset({"basic.auth.user.info", "bearer.auth.client.secret", "bearer.auth.token"})
 
+# Values that are paths of files or folders, which must exist.
+FILES = frozenset(
+    {
+        "https.ca.location",
+        "sasl.oauthbearer.assertion.file",
+        "sasl.oauthbearer.assertion.jwt.template.file",
+        "sasl.oauthbearer.assertion.private.key.file",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.crl.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+    }
+)
+
 # Names other clients know, with what to write here.
 OUTSIDE = {
     "buffer.memory": "use queue.buffering.max.kbytes (ThroughputProducer)",
@@ -173,10 +188,18 @@ OUTSIDE = {
     "max.request.size": "use message.max.bytes",
     "key.serializer": "use send(key_serializer=...) and send_batch(key_serializer=...)",
     "value.serializer": "use send(serializer=...) and send_batch(serializer=...)",
+    "ssl.cafile": "use ssl.ca.location",
+    "ssl.certfile": "use ssl.certificate.location",
+    "ssl.keyfile": "use ssl.key.location",
+    "ssl.password": "use ssl.key.password",
+    "ssl.context": "use ssl.ca.location, ssl.certificate.location and ssl.key.location",
+    "ssl.check.hostname": "use ssl.endpoint.identification.algorithm",
+    "ssl.truststore.location": "use ssl.ca.location (PEM)",
+    "ssl.keystore.type": "ssl.keystore.location is PKCS#12; use ssl.certificate.location and ssl.key.location for PEM",
+    "sasl.plain.username": "use sasl.username",
+    "sasl.plain.password": "use sasl.password",
+    "sasl.oauth.token.provider": "use oauth_cb",
+    "sasl.jaas.config": "use sasl.username and sasl.password, or oauth_cb",
     "group.id": "it is a consumer's setting",
     "auto.offset.reset": "it is a consumer's setting",
-    "error_cb": "errors go to Python's logging, logger 'twolane'",
-    "stats_cb": "use producer.stats()",
-    "logger": "logs go to Python's logging, logger 'twolane'",
-    "on_delivery": "pass on_delivery to send()",
 }

@@ -23,7 +23,8 @@ LINE = 8_192
 WHOLE_ONLY = frozenset({"sasl.username"})
 # Settings that librdkafka takes apart: what it says of them may hold parts of any length.
 TAKEN_APART = ("sasl.oauthbearer.config", "sasl.oauthbearer.extensions")
-_SECRET = SECRET | REGISTRY_SECRET
+# "token": what oauth_cb returned.
+_SECRET = SECRET | REGISTRY_SECRET | {"token"}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -79,9 +80,19 @@ class Hider:
     """
 
     # No __dict__: what shows the attributes of objects shows none of this.
-    __slots__ = ("_parts", "_pieces", "_shown", "_taken_apart")
+    __slots__ = ("_parts", "_pieces", "_settings", "_shown", "_taken_apart")
 
     def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = Native(settings)
+        self._prepare()
+
+    def learn(self, key: str, value: str) -> None:
+        """Hide this value of a setting too, in place of the one before."""
+        self._settings[key] = value
+        self._prepare()
+
+    def _prepare(self) -> None:
+        settings = self._settings
         hidden = {key: value for key, value in settings.items() if key in _SECRET or masked(key, value) != value}
         self._shown = {value: masked(key, value) for key, value in hidden.items() if len(value) >= WHOLE}
         pieces = {piece for key, value in hidden.items() for piece in _pieces(key, value) if len(piece) >= WHOLE}

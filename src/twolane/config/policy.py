@@ -10,17 +10,19 @@ import difflib
 import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twolane.config.known import ALIASES, KNOWN, OUTSIDE
+from twolane.config.known import ALIASES, FILES, KNOWN, OUTSIDE
 from twolane.config.masking import Native, masked
 from twolane.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 BOOTSTRAP = "bootstrap.servers"
 BOOTSTRAP_ENVIRONMENT = "KAFKA_BOOTSTRAP_SERVERS"
+_TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,14 @@ class Settings:
         The same without secrets, for ``repr`` and logs.
     given : dict of str to str
         What the user set, after aliases; secrets masked.
+    insecure : tuple of str
+        What ``allow_insecure=True`` let pass.
     """
 
     native: Native = field(repr=False)
     shown: dict[str, str]
     given: dict[str, str]
+    insecure: tuple[str, ...] = ()
 
     def number(self, key: str) -> int:
         """Return a numeric setting."""
@@ -185,7 +190,7 @@ class Settings:
 
     def flag(self, key: str) -> bool:
         """Return a boolean setting."""
-        return self.native[key].strip().lower() in ("true", "t", "1", "yes")
+        return self.native[key].strip().lower() in _TRUE
 
 
 def _text(key: str, value: Any) -> str:
@@ -234,7 +239,14 @@ def _canonical(key: Any, lane: ProducerPolicy) -> str:
     raise ConfigError(f"unknown setting {key!r} for {lane.name}{hint}", key=key)
 
 
-def settings_for(lane: ProducerPolicy, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> Settings:
+def settings_for(
+    lane: ProducerPolicy,
+    config: Mapping[str, Any] | None,
+    keywords: Mapping[str, Any],
+    *,
+    allow_insecure: bool = False,
+    has_oauth_cb: bool = False,
+) -> Settings:
     """Merge what the user gave with the lane's policy.
 
     Parameters
@@ -244,12 +256,16 @@ def settings_for(lane: ProducerPolicy, config: Mapping[str, Any] | None, keyword
         Dotted names.
     keywords : mapping
         The same names with underscores for dots.
+    allow_insecure : bool, default False
+        Let pass what gives secrets to whoever listens: for development.
+    has_oauth_cb : bool, default False
+        Whether a callback brings tokens.
 
     Raises
     ------
     ConfigError
         Unknown name (with what was probably meant), a name given twice, a value the lane refuses, no
-        ``bootstrap.servers``.
+        ``bootstrap.servers``, a file that does not exist, a login that cannot work or would give secrets away.
     """
     given: dict[str, str] = {}
     pairs = [(key, value) for key, value in (config or {}).items()]
@@ -263,6 +279,8 @@ def settings_for(lane: ProducerPolicy, config: Mapping[str, Any] | None, keyword
         text = _text(name, value)
         _check(lane, name, text)
         given[name] = text
+    if not given.get(BOOTSTRAP, "x").strip(" ,"):
+        raise ConfigError(f"{BOOTSTRAP} is empty: expected host:port, or several with commas between", key=BOOTSTRAP)
     if BOOTSTRAP not in given:
         environment = os.environ.get(BOOTSTRAP_ENVIRONMENT, "")
         if not environment:
@@ -273,12 +291,51 @@ def settings_for(lane: ProducerPolicy, config: Mapping[str, Any] | None, keyword
         raise ConfigError(
             f"partitioner: expected one of {', '.join(PARTITIONERS)}, got {partitioner!r}", key="partitioner"
         )
+    insecure = tuple(_insecure(given))
+    if insecure and not allow_insecure:
+        raise ConfigError(
+            f"{insecure[0]}; for a development box pass allow_insecure=True", key=insecure[0].partition("=")[0]
+        )
+    _check_login(given, has_oauth_cb=has_oauth_cb)
     native = Native({**lane.defaults, **_for_transactions(lane, given), **given})
     return Settings(
         native=native,
         shown={key: masked(key, value) for key, value in native.items()},
         given={key: masked(key, value) for key, value in given.items()},
+        insecure=insecure,
     )
+
+
+def _insecure(given: Mapping[str, str]) -> Iterator[str]:
+    """Say which settings give secrets to whoever listens, or answers in a broker's place."""
+    off = {"ssl.endpoint.identification.algorithm": ("none",), "enable.ssl.certificate.verification": _FALSE}
+    for name, values in off.items():
+        if given.get(name, "").strip().lower() in values:
+            yield f"{name}={given[name]}: brokers would not be authenticated; trust the right CA with ssl.ca.location"
+    mechanism = given.get("sasl.mechanisms", "").strip().upper()
+    protocol = given.get("security.protocol", "").strip().lower()
+    if protocol == "sasl_plaintext" and mechanism in ("PLAIN", "OAUTHBEARER"):
+        secret = "password" if mechanism == "PLAIN" else "token"
+        yield (
+            f"security.protocol={given['security.protocol']} with {mechanism}: the {secret} would cross the network as"
+            " it is; use SASL_SSL"
+        )
+
+
+def _check_login(given: Mapping[str, str], *, has_oauth_cb: bool) -> None:
+    """Refuse a login without a source of tokens, and files that do not exist."""
+    if given.get("sasl.mechanisms", "").strip().upper() == "OAUTHBEARER" and not has_oauth_cb:
+        is_native = given.get("sasl.oauthbearer.method", "").strip().lower() == "oidc"
+        by_callback = given.get("sasl.oauthbearer.metadata.authentication.type", "").strip().lower() == "aws_iam"
+        is_unsecured = given.get("enable.sasl.oauthbearer.unsecure.jwt", "").strip().lower() in _TRUE
+        if by_callback or not (is_native or is_unsecured):
+            why = "librdkafka has no AWS IAM tokens of its own" if by_callback else "nothing would bring a token"
+            raise ConfigError(
+                f"sasl.mechanisms=OAUTHBEARER: {why}; pass oauth_cb=, see docs/security.md", key="sasl.mechanisms"
+            )
+    for name, value in given.items():
+        if name in FILES and value and value != "probe" and not Path(value).exists():
+            raise ConfigError(f"{name}: no such file: {value!r}", key=name)
 
 
 def _for_transactions(lane: ProducerPolicy, given: Mapping[str, str]) -> dict[str, str]:
@@ -305,9 +362,3 @@ def _check(lane: ProducerPolicy, name: str, value: str) -> None:
     rule = lane.rules.get(name)
     if rule is not None and not rule.allowed(value):
         raise ConfigError(f"{name}={masked(name, value)} breaks {lane.name}: {rule.why}", key=name)
-    insecure = {"ssl.endpoint.identification.algorithm": "none", "enable.ssl.certificate.verification": "false"}
-    if insecure.get(name) == value.strip().lower():
-        raise ConfigError(
-            f"{name}={value}: brokers would not be authenticated; trust the right CA with ssl.ca.location instead",
-            key=name,
-        )

@@ -121,6 +121,7 @@ class SafeProducer(LoneSender, BaseProducer):
             check_topics=check_topics,
             strict_partitions=on_partition_change == "error",
             hide=self._hide,
+            oauth_cb=self._tokens.for_another_client if self._tokens is not None else None,
         )
         self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._serve_notes)
         aftermath = Aftermath(self._handle, self._doubts, self._pass_notes_on)

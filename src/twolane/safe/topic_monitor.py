@@ -15,6 +15,7 @@ from twolane.safe.topic_settings import TopicCheck
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
     from twolane.errors import DeliveryError
 
@@ -33,6 +34,8 @@ class TopicMonitor:
         A changed number of partitions refuses records placed by key until ``accept()``.
     hide : callable
         Takes secrets out of what librdkafka says.
+    oauth_cb : callable, optional
+        Brings tokens for the client that asks for settings.
 
     Attributes
     ----------
@@ -54,8 +57,9 @@ class TopicMonitor:
         check_topics: bool,
         strict_partitions: bool,
         hide: Callable[[str], str] = str,
+        oauth_cb: TokenCallback | None = None,
     ) -> None:
-        self.check = TopicCheck(settings, self._judge, hide)
+        self.check = TopicCheck(settings, self._judge, hide, oauth_cb)
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}

@@ -17,6 +17,7 @@ from twolane.common.logs import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
 
 # Seconds until a request without an answer is given up.
@@ -41,11 +42,18 @@ class TopicCheck:
         Called in the thread with what the brokers answered.
     hide : callable
         Takes secrets out of what librdkafka says.
+    oauth_cb : callable, optional
+        Brings tokens.
     """
 
     def __init__(
-        self, settings: Native, found: Callable[[str, Mapping[str, str]], None], hide: Callable[[str], str]
+        self,
+        settings: Native,
+        found: Callable[[str, Mapping[str, str]], None],
+        hide: Callable[[str], str],
+        oauth_cb: TokenCallback | None = None,
     ) -> None:
+        self._oauth_cb = oauth_cb
         self._settings = settings
         self._found = found
         self._hide = hide
@@ -114,7 +122,10 @@ class TopicCheck:
         from confluent_kafka import admin
 
         topics = self._take()
-        client = admin.AdminClient({**_connection(self._settings), "log_level": 0})
+        settings: dict[str, Any] = {**_connection(self._settings), "log_level": 0}
+        if self._oauth_cb is not None:
+            settings["oauth_cb"] = self._oauth_cb
+        client = admin.AdminClient(settings)
         while topics:
             for topic, answer in self._answers(client, topics):
                 error = answer.exception() if answer.done() else "no answer"
@@ -145,5 +156,6 @@ class TopicCheck:
 
 def _connection(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that say where the brokers are and who we are, without those of a producer."""
-    prefixes = ("bootstrap.", "sasl.", "ssl.", "security.", "client.", "broker.address", "socket.", "https.")
+    places = ("bootstrap.", "client.", "broker.address", "socket.")
+    prefixes = (*places, "sasl.", "ssl.", "security.", "https.", "enable.sasl.", "enable.ssl.")
     return {key: value for key, value in settings.items() if key.startswith(prefixes)}
