@@ -14,9 +14,8 @@ import time
 
 import pytest
 
-from tests.support.processes import UNDER_SANITIZER
+from tests.support.processes import ROOT, UNDER_SANITIZER
 from tests.support.readers import read_values
-from tests.throughput.test_throughput_ends import ROOT
 from twolane import (
     BatchError,
     Bytes,

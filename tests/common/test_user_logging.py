@@ -10,8 +10,8 @@ import warnings
 
 import pytest
 
+from tests.support.processes import python
 from tests.support.readers import read_values
-from tests.throughput.test_throughput_ends import python
 from twolane import SafeProducer, ThroughputProducer
 from twolane.common.logs import log
 

@@ -1,4 +1,4 @@
-"""A chunk's time: the lane keeps it, so that a chunk is given up as a whole."""
+"""The time of a batch in flight: the lane keeps it, so that what was sent together is given up as a whole."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def codes_of(error: BatchError) -> set[int]:
     return {failure.error.code() for failure in error.metadata.failures}
 
 
+@pytest.mark.timing
 def test_a_chunk_in_flight_is_given_up_whole_and_in_time(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     warm_up(producer, name)
@@ -54,6 +55,7 @@ def test_a_chunk_in_flight_is_given_up_whole_and_in_time(embedded_cluster, produ
     assert [verdict for _, verdict in caught.value.metadata.failures.verdicts()] == [Verdict.UNKNOWN] * 5000
 
 
+@pytest.mark.timing
 def test_a_chunk_that_waits_for_its_broker_is_given_up_whole(embedded_cluster, producer, topic):
     """The leader comes back at the moment when time is over: all of the chunk is in the log, or nothing."""
     name = topic(embedded_cluster)
@@ -72,6 +74,7 @@ def test_a_chunk_that_waits_for_its_broker_is_given_up_whole(embedded_cluster, p
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("timeout", [None, 0.5])
 def test_a_lone_record_is_given_up_in_time(embedded_cluster, producer, topic, timeout):
     name = topic(embedded_cluster)

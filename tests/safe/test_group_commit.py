@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_all, read_values
+from tests.support.safe_lane import turn_held, until_in_line
+from tests.support.waiting import hold_answers, until_requests, wait_until
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, Verdict
 
 PRODUCE = 0
@@ -24,17 +27,15 @@ def producer(embedded_cluster):
 def test_a_hundred_threads_cost_a_few_requests(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(50)
     embedded_cluster.clear_requests()
-    all_there = threading.Barrier(100)
-
-    def send(i):
-        all_there.wait()
-        return producer.send(name, b"%d" % i)
-
     with ThreadPoolExecutor(100) as pool:
-        results = list(pool.map(send, range(100)))
-    assert len(embedded_cluster.requests(PRODUCE)) <= 4
+        with turn_held(producer):
+            # Of one deadline: callers whose deadlines lie apart do not share a request.
+            sent = [pool.submit(producer.send, name, b"%d" % i, timeout=math.inf) for i in range(100)]
+            until_in_line(producer, 100)
+        results = [one.result() for one in sent]
+    # Where the partition has been idle for a while the first record goes alone.
+    assert len(embedded_cluster.requests(PRODUCE)) <= 2
     assert sorted(result.offset for result in results) == list(range(1, 101))
     log = read_values(embedded_cluster.bootstrap_servers, name)
     assert all(log[result.offset] == b"%d" % i for i, result in enumerate(results))
@@ -59,15 +60,14 @@ def test_each_thread_finds_its_records_in_its_own_order(embedded_cluster, produc
 def test_arrival_order_is_the_logs_order(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(100)
     threads = []
-    for i in range(20):
-        threads.append(threading.Thread(target=producer.send, args=(name, b"%02d" % i)))
-        threads[-1].start()
-        time.sleep(0.01)
+    with turn_held(producer):
+        for i in range(20):
+            threads.append(threading.Thread(target=producer.send, args=(name, b"%02d" % i)))
+            threads[-1].start()
+            until_in_line(producer, i + 1)
     for thread in threads:
         thread.join()
-    embedded_cluster.set_rtt(0)
     assert read_values(embedded_cluster.bootstrap_servers, name)[1:] == [b"%02d" % i for i in range(20)]
 
 
@@ -75,27 +75,23 @@ def test_a_refused_record_does_not_fail_its_neighbours(embedded_cluster, produce
     """One MessageSet carries them all, and the broker refuses it for one record: the others are sent without it."""
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(100)
     results: dict[int, object] = {}
 
     def work(i: int) -> None:
         try:
-            results[i] = producer.send(name, b"%d" % i)
+            results[i] = producer.send(name, b"%d" % i, timeout=math.inf)
         except DeliveryError as error:
             results[i] = error
 
-    first = threading.Thread(target=work, args=(0,))
-    first.start()
-    time.sleep(0.03)
-    # Request 2 carries the group; refused as a whole. Of the single requests after it the first is refused again.
-    embedded_cluster.push_errors(PRODUCE, [KafkaError.INVALID_RECORD, KafkaError.INVALID_RECORD])
-    others = [threading.Thread(target=work, args=(i,)) for i in range(1, 6)]
-    for thread in others:
-        thread.start()
-        time.sleep(0.005)
-    for thread in [first, *others]:
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    with turn_held(producer):
+        for i, thread in enumerate(threads):
+            thread.start()
+            until_in_line(producer, i + 1)
+        # The group's request is refused as a whole. Of the single requests after it the first is refused again.
+        embedded_cluster.push_errors(PRODUCE, [KafkaError.INVALID_RECORD, KafkaError.INVALID_RECORD])
+    for thread in threads:
         thread.join()
-    embedded_cluster.set_rtt(0)
     failed = [i for i, result in results.items() if isinstance(result, DeliveryError)]
     assert len(failed) == 1
     assert results[failed[0]].verdict is Verdict.NOT_WRITTEN
@@ -106,36 +102,32 @@ def test_a_refused_record_does_not_fail_its_neighbours(embedded_cluster, produce
 def test_a_caller_with_a_short_timeout_does_not_cut_its_neighbours_short(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(1500)
     results: dict[str, object] = {}
 
     def work(label: str, timeout: float) -> None:
-        started = time.monotonic()
         try:
             results[label] = producer.send(name, label.encode(), timeout=timeout)
         except DeliveryError as error:
             results[label] = error
-        results[label + " took"] = time.monotonic() - started
 
-    threads = [
-        threading.Thread(target=work, args=arguments) for arguments in (("first", 20), ("short", 0.2), ("long", 20))
-    ]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join()
-    embedded_cluster.set_rtt(0)
+    short = threading.Thread(target=work, args=("short", 0.2))
+    long = threading.Thread(target=work, args=("long", 20))
+    with turn_held(producer):
+        short.start()
+        until_in_line(producer, 1)
+        long.start()
+        short.join()
+    long.join()
     assert isinstance(results["short"], DeliveryError)
     assert results["short"].verdict is Verdict.NOT_WRITTEN
-    assert results["short took"] < 0.2 + 1.5
-    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"first", b"long"]
+    assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"long"]
 
 
 def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedded_cluster, topic):
     name = topic(embedded_cluster)
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
     producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
     embedded_cluster.set_rtt(1500)
     results: list[object] = []
 
@@ -146,9 +138,11 @@ def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedd
             results.append(error)
 
     threads = [threading.Thread(target=work, args=(b"%d" % i,)) for i in range(3)]
-    for thread in threads:
+    threads[0].start()
+    until_requests(embedded_cluster)
+    for thread in threads[1:]:
         thread.start()
-        time.sleep(0.05)
+    until_in_line(producer, 2)
     closers = [threading.Thread(target=producer.close) for _ in range(2)]
     for closer in closers:
         closer.start()
@@ -159,3 +153,27 @@ def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedd
     assert len(results) == 3
     assert sum(isinstance(result, ClosedProducerError) for result in results) == 2
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"0"]
+
+
+@pytest.mark.timing
+def test_nobody_in_a_group_is_kept_until_a_neighbours_later_deadline(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    late: dict[float, float] = {}
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
+        producer.send(name, b"warm")
+        hold_answers(embedded_cluster)
+
+        def work(timeout: float) -> None:
+            deadline = time.monotonic() + timeout
+            with pytest.raises(DeliveryError):
+                producer.send(name, b"x", timeout=timeout)
+            late[timeout] = time.monotonic() - deadline
+
+        threads = []
+        for timeout in (0.8, 2.5, 1.6, 3.2):
+            threads.append(threading.Thread(target=work, args=(timeout,)))
+            threads[-1].start()
+            wait_until(lambda: len(producer._turns) + producer.stats().accepted > len(threads))
+        for thread in threads:
+            thread.join()
+    assert max(late.values()) < 1.5, late

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
+from tests.support.safe_lane import signal_when, turn_held, until_in_line
+from tests.support.waiting import hold_answers, until_requests, wait_until
 from twolane import (
     BatchError,
     ClosedProducerError,
@@ -34,6 +37,7 @@ def producer(request, embedded_cluster):
         yield made
 
 
+@pytest.mark.timing
 def test_a_call_does_not_outlive_its_timeout(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
@@ -46,6 +50,7 @@ def test_a_call_does_not_outlive_its_timeout(embedded_cluster, producer, topic):
     embedded_cluster.set_rtt(0)
 
 
+@pytest.mark.timing
 def test_a_batch_does_not_outlive_its_timeout_and_says_what_was_not_sent(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
@@ -61,6 +66,7 @@ def test_a_batch_does_not_outlive_its_timeout_and_says_what_was_not_sent(embedde
     embedded_cluster.set_rtt(0)
 
 
+@pytest.mark.timing
 def test_message_timeout_is_the_default_timeout(embedded_cluster, topic):
     name = topic(embedded_cluster)
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, delivery_timeout_ms=1500) as producer:
@@ -71,6 +77,29 @@ def test_message_timeout_is_the_default_timeout(embedded_cluster, topic):
             producer.send(name, b"x")
         assert time.monotonic() - started < 3.0
         embedded_cluster.set_rtt(0)
+
+
+def test_an_endless_timeout_is_one(embedded_cluster, topic):
+    """It waits in line like any other."""
+    name = topic(embedded_cluster)
+    failed: list[BaseException] = []
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
+        producer.send(name, b"warm")
+
+        def work() -> None:
+            try:
+                producer.send(name, b"x", timeout=math.inf)
+            except BaseException as error:
+                failed.append(error)
+
+        embedded_cluster.set_rtt(300)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        embedded_cluster.set_rtt(0)
+    assert not failed
 
 
 def test_the_producer_works_on_after_a_timeout(embedded_cluster, producer, topic):
@@ -85,17 +114,16 @@ def test_the_producer_works_on_after_a_timeout(embedded_cluster, producer, topic
     assert read_values(embedded_cluster.bootstrap_servers, name)[-1] == b"y"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("call", ["send", "send_batch"])
 def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluster, producer, topic, call):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
     embedded_cluster.set_rtt(60_000)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt) as caught:
+    embedded_cluster.clear_requests()
+    with signal_when(lambda: embedded_cluster.requests(PRODUCE)) as sent, pytest.raises(KeyboardInterrupt) as caught:
         producer.send(name, b"x") if call == "send" else producer.send_batch(name, [b"x"] * 10)
-    assert time.monotonic() - started < 1.6
+    assert time.monotonic() - sent[0] < 1.1
     assert any("twolane" in note for note in caught.value.__notes__)
     if call == "send_batch":
         assert caught.value.twolane_metadata.failed == 10
@@ -108,31 +136,33 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
 def test_ctrl_c_in_the_caller_that_leads_leaves_its_followers_a_verdict(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(700)
+    embedded_cluster.clear_requests()
+    hold_answers(embedded_cluster)
     results: dict[bytes, object] = {}
 
     def work(value: bytes) -> None:
         try:
-            results[value] = producer.send(name, value)
+            results[value] = producer.send(name, value, timeout=math.inf)
         except DeliveryError as error:
             results[value] = error
 
-    threads = [threading.Thread(target=work, args=(value,)) for value in (b"before", b"one", b"two")]
-    threads[0].start()
-    time.sleep(0.1)
-    # In line now come the main thread, which will lead, and two who follow it.
-    followers = threading.Timer(0.1, lambda: [thread.start() for thread in threads[1:]])
-    followers.start()
-    signals = threading.Timer(1.1, os.kill, (os.getpid(), signal.SIGINT))
-    signals.start()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        producer.send(name, b"lead")
-    followers.join()
-    for thread in threads:
-        thread.join(5)
-    embedded_cluster.set_rtt(0)
+    followers = [threading.Thread(target=work, args=(value,)) for value in (b"one", b"two")]
+    with turn_held(producer) as end_turn:
+
+        def line_up() -> None:
+            until_in_line(producer, 1)  # the main thread, which will lead
+            for thread in followers:
+                thread.start()
+            until_in_line(producer, 3)
+            end_turn()
+
+        starter = threading.Thread(target=line_up)
+        starter.start()
+        with signal_when(lambda: embedded_cluster.requests(PRODUCE)), pytest.raises(KeyboardInterrupt) as caught:
+            producer.send(name, b"lead", timeout=math.inf)
+    for thread in [starter, *followers]:
+        thread.join(20)
     assert any("unknown" in note for note in caught.value.__notes__)
-    assert results[b"before"].offset == 1
     for value in (b"one", b"two"):
         assert isinstance(results[value], DeliveryError)
         assert results[value].verdict is Verdict.UNKNOWN
@@ -186,6 +216,7 @@ def test_ctrl_c_at_random_moments_never_jams_the_lane(embedded_cluster, topic):
     assert done.stdout.split() == ["200"]
 
 
+@pytest.mark.timing
 def test_a_sigterm_handler_that_raises_ends_the_call_with_a_verdict(embedded_cluster, producer, topic):
     """Without a handler SIGTERM ends the process on the spot, as it does any: nothing of Python runs any more."""
     name = topic(embedded_cluster)
@@ -197,12 +228,13 @@ def test_a_sigterm_handler_that_raises_ends_the_call_with_a_verdict(embedded_clu
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
-        started = time.monotonic()
-        with pytest.raises(SystemExit) as caught:
+        embedded_cluster.clear_requests()
+        with (
+            signal_when(lambda: embedded_cluster.requests(PRODUCE), signal.SIGTERM) as sent,
+            pytest.raises(SystemExit) as caught,
+        ):
             producer.send_batch(name, [b"x"] * 5)
-        assert time.monotonic() - started < 1.4
+        assert time.monotonic() - sent[0] < 1.1
     finally:
         signal.signal(signal.SIGTERM, before)
     verdicts = [verdict for _, verdict in caught.value.twolane_metadata.failures.verdicts()]
@@ -215,12 +247,11 @@ def test_ctrl_c_while_waiting_in_line_sends_nothing(embedded_cluster, topic):
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
         producer.send(name, b"warm")
         embedded_cluster.set_rtt(1500)
+        embedded_cluster.clear_requests()
         other = threading.Thread(target=producer.send_batch, args=(name, [b"other"]))
         other.start()
-        time.sleep(0.1)
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+        until_requests(embedded_cluster)
+        with signal_when(lambda: len(producer._turns) == 1), pytest.raises(KeyboardInterrupt):
             producer.send_batch(name, [b"mine"])
         other.join()
         embedded_cluster.set_rtt(0)
@@ -228,6 +259,7 @@ def test_ctrl_c_while_waiting_in_line_sends_nothing(embedded_cluster, topic):
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"other", b"after"]
 
 
+@pytest.mark.timing
 def test_close_that_cannot_drain_purges_and_the_caller_gets_its_verdict(embedded_cluster, topic):
     name = topic(embedded_cluster)
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
@@ -241,9 +273,10 @@ def test_close_that_cannot_drain_purges_and_the_caller_gets_its_verdict(embedded
         except DeliveryError as error:
             caught.append(error)
 
+    embedded_cluster.clear_requests()
     thread = threading.Thread(target=work)
     thread.start()
-    time.sleep(0.2)
+    until_requests(embedded_cluster)
     started = time.monotonic()
     producer.close(0.5)
     assert time.monotonic() - started < 3.0
@@ -305,16 +338,40 @@ def test_f11_the_child_of_a_fork_gets_an_error_and_the_parent_goes_on(embedded_c
         finally:
             os._exit(0)
     os.close(writer)
-    deadline = time.monotonic() + 10
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            pytest.fail("the child hangs")
-        time.sleep(0.02)
+    try:
+        wait_until(lambda: os.waitpid(child, os.WNOHANG) != (0, 0))
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        raise
     with os.fdopen(reader) as pipe:
         assert pipe.read() == "refused,refused"
     producer.send(name, b"after")
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"before", b"after"]
+
+
+def test_f11_flush_in_a_child_does_not_wait_for_a_call_of_the_parents(embedded_cluster, topic):
+    name = topic(embedded_cluster)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
+        producer.send(name, b"warm")
+        embedded_cluster.set_rtt(1500)
+        other = threading.Thread(target=producer.send, args=(name, b"other"))
+        embedded_cluster.clear_requests()
+        other.start()
+        until_requests(embedded_cluster)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                started = time.monotonic()
+                try:
+                    producer.flush(5)
+                except ForkedProducerError:
+                    status = 0 if time.monotonic() - started < 1.0 else 2
+            finally:
+                os._exit(status)
+        other.join()
+        embedded_cluster.set_rtt(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_producer_open_at_interpreter_exit_is_closed_with_a_warning(embedded_cluster, topic):

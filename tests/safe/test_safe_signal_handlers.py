@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import math
 import signal
 import threading
-import time
 
 import pytest
 
 from tests.support.readers import read_values
+from tests.support.safe_lane import signal_when, turn_held, until_in_line
+from tests.support.waiting import hold_answers, until_requests
 from twolane import BatchError, ClosedProducerError, DeliveryError, SafeProducer, Verdict
+from twolane.testing import ApiKey
 
 
 @pytest.fixture
@@ -23,19 +26,18 @@ def producer(embedded_cluster):
 
 
 @pytest.fixture
-def on_sigterm():
-    """Install a handler of SIGTERM and send it after some seconds."""
+def on_sigterm(embedded_cluster):
+    """Run a handler of SIGTERM once the next Produce request has arrived."""
     before = signal.getsignal(signal.SIGTERM)
-    timers = []
 
-    def arm(seconds, handler):
+    @contextlib.contextmanager
+    def arm(handler):
         signal.signal(signal.SIGTERM, lambda *_: handler())
-        timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM)))
-        timers[-1].start()
+        embedded_cluster.clear_requests()
+        with signal_when(lambda: embedded_cluster.requests(ApiKey.PRODUCE), signal.SIGTERM):
+            yield
 
     yield arm
-    for timer in timers:
-        timer.join()
     signal.signal(signal.SIGTERM, before)
 
 
@@ -57,11 +59,12 @@ def in_thread(call):
 def test_a_batch_in_line_when_the_producer_closes_sends_nothing(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
+    embedded_cluster.clear_requests()
     embedded_cluster.set_rtt(500)
     first, first_ends = in_thread(lambda: producer.send(name, b"first"))
-    time.sleep(0.1)
+    until_requests(embedded_cluster)
     waiting, waiting_ends = in_thread(lambda: producer.send_batch(name, [b"never"] * 10))
-    time.sleep(0.1)
+    until_in_line(producer, 1)
     producer.close()
     first.join(5)
     waiting.join(5)
@@ -74,20 +77,19 @@ def test_a_batch_in_line_when_the_producer_closes_sends_nothing(embedded_cluster
 def test_a_follower_of_another_topic_is_not_told_not_written_while_its_record_may_go(embedded_cluster, producer, topic):
     first, second = topic(embedded_cluster), topic(embedded_cluster)
     for name in (first, second):
+        embedded_cluster.set_leader(name, 0, 1)
         producer.send(name, b"warm")
-    embedded_cluster.set_rtt(2_000)
-    holder, _ = in_thread(lambda: producer.send(first, b"holder", timeout=20))
-    time.sleep(0.2)
-    leader, _ = in_thread(lambda: producer.send(first, b"leader", timeout=20))
-    time.sleep(0.2)
-    # The holder is answered after two seconds; then the leader's topic goes first, and this thread's has to wait.
-    timer = threading.Timer(2.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        producer.send(second, b"follower", timeout=20)
-    holder.join()
+    embedded_cluster.clear_requests()
+    # The leader's topic goes first and is answered after two seconds; meanwhile this thread's has to wait.
+    hold_answers(embedded_cluster, 2_000, requests=1)
+    with turn_held(producer) as end_turn:
+        leader, _ = in_thread(lambda: producer.send(first, b"leader", timeout=math.inf))
+        until_in_line(producer, 1)
+        release, _ = in_thread(lambda: (until_in_line(producer, 2), end_turn()))
+        with signal_when(lambda: embedded_cluster.requests(ApiKey.PRODUCE)), pytest.raises(KeyboardInterrupt) as caught:
+            producer.send(second, b"follower", timeout=math.inf)
+        release.join()
     leader.join()
-    embedded_cluster.set_rtt(0)
     assert caught.value.twolane_outcome.verdict is Verdict.UNKNOWN
     assert read_values(embedded_cluster.bootstrap_servers, second) == [b"warm", b"follower"]
 
@@ -98,8 +100,7 @@ def test_what_was_sent_is_told_though_a_handler_closed_the_producer_between_two_
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
     embedded_cluster.set_rtt(300)
-    on_sigterm(0.15, producer.close)
-    with pytest.raises(BatchError) as caught:
+    with on_sigterm(producer.close), pytest.raises(BatchError) as caught:
         producer.send_batch(name, [b"x"] * 70_000)
     metadata = caught.value.metadata
     assert 0 < metadata.written < 70_000
@@ -119,8 +120,7 @@ def test_a_handler_that_raises_an_error_of_ours_hides_no_verdict(embedded_cluste
         raise foreign
 
     embedded_cluster.set_rtt(60_000)
-    on_sigterm(0.3, handler)
-    with pytest.raises(DeliveryError) as caught:
+    with on_sigterm(handler), pytest.raises(DeliveryError) as caught:
         producer.send(name, b"x") if call == "send" else producer.send_batch(name, [b"x"] * 3)
     assert caught.value is foreign
     if call == "send":
@@ -135,8 +135,6 @@ def test_a_handler_may_flush_the_producer_it_interrupted(embedded_cluster, produ
     producer.send(name, b"warm")
     embedded_cluster.set_rtt(500)
     left = []
-    on_sigterm(0.2, lambda: left.append(producer.flush()))
-    started = time.monotonic()
-    assert producer.send(name, b"x").offset == 1
-    assert time.monotonic() - started < 3
+    with on_sigterm(lambda: left.append(producer.flush())):
+        assert producer.send(name, b"x").offset == 1
     assert left == [1]

@@ -11,14 +11,13 @@ import textwrap
 import threading
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ROOT, python
 from tests.support.readers import read_values
 from twolane import BatchError, ClosedProducerError, ThroughputProducer, TwolaneError, Verdict
 
-ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 
 
@@ -30,18 +29,6 @@ def name(embedded_cluster, topic):
 @pytest.fixture
 def make(embedded_cluster):
     return lambda **settings: ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, **settings)
-
-
-def python(code, *arguments, timeout=40):
-    """Run code in an interpreter of its own, without pytest's filters."""
-    return subprocess.run(
-        [sys.executable, "-W", "default", "-c", textwrap.dedent(code), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 # ---- close ---------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
+from tests.support.processes import python
 from tests.support.readers import read_values
-from tests.throughput.test_throughput_ends import python
 from twolane import ClosedProducerError, ThroughputProducer
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals that a thread can send")

@@ -1,0 +1,64 @@
+"""Who waits for the turn of a safe producer, and signals that come when a test's condition holds."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.waiting import wait_until
+from twolane.common.fair_lock import Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twolane import SafeProducer
+
+
+def until_in_line(producer: SafeProducer, n: int) -> None:
+    """Return once so many callers wait for their turn."""
+    wait_until(lambda: len(producer._turns) >= n)
+
+
+@contextlib.contextmanager
+def turn_held(producer: SafeProducer) -> Iterator[Callable[[], None]]:
+    """Keep all callers waiting: another thread has the turn until the end, or until the function given is called."""
+    took, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        turn = Waiter(math.inf)
+        assert producer._turns.take(turn)
+        took.set()
+        over.wait()
+        producer._turns.leave(turn)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    took.wait()
+    try:
+        yield over.set
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def signal_when(condition: Callable[[], object], number: int = signal.SIGINT) -> Iterator[list[float]]:
+    """Send this process a signal once a condition holds; the list given has the ``time.monotonic()`` of it then."""
+    sent: list[float] = []
+
+    def send() -> None:
+        wait_until(condition)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        thread.join()
