@@ -8,6 +8,7 @@ from importlib import import_module
 # Where each public name lives; __init__.pyi says the same to type checkers, and stubtest compares the two.
 _HOMES = {
     "twolane._about": ("about",),
+    "twolane.aio.safe_producer": ("AsyncSafeProducer",),
     "twolane.throughput.batch_delivery": ("BatchDelivery",),
     "twolane.encoding.time.times": ("Timestamps",),
     "twolane.encoding.time.timestamps": ("pack_timestamps",),

@@ -1,4 +1,5 @@
 from twolane._about import about
+from twolane.aio.safe_producer import AsyncSafeProducer
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.errors import (
@@ -24,6 +25,7 @@ from twolane.throughput.batch_delivery import BatchDelivery
 from twolane.throughput.producer import ThroughputProducer
 
 __all__ = [
+    "AsyncSafeProducer",
     "Avro",
     "BatchDelivery",
     "BatchError",

@@ -21,6 +21,7 @@ CLIENT = ("twolane.client", "twolane.librdkafka")
 PRODUCE = (*CLIENT, "twolane.produce", "twolane.reports")
 ENCODING = ("twolane.batch", "twolane.encoding")
 COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
+LANES = ("twolane.safe", "twolane.throughput")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
 RULES: list[tuple[str, tuple[str, ...]]] = [
@@ -53,6 +54,8 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         "*/twolane/throughput/*",
         (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON, "twolane.throughput"),
     ),
+    # Asyncio stands on the lanes, which know nothing of it.
+    ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     ("src/twolane/testing/*", ("confluent_kafka", "numpy", "twolane.errors", "twolane.testing")),

@@ -48,9 +48,7 @@ STILL_RUNS = "a closed client's threads still run: a name look-up, a request for
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
 
-_NO_BROKER = frozenset(
-    {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
-)
+NO_BROKER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 _NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 _open: weakref.WeakSet[BaseProducer] = weakref.WeakSet()
@@ -162,7 +160,7 @@ class BaseProducer:
             try:
                 self._count(topic, min(deadline, time.monotonic() + RECOUNT_TIMEOUT))
             except DeliveryError as error:
-                if error.error.code() not in _NO_BROKER:
+                if error.error.code() not in NO_BROKER:
                     raise
                 topic.counted_at = time.monotonic() - self._handle.recount_after + RECOUNT_AGAIN
         return topic
@@ -183,8 +181,8 @@ class BaseProducer:
             if not error:
                 return topic.partition_count
             now = time.monotonic()
-            patience = deadline if error in _NO_BROKER else min(deadline, started + PROPAGATION)
-            if now >= patience or (error not in _NO_BROKER and error not in _NOT_YET):
+            patience = deadline if error in NO_BROKER else min(deadline, started + PROPAGATION)
+            if now >= patience or (error not in NO_BROKER and error not in _NOT_YET):
                 raise self._no_topic(topic.name, error)
             time.sleep(min(0.1, max(0.0, patience - now)))
 
@@ -192,7 +190,7 @@ class BaseProducer:
         """Take notice of a fresh count of partitions; `replicas` is that of the least replicated one."""
 
     def _no_topic(self, name: str, error: int) -> DeliveryError:
-        if error in _NO_BROKER:
+        if error in NO_BROKER:
             seen = f"; last error: {self._last_error}" if self._last_error else ""
             detail = f"no broker answered in time, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}{seen}"
         else:
