@@ -52,6 +52,15 @@ class Verdict(enum.IntEnum):
         return format(str(self), spec)
 
 
+# What to do about errors whose own text says it in librdkafka's terms.
+_WAYS_OUT = {
+    KafkaError._STATE: (
+        "the producer has a transactional.id: call init_transactions() once, and send inside"
+        " `with producer.transaction():`"
+    )
+}
+
+
 class TwolaneError(Exception):
     """Base class of every exception that the library raises on purpose.
 
@@ -237,7 +246,7 @@ class DeliveryError(TwolaneError, KafkaException):
         self.partition = partition
         self.index = index
         self.possible_offset = possible_offset
-        self.detail = detail
+        self.detail = _WAYS_OUT.get(error.code(), detail)
 
     def __str__(self) -> str:
         place = f"topic {self.topic!r}"

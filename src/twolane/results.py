@@ -141,10 +141,25 @@ class BatchMetadata:
 
     @property
     def failed(self) -> int:
-        """Records that went, or were to go, without an acknowledgement: neither written nor refused."""
+        """Records that went, or were to go, without an acknowledgement: ``not_written + unknown``."""
         return len(self) - self.written - len(self.refused)
+
+    @property
+    def unknown(self) -> int:
+        """Records that may be in the log."""
+        if not self.failed:
+            return 0
+        verdicts: list[tuple[int, Verdict]] = self.failures.verdicts()  # type: ignore[attr-defined]
+        return sum(verdict is Verdict.UNKNOWN for _, verdict in verdicts)
+
+    @property
+    def not_written(self) -> int:
+        """Records that are not in the log and will not be; rows that were `refused` not counted."""
+        return self.failed - self.unknown
 
     def __repr__(self) -> str:
         refused = f", refused={len(self.refused)}" if self.refused else ""
-        counts = f"records={len(self)}, written={self.written}, failed={self.failed}{refused}"
-        return f"BatchMetadata(topic={self.topic!r}, {counts})"
+        counts = f"records={len(self)}, written={self.written}"
+        if self.failed:
+            counts += f", not_written={self.not_written}, unknown={self.unknown}"
+        return f"BatchMetadata(topic={self.topic!r}, {counts}{refused})"

@@ -29,7 +29,7 @@ from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdi
 from twolane.produce.record_slice import RecordSlice
 from twolane.serializers import Avro, Bytes
 from twolane.serializers.base import BatchSerializer
-from twolane.serializers.protocol import rows_within
+from twolane.serializers.protocol import check_serializer, rows_within
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
@@ -290,6 +290,9 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
         return record
     try:
         return warmed(serializer or _BYTES, topic, field, deadline).encode(record)
+    except (AttributeError, TypeError):
+        check_serializer(serializer, "serializer" if field == "value" else "key_serializer")
+        raise
     except SerializationError as error:
         if field == "key":
             _name_keys(error, field)

@@ -44,6 +44,7 @@ from twolane.serializers import Bytes
 from twolane.serializers.bad_rows import Check, Sieve, chosen
 from twolane.serializers.base import BatchSerializer
 from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
+from twolane.serializers.protocol import check_serializer
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def prepare_for(
     for name, field in (("serializer", "value"), ("key_serializer", "key")):
         if arguments[name] is not None and (field == "value" or arguments["keys"] is not None):
             try:
+                check_serializer(arguments[name], name)
                 arguments[name] = warmed(arguments[name], topic, field, deadline)
             except SerializationError as error:
                 error.topic = topic

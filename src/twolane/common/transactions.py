@@ -58,6 +58,11 @@ WAYS: dict[State, tuple[frozenset[str], str]] = {
 }
 
 
+# Said in place of "Operation not valid in state Ready" and "Init".
+_INITIALISED = "it was called already, and is called once for each producer; go on with transaction()"
+_NOT_INITIALISED = "call init_transactions() first, once for each producer"
+
+
 class _Beginning(threading.Thread):
     """``begin_transaction`` in a thread of its own: librdkafka bounds every call but this one."""
 
@@ -278,6 +283,8 @@ class Transactions:
     def _error(self, what: str, told: _Told) -> TransactionError | FatalProducerError:
         """Return the exception that says what librdkafka told, and what is known of the transaction."""
         code, text, fatal, retriable, must_abort = told
+        if code == KafkaError._STATE and what in (INIT, BEGIN) and self.state in (State.NONE, State.BEGINNING):
+            text = _INITIALISED if self._is_ready else _NOT_INITIALISED
         if fatal:
             return FatalProducerError(
                 kafka_error(code, text, fatal=True), verdict=Verdict.UNKNOWN, topic=None, detail=f"{what}: {text}"

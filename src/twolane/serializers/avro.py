@@ -246,9 +246,17 @@ class Avro(BatchSerializer):
         )
         return Avro(text, schema_id=schema_id, **self._options)
 
-    def _check_warm(self) -> None:
-        if self.registry is not None:
-            raise SerializationError("the schema's id is not known yet: use what warm_up(topic) gives")
+    def _known(self) -> Avro:
+        """Return the serializer that the registry's answers made of this one, where there is no doubt which."""
+        made = list(self._warm.values())
+        if not made:
+            raise SerializationError(
+                "the schema's id is asked of the registry by topic: send() and send_batch() do that, or warm_up(topic)"
+            )
+        if any(other.schema_id != made[0].schema_id or type(other) is not type(made[0]) for other in made):
+            topics = ", ".join(sorted({repr(topic) for topic, _ in self._warm}))
+            raise SerializationError(f"several ids are known, of {topics}: use what warm_up(topic) returns")
+        return made[0]
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record; None stays None.
@@ -258,25 +266,29 @@ class Avro(BatchSerializer):
         SerializationError
             With the path of the first value that is not of its field's type.
         """
-        self._check_warm()
+        if self.registry is not None:
+            return self._known().encode(record)
         return self._rows.encode(record)
 
     def _takes_single(self) -> bool:
         return self.type.kind != "record"
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
-        self._check_warm()
+        if self.registry is not None:
+            return self._known()._encode_rows(rows, limit)
         return self._rows.encode_rows(rows, limit)
 
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
-        self._check_warm()
+        if self.registry is not None:
+            return self._known()._bind_columns(columns, limit)
         if self.type.strict and isinstance(columns, Table):
             refuse_others([entry.name for entry in self.type.fields], columns.names)
         return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
 
     def suspects(self, columns: Table) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
         """Find the rows of a table that may be bad, see `avro_suspects`; None where that cannot tell."""
-        self._check_warm()
+        if self.registry is not None:
+            return self._known().suspects(columns)
         return suspects(self.type, self._rows, columns) if self.type.kind == "record" else None
 
     def __repr__(self) -> str:

@@ -55,6 +55,22 @@ class Serializer(Protocol):
         ...
 
 
+def check_serializer(serializer: Any, name: str) -> None:
+    """Refuse what is no serializer, in terms of what was probably meant.
+
+    Raises
+    ------
+    SerializationError
+        A class, or something without the methods of `Serializer`.
+    """
+    expected = f"{name}: expected a serializer, such as Json(), Avro(schema) or Struct(layout)"
+    if isinstance(serializer, type):
+        own = serializer.__name__
+        raise SerializationError(f"{expected}, got the class {own}: make one of it, {own}(...)")
+    if serializer is not None and not all(hasattr(serializer, method) for method in ("encode", "bind")):
+        raise SerializationError(expected, value=serializer)
+
+
 def rows_within(size: int, most: int, *sources: Source) -> int:
     """Return how many records to encode at a time: `most`, or as many of the largest as `size` bytes hold."""
     rows = most

@@ -321,7 +321,8 @@ cpdef bytes ready_bytes(object value, object index=None, object field=None):
             ) from None
     copy = bytes_of(value)
     if copy is None:
-        raise SerializationError("expected bytes, str or None", index=index, field=field, value=value)
+        way = "" if field is not None and field.startswith("headers") else "; a serializer takes more, such as serializer=Json()"
+        raise SerializationError("expected bytes, str or None" + way, index=index, field=field, value=value)
     return copy
 
 
@@ -360,9 +361,9 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
         return BatchSource(constant_of(values, field), n)
     if isinstance(values, Table):
         names = ", ".join(map(repr, (<Table>values).names))
-        raise SerializationError(f"expected bytes, got a table of the columns {names}: give a serializer for it", field=field)
+        raise SerializationError(f"expected bytes, got a table of the columns {names}: it needs a serializer, such as Json(), Avro(schema) or Struct(layout)", field=field)
     if isinstance(values, Mapping):
-        raise SerializationError("expected bytes or a sequence of bytes", field=field, value=values)
+        raise SerializationError("expected bytes or a sequence of bytes; a table needs a serializer, such as Json()", field=field, value=values)
     if isinstance(values, EncodedBatch):
         source = BatchSource(values, n if values.is_constant else None)
     else:

@@ -228,7 +228,7 @@ cdef int64_t convert(int64_t per, object value, Policy policy, bint* is_number) 
 cdef object out_of_years(int64_t ms):
     return (
         f"{ms} ms lies outside the years 1990 to 2100: are these seconds, microseconds or nanoseconds? "
-        "Name the unit (unit='s'), or pass guard=False if the time is meant"
+        "Say so with Timestamps(..., unit='s'), or in pack_timestamps(..., unit='s'); guard=False if the time is meant"
     )
 
 
