@@ -16,7 +16,11 @@ from twolane.safe.producer import SafeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Unpack
 
+    from twolane.common.headers import Headers
+    from twolane.config.typed import ProducerSettings
+    from twolane.encoding.time.times import Time
     from twolane.results import BatchMetadata, RecordMetadata
     from twolane.serializers import Serializer
     from twolane.serializers.good_rows import OnBadRow
@@ -62,7 +66,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         *,
         check_topics: bool = True,
         on_partition_change: Literal["notice", "error"] = "notice",
-        **keywords: Any,
+        **keywords: Unpack[ProducerSettings],
     ) -> None:
         super().__init__(
             _Blocking(config, check_topics=check_topics, on_partition_change=on_partition_change, **keywords)
@@ -82,9 +86,9 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         value: Any = None,
         *,
         key: Any = None,
-        headers: Any = None,
+        headers: Headers | None = None,
         partition: int | None = None,
-        timestamp: Any = None,
+        timestamp: Time | None = None,
         timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,

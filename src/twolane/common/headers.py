@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from twolane.serializers import Source
 
 Header = tuple[bytes, bytes | None]
+# What users write: of one record.
+HeaderValue = bytes | str | bytearray | memoryview | None
+Headers = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue]]
 _BYTES = (str, bytes, bytearray, memoryview)
 
 

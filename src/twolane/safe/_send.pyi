@@ -5,6 +5,8 @@ from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
 from twolane.common.fair_lock import FairLock, Waiter
+from twolane.common.headers import Headers
+from twolane.encoding.time.times import Time
 from twolane.produce.record import Record
 from twolane.results import RecordMetadata
 from twolane.safe.group_commit import GroupSender
@@ -53,9 +55,9 @@ class LoneSender:
         value: Any = None,
         *,
         key: Any = None,
-        headers: Any = None,
+        headers: Headers | None = None,
         partition: int | None = None,
-        timestamp: Any = None,
+        timestamp: Time | None = None,
         timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,

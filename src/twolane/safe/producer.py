@@ -30,10 +30,12 @@ from twolane.safe.topic_monitor import TopicMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Unpack
 
     from confluent_kafka import TopicPartition
 
     from twolane.client.handle import Topic
+    from twolane.config.typed import ProducerSettings
     from twolane.results import BatchMetadata
     from twolane.serializers import Serializer
     from twolane.serializers.good_rows import OnBadRow
@@ -94,7 +96,7 @@ class SafeProducer(LoneSender, BaseProducer):
         *,
         check_topics: bool = True,
         on_partition_change: Literal["notice", "error"] = "notice",
-        **keywords: Any,
+        **keywords: Unpack[ProducerSettings],
     ) -> None:
         if on_partition_change not in ("notice", "error"):
             raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")

@@ -4,6 +4,8 @@ from typing import Any
 from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
+from twolane.common.headers import Headers
+from twolane.encoding.time.times import Time
 from twolane.errors import DeliveryError
 from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
@@ -38,9 +40,9 @@ class RecordSender:
         value: Any = None,
         *,
         key: Any = None,
-        headers: Any = None,
+        headers: Headers | None = None,
         partition: int | None = None,
-        timestamp: Any = None,
+        timestamp: Time | None = None,
         timestamp_header: str | None = None,
         serializer: Serializer | None = None,
         key_serializer: Serializer | None = None,

@@ -26,10 +26,12 @@ from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Unpack
 
     from confluent_kafka import TopicPartition
 
     from twolane.client.handle import Topic
+    from twolane.config.typed import ProducerSettings
     from twolane.serializers import Serializer
     from twolane.serializers.good_rows import OnBadRow
     from twolane.stats import Stats
@@ -84,7 +86,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         *,
         on_full: OnFull | Callable[[ThroughputProducer], Any] = "block",
         resume_at: float = 0.5,
-        **keywords: Any,
+        **keywords: Unpack[ProducerSettings],
     ) -> None:
         if not (on_full in ("block", "raise") or callable(on_full)):
             raise ConfigError(f"on_full: expected 'block', 'raise' or a callable, got {on_full!r}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
+
+import numpy as np
 
 Unit = Literal["s", "ms", "us", "ns", "m", "h", "D", "W"]
 Naive = Literal["utc", "local"]
@@ -40,3 +43,7 @@ class Timestamps:
     naive: Naive | None = field(default=None, kw_only=True)
     missing: Missing | None = field(default=None, kw_only=True)
     guard: bool = field(default=True, kw_only=True)
+
+
+# One record's time. An int is milliseconds, a float seconds since the epoch.
+Time = int | float | date | np.datetime64 | np.integer[Any] | np.floating[Any] | Timestamps
