@@ -19,7 +19,7 @@ def test_a_call_that_is_open(embedded_cluster):
     delivery = ReportReader(handle)
     before = deliveries.live()
     outcome = CallResult(delivery, 10)
-    outcome.open()
+    outcome.attach()
     assert deliveries.live() != before
     circle: list[object] = [outcome]
     circle.append(circle)
@@ -47,7 +47,7 @@ def test_a_client_with_all_that_belongs_to_it(state, embedded_cluster, topic):
     sender = Sender(embedded_cluster.bootstrap_servers, topic(embedded_cluster, 1))
     outcome = sender.push()
     if state == "sealed":
-        outcome.seal()
+        outcome.close_for_appends()
     elif state == "answered":
         sender.wait()
         sender.delivery.poll(0.1)

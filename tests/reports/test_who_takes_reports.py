@@ -38,7 +38,7 @@ class Sender:
     def push(self, n: int = N) -> CallResult:
         """Enqueue records, as one call of ``send_batch()`` that has not ended yet."""
         outcome = CallResult(self.delivery, n)
-        outcome.open()
+        outcome.attach()
         feed = RecordSlice(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
         assert self.window.push(self.topic, feed, 0, outcome, 0) == (n, 0, -1)
         return outcome
@@ -46,7 +46,7 @@ class Sender:
     def attend(self, timeout: float) -> int:
         """Do what the service thread does when it has no calls to end."""
         self.delivery.take_finished()
-        return self.delivery.attend(timeout)
+        return self.delivery.poll_when_idle(timeout)
 
     def has_reports(self) -> bool:
         """Whether a call's own thread left reports: it takes those that come while it enqueues."""
@@ -76,7 +76,7 @@ class Sender:
 def sender(embedded_cluster, topic):
     made = Sender(embedded_cluster.bootstrap_servers, topic(embedded_cluster, 1))
     warm = made.push(1)
-    warm.seal()
+    warm.close_for_appends()
     made.end()
     made.delivery.take_finished()
     yield made
@@ -112,16 +112,16 @@ def test_attend_stands_aside_until_the_call_has_ended(sender):
         sender.wait()
         if not sender.has_reports():
             times.append(VOID)
-            outcome.seal()
+            outcome.close_for_appends()
             continue
         taken.append(sender.attend(0.02))
         times.append(time.monotonic() - begun)
         if taken[-1] == 0:
             assert sender.has_reports()
-            outcome.seal()
+            outcome.close_for_appends()
             assert sender.attend_to_all()
             return
-        outcome.seal()
+        outcome.close_for_appends()
         sender.end()
     pytest.fail(f"it took {taken} events")
 
@@ -139,7 +139,7 @@ def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
         outcome = sender.push()
         thread.join(10)
         times.append(time.monotonic() - begun)
-        outcome.seal()
+        outcome.close_for_appends()
         sender.end()
     in_time = [n for n, seconds in zip(taken, times, strict=True) if seconds <= SILENT]
     # Who drains takes a single event in every second attempt, too.
@@ -151,15 +151,15 @@ def test_calls_in_a_row_are_one_sender(sender):
     times: list[float] = []
     for _ in attempts(times, AWAY / 2):
         first = sender.push()
-        first.seal()
+        first.close_for_appends()
         second = sender.push()
         sender.wait()
         if not sender.has_reports():
             times.append(VOID)
-            second.seal()
+            second.close_for_appends()
             continue
         begun = time.monotonic()
-        second.seal()
+        second.close_for_appends()
         times.append(time.monotonic() - begun)
         taken.append(sender.attend(0.001))
         if taken[-1] == 0:
@@ -174,11 +174,11 @@ def test_a_call_long_after_the_one_before_is_not(sender):
     taken = []
     for _ in range(ATTEMPTS):
         first = sender.push()
-        first.seal()
+        first.close_for_appends()
         time.sleep(0.1)
         second = sender.push()
         sender.wait()
-        second.seal()
+        second.close_for_appends()
         taken.append(sender.attend(0.001))
         if taken[-1] > 1:
             return

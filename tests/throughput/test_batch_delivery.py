@@ -182,7 +182,7 @@ def test_callbacks_of_a_batch_run_once_in_the_service_thread(producer, name):
     delivery.add_done_callback(lambda batch: calls.append((batch, threading.current_thread().name)))
     assert [batch for batch, _ in calls] == [delivery] * 4
     assert calls[-1][1] == threading.current_thread().name
-    assert {thread for _, thread in calls[:-1]} <= {"twolane-service", threading.current_thread().name}
+    assert {thread for _, thread in calls[:-1]} <= {"twolane-delivery", threading.current_thread().name}
 
 
 def test_a_batch_is_awaitable(embedded_cluster, producer, name):
@@ -272,7 +272,7 @@ def test_on_delivery_runs_in_the_service_thread_while_nobody_waits(producer, nam
 
     producer.send(name, b"v", on_delivery=on_delivery)
     assert event.wait(5)
-    assert where == ["twolane-service"]
+    assert where == ["twolane-delivery"]
 
 
 def test_on_delivery_of_a_refused_record(embedded_cluster, producer, name):

@@ -1,7 +1,8 @@
-"""Counters that several threads read and write without a lock.
+"""Counters that several threads read and write without a lock, and a lock with a time-out.
 
-Sequentially consistent: Delivery needs "I raise the work, then look whether you sleep" and "I sleep, then look for work" to
-meet on every processor; on x86-64 it costs nothing more.
+Sequentially consistent: in ReportReader one thread raises ``pending_python`` and then reads ``sleeping``, another sets
+``sleeping`` and then reads ``pending_python``; one of them must read the other's value on every processor. On x86-64 that costs
+nothing more.
 """
 from libc.stdint cimport int64_t
 
@@ -33,4 +34,9 @@ cdef extern from * nogil:
     void store "twolane_store"(int64_t* counter, int64_t n)
     bint swap "twolane_swap"(int64_t* counter, int64_t old, int64_t new)    # False where it was not `old`
     int64_t count "twolane_count"(int64_t* counter, int64_t n)  # with the GIL where there is one: add() where there is none
-    void fence "twolane_fence"()                                # what is stored before it is seen by who reads after his
+    void fence "twolane_fence"()                                # full memory barrier; pairs with the fence on the reading side
+
+
+cdef extern from "pythread.h" nogil:
+    int PyThread_acquire_lock_timed(void*, long long microseconds, int interrupts)
+    const int PY_LOCK_ACQUIRED

@@ -35,6 +35,7 @@ cdef class Handle:
     cdef void last_out(self) noexcept
     cdef bint _destroy(self, double patience) noexcept
     cdef Topic topic(self, str name)
+    cdef dict topic_names(self)
     cdef Topic _made(self, str name)
 
 

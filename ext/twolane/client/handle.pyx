@@ -9,11 +9,11 @@ import time
 
 cimport cython
 from cpython.pythread cimport PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, WAIT_LOCK
-from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, count, fence, load, store
+from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, count, fence, load, store
 from twolane.produce.first_ack cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
@@ -24,8 +24,6 @@ from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
 
 cdef extern from "pythread.h" nogil:
     void PyThread_free_lock(void*)
-    int PyThread_acquire_lock_timed(void*, long long, int)
-    const int PY_LOCK_ACQUIRED
     unsigned long PyThread_start_new_thread(void (*)(void*) noexcept nogil, void*)
     const unsigned long PYTHREAD_INVALID_THREAD_ID
 
@@ -280,6 +278,12 @@ cdef class Handle:
             topic.open(self, name)
             self._topics[name] = topic
         return topic
+
+    cdef dict topic_names(self):
+        """Names of the open topics by the addresses of their native handles."""
+        with cython.critical_section(self):     # close() replaces the dict
+            topics = list(self._topics.values())
+        return {<uintptr_t>(<Topic>topic).rkt: topic.name for topic in topics}
 
     def open_topic(self, str name):
         """Return the Topic of this name, made at its first use."""

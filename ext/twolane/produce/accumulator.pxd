@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from twolane.reports.reader cimport ReportReader
 from twolane.client.handle cimport Handle, Topic
-from twolane.reports.trackers cimport FlushGenerations
+from twolane.reports.flush_generations cimport FlushGenerations
 
 cdef enum:
     STAGED_RECORDS = 256
@@ -24,7 +24,7 @@ cdef struct Staged:
 cdef class RecordAccumulator:
     cdef Handle _handle
     cdef ReportReader _delivery
-    cdef FlushGenerations _rounds
+    cdef FlushGenerations _generations
     cdef Topic _topic               # of all records that are here
     cdef int64_t n
     cdef int64_t used               # bytes of their keys and values

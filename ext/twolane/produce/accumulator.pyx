@@ -6,7 +6,7 @@ thread that sends a record every few microseconds has some hundred of them copie
 loop, partition by partition, as ``send_batch()`` has it (enqueue).
 
 A record waits here for a thousandth of a second or two at most: until the stage is full, or somebody flushes, waits,
-closes, sends a record that cannot be staged; where the sender just stops, the service thread notices (ReportReader.attend).
+closes, sends a record that cannot be staged; where the sender just stops, the service thread notices (ReportReader.poll_when_idle).
 What is here is accepted, and counted when it goes: who looks at the counters empties the stage first, who looks for room
 adds what is in it. A record that librdkafka refuses is reported like any other that was not written.
 
@@ -48,7 +48,7 @@ cdef class RecordAccumulator:
             raise MemoryError()
         self._handle = handle
         self._delivery = delivery
-        self._rounds = delivery.slots.rounds
+        self._generations = delivery.generations
 
     def __dealloc__(self):
         free(self._block)
@@ -58,7 +58,7 @@ cdef class RecordAccumulator:
 
     cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
                   uint64_t opaque) except -1:
-        """Copy a record of at most LARGEST_STAGED bytes, which its slot expects already.
+        """Copy a record of at most LARGEST_STAGED bytes, which its tracker expects already.
 
         Returns
         -------
@@ -91,8 +91,8 @@ cdef class RecordAccumulator:
         self.n += 1
         if self.n == 1:
             self._topic = topic
-            # First this, then the look: who goes to sleep does it the other way round (ReportReader.attend).
-            store(&self._delivery.staged, 1)
+            # First this, then the look: who goes to sleep does it the other way round (ReportReader.poll_when_idle).
+            store(&self._delivery.accumulating, 1)
             if load(&self._delivery.sleeping) > 0:
                 self.empty()
                 is_well = False
@@ -103,7 +103,7 @@ cdef class RecordAccumulator:
         if self._handle._generation != forks():
             self.n = 0      # a child's copy: the parent sends them, and the section may have been another thread's
             return 0
-        with cython.critical_section(self._rounds):
+        with cython.critical_section(self._generations):
             return self.empty()
 
     cdef int empty(self) noexcept:
@@ -151,13 +151,13 @@ cdef class RecordAccumulator:
                 code = rd.error_code(error)
                 rd.error_destroy(error)
             refused += 1
-            self._delivery.refuse(record.opaque, self._topic.rkt, record.partition, code,
-                                  max(record.value_size, 0) + max(record.key_size, 0))
+            self._delivery.report_refused(record.opaque, self._topic.rkt, record.partition, code,
+                                          max(record.value_size, 0) + max(record.key_size, 0))
         self.n = 0
         self.used = 0
         self._topic = None
-        add(&self._delivery.pushes, 1)
-        store(&self._delivery.staged, 0)
+        add(&self._delivery.drains, 1)
+        store(&self._delivery.accumulating, 0)
         return refused
 
     cdef void _group(self) noexcept nogil:

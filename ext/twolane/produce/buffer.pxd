@@ -16,7 +16,7 @@ cdef struct Enqueued:
 
 
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice feed, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t slot, int64_t first_index, Gates* gates) noexcept nogil
+                      int64_t stop, int64_t tracker, int64_t first_index, Gates* gates) noexcept nogil
 
 
 cdef class ProduceBuffer:

@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, fence, load
-from twolane.reports.reader cimport BATCH_LOOKS_AGAIN_MS, Counters, ReportReader
+from twolane.reports.reader cimport BATCH_LEASE_MS, Counters, ReportReader
 from twolane.produce.record_slice cimport RecordSlice
 from twolane.produce.first_ack cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic
@@ -37,10 +37,10 @@ cdef double SHUT_SECONDS = 0.5
 @cython.boundscheck(False)
 @cython.wraparound(False)
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice feed, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t slot, int64_t first_index, Gates* gates) noexcept nogil:
+                      int64_t stop, int64_t tracker, int64_t first_index, Gates* gates) noexcept nogil:
     """Hand records ``start`` to ``stop`` of the feed (through ``order``, where given) to librdkafka.
 
-    The opaque of record ``i`` of the feed is (slot, first_index + i). Values and keys are copied by librdkafka. Stops
+    The opaque of record ``i`` of the feed is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
     at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
     ``feed.make_headers()`` has run.
     """
@@ -85,7 +85,7 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice feed, c
         vu[2].u.mem.ptr = <void*>value.data
         vu[2].u.mem.size = <size_t>value.size
         vu[3].u.i64 = feed.timestamps[i * feed.timestamp_step]
-        vu[5].u.ptr = <void*>opaque_of(slot, first_index + i)
+        vu[5].u.ptr = <void*>opaque_of(tracker, first_index + i)
         if keyed:
             key = span_at(feed.keys, i)
             vu[6].u.mem.ptr = <void*>key.data
@@ -262,7 +262,6 @@ cdef class ProduceBuffer:
             return start, 0, -1
         self._handle.ensure_open()
         feed.make_headers()
-        outcome.attach()
         if self._handle.gated:
             gates = &topic.gates
             with cython.critical_section(topic):
@@ -276,30 +275,30 @@ cdef class ProduceBuffer:
         add(&self._pushing, 1)
         with nogil:
             if start == 0 and first_index == 0:
-                delivery.begin()
+                delivery.begin_call()
             while at < feed.n and not self.is_shut:
                 n = self._claim(feed, at, &size)
                 if n == 0:
                     break
-                add(&outcome.slot.expected, n)
+                add(&outcome.tracker.expected, n)
                 # In the order of a group none may be left standing before a gate: it goes where all gates are open.
                 grouped = order != NULL and group(feed, at, n, n_partitions, gates, order, order + STRETCH)
                 if grouped:
-                    part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.slot.id, first_index, NULL)
+                    part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.tracker.id, first_index, NULL)
                 else:
-                    part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.slot.id, first_index, gates)
+                    part = enqueue(self._handle.rk, topic.rkt, feed, NULL, at, at + n, outcome.tracker.id, first_index, gates)
                 if part.n < n:
                     add(&delivery.counters.accepted, part.n - n)
                     add(&delivery.counters.accepted_bytes, part.bytes - size)
-                    add(&outcome.slot.expected, part.n - n)
+                    add(&outcome.tracker.expected, part.n - n)
                 at = order[part.n] if grouped and part.error else at + part.n
                 if part.error or part.barred >= 0:
                     break
-                delivery.served_until = monotonic() + BATCH_LOOKS_AGAIN_MS / 1000.0
-                delivery.serve(0)
+                delivery.sender_lease_until = monotonic() + BATCH_LEASE_MS / 1000.0
+                delivery.poll_ms(0)
         try:
             if grouped and part.error:
-                outcome.ends = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
+                outcome.unacknowledged = ([], [first_index + order[i] for i in range(part.n, n)], part.error)
         finally:
             free(order)
             add(&self._pushing, -1)
@@ -331,7 +330,7 @@ cdef class ProduceBuffer:
         cdef double deadline = time.monotonic() + timeout, left
         cdef ReportReader delivery = self._delivery
         cdef int wait_ms
-        add(&delivery.waiters, 1)
+        add(&delivery.senders, 1)
         try:
             while not (self.is_low() if gate == NULL else load(gate) != OPENING) and not self.is_shut:
                 self._handle.ensure_open()
@@ -341,14 +340,14 @@ cdef class ProduceBuffer:
                 # Another waiting thread may take the very report this one waits for.
                 wait_ms = <int>(min(left, 0.1 if gate == NULL else 0.01) * 1000) + 1
                 with nogil:
-                    delivery.serve(wait_ms)
+                    delivery.poll_ms(wait_ms)
                 # Nothing else here gives Python a chance to run a signal's handler. That may wait itself, for what the
                 # service thread does: to that one this thread takes no reports meanwhile.
-                add(&delivery.waiters, -1)
+                add(&delivery.senders, -1)
                 try:
                     PyErr_CheckSignals()
                 finally:
-                    add(&delivery.waiters, 1)
+                    add(&delivery.senders, 1)
         finally:
-            add(&delivery.waiters, -1)
+            add(&delivery.senders, -1)
         return True

@@ -2,6 +2,9 @@
 from libc.stdint cimport int32_t, int64_t
 
 from twolane.client.atomic cimport load, store, swap
+from twolane.librdkafka cimport (
+    RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+)
 
 cdef enum:
     CLOSED = 0                  # nothing of this producer was acknowledged here, as far as is known
@@ -58,3 +61,10 @@ cdef inline bint may_pass(Gates* gates, int32_t partition, int64_t now) noexcept
     if state > 0 and now - state < FRESH_MS:
         return True
     return state != OPENING and swap(gate, state, OPENING)
+
+
+cdef inline void mark_for_recount(Gates* gates, int error) noexcept nogil:
+    """Have a topic's partitions counted again after an error that means that one is gone, or the topic. GIL: not needed."""
+    if gates != NULL and (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION or error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+                          or error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART):
+        store(&gates.recount, 1)

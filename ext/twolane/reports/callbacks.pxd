@@ -2,24 +2,24 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from twolane.reports.trackers cimport FlushGenerations
+from twolane.reports.flush_generations cimport FlushGenerations
 
 
-cdef struct Waiting:
+cdef struct PendingCallback:
     PyObject* function          # owned while the record is in flight
     PyObject* topic             # its name, owned too
     PyObject* opaque            # the caller's, owned too; NULL: none
     int64_t timestamp           # as sent: what the log keeps where the topic has CreateTime
     int64_t next_free           # in the list of free entries
-    int place                   # of its round, see FlushGenerations
+    int generation              # index in FlushGenerations
 
 
 cdef class Callbacks:
-    cdef Waiting* _table
-    cdef int64_t _room
+    cdef PendingCallback* _table
+    cdef int64_t _capacity
     cdef int64_t _free          # first free entry, -1: none
     cdef int64_t _count
-    cdef FlushGenerations _rounds
+    cdef FlushGenerations _generations
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int generation, object opaque) except -1
     cdef void drop(self, int64_t index)

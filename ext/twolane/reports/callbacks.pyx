@@ -1,4 +1,4 @@
-"""Callbacks of records in flight: added by senders, run by the service thread, both with the GIL (else: see FlushGenerations).
+"""Callbacks of records in flight: added by senders, run by the delivery thread, both with the GIL (else: see FlushGenerations).
 
 A dict of tuples would do, but half a million tuples in flight are half a million objects that the garbage collector
 walks again and again: a seventh of the time of a loop of sends with callbacks.
@@ -11,13 +11,14 @@ from libc.stdlib cimport free, realloc
 
 from twolane.reports.classify cimport VERDICT_WRITTEN, delivery_report, record_metadata
 from twolane.reports.reader cimport ReportReader
-from twolane.reports.trackers cimport Report, FlushGenerations, CallTracker
+from twolane.reports.flush_generations cimport FlushGenerations
+from twolane.reports.trackers cimport CallTracker, Report
 from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 
 from twolane.results import with_opaque
 
 cdef enum:
-    FIRST_ROOM = 256
+    FIRST_CAPACITY = 256
 
 
 @cython.final
@@ -26,22 +27,22 @@ cdef class Callbacks:
 
     Parameters
     ----------
-    rounds : FlushGenerations
-        Where they are counted too, by round.
+    generations : FlushGenerations
+        Counts them too, by generation.
     """
 
     def __cinit__(self):
         self._table = NULL
-        self._room = 0
+        self._capacity = 0
         self._free = -1
         self._count = 0
 
-    def __init__(self, FlushGenerations rounds not None):
-        self._rounds = rounds
+    def __init__(self, FlushGenerations generations not None):
+        self._generations = generations
 
     def __dealloc__(self):
         cdef int64_t i
-        for i in range(self._room):
+        for i in range(self._capacity):
             if self._table[i].function != NULL:
                 Py_DECREF(<object>self._table[i].function)
                 Py_DECREF(<object>self._table[i].topic)
@@ -51,21 +52,21 @@ cdef class Callbacks:
     def __len__(self):
         return self._count
 
-    cdef int64_t add(self, object function, str topic, int64_t timestamp, int place, object opaque) except -1:
+    cdef int64_t add(self, object function, str topic, int64_t timestamp, int generation, object opaque) except -1:
         """Keep a callback; returns the index under which its record's report comes."""
-        cdef int64_t i, room
-        cdef Waiting* grown
+        cdef int64_t i, capacity
+        cdef PendingCallback* grown
         if self._free < 0:
-            room = self._room * 2 if self._room else FIRST_ROOM
-            grown = <Waiting*>realloc(self._table, <size_t>room * sizeof(Waiting))
+            capacity = self._capacity * 2 if self._capacity else FIRST_CAPACITY
+            grown = <PendingCallback*>realloc(self._table, <size_t>capacity * sizeof(PendingCallback))
             if grown == NULL:
                 raise MemoryError()
-            for i in range(self._room, room):
+            for i in range(self._capacity, capacity):
                 grown[i].function = NULL
-                grown[i].next_free = i + 1 if i + 1 < room else -1
-            self._free = self._room
+                grown[i].next_free = i + 1 if i + 1 < capacity else -1
+            self._free = self._capacity
             self._table = grown
-            self._room = room
+            self._capacity = capacity
         i = self._free
         self._free = self._table[i].next_free
         Py_INCREF(function)
@@ -77,8 +78,8 @@ cdef class Callbacks:
             Py_INCREF(opaque)
             self._table[i].opaque = <PyObject*>opaque
         self._table[i].timestamp = timestamp
-        self._table[i].place = place
-        self._rounds.uncalled[place] += 1
+        self._table[i].generation = generation
+        self._generations.pending_callbacks[generation] += 1
         self._count += 1
         return i
 
@@ -90,39 +91,39 @@ cdef class Callbacks:
         self._table[index].function = NULL
         self._table[index].next_free = self._free
         self._free = index
-        self._rounds.uncalled[self._table[index].place] -= 1
+        self._generations.pending_callbacks[self._table[index].generation] -= 1
         self._count -= 1
         # Last: it may run code of the user's, which may send.
         Py_DECREF(<object>topic)
         Py_DECREF(<object>function)
         Py_XDECREF(opaque)
 
-    def run(self, ReportReader delivery not None, failed not None, raised not None):
-        """Call back for every record that was reported since the last call. In the service thread only.
+    def run(self, ReportReader reader not None, failed not None, raised not None):
+        """Call back for every record that was reported since the last call. In the delivery thread only.
 
         Parameters
         ----------
-        delivery : ReportReader
+        reader : ReportReader
         failed : callable
             Makes the DeliveryError of (topic, report).
         raised : callable
             Called with the exception of a callback while it is handled.
         """
-        cdef CallTracker* slot = &delivery.slots.callback
+        cdef CallTracker* tracker = &reader._with_callback
         cdef Report* reports = NULL
         cdef Report* report
         cdef int64_t i, n
-        cdef object function, topic, timestamp, offset, opaque, told
-        delivery.lock()
-        reports, n = slot.reports, slot.n_reports
-        slot.reports = NULL
-        slot.n_reports = slot.reports_room = 0
-        delivery.unlock()
+        cdef object function, topic, timestamp, offset, opaque, outcome
+        reader.lock()
+        reports, n = tracker.reports, tracker.n_reports
+        tracker.reports = NULL
+        tracker.n_reports = tracker.reports_capacity = 0
+        reader.unlock()
         try:
             for i in range(n):
                 report = &reports[i]
                 # By value: a callback that sends may move the table.
-                with cython.critical_section(self._rounds):
+                with cython.critical_section(self._generations):
                     function, topic = <object>self._table[report.index].function, <object>self._table[report.index].topic
                     timestamp = self._table[report.index].timestamp
                     opaque = None
@@ -133,27 +134,27 @@ cdef class Callbacks:
                         if report.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
                             timestamp = report.timestamp
                         offset = report.offset if report.offset >= 0 else None
-                        told = record_metadata(topic, report.partition, offset, timestamp, report.timestamp_type)
-                        function(None, told if opaque is None else with_opaque(told, opaque))
+                        outcome = record_metadata(topic, report.partition, offset, timestamp, report.timestamp_type)
+                        function(None, outcome if opaque is None else with_opaque(outcome, opaque))
                     else:
-                        told = failed(topic, delivery_report(report)._replace(index=0))
+                        outcome = failed(topic, delivery_report(report)._replace(index=0))
                         if opaque is not None:
-                            told.opaque = opaque
-                        function(told, None)
+                            outcome.opaque = opaque
+                        function(outcome, None)
                 except BaseException as error:
                     raised(error)
                 # Only now: flush() promises that the callbacks have run.
-                with cython.critical_section(self._rounds):
+                with cython.critical_section(self._generations):
                     self.drop(report.index)
         finally:
             free(reports)
 
     def write_off(self, lost not None, raised not None):
-        """Call back for every record that is left, with the error that ``lost(topic)`` makes: no report will come."""
+        """Call back for every remaining record, with the error that ``lost(topic)`` makes: no report will come."""
         cdef int64_t i = 0
-        cdef object function, topic, opaque, told
-        while i < self._room:
-            with cython.critical_section(self._rounds):
+        cdef object function, topic, opaque, error
+        while i < self._capacity:
+            with cython.critical_section(self._generations):
                 function = topic = opaque = None
                 if self._table[i].function != NULL:
                     function, topic = <object>self._table[i].function, <object>self._table[i].topic
@@ -161,13 +162,13 @@ cdef class Callbacks:
                         opaque = <object>self._table[i].opaque
             if function is not None:
                 try:
-                    told = lost(topic)
+                    error = lost(topic)
                     if opaque is not None:
-                        told.opaque = opaque
-                    function(told, None)
-                except BaseException as error:
-                    raised(error)
-                with cython.critical_section(self._rounds):
+                        error.opaque = opaque
+                    function(error, None)
+                except BaseException as exception:
+                    raised(exception)
+                with cython.critical_section(self._generations):
                     self.drop(i)
             i += 1
 

@@ -7,18 +7,18 @@ from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
 cdef enum:
-    NOTES_KEPT = 1_000      # the oldest goes first
+    EVENTS_KEPT = 1_000      # the oldest goes first
 
 
 @cython.final
 cdef class ClientEvents:
-    """The notes of one ReportReader."""
+    """The events of one ReportReader."""
 
     def __init__(self):
-        self.kept = collections.deque(maxlen=NOTES_KEPT)
+        self.pending = collections.deque(maxlen=EVENTS_KEPT)
 
-    cdef bint take(self, rd_kafka_event_t* event, int kind) noexcept nogil:
-        """Keep what an event says; False where it says nothing. Rare, so it takes the GIL."""
+    cdef bint add(self, rd_kafka_event_t* event, int kind) noexcept nogil:
+        """Keep an event; False where it has no text. Rare, so it takes the GIL."""
         cdef const char* facility = NULL
         cdef const char* text = NULL
         cdef int level = 3
@@ -32,23 +32,23 @@ cdef class ClientEvents:
         if text == NULL:
             return False
         with gil:
-            self._keep(kind, level, facility, text)
+            self._append(kind, level, facility, text)
         return True
 
-    cdef void _keep(self, int kind, int level, const char* facility, const char* text) noexcept:
+    cdef void _append(self, int kind, int level, const char* facility, const char* text) noexcept:
         try:
             origin = b"" if facility == NULL else <bytes>facility
-            self.kept.append((kind, level, origin.decode("utf-8", "replace"),
-                              (<bytes>text).decode("utf-8", "replace")))
-        except Exception:       # out of memory while noting a log line: the records matter more
+            self.pending.append((kind, level, origin.decode("utf-8", "replace"),
+                                 (<bytes>text).decode("utf-8", "replace")))
+        except Exception:       # out of memory while keeping a log line: the records matter more
             pass
 
     def take_all(self):
-        """Return and forget the notes kept since the last call, oldest first."""
+        """Return and forget the events since the last call, oldest first."""
         taken = []
         try:
             while True:     # two threads may take them
-                taken.append(self.kept.popleft())
+                taken.append(self.pending.popleft())
         except IndexError:
             return taken
 

@@ -24,7 +24,7 @@ cdef inline int bucket_of(int64_t us) noexcept nogil:
     return bucket if bucket < BUCKETS else BUCKETS - 1
 
 
-cdef inline void note(Latencies* latencies, int64_t us, int64_t n) noexcept nogil:
+cdef inline void add_latency(Latencies* latencies, int64_t us, int64_t n) noexcept nogil:
     latencies.counts[bucket_of(us)] += n
     latencies.sum_us += us * n
     if us > latencies.largest_us:

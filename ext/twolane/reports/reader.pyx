@@ -1,8 +1,8 @@
-"""One event per request comes in, counters and offsets go out; Python objects only for what somebody asked for.
+"""ReportReader: one delivery event per request comes in, counters and offsets go out.
 
-Any thread may call ``serve()``: it takes events off librdkafka's queue and writes what they say into the slots, all
-without the GIL, and one thread at a time. What needs Python (callbacks, futures, log lines) is put aside and ``python_work`` rises; whoever holds
-the GIL next and is in charge of it (the throughput lane's service thread, the safe lane's caller) takes it from there.
+Any thread may call ``poll_ms()``: it takes events off librdkafka's queue and writes what they report to the trackers, without
+the GIL, one thread at a time. What needs Python (callbacks, finished calls, log lines) is kept, and ``pending_python`` raised:
+the throughput lane's delivery thread, or the safe lane's caller, does it when it next has the GIL.
 """
 cimport cython
 from cpython.time cimport monotonic
@@ -10,18 +10,20 @@ from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, WAIT_LOCK,
 )
 from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t, uintptr_t
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from twolane.client.atomic cimport add, load, store
-from twolane.produce.first_ack cimport CLOSED, Gates, milliseconds, set_gate
-from twolane.client.handle cimport Handle, Topic, forks
-from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, verdict_of
-from twolane.reports.latency cimport BUCKETS, note
+from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, load
+from twolane.client.handle cimport Handle, forks
 from twolane.client.library cimport rd
+from twolane.produce.first_ack cimport CLOSED, Gates, mark_for_recount, milliseconds, set_gate
+from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, verdict_of
 from twolane.reports.events cimport ClientEvents
+from twolane.reports.flush_generations cimport FlushGenerations
+from twolane.reports.latency cimport BUCKETS, add_latency
 from twolane.reports.trackers cimport (
-    FIRST_FREE_SLOT, INDEX_BITS, ROUNDS, Report, OffsetColumns, CallTracker, TrackerTable, live_slots, note_append_time,
+    FIRST_CALL_ID, GENERATIONS, ID_WITH_CALLBACK, ID_WITHOUT_CALLBACK, CallTracker, OffsetColumns, Report, append_report,
+    clear_reports, index_of, set_append_time, tracker_id_of,
 )
 from twolane.librdkafka cimport *
 
@@ -35,31 +37,31 @@ cdef extern from * nogil:
     """
     bint CHECKED "TWOLANE_CHECKED"
 
-cdef extern from "pythread.h" nogil:
-    int PyThread_acquire_lock_timed(void*, long long, int)
-    const int PY_LOCK_ACQUIRED
-
 cdef enum:
-    ASIDE_US = 1000                 # how long attend() stands aside before it looks again
-    CHUNK = 256                     # message pointers read from an event at once
+    ASIDE_US = 1000                 # how long poll_when_idle() sleeps while a sender polls
+    MESSAGES = 256                  # pointers read from an event at once
+    FIRST_CAPACITY = 64
+    UNNAMED_KEPT = 10_000           # failures of records without a callback: the rest is only counted
 
-# Seconds between the ends of two calls that are calls in a row, and what the second one's sender gets to come back.
-cdef double IN_A_ROW = 0.05
+# send_batch() calls whose ends lie closer together, in seconds, are one continuous sender; after such a call the delivery
+# thread waits for so long before it polls.
+cdef double CONTINUOUS = 0.05
 cdef double COMES_BACK = 0.002
 
-# Said of a producer that has used up its epochs.
+# The fatal error of a producer that has used up its epochs.
 cdef const char* EPOCHS_USED_UP = (
     b"so many requests failed that the epoch of the producer id is used up: beyond it brokers would refuse good records, "
     b"or take them for duplicates. Close this producer and make a new one"
 )
 
-# Accounting errors of the whole process, found by debug builds: read by the tests.
+# Of the whole process, for the tests: trackers with an id now, and accounting errors that debug builds found.
+cdef int64_t _live = 0
 cdef int64_t _all_violations = 0
 
 
 def live():
-    """Return how many slots are attached now, and how often a debug build found the accounting wrong."""
-    return live_slots(), load(&_all_violations)
+    """Return how many trackers are attached now, and how often a debug build found the accounting wrong."""
+    return load(&_live), load(&_all_violations)
 
 
 def is_checked():
@@ -67,23 +69,16 @@ def is_checked():
     return bool(CHECKED)
 
 
-cdef void note_gone(Gates* marks, int error) noexcept nogil:
-    """Have a topic's partitions counted again after an error that says that one is gone, or the topic. GIL: not needed."""
-    if marks != NULL and (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION or error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
-                          or error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART):
-        store(&marks.recount, 1)
-
-
-# The collector of garbage must leave what the Outcomes in the same circle detach from: the handle and the slots.
+# no_gc_clear: CallResults in the same reference cycle call detach() from __dealloc__, which needs the handle.
 @cython.no_gc_clear
 @cython.final
 cdef class ReportReader:
-    """Takes the reports of one Handle.
+    """Reads the delivery reports and the other events of one Handle.
 
     Parameters
     ----------
     handle : Handle
-        Kept; its queue must be polled by nobody else.
+        Kept. Nothing else may poll its queue.
     retries : int
         The setting, for the verdicts.
     acks_none : bool
@@ -91,145 +86,231 @@ cdef class ReportReader:
     """
 
     def __cinit__(self):
-        self._never = NULL
-        self._taking = NULL
         memset(&self.counters, 0, sizeof(Counters))
         memset(&self.latencies, 0, sizeof(self.latencies))
+        memset(&self._without_callback, 0, sizeof(CallTracker))
+        memset(&self._with_callback, 0, sizeof(CallTracker))
+        memset(&self._detached, 0, sizeof(CallTracker))
+        self._detached.id = -1
+        self._next_id = FIRST_CALL_ID
 
     def __init__(self, Handle handle not None, int retries=3, bint acks_none=False):
-        if self._never != NULL:
+        cdef int i
+        if self._lock != NULL:
             raise RuntimeError("this ReportReader is open already")
-        self._never = PyThread_allocate_lock()
-        self._taking = PyThread_allocate_lock()
-        if self._never == NULL or self._taking == NULL:
+        self._lock = PyThread_allocate_lock()
+        self._poll_lock = PyThread_allocate_lock()
+        self._sleep_lock = PyThread_allocate_lock()
+        self._n_ids = FIRST_CALL_ID + FIRST_CAPACITY
+        self._trackers = <CallTracker**>calloc(<size_t>self._n_ids, sizeof(CallTracker*))
+        if self._lock == NULL or self._poll_lock == NULL or self._sleep_lock == NULL or self._trackers == NULL:
             raise MemoryError()
-        PyThread_acquire_lock(self._never, WAIT_LOCK)
-        self.slots = TrackerTable()
-        self.notes = ClientEvents()
+        PyThread_acquire_lock(self._sleep_lock, WAIT_LOCK)
+        self.generations = FlushGenerations()
+        for i in range(GENERATIONS):
+            self._trackers[ID_WITHOUT_CALLBACK + i] = &self.generations.without_callback[i]
+            self._trackers[ID_WITH_CALLBACK + i] = &self.generations.with_callback[i]
+        self.client_events = ClientEvents()
         self.handle = handle
         self.acks_none = acks_none
         self._retries = retries
 
     def __dealloc__(self):
-        if self._never != NULL:
-            PyThread_release_lock(self._never)
-            PyThread_free_lock(self._never)
-        if self._taking != NULL:
-            PyThread_free_lock(self._taking)
+        free(self._trackers)
+        free(self._finished)
+        clear_reports(&self._without_callback)
+        clear_reports(&self._with_callback)
+        if self._lock != NULL:
+            PyThread_free_lock(self._lock)
+        if self._poll_lock != NULL:
+            PyThread_free_lock(self._poll_lock)
+        if self._sleep_lock != NULL:
+            PyThread_release_lock(self._sleep_lock)
+            PyThread_free_lock(self._sleep_lock)
 
     cdef void lock(self) noexcept nogil:
-        self.slots.lock()
+        PyThread_acquire_lock(self._lock, WAIT_LOCK)
 
     cdef void unlock(self) noexcept nogil:
-        self.slots.unlock()
+        PyThread_release_lock(self._lock)
 
-    cdef int attach(self, CallTracker* slot) except -1:
-        """Give a slot its number. It must stay where it is until ``detach()``."""
-        return self.slots.attach(slot, load(&self.handle.wire.produce_requests), load(&self.handle.wire.broker_changes))
+    # ---- the trackers of calls ----------------------------------------------------------------------------------
 
-    cdef void detach(self, CallTracker* slot) noexcept nogil:
-        """Forget a slot; a report that still comes for it is only counted."""
+    cdef int attach(self, CallTracker* tracker) except -1:
+        """Give a tracker its id. It must stay where it is until ``detach()``."""
+        cdef int64_t i
+        cdef CallTracker** grown
+        cdef bint failed = False
+        self.lock()
+        if self.attached >= self._n_ids - FIRST_CALL_ID:
+            grown = <CallTracker**>realloc(self._trackers, <size_t>(2 * self._n_ids) * sizeof(CallTracker*))
+            if grown == NULL:
+                failed = True
+            else:
+                memset(grown + self._n_ids, 0, <size_t>self._n_ids * sizeof(CallTracker*))
+                self._trackers = grown
+                self._next_id = self._n_ids
+                self._n_ids = 2 * self._n_ids
+        if not failed:
+            # From the last id on: with thousands of batches in flight a search from the start would pass them all.
+            i = self._next_id
+            for _ in range(self._n_ids):
+                if i >= self._n_ids:
+                    i = FIRST_CALL_ID
+                if self._trackers[i] == NULL:
+                    break
+                i += 1
+            self._next_id = i + 1
+            tracker.id = i
+            tracker.requests_before = load(&self.handle.wire.produce_requests)
+            tracker.changes_before = load(&self.handle.wire.broker_changes)
+            self._trackers[i] = tracker
+            self.attached += 1
+            add(&_live, 1)
+        self.unlock()
+        if failed:
+            raise MemoryError()
+        return 0
+
+    cdef void detach(self, CallTracker* tracker) noexcept nogil:
+        """Forget a tracker; a report that still comes for it is only counted."""
         if self.handle._generation != forks():
             return      # a child's copy: the lock may have been held when the process was forked
-        self.slots.detach(slot)
-
-    cdef void begin(self) noexcept nogil:
-        """Say that this thread enqueues records from now on, and takes reports itself meanwhile (see attend())."""
-        cdef double now = monotonic()
-        self._in_a_row = load(&self.counters.accepted) > load(&self.counters.done) and now - self._sealed_at < IN_A_ROW
-        self.served_until = now + BATCH_LOOKS_AGAIN_MS / 1000.0
-
-    cdef void seal(self, CallTracker* slot) noexcept nogil:
-        """Say that nothing more will be enqueued under this slot, so that its end can be announced.
-
-        Calls in a row are one sender: it gets a moment to come back before the service thread takes its reports.
-        """
         self.lock()
-        slot.sealed = True
-        self._announce(slot)
+        if tracker.done < tracker.expected:
+            # Its id is in records in flight: another tracker with this id would get their reports.
+            self._trackers[tracker.id] = &self._detached
+        else:
+            self._trackers[tracker.id] = NULL
+            self.attached -= 1
+        add(&_live, -1)
         self.unlock()
-        self._sealed_at = monotonic()
-        self.served_until = self._sealed_at + COMES_BACK if self._in_a_row else 0.0
-        self._wake_sleeper()
 
-    cdef void _announce(self, CallTracker* slot) noexcept nogil:
-        if self.slots.announce(slot):
-            add(&self.python_work, 1)
+    cdef void close_for_appends(self, CallTracker* tracker) noexcept nogil:
+        """Declare that nothing more will be enqueued for this tracker, so that its call can finish."""
+        self.lock()
+        tracker.closed = True
+        self._finish(tracker)
+        self.unlock()
+        self._closed_at = monotonic()
+        self.sender_lease_until = self._closed_at + COMES_BACK if self._is_continuous else 0.0
+        self._wake_delivery_thread()
 
-    cdef int serve(self, int timeout_ms) noexcept nogil:
-        """Wait up to ``timeout_ms`` for an event, then take all there are. Returns how many. GIL: not needed.
+    cdef void _finish(self, CallTracker* tracker) noexcept nogil:
+        """Put a tracker on the list of finished calls if its last record was just reported. Under the lock."""
+        cdef int64_t* grown
+        cdef int64_t capacity
+        if not tracker.closed or tracker.is_finished or tracker.done < tracker.expected:
+            return
+        if self._n_finished == self._finished_capacity:
+            capacity = self._finished_capacity * 2 if self._finished_capacity else FIRST_CAPACITY
+            grown = <int64_t*>realloc(self._finished, <size_t>capacity * sizeof(int64_t))
+            if grown == NULL:
+                return
+            self._finished = grown
+            self._finished_capacity = capacity
+        self._finished[self._n_finished] = tracker.id
+        self._n_finished += 1
+        tracker.is_finished = True
+        add(&self.pending_python, 1)
 
-        Where another thread takes events, that one is waited for instead: the caller looks first at what it has done.
+    cdef void _keep(self, CallTracker* tracker, Report* report) noexcept nogil:
+        """Keep a report with its tracker. Under the lock. It is only counted where there are too many, or no memory."""
+        if tracker.id < 0:
+            return
+        if tracker.id < FIRST_CALL_ID:
+            tracker = &self._without_callback if tracker.id < ID_WITH_CALLBACK else &self._with_callback
+            add(&self.pending_python, 1)
+        if tracker == &self._without_callback and tracker.n_reports >= UNNAMED_KEPT:
+            tracker.reports_dropped += 1
+            return
+        append_report(tracker, report)
+
+    # ---- which thread polls -------------------------------------------------------------------------------------
+
+    cdef void begin_call(self) noexcept nogil:
+        """Declare that this thread enqueues records from now on, and polls meanwhile (see poll_when_idle())."""
+        cdef double now = monotonic()
+        self._is_continuous = (load(&self.counters.accepted) > load(&self.counters.done)
+                               and now - self._closed_at < CONTINUOUS)
+        self.sender_lease_until = now + BATCH_LEASE_MS / 1000.0
+
+    cdef int poll_ms(self, int timeout_ms) noexcept nogil:
+        """Wait up to ``timeout_ms`` for an event, then take all there are. Return how many. GIL: not needed.
+
+        While another thread polls, this one waits for that one instead: the caller looks first at what it has read.
         """
         cdef int n = 0
-        if self._may_take(0):
-            n = self._drain(rd.queue_poll(self.handle.queue, timeout_ms), False)
-            PyThread_release_lock(self._taking)
+        if self._may_poll(0):
+            n = self._take_events(rd.queue_poll(self.handle.queue, timeout_ms), False)
+            PyThread_release_lock(self._poll_lock)
             if n:
-                self._wake_sleeper()
-        elif timeout_ms > 0 and self._may_take(timeout_ms * 1000):
-            PyThread_release_lock(self._taking)
+                self._wake_delivery_thread()
+        elif timeout_ms > 0 and self._may_poll(timeout_ms * 1000):
+            PyThread_release_lock(self._poll_lock)
         return n
 
-    cdef bint _may_take(self, int64_t patience_us) noexcept nogil:
-        """Become the one thread that takes events. Two would write the later reports first, and callbacks would run so."""
-        return PyThread_acquire_lock_timed(self._taking, patience_us, 0) == PY_LOCK_ACQUIRED
+    cdef bint _may_poll(self, int64_t timeout_us) noexcept nogil:
+        """Become the one thread that polls. Two would write later reports first, and run callbacks in that order."""
+        return PyThread_acquire_lock_timed(self._poll_lock, timeout_us, 0) == PY_LOCK_ACQUIRED
 
-    cdef bint _is_served(self) noexcept nogil:
-        """Whether a thread that sends, or waits for room, takes the reports itself. GIL: not needed."""
-        return load(&self.waiters) > 0 or monotonic() <= self.served_until
+    cdef bint _is_sending(self) noexcept nogil:
+        """Whether a thread that sends, or waits for space, polls. GIL: not needed."""
+        return load(&self.senders) > 0 or monotonic() <= self.sender_lease_until
 
-    cdef int _drain(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil:
-        """Take this event and all that are there, or, where it ``gives_way``, those that come before a sender does.
+    cdef int _take_events(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil:
+        """Take this event and all that are there or, if it ``gives_way``, those that come before a sender does.
 
-        The service thread must: events of a fast sender come so fast that it would never end, and two threads that
-        allocate and free the same memory wait for each other at every record.
+        The delivery thread gives way: the events of a fast sender come so fast that it would never return, and two
+        threads that allocate and free the same memory wait for each other at every record.
         """
         cdef int n = 0, kind
         while event != NULL:
             n += 1
             kind = rd.event_type(event)
             if kind == RD_KAFKA_EVENT_DR:
-                self._take_reports(event)
+                self._read_reports(event)
             elif kind != 0:
-                add(&self.python_work, 1 if self.notes.take(event, kind) else 0)
+                add(&self.pending_python, 1 if self.client_events.add(event, kind) else 0)
             rd.event_destroy(event)
-            if gives_way and self._is_served():
+            if gives_way and self._is_sending():
                 break
             event = rd.queue_poll(self.handle.queue, 0)
         return n
 
-    cdef void _wake_sleeper(self) noexcept nogil:
-        """Tell the service thread of work that another thread found, where it waits for events of its own."""
-        if load(&self.python_work) > 0 and load(&self.sleeping) > 0:
+    cdef void _wake_delivery_thread(self) noexcept nogil:
+        """Wake the delivery thread for work that another thread found, if it waits for an event of its own."""
+        if load(&self.pending_python) > 0 and load(&self.sleeping) > 0:
             rd.queue_yield(self.handle.queue)
 
-    cdef void _take_reports(self, rd_kafka_event_t* event) noexcept nogil:
-        """Write one event's reports into their slots. All its records have one topic, nearly always one partition."""
-        cdef const rd_kafka_message_t* messages[CHUNK]
+    # ---- reports ------------------------------------------------------------------------------------------------
+
+    cdef void _read_reports(self, rd_kafka_event_t* event) noexcept nogil:
+        """Write one event's reports to their trackers. All its records have one topic, nearly always one partition."""
+        cdef const rd_kafka_message_t* messages[MESSAGES]
         cdef const rd_kafka_message_t* message
         cdef size_t n, i
         cdef int64_t bytes_done, written, id, last_id = -1, index, offset, timestamp = -1, latency = 0
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
-        cdef bint timed = False, told, failed = False, wrapped = False
-        cdef CallTracker* slot = NULL
-        cdef OffsetColumns* rows = NULL
+        cdef bint is_timed = False, has_offset, failed = False, wrapped = False
+        cdef CallTracker* tracker = NULL
+        cdef OffsetColumns* columns = NULL
         cdef Report report
         cdef uint64_t opaque
         cdef Gates* gates
-        cdef Gates* marks
+        cdef Gates* topic_gates
         cdef int64_t requests, changes
-        n = rd.event_message_array(event, messages, CHUNK)
+        n = rd.event_message_array(event, messages, MESSAGES)
         self.lock()
         self.counters.requests += 1
-        # Once for all of them: they came and went in one MessageSet, whatever other partitions send meanwhile.
+        # Once for all: they were sent in one MessageSet, whatever other partitions send meanwhile.
         requests = load(&self.handle.wire.produce_requests)
         changes = load(&self.handle.wire.broker_changes)
-        marks = <Gates*>rd.topic_opaque(messages[0].rkt) if n else NULL
-        gates = marks if self.handle.gated else NULL
-        # librdkafka counts up from the answer's base offset also where that is none (-1, -1001): only the first tells.
-        told = n > 0 and messages[0].offset >= 0
+        topic_gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n else NULL
+        gates = topic_gates if self.handle.gated else NULL
+        # librdkafka counts up from the base offset also where that is none (-1, -1001): only the first record's says so.
+        has_offset = n > 0 and messages[0].offset >= 0
         while n > 0:
             bytes_done = 0
             written = 0
@@ -237,43 +318,46 @@ cdef class ReportReader:
                 message = messages[i]
                 bytes_done += <int64_t>(message.len + message.key_len)
                 opaque = <uint64_t>message._private
-                id = <int64_t>(opaque >> INDEX_BITS)
-                index = <int64_t>(opaque & ((<uint64_t>1 << INDEX_BITS) - 1))
+                id = tracker_id_of(opaque)
+                index = index_of(opaque)
                 if id != last_id:
-                    # A slot's end is announced here, but nobody hears of it before the lock is free.
-                    if slot != NULL:
-                        self._announce(slot)
+                    if tracker != NULL:
+                        self._finish(tracker)
                     last_id = id
-                    slot = self.slots.table[id] if id < self.slots.size else NULL
-                    rows = slot.rows if slot != NULL else NULL
-                offset = message.offset if told and message.offset >= 0 else -1
+                    tracker = self._trackers[id] if id < self._n_ids else NULL
+                    columns = tracker.columns if tracker != NULL else NULL
+                offset = message.offset if has_offset and message.offset >= 0 else -1
                 if message.err == 0 and (offset >= 0 or self.acks_none):
-                    if not timed:
+                    if not is_timed:
                         # One answer, one timestamp type; for LogAppendTime one time for all its records.
                         timestamp = rd.message_timestamp(message, &timestamp_type)
                         latency = rd.message_latency(message)
-                        timed = True
+                        is_timed = True
                         if gates != NULL:
                             set_gate(gates, message.partition, milliseconds())
                     written += 1
-                    if slot == NULL:
+                    if tracker == NULL:
                         continue
-                    slot.done += 1
-                    slot.written += 1
-                    if rows != NULL:
-                        rows.offsets[index] = offset
+                    tracker.done += 1
+                    tracker.written += 1
+                    if columns != NULL:
+                        columns.offsets[index] = offset
                         if timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
-                            note_append_time(rows, index, timestamp)
-                        rows.timestamp_type = timestamp_type
-                    if not slot.keep_all:
+                            set_append_time(columns, index, timestamp)
+                        columns.timestamp_type = timestamp_type
+                    if not tracker.keeps_all:
                         continue
                     verdict = VERDICT_WRITTEN
-                    # Of CreateTime whoever sent the record knows it, LogAppendTime is that of the whole answer.
+                    # The sender knows the CreateTime; LogAppendTime is that of the whole answer.
                     report.timestamp, report.timestamp_type = timestamp, timestamp_type
                 else:
-                    verdict = self._judge(slot, message, offset, requests, changes)
+                    # By the requests sent, and the brokers they were sent to, since the record was enqueued.
+                    verdict = verdict_of(message.err, rd.message_status(message),
+                                         requests - (tracker.requests_before if tracker != NULL else 0), self._retries,
+                                         changes - (tracker.changes_before if tracker != NULL else 0) <= 1,
+                                         offset, self.acks_none)
                     failed = True
-                    note_gone(marks, message.err)
+                    mark_for_recount(topic_gates, message.err)
                     wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
                     if gates != NULL:
                         set_gate(gates, message.partition, CLOSED)
@@ -281,9 +365,9 @@ cdef class ReportReader:
                         self.counters.not_written += 1
                     else:
                         self.counters.unknown += 1
-                    if slot == NULL:
+                    if tracker == NULL:
                         continue
-                    slot.done += 1
+                    tracker.done += 1
                     report.timestamp = rd.message_timestamp(message, &report.timestamp_type)
                 report.index = index
                 report.topic = message.rkt
@@ -291,62 +375,58 @@ cdef class ReportReader:
                 report.partition = message.partition
                 report.error = message.err
                 report.verdict = verdict
-                report.retriable = 0
-                self.slots.keep(slot, &report)
-                if id < FIRST_FREE_SLOT:
-                    add(&self.python_work, 1)
+                self._keep(tracker, &report)
             self.counters.written += written
             if written:
-                note(&self.latencies, latency, written)
+                add_latency(&self.latencies, latency, written)
             add(&self.counters.done, <int64_t>n)
             add(&self.counters.done_bytes, bytes_done)
             if CHECKED:
                 self._check()
-            n = rd.event_message_array(event, messages, CHUNK)
-        if slot != NULL:
-            self._announce(slot)
+            n = rd.event_message_array(event, messages, MESSAGES)
+        if tracker != NULL:
+            self._finish(tracker)
         if failed:
             self.counters.failed_requests += 1
             failed = self.epochs and (wrapped or self.counters.failed_requests >= self.epochs)
         self.unlock()
         if failed:
-            self._end()
+            self._declare_fatal()
 
-    cdef void _end(self) noexcept nogil:
+    cdef void _declare_fatal(self) noexcept nogil:
         """End a plain idempotent producer whose epoch is about to begin anew at 0 (F18).
 
-        librdkafka tells nobody the epoch. It counts one up for a request that failed for good, and for records that timed
+        librdkafka does not expose the epoch. It counts one up for a request that failed for good, and for records that timed
         out or were purged; each of these has a report, so the events with a failure are as many at least.
         """
         if not rd.fatal_error(self.handle.rk, NULL, 0):
             rd.test_fatal_error(self.handle.rk, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, EPOCHS_USED_UP)
 
-    cdef void refuse(self, uint64_t opaque, const void* topic, int32_t partition, int error, int64_t payload) noexcept nogil:
+    cdef void report_refused(self, uint64_t opaque, const void* topic, int32_t partition, int error,
+                             int64_t size) noexcept nogil:
         """Report a record that was accepted, and that librdkafka then refused: it was not written. GIL: not needed."""
         cdef Report report
-        cdef CallTracker* slot
-        report.index = <int64_t>(opaque & ((<uint64_t>1 << INDEX_BITS) - 1))
+        cdef CallTracker* tracker
+        report.index = index_of(opaque)
         report.topic = topic
         report.offset = report.timestamp = -1
         report.partition = partition
         report.error = error
         report.timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         report.verdict = VERDICT_NOT_WRITTEN
-        report.retriable = 0
         self.lock()
         if topic != NULL:   # NULL: the topic was closed before the record could go
-            note_gone(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
-        slot = self.slots.table[<int64_t>(opaque >> INDEX_BITS)]
-        slot.done += 1
-        self.slots.keep(slot, &report)
+            mark_for_recount(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
+        tracker = self._trackers[tracker_id_of(opaque)]
+        tracker.done += 1
+        self._keep(tracker, &report)
         self.counters.not_written += 1
         add(&self.counters.done, 1)
-        add(&self.counters.done_bytes, payload)
+        add(&self.counters.done_bytes, size)
         if CHECKED:
             self._check()
         self.unlock()
-        add(&self.python_work, 1)
-        self._wake_sleeper()
+        self._wake_delivery_thread()
 
     cdef void _check(self) noexcept nogil:
         """Debug builds: every record accepted is counted once. Under the lock."""
@@ -359,24 +439,15 @@ cdef class ReportReader:
             self._violations += 1
             add(&_all_violations, 1)
 
-    cdef int8_t _judge(self, CallTracker* slot, const rd_kafka_message_t* message, int64_t offset, int64_t requests,
-                       int64_t changes) noexcept nogil:
-        """The verdict of a record without an acknowledgement, by how it stood with the wire at its report. Under the lock."""
-        if slot != NULL:
-            requests -= slot.requests_before
-            changes -= slot.changes_before
-        return verdict_of(message.err, rd.message_status(message), requests, self._retries, changes <= 1,
-                          offset, self.acks_none)
-
-    # ---- for Python: tests, stats(), and the lanes' policy -------------------------------------------------------
+    # ---- for Python ---------------------------------------------------------------------------------------------
 
     def poll(self, double timeout=0.0):
-        """Serve the queue once, waiting up to `timeout` seconds. GIL: released. Returns the number of events."""
+        """Take the events that are there, or wait up to `timeout` seconds for one. Return how many. GIL: released."""
         cdef int n
         self.handle.hold()
         try:
             with nogil:
-                n = self.serve(<int>(max(0.0, timeout) * 1000))
+                n = self.poll_ms(<int>(max(0.0, timeout) * 1000))
         finally:
             self.handle.release()
         return n
@@ -405,11 +476,7 @@ cdef class ReportReader:
         }
 
     def latency_counts(self):
-        """Return the histogram of latencies: records in each bucket of `latency`, sum and largest, in microseconds.
-
-        A request's records are all entered with the latency of its oldest one: the time from its ``send()`` to the
-        moment its report was taken.
-        """
+        """Return the histogram of latencies: records by bucket of `latency`, sum and largest, in microseconds."""
         cdef Latencies now
         with nogil:
             self.lock()
@@ -427,110 +494,102 @@ cdef class ReportReader:
         """int: delivery events with a failure, which a producer id's epoch rises with at most."""
         return self.counters.failed_requests
 
-    @property
-    def attached(self):
-        """int: slots in use, for the tests that look for lost ones."""
-        return self.slots.n_attached
-
-    def attend(self, double timeout=0.1):
-        """Serve the queue until there is work for Python, or for `timeout` seconds. For the service thread alone.
+    def poll_when_idle(self, double timeout=0.1):
+        """Poll until there is work for Python, or for `timeout` seconds. For the delivery thread alone.
 
         Returns
         -------
         int
-            Events taken; -1 where records of ``send()`` lie in the RecordAccumulator and nobody has emptied it for a while.
+            Events taken; -1 where records of ``send()`` are in the RecordAccumulator and it was not drained for a while.
 
         Notes
         -----
-        GIL: released. Stands aside while another thread sends fast or waits for room: that one takes the reports itself,
-        a record's memory is best freed by the thread that allocated it, and librdkafka's queue has one lock.
+        GIL: released. Sleeps while another thread sends fast or waits for space: that one polls, because a record's
+        memory is best freed by the thread that allocated it, and librdkafka's queue has one lock.
         """
-        cdef int64_t rounds = <int64_t>(timeout * 1_000_000) // ASIDE_US
-        cdef int64_t seen = -1
+        cdef int64_t left = <int64_t>(timeout * 1_000_000) // ASIDE_US
+        cdef int64_t drains = -1
         cdef int n = 0
         self.handle.ensure_open()
         with nogil:
-            while rounds > 0 and load(&self.python_work) == 0:
-                if load(&self.staged):
-                    if load(&self.pushes) == seen:
+            while left > 0 and load(&self.pending_python) == 0:
+                if load(&self.accumulating):
+                    if load(&self.drains) == drains:
                         n = -1
                         break
-                    seen = load(&self.pushes)
-                elif not self._is_served() and self._may_take(0):
-                    # Before the look at python_work: whoever raises it after that sees a sleeper and wakes it.
+                    drains = load(&self.drains)
+                elif not self._is_sending() and self._may_poll(0):
+                    # Set before pending_python is read: a thread that raises it after that reads this, and wakes.
                     add(&self.sleeping, 1)
-                    n = self._drain(rd.queue_poll(self.handle.queue,
-                                                  0 if load(&self.python_work) > 0 or load(&self.staged)
-                                                  else <int>(timeout * 1000)), True)
+                    n = self._take_events(rd.queue_poll(self.handle.queue,
+                                                        0 if load(&self.pending_python) > 0 or load(&self.accumulating)
+                                                        else <int>(timeout * 1000)), True)
                     add(&self.sleeping, -1)
-                    PyThread_release_lock(self._taking)
+                    PyThread_release_lock(self._poll_lock)
                     break
-                PyThread_acquire_lock_timed(self._never, ASIDE_US, 0)
-                rounds -= 1
+                PyThread_acquire_lock_timed(self._sleep_lock, ASIDE_US, 0)
+                left -= 1
         return n
 
-    def take_over(self):
-        """Let `attend()` take the reports at once: the senders have stopped, as far as the caller knows."""
-        self.served_until = 0.0
-
-    @property
-    def has_work(self):
-        """bool: whether callbacks, finished slots or notes wait for a thread with the GIL."""
-        return load(&self.python_work) > 0
+    def end_lease(self):
+        """Let ``poll_when_idle()`` poll at once: the senders have stopped, as far as the caller knows."""
+        self.sender_lease_until = 0.0
 
     def take_finished(self):
-        """Return the numbers of the slots that finished since the last call. Also resets `has_work`."""
-        add(&self.python_work, -load(&self.python_work))
-        return self.slots.take_finished()
+        """Return and forget the ids of the calls that finished since the last call. Also resets `pending_python`."""
+        cdef int64_t n
+        cdef int64_t* finished
+        add(&self.pending_python, -load(&self.pending_python))
+        self.lock()
+        finished, n = self._finished, self._n_finished
+        self._finished = NULL
+        self._n_finished = self._finished_capacity = 0
+        self.unlock()
+        try:
+            return [finished[i] for i in range(n)]
+        finally:
+            free(finished)
 
     def take_failures(self):
-        """Return and forget the failures of records nobody waits for: [(topic, report)], and how many were not kept."""
-        cdef CallTracker* slot = &self.slots.counted
+        """Return and forget the failures of records without a callback: [(topic, report)], and how many were not kept."""
+        cdef CallTracker* tracker = &self._without_callback
         cdef Report* reports
-        cdef Report* report
-        cdef int64_t i, n, dropped
-        cdef Topic topic
+        cdef int64_t n, dropped
+        cdef dict names
         self.lock()
-        reports, n, dropped = slot.reports, slot.n_reports, slot.reports_dropped
-        slot.reports = NULL
-        slot.n_reports = slot.reports_room = slot.reports_dropped = 0
+        reports, n, dropped = tracker.reports, tracker.n_reports, tracker.reports_dropped
+        tracker.reports = NULL
+        tracker.n_reports = tracker.reports_capacity = tracker.reports_dropped = 0
         self.unlock()
-        taken = []
-        names = {}
         try:
-            if n:
-                with cython.critical_section(self.handle):      # close() takes the dict away
-                    topics = list(self.handle._topics.values())
-                for topic in topics:
-                    names[<uintptr_t>topic.rkt] = topic.name
-            for i in range(n):
-                report = &reports[i]
-                taken.append((names.get(<uintptr_t>report.topic, ""), delivery_report(report)))
+            names = self.handle.topic_names() if n else None
+            failures = [(names.get(<uintptr_t>reports[i].topic, ""), delivery_report(&reports[i])) for i in range(n)]
         finally:
             free(reports)
-        return taken, dropped
+        return failures, dropped
 
     def write_off(self):
-        """Count what has no report as unknown: the client was ended, none will come. Returns how many nobody waits for.
+        """Count every record without a report as unknown, because the client was ended; return how many had no callback.
 
-        Those are the records of ``send()`` without a callback; the callbacks of the others have not run.
+        The callbacks of the others have not run.
         """
-        cdef int64_t left, silent = 0
+        cdef FlushGenerations generations = self.generations
+        cdef int64_t left, without_callback = 0
         cdef int i
         self.lock()
         left = load(&self.counters.accepted) - load(&self.counters.done)
         self.counters.unknown += left
         add(&self.counters.done, left)
         add(&self.counters.done_bytes, load(&self.counters.accepted_bytes) - load(&self.counters.done_bytes))
-        for i in range(ROUNDS):
-            silent += self.slots.rounds.counted[i].expected - self.slots.rounds.counted[i].done
-            self.slots.rounds.counted[i].done = self.slots.rounds.counted[i].expected
-            self.slots.rounds.called[i].done = self.slots.rounds.called[i].expected
+        for i in range(GENERATIONS):
+            without_callback += generations.without_callback[i].expected - generations.without_callback[i].done
+            generations.without_callback[i].done = generations.without_callback[i].expected
+            generations.with_callback[i].done = generations.with_callback[i].expected
         self.unlock()
-        return silent
+        return without_callback
 
     def wake(self):
-        """Make a thread that waits in ``poll()`` return early (``rd_kafka_queue_yield``)."""
+        """Make a thread that waits for an event return early (``rd_kafka_queue_yield``)."""
         self.handle.hold()
         try:
             rd.queue_yield(self.handle.queue)

@@ -248,7 +248,7 @@ cdef class LoneSender:
             self._c_turns.leave(turn)
 
     cdef int _send_alone(self, Waiter turn, Record record) except -1:
-        """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.ends``."""
+        """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
         cdef OffsetColumns rows
         cdef int64_t offset = -1, time_ms = record.timestamp
         cdef RecordSlice feed = RecordSlice.lone(record.value, record.key, record.timestamp, record.partition, record.headers)

@@ -31,7 +31,7 @@ from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports
 from twolane.safe.partition_queue cimport PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight
-from twolane.reports.trackers cimport FIRST_FREE_SLOT, OffsetColumns, clear_reports
+from twolane.reports.trackers cimport FIRST_CALL_ID, OffsetColumns, clear_reports
 from twolane.librdkafka cimport *
 
 from contextlib import suppress
@@ -123,7 +123,7 @@ cdef class OrderedSender:
         Notes
         -----
         What a signal handler raises ends the call too: unacknowledged records are purged and reported, and the caller,
-        once it has noted ``outcome.ends``, asks ``take_interruption()`` for what to raise.
+        once it has noted ``outcome.unacknowledged``, asks ``take_interruption()`` for what to raise.
 
         After a failure in one partition no chunk is begun, and those in flight in other partitions may end. With
         idempotence, what waits for a retry there is purged: librdkafka is about to number the records anew, and would
@@ -135,21 +135,21 @@ cdef class OrderedSender:
         cdef int64_t* order = NULL
         cdef PartitionQueue* runs = NULL
         self._handle.ensure_open()
-        outcome.ends = ([], [], 0)
+        outcome.unacknowledged = ([], [], 0)
         if feed.n == 0:
             return
-        outcome.ends = None
+        outcome.unacknowledged = None
         feed.make_headers()
         self._handle.hold()
         try:
             runs = by_partition(feed, &order, &n_runs)
-            self._run(topic, feed, order, runs, n_runs, first_index, &outcome.rows, deadline)
+            self._run(topic, feed, order, runs, n_runs, first_index, &outcome.columns, deadline)
             self._detach(runs, n_runs)
             for i in range(n_runs):
-                outcome.slot.written += runs[i].slot.written
-                outcome.slot.done += runs[i].slot.done
-                outcome.slot.expected += runs[i].slot.expected
-            outcome.ends = self._collect(topic, runs, n_runs, order, first_index, &outcome.rows)
+                outcome.tracker.written += runs[i].tracker.written
+                outcome.tracker.done += runs[i].tracker.done
+                outcome.tracker.expected += runs[i].tracker.expected
+            outcome.unacknowledged = self._collect(topic, runs, n_runs, order, first_index, &outcome.columns)
         finally:
             self._let_go(runs, n_runs)
             free(runs)
@@ -159,7 +159,7 @@ cdef class OrderedSender:
     cdef tuple send_one(self, Topic topic, RecordSlice feed, OffsetColumns* rows, double deadline):
         """Send the feed's only record and wait for its report.
 
-        Returns None if it is acknowledged, else what ``CallResult.ends`` says. The caller asks ``take_interruption()``.
+        Returns None if it is acknowledged, else what ``CallResult.unacknowledged`` says. The caller asks ``take_interruption()``.
         """
         cdef PartitionQueue run
         memset(&run, 0, sizeof(run))
@@ -169,7 +169,7 @@ cdef class OrderedSender:
         try:
             self._run(topic, feed, NULL, &run, 1, 0, rows, deadline)
             self._detach(&run, 1)
-            if run.slot.written:
+            if run.tracker.written:
                 self._last_used[(topic.name, run.partition)] = monotonic()
                 return None
             return self._collect(topic, &run, 1, NULL, 0, rows)
@@ -197,8 +197,8 @@ cdef class OrderedSender:
             now = monotonic()
         for i in range(n_runs):
             runs[i].warm = now - <double>self._last_used.get((topic.name, runs[i].partition), -NEVER) < IDLE_SECONDS
-            runs[i].slot.rows = rows
-            self._delivery.attach(&runs[i].slot)
+            runs[i].tracker.columns = rows
+            self._delivery.attach(&runs[i].tracker)
         while True:
             deadline = min(deadline, self._end_by)
             # First what came of the chunks before: nothing may follow a failure.
@@ -231,7 +231,7 @@ cdef class OrderedSender:
             if not self._purged:
                 wait_ms = <int>max(0.0, min(<double>wait_ms, (purge_at - now) * 1000 + 1))
             with nogil:
-                self._delivery.serve(wait_ms)
+                self._delivery.poll_ms(wait_ms)
             try:
                 PyErr_CheckSignals()
             except BaseException as raised:  # noqa: BLE001 - raised by the caller, after the verdicts are in
@@ -280,8 +280,8 @@ cdef class OrderedSender:
         cdef int64_t i, k, left = 0
         self._delivery.lock()
         for i in range(n_runs):
-            left += runs[i].slot.expected - runs[i].slot.done
-            if runs[i].slot.n_reports or runs[i].slot.reports_dropped:
+            left += runs[i].tracker.expected - runs[i].tracker.done
+            if runs[i].tracker.n_reports or runs[i].tracker.reports_dropped:
                 self._failed = True
             elif runs[i].open and not is_in_flight(&runs[i]):
                 # Acknowledged: one ProduceRequest at least was this chunk's. Where it was sent later than a chunk still in
@@ -289,7 +289,7 @@ cdef class OrderedSender:
                 runs[i].open = False
                 for k in range(n_runs):
                     if runs[k].open and runs[k].round <= runs[i].round:
-                        runs[k].slot.requests_before += 1
+                        runs[k].tracker.requests_before += 1
         self._delivery.unlock()
         return left
 
@@ -304,7 +304,7 @@ cdef class OrderedSender:
         for i in range(n_runs):
             runs[i].chunk_stop = runs[i].next
             if runs[i].next < runs[i].stop and not is_in_flight(&runs[i]):
-                if runs[i].next + 1 < runs[i].stop and (runs[i].warm or runs[i].slot.done):
+                if runs[i].next + 1 < runs[i].stop and (runs[i].warm or runs[i].tracker.done):
                     with nogil:
                         runs[i].chunk_stop = chunk_end(feed, order, &runs[i], self.chunk_records, self.chunk_bytes)
                 else:
@@ -315,13 +315,13 @@ cdef class OrderedSender:
             return 0
         self._round += 1
         if load(&delivery.counters.accepted) == load(&delivery.counters.done):
-            # Nothing is in flight: whichever broker comes first, it is no change (see ReportReader._judge).
+            # Nothing is in flight: whichever broker comes first, it is no change (see ReportReader._read_reports).
             self._handle.wire.last_broker = -2
             for i in range(n_runs):
-                runs[i].slot.changes_before = load(&self._handle.wire.broker_changes)
+                runs[i].tracker.changes_before = load(&self._handle.wire.broker_changes)
         for i in range(n_runs):
             if runs[i].chunk_stop > runs[i].next:
-                runs[i].slot.requests_before = load(&self._handle.wire.produce_requests)
+                runs[i].tracker.requests_before = load(&self._handle.wire.produce_requests)
                 runs[i].round = self._round
         with nogil:
             if n_several:
@@ -335,9 +335,9 @@ cdef class OrderedSender:
                     continue
                 self.started += 1
                 add(&delivery.counters.accepted, runs[i].chunk_stop - runs[i].next)
-                add(&runs[i].slot.expected, runs[i].chunk_stop - runs[i].next)
+                add(&runs[i].tracker.expected, runs[i].chunk_stop - runs[i].next)
                 part = enqueue(self._handle.rk, topic.rkt, feed, order, runs[i].next, runs[i].chunk_stop,
-                               runs[i].slot.id, first_index, NULL)
+                               runs[i].tracker.id, first_index, NULL)
                 add(&delivery.counters.accepted_bytes, part.bytes)
                 runs[i].next += part.n
                 runs[i].open = part.n > 0
@@ -345,7 +345,7 @@ cdef class OrderedSender:
                 if part.error:
                     # Everything was checked before, so this is no ordinary refusal (fatal error, no memory): stop.
                     add(&delivery.counters.accepted, runs[i].next - runs[i].chunk_stop)
-                    add(&runs[i].slot.expected, runs[i].next - runs[i].chunk_stop)
+                    add(&runs[i].tracker.expected, runs[i].next - runs[i].chunk_stop)
                     self._refusal = part.error
                     self._failed = True
                     break
@@ -357,17 +357,17 @@ cdef class OrderedSender:
 
     cdef tuple _collect(self, Topic topic, PartitionQueue* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
                         OffsetColumns* rows):
-        """The failures of all runs and what was never enqueued, both in the order of the call: ``CallResult.ends``."""
+        """The failures of all runs and what was never enqueued, both in the order of the call: ``CallResult.unacknowledged``."""
         cdef int64_t i, k, index
         cdef double now = monotonic()
         failures = []
         not_sent = []
         for i in range(n_runs):
-            if runs[i].slot.n_reports:
+            if runs[i].tracker.n_reports:
                 self._last_used.pop((topic.name, runs[i].partition), None)
-            elif runs[i].slot.written:
+            elif runs[i].tracker.written:
                 self._last_used[(topic.name, runs[i].partition)] = now
-            reports = take_reports(&runs[i].slot)
+            reports = take_reports(&runs[i].tracker)
             if self._out_of_time:
                 reports = [report._replace(error=OUT_OF_TIME.get(report.error, report.error)) for report in reports]
             if is_in_flight(&runs[i]):
@@ -385,18 +385,18 @@ cdef class OrderedSender:
         return failures, not_sent, self._refusal
 
     cdef void _detach(self, PartitionQueue* runs, int64_t n_runs) noexcept:
-        """Let no more reports in: from here on the slots stand still."""
+        """Let no more reports in: from here on the trackers stand still."""
         cdef int64_t i
         for i in range(n_runs):
-            if runs[i].slot.id >= FIRST_FREE_SLOT:      # no memory may have come before attach()
-                self._delivery.detach(&runs[i].slot)
-                runs[i].slot.id = 0
+            if runs[i].tracker.id >= FIRST_CALL_ID:      # no memory may have come before attach()
+                self._delivery.detach(&runs[i].tracker)
+                runs[i].tracker.id = 0
 
     cdef void _let_go(self, PartitionQueue* runs, int64_t n_runs) noexcept:
         cdef int64_t i
         self._detach(runs, n_runs)
         for i in range(n_runs):
-            clear_reports(&runs[i].slot)
+            clear_reports(&runs[i].tracker)
 
     def __reduce__(self):
         raise TypeError("a OrderedSender cannot be pickled")

@@ -7,7 +7,7 @@ from twolane.reports.trackers cimport CallTracker
 
 cdef struct PartitionQueue:
     # The records of one partition, in the order they were handed over.
-    CallTracker slot
+    CallTracker tracker
     int32_t partition
     int64_t start           # position in the order of its first record
     int64_t next            # position of the first record not enqueued yet
@@ -24,7 +24,7 @@ cdef int64_t chunk_end(RecordSlice feed, const int64_t* order, PartitionQueue* r
 
 
 cdef inline bint is_in_flight(PartitionQueue* run) noexcept nogil:
-    return run.slot.done < run.slot.expected
+    return run.tracker.done < run.tracker.expected
 
 
 cdef inline bint all_enqueued(PartitionQueue* runs, int64_t n_runs) noexcept nogil:

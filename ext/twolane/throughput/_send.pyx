@@ -11,13 +11,14 @@ from libc.string cimport memcpy
 
 from twolane.client.atomic cimport add, count, load, store
 from twolane.reports.callbacks cimport Callbacks
-from twolane.reports.reader cimport ReportReader, SENDER_LOOKS_AGAIN_MS, SENDER_WITH_CALLBACKS_MS
+from twolane.reports.reader cimport ReportReader, SENDER_LEASE_MS, CALLBACK_LEASE_MS
 from twolane.produce.buffer cimport ProduceBuffer
 from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.produce.first_ack cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
-from twolane.reports.trackers cimport FlushGenerations, CallTracker, opaque_of
+from twolane.reports.flush_generations cimport FlushGenerations
+from twolane.reports.trackers cimport CallTracker, opaque_of
 from twolane.produce.accumulator cimport LARGEST_STAGED, RecordAccumulator
 from twolane.librdkafka cimport *
 from twolane.produce.record cimport as_bytes, given_place, guarded_ms, place_asked, place_of, plain_ms
@@ -53,7 +54,7 @@ cdef class RecordSender:
     cdef Handle _c_handle
     cdef ReportReader _c_delivery
     cdef ProduceBuffer _window
-    cdef FlushGenerations _rounds
+    cdef FlushGenerations _generations
     cdef dict _c_topics             # name -> Topic with known partitions
     cdef object _last_name          # the str object of the last call: the same object needs no look-up
     cdef Topic _last_topic
@@ -75,8 +76,8 @@ cdef class RecordSender:
         self._window = window
         self._c_topics = {}
         self._max_size = max_size
-        self._rounds = delivery.slots.rounds
-        self._callbacks = Callbacks(self._rounds)
+        self._generations = delivery.generations
+        self._callbacks = Callbacks(self._generations)
         self._how = partitioner
         self._stick = sticky_bytes
         self._stage = RecordAccumulator(handle, delivery)
@@ -101,13 +102,13 @@ cdef class RecordSender:
     cdef int _after_stretch(self, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it)."""
         self._sent = 0
-        self._rounds.begin()
+        self._generations.start_next()
         cdef double now = monotonic()
         self._is_fast = self._may_stage and now - self._stretch_began < self._fast_stretch
         self._stretch_began = now
-        self._c_delivery.served_until = now + (SENDER_WITH_CALLBACKS_MS if called_back else SENDER_LOOKS_AGAIN_MS) / 1000.0
+        self._c_delivery.sender_lease_until = now + (CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS) / 1000.0
         with nogil:
-            self._c_delivery.serve(0)
+            self._c_delivery.poll_ms(0)
         return 0
 
     cdef Topic _find(self, object name, object timeout):
@@ -176,7 +177,7 @@ cdef class RecordSender:
             if self._c_handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see FlushGenerations.
-            with cython.critical_section(self._rounds):
+            with cython.critical_section(self._generations):
                 if (not self._is_fast or headers is not None or timestamp_header is not None
                         or not self._gather(topic, value, key, partition, timestamp, on_delivery, opaque)):
                     self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery,
@@ -194,7 +195,7 @@ cdef class RecordSender:
         """
         cdef int64_t time_ms, payload, index = 0
         cdef int32_t place
-        cdef CallTracker* slot
+        cdef CallTracker* tracker
         cdef Topic known = self._last_topic
         if known is None or topic is not self._last_name or known.partition_count < 2 or type(value) is not bytes:
             return False
@@ -226,26 +227,26 @@ cdef class RecordSender:
         if on_delivery is None:
             if opaque is not None:
                 return False
-            slot = &self._rounds.counted[self._rounds.now]
+            tracker = &self._generations.without_callback[self._generations.current]
         elif callable(on_delivery):
-            slot = &self._rounds.called[self._rounds.now]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now, opaque)
+            tracker = &self._generations.with_callback[self._generations.current]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._generations.current, opaque)
         else:
             return False
-        self._expect(slot)
-        self._is_fast = self._stage.put(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(slot.id, index))
+        self._expect(tracker)
+        self._is_fast = self._stage.put(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(tracker.id, index))
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(on_delivery is not None)
         return True
 
-    cdef inline void _expect(self, CallTracker* slot) noexcept:
-        """Let a slot expect one report more, before its record goes: the report may come before this thread goes on."""
-        if slot.done == slot.expected:
+    cdef inline void _expect(self, CallTracker* tracker) noexcept:
+        """Let a tracker expect one report more, before its record goes: the report may come before this thread goes on."""
+        if tracker.done == tracker.expected:
             # Nothing of this round is on its way: no request before this one can have carried its records.
-            slot.requests_before = load(&self._c_handle.wire.produce_requests)
-            slot.changes_before = load(&self._c_handle.wire.broker_changes)
-        slot.expected += 1
+            tracker.requests_before = load(&self._c_handle.wire.produce_requests)
+            tracker.changes_before = load(&self._c_handle.wire.broker_changes)
+        tracker.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
                    object timestamp_header, object timeout, object on_delivery, object opaque, bint again) except -1:
@@ -253,7 +254,7 @@ cdef class RecordSender:
         cdef bytes data, key_data
         cdef bytes header_name, header_value
         cdef int64_t time_ms, size, index = 0, payload = 0
-        cdef CallTracker* slot
+        cdef CallTracker* tracker
         cdef int32_t place
         cdef int code
         cdef tuple pairs = ()
@@ -315,19 +316,19 @@ cdef class RecordSender:
                 set_gate(&known.gates, place, CLOSED)
             self._refuse_if_closed()
         if on_delivery is None:
-            slot = &self._rounds.counted[self._rounds.now]
+            tracker = &self._generations.without_callback[self._generations.current]
         else:
-            slot = &self._rounds.called[self._rounds.now]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._rounds.now, opaque)
-        self._expect(slot)
+            tracker = &self._generations.with_callback[self._generations.current]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._generations.current, opaque)
+        self._expect(tracker)
         add(&self._c_delivery.counters.accepted, 1)
         add(&self._c_delivery.counters.accepted_bytes, payload)
         self._sent += 1
         if self._stage.n:
             self._stage.empty()     # what came before it goes before it
-        code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(slot.id, index))
+        code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(tracker.id, index))
         if code:
-            slot.expected -= 1
+            tracker.expected -= 1
             add(&self._c_delivery.counters.accepted, -1)
             add(&self._c_delivery.counters.accepted_bytes, -payload)
             if self._c_handle.gated:

@@ -208,7 +208,7 @@ class BaseProducer:
         self._pass_notes_on()
 
     def _pass_notes_on(self) -> None:
-        for kind, level, facility, note in self._delivery.notes.take_all():
+        for kind, level, facility, note in self._delivery.client_events.take_all():
             text = self._hide(note)
             if kind == _LOG:
                 if level <= 3:

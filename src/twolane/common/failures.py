@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Failures, indices of what was never sent, librdkafka's reason for a refusal: ``CallResult.ends`` of the compiled side.
+# ``CallResult.unacknowledged``: failures, indices of what was never sent, librdkafka's reason for a refusal.
 Ends = tuple[list[DeliveryReport], list[int], int]
 
 # Success without an offset: librdkafka acknowledged it without the broker saying so.

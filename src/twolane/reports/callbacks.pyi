@@ -2,17 +2,17 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twolane.errors import DeliveryError
+from twolane.reports.flush_generations import FlushGenerations
 from twolane.reports.reader import ReportReader
-from twolane.reports.trackers import FlushGenerations
 from twolane.results import DeliveryReport
 
 @final
 class Callbacks:
-    def __init__(self, rounds: FlushGenerations) -> None: ...
+    def __init__(self, generations: FlushGenerations) -> None: ...
     def __len__(self) -> int: ...
     def run(
         self,
-        delivery: ReportReader,
+        reader: ReportReader,
         failed: Callable[[str, DeliveryReport], DeliveryError],
         raised: Callable[[BaseException], Any],
     ) -> None: ...

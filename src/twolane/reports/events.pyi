@@ -6,6 +6,6 @@ ClientEvent = tuple[int, int, str, str]
 
 @final
 class ClientEvents:
-    kept: deque[ClientEvent]
+    pending: deque[ClientEvent]
     def __init__(self) -> None: ...
     def take_all(self) -> list[ClientEvent]: ...

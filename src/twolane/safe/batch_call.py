@@ -200,12 +200,12 @@ class Batch:
         """Take over what became of the slice being sent. Does nothing new when called twice."""
         if not self.is_sending:
             return
-        self.reports, self.not_sent, self.refused = self.outcome.ends or self._open_ends()
+        self.reports, self.not_sent, self.refused = self.outcome.unacknowledged or self._open_ends()
         if self.refused:
             self.reason, self._code = "refused by librdkafka", self.refused
         elif self.not_sent and not self.reports:
             self.reason, self._code = "timed out before it was sent", KafkaError._TIMED_OUT_QUEUE
-        self.is_sending, self.outcome.ends = False, None
+        self.is_sending, self.outcome.unacknowledged = False, None
 
     def give_back(self, reason: str) -> None:
         """Take back the slice that was to be sent next: nothing of it was enqueued."""

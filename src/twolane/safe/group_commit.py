@@ -191,9 +191,9 @@ class GroupSender:
 
     def _settle(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
         """Give every member that was sent its outcome, unless it has one."""
-        if outcome.ends is None:
+        if outcome.unacknowledged is None:
             return [], []
-        reports, not_sent, refused = outcome.ends
+        reports, not_sent, refused = outcome.unacknowledged
         topic = batch[0].job.topic.name
         self._aftermath.of(topic, reports, refused)
         fatal = self._aftermath.fatal_reason() if reports or refused else None

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from twolane.refused_rows import RefusedRows
     from twolane.reports.call_result import CallResult
     from twolane.results import BatchMetadata
-    from twolane.throughput.delivery_thread import DeliveryThread
+    from twolane.throughput.problems import Problems
 
-# librdkafka's _DESTROY: what is said of a record whose report never came because the client was ended.
+# librdkafka's _DESTROY: of a record whose report never came because the client was ended.
 _DESTROYED = -197
 REFUSED = "never enqueued: librdkafka refused a record of the call"
 
@@ -45,20 +45,20 @@ class BatchDelivery:
     def __init__(
         self,
         topic: str,
-        outcome: CallResult,
+        result: CallResult,
         partitions: NDArray[np.int32],
         started: float,
-        service: DeliveryThread,
+        problems: Problems,
         skipped: Skipped | None = None,
         opaque: Any = None,
     ) -> None:
         self.topic = topic
         self.opaque = opaque
         self._skipped = skipped
-        self._outcome = outcome
+        self._result = result
         self._partitions = partitions
         self._started = started
-        self._service = service
+        self._problems = problems
         self._is_done = False
         self._waiters = Waiters()
         self._callbacks: dict[object, Callable[[BatchDelivery], Any]] = {}  # by a token of each, in order
@@ -66,19 +66,19 @@ class BatchDelivery:
         self._seen = False
 
     @property
-    def slot_id(self) -> int:
-        """Number of the slot its reports go to."""
-        return self._outcome.id
+    def id(self) -> int:
+        """Id of the tracker that counts its reports."""
+        return self._result.id
 
     @property
     def accepted(self) -> int:
         """Records enqueued: all of the call, but where ``send_batch()`` raised."""
-        return self._outcome.expected
+        return self._result.expected
 
     @property
     def reported(self) -> int:
         """Records whose report has come."""
-        return self._outcome.done
+        return self._result.done
 
     @property
     def refused(self) -> RefusedRows:
@@ -93,7 +93,7 @@ class BatchDelivery:
         return record if self._skipped is None else self._skipped.row(record)
 
     def done(self) -> bool:
-        """Tell whether every record was reported."""
+        """Return whether every record was reported."""
         return self._is_done
 
     def result(self, timeout: float | None = None) -> BatchMetadata:
@@ -116,7 +116,7 @@ class BatchDelivery:
             In a child process: the reports go to the parent.
         """
         if not self._is_done:
-            if self._service.is_service_thread:
+            if self._problems.is_delivery_thread:
                 raise RuntimeError("result() in a delivery callback would wait for itself: use add_done_callback()")
             self._refuse_elsewhere()
             if not self._waiters.wait(self.done, None if timeout is None else seconds_of(timeout)):
@@ -133,7 +133,7 @@ class BatchDelivery:
         Raises
         ------
         ForkedProducerError
-            They are not, and this is another process: nobody would ever call.
+            They are not, and this is another process, which the reports never reach.
         """
         self._call_when_done(function)
 
@@ -143,7 +143,7 @@ class BatchDelivery:
             self._refuse_elsewhere()
         token = object()
         self._callbacks[token] = function
-        # Kept first, looked then; _finish() does it the other way round, and either takes it out once.
+        # Added before is_done is read; _finish() sets it before it reads the callbacks: one of them calls it.
         if self._is_done and self._callbacks.pop(token, None) is not None:
             function(self)
         return token
@@ -157,7 +157,7 @@ class BatchDelivery:
                 future.set_result(None)
 
         def reported(_: BatchDelivery) -> None:
-            # Whoever awaited may have closed its loop: then nobody waits any more.
+            # The loop may be closed: then nothing waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(wake)
 
@@ -169,7 +169,7 @@ class BatchDelivery:
         return self.result(0)
 
     def _refuse_elsewhere(self) -> None:
-        if self._outcome.is_forked:
+        if self._result.is_forked:
             raise ForkedProducerError("the reports of this batch go to the process that sent it")
 
     def __copy__(self) -> BatchDelivery:
@@ -183,22 +183,22 @@ class BatchDelivery:
         return _elsewhere, (*known, self._skipped, self.opaque)
 
     def _finish(self) -> None:
-        """Take the reports over from the compiled side, then call back. Called once, by the DeliveryThread."""
-        outcome = self._outcome
-        outcome.detach()
-        # Records go grouped by partition: those that a refusal left behind stand among those that went.
-        _, left, code = outcome.ends or ([], [], 0)
-        n = outcome.expected + len(left)
-        reports = outcome.failures() if outcome.written < outcome.expected else []
-        if outcome.done < outcome.expected:
-            reports += self._lost(n, [report.index for report in reports] + left)
+        """Take the reports from the compiled side, then run the callbacks. Called once, by the DeliveryThread."""
+        result = self._result
+        result.detach()
+        # Records are enqueued by partition: those that a refusal left unsent are among those that were sent.
+        _, unsent, code = result.unacknowledged or ([], [], 0)
+        n = result.expected + len(unsent)
+        reports = result.failures() if result.written < result.expected else []
+        if result.done < result.expected:
+            reports += self._lost(n, [report.index for report in reports] + unsent)
         self._metadata = metadata_of(
             self.topic,
-            outcome,
+            result,
             self._partitions[:n],
-            written=outcome.written,
+            written=result.written,
             reports=reports,
-            behind=left,
+            behind=unsent,
             reason=REFUSED,
             code=code,
             latency=time.monotonic() - self._started,
@@ -219,10 +219,10 @@ class BatchDelivery:
         if problems:
             raise problems[0]
 
-    def _lost(self, n: int, told: list[int]) -> list[DeliveryReport]:
-        """Return a report for each record whose own never came: the client was ended, nothing is known."""
-        silent = self._outcome.offsets[:n] == -1
-        silent[told] = False
+    def _lost(self, n: int, known: list[int]) -> list[DeliveryReport]:
+        """Return a report for each record whose own never came because the client was ended."""
+        silent = self._result.offsets[:n] == -1
+        silent[known] = False
         return [
             DeliveryReport(int(i), _DESTROYED, Verdict.UNKNOWN, int(self._partitions[i]))
             for i in np.flatnonzero(silent)
@@ -248,13 +248,13 @@ class BatchDelivery:
         metadata = getattr(self, "_metadata", None)
         if globals().get("BatchError") is None:
             return  # the interpreter's end has taken the module apart; free-threaded Python lets objects live that long
-        if metadata is None or not metadata.failed or self._seen or self._started < self._service.forgotten_until:
+        if metadata is None or not metadata.failed or self._seen or self._started < self._problems.void_before:
             return
-        if self._outcome.is_forked:
+        if self._result.is_forked:
             return  # the parent's batch, and its threads' locks
         error = self._error(metadata)
         # flush() and close() raise it: failures are not lost in silence.
-        self._service.keep(error)
+        self._problems.add(error)
         log(logging.ERROR, "nobody looked at a batch with failures: %s", error)
 
     def __repr__(self) -> str:
@@ -263,11 +263,11 @@ class BatchDelivery:
 
 
 class _Elsewhere:
-    """Stands for the outcome and the service of a batch that another process sent: nothing more comes of it here."""
+    """In place of the result and the problems of a batch that another process sent: no report comes to this one."""
 
     id = -1
     is_forked = True
-    is_service_thread = False
+    is_delivery_thread = False
 
     def __init__(self, expected: int, done: int) -> None:
         self.expected, self.done = expected, done
@@ -283,8 +283,8 @@ def _elsewhere(
     opaque: Any = None,
 ) -> BatchDelivery:
     """Return a BatchDelivery as it was when it was pickled: its result where there was one, else none ever."""
-    outcome: Any = _Elsewhere(accepted, reported)
-    batch = BatchDelivery(topic, outcome, partitions, 0.0, outcome, skipped, opaque)
+    elsewhere: Any = _Elsewhere(accepted, reported)
+    batch = BatchDelivery(topic, elsewhere, partitions, 0.0, elsewhere, skipped, opaque)
     batch._seen = True
     if metadata is not None:
         batch._metadata = metadata

@@ -1,7 +1,7 @@
-"""The throughput lane's service thread: takes reports while nobody sends, runs what needs Python, and ends the client.
+"""The throughput lane's thread: polls while no sender does, runs callbacks, and ends the client.
 
-One daemon thread per producer, named ``twolane-service``. Callbacks (``on_delivery``, ``add_done_callback``) run in it
-and in no other. It holds no reference to the producer, so a producer that is dropped unclosed can be collected; the
+One daemon thread per producer, named ``twolane-delivery``. Callbacks (``on_delivery``, ``add_done_callback``) run in it
+and in no other. It has no reference to the producer, so a producer that is dropped unclosed can be collected; the
 thread then drains what is left and ends the client itself, as it does for ``close()``.
 
 No lock is held here while Python code runs: a signal handler, or a callback, may interrupt a wait and wait itself.
@@ -13,8 +13,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from twolane.common.base import STILL_RUNS
 from twolane.common.failures import delivery_error
@@ -23,6 +22,7 @@ from twolane.common.process_exit import Exits
 from twolane.common.waiters import Waiters
 from twolane.errors import ClosedProducerError, TwolaneError, Verdict
 from twolane.results import DeliveryReport
+from twolane.throughput.problems import KEPT, Problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,196 +32,143 @@ if TYPE_CHECKING:
     from twolane.produce.accumulator import RecordAccumulator
     from twolane.reports.callbacks import Callbacks
     from twolane.reports.reader import ReportReader
+    from twolane.throughput.batch_delivery import BatchDelivery
 
 # Seconds that the thread waits for an event before it looks around: bounds the age of a log line, not of a report.
 WAIT = 0.1
-# Seconds that purged records get to be reported, and then the client to end. librdkafka answers at once, but a broker
-# thread in a name look-up; no call outlives its timeout by more than 1.5 s.
+# Seconds that purged records get to be reported, and then the client to end. librdkafka answers at once, unless a
+# broker thread is in a name look-up; no call outlives its timeout by more than 1.5 s.
 PURGE_WAIT, END_WAIT = 0.8, 0.4
-# Failures and exceptions of callbacks that are kept for flush() and close(); the rest is counted.
-KEPT = 10_000
-# librdkafka's _DESTROY: the report of a record whose own never came because the client was ended.
+# librdkafka's _DESTROY: of a record whose report never came because the client was ended.
 LOST = DeliveryReport(0, -197, Verdict.UNKNOWN)
 
-# Services whose producers were collected unclosed, until they have drained.
+# Threads whose producers were collected unclosed, until they have drained.
 _abandoned: set[DeliveryThread] = set()
 
 
-class Batch(Protocol):
-    """What the thread needs of a BatchDelivery."""
-
-    @property
-    def slot_id(self) -> int:
-        """Number of the slot its reports go to."""
-
-    @property
-    def accepted(self) -> int:
-        """Records enqueued."""
-
-    @property
-    def reported(self) -> int:
-        """Records whose report has come."""
-
-    def _finish(self) -> None:
-        """Take the reports over and call back; called once."""
-
-
 class DeliveryThread:
-    """Serves one ReportReader.
+    """Polls one ReportReader.
 
     Parameters
     ----------
     handle : Handle
-    delivery : ReportReader
+    reader : ReportReader
     callbacks : Callbacks
         ``on_delivery`` of the records in flight.
-    stage : RecordAccumulator
-        Records of ``send()`` on their way to librdkafka.
-    pass_notes_on : callable
-        Hands log lines, errors and statistics on.
+    accumulator : RecordAccumulator
+        Records of ``send()`` that librdkafka does not have yet.
+    log_events : callable
+        Passes log lines, errors and statistics on.
     """
 
     def __init__(
         self,
         handle: Handle,
-        delivery: ReportReader,
+        reader: ReportReader,
         callbacks: Callbacks,
-        stage: RecordAccumulator,
-        pass_notes_on: Callable[[], None],
+        accumulator: RecordAccumulator,
+        log_events: Callable[[], None],
     ) -> None:
         self._handle = handle
-        self._delivery = delivery
-        self._rounds = delivery.slots.rounds
+        self._reader = reader
+        self._generations = reader.generations
         self._callbacks = callbacks
-        self._stage = stage
-        self._pass_notes_on = pass_notes_on
-        self._batches: dict[int, Batch] = {}  # by slot; a slot's number is used again once it is let go
-        self._unfinished: set[Batch] = set()  # until their callbacks have run
-        self._end_by: float | None = None  # time.monotonic(): nothing gets in any more, the thread drains and ends
-        self.has_ended = False  # everything has its verdict, every callback has run, the client is ended
-        # Exceptions of callbacks, and of batches with failures that nobody looked at.
-        self._errors: deque[BaseException] = deque()
-        # Reports of records without a callback or a batch that failed, until flush() tells of them.
-        self._failures: deque[tuple[str, DeliveryReport]] = deque()
-        self._dropped: deque[int] = deque()  # how many of them were not kept
-        # Batches sent before this are void: their transaction was aborted.
-        self.forgotten_until = 0.0
-        self._news = Waiters()
-        self._thread = threading.Thread(target=self._run, name="twolane-service", daemon=True)
+        self._accumulator = accumulator
+        self._log_events = log_events
+        self.problems = Problems(reader)
+        self._batches: dict[int, BatchDelivery] = {}  # by the id of their tracker, which is used again after its end
+        self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
+        self._end_by: float | None = None  # time.monotonic(): nothing is accepted any more, the thread drains and ends
+        self.has_ended = False  # every record has its verdict, every callback has run, the client is ended
+        self._progress = Waiters()
+        self._thread = threading.Thread(target=self._run, name="twolane-delivery", daemon=True)
+        self.problems.thread = self._thread
         self._thread.start()
 
-    def watch(self, batch: Batch) -> None:
-        """Keep a batch until its slot finishes."""
+    def add(self, batch: BatchDelivery) -> None:
+        """Keep a batch until all its records are reported."""
         self._unfinished.add(batch)
-        self._batches[batch.slot_id] = batch
+        self._batches[batch.id] = batch
         if self.has_ended:  # the producer was closed while its call prepared it
-            self._finish(self._batches.pop(batch.slot_id, None))
-
-    @property
-    def is_service_thread(self) -> bool:
-        """Whether the caller is the service thread itself, that is: a callback."""
-        return threading.current_thread() is self._thread
+            self._finish(batch.id)
 
     # ---- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while self._end_by is None:
             try:
-                if self._delivery.attend(WAIT) < 0:
-                    self._stage.push()
-                self._work()
+                self._poll(WAIT)
                 self._handle.mark_old_topics()
             except ClosedProducerError:
                 break
             except BaseException as error:
-                # Whatever it is: reports must be taken all the same.
-                log(logging.ERROR, "in the service thread", error=error)
+                # Whatever it is: reports must be read all the same.
+                log(logging.ERROR, "in the delivery thread", error=error)
                 time.sleep(0.01)
         self._end()
 
-    def _work(self) -> None:
-        """Run what waits for Python: finished batches, callbacks, failures to remember, log lines."""
-        for slot_id in self._delivery.take_finished():
-            self._finish(self._batches.pop(slot_id, None))
-        self._callbacks.run(self._delivery, delivery_error, self._raised)
-        self.collect_failures()
-        self._pass_notes_on()
-        self._news.wake()
+    def _poll(self, timeout: float) -> None:
+        """Poll, and do what needs Python."""
+        if self._reader.poll_when_idle(timeout) < 0:
+            self._accumulator.push()
+        self._complete()
 
-    def _finish(self, batch: Batch | None) -> None:
+    def _complete(self) -> None:
+        """Finish batches, run callbacks, keep failures, log events."""
+        for tracker_id in self._reader.take_finished():
+            self._finish(tracker_id)
+        self._callbacks.run(self._reader, delivery_error, self.problems.callback_raised)
+        self.problems.collect()
+        self._log_events()
+        self._progress.wake()
+
+    def _finish(self, tracker_id: int) -> None:
+        batch = self._batches.pop(tracker_id, None)
         if batch is not None:
             try:
                 batch._finish()
             except BaseException as error:
-                self._raised(error)
+                self.problems.callback_raised(error)
             self._unfinished.discard(batch)
-
-    def collect_failures(self) -> None:
-        """Take over the failures of records that nobody waits for."""
-        failures, dropped = self._delivery.take_failures()
-        room = max(0, KEPT - len(self._failures))
-        self._failures.extend(failures[:room])
-        dropped += max(0, len(failures) - room)
-        if dropped:
-            self._dropped.append(dropped)
-
-    def _raised(self, error: BaseException) -> None:
-        """Log what user code raised; the next flush() or close() raises it."""
-        self.keep(error)
-        log(logging.ERROR, "a delivery callback raised", error=error)
-
-    def keep(self, error: BaseException) -> None:
-        """Remember an error for the next flush() or close()."""
-        if len(self._errors) < KEPT:
-            self._errors.append(error)
-
-    def forget(self) -> None:
-        """Forget the failures that flush() has not told of, also those of batches that somebody still holds."""
-        self.collect_failures()
-        self.take_problems()
-        self.forgotten_until = time.monotonic()
-
-    def take_problems(self) -> tuple[list[BaseException], list[tuple[str, DeliveryReport]], int]:
-        """Return and forget the errors, the failures, and the number of failures that were not kept."""
-        return _taken(self._errors), _taken(self._failures), sum(_taken(self._dropped))
 
     # ---- for the other threads -----------------------------------------------------------------------------------
 
-    def flush(self, deadline: float, below: AbstractSet[Batch] = frozenset()) -> int:
+    def flush(self, deadline: float, interrupted: AbstractSet[BatchDelivery] = frozenset()) -> int:
         """Wait until every record accepted before the call was reported and every callback for it has run.
 
         Parameters
         ----------
         deadline : float
             ``time.monotonic()``. Signals interrupt the wait.
-        below : set of Batch
-            What the calling thread itself is enqueuing, in calls that a signal handler or ``on_full`` came on top of:
-            that cannot finish meanwhile, and is waited for as far as it has come.
+        interrupted : set of BatchDelivery
+            What the calling thread itself is enqueuing, in calls that a signal handler or ``on_full`` interrupted:
+            these cannot finish meanwhile; their records accepted so far are waited for.
 
         Returns
         -------
         int
-            How many of these records are still on their way.
+            How many of these records are still in flight.
         """
-        serial, batches = self._rounds.serial, self._unfinished - below
+        number, batches = self._generations.number, self._unfinished - interrupted
 
         def are_done() -> bool:
-            if self._rounds.serial == serial:
-                self._rounds.advance()  # what is sent from now on is none of this call's business
+            if self._generations.number == number:
+                self._generations.advance()  # what is sent from now on is not waited for
             return (
-                not self._rounds.left(serial)
+                not self._generations.incomplete(number)
                 and self._unfinished.isdisjoint(batches)
-                and all(batch.reported == batch.accepted for batch in below)
+                and all(batch.reported == batch.accepted for batch in interrupted)
             )
 
-        self._stage.push()
+        self._accumulator.push()
         while not are_done():
             left = deadline - time.monotonic()
             if left <= 0:
-                return self._rounds.left(serial) + sum(batch.accepted - batch.reported for batch in batches | below)
-            self._delivery.take_over()
-            self._news.wait(are_done, min(left, 0.02))
-        self.collect_failures()
+                in_flight = sum(batch.accepted - batch.reported for batch in batches | interrupted)
+                return self._generations.incomplete(number) + in_flight
+            self._reader.end_lease()
+            self._progress.wait(are_done, min(left, 0.02))
+        self.problems.collect()
         return 0
 
     # ---- the end -------------------------------------------------------------------------------------------------
@@ -236,10 +183,10 @@ class DeliveryThread:
         bool
             False if user code that the thread runs did not return in time; it ends the client when that does.
         """
-        self._hurry(deadline)
+        self._end_before(deadline)
         until = deadline + PURGE_WAIT + END_WAIT + 0.1
         while not self.has_ended and (left := until - time.monotonic()) > 0:
-            self._news.wait(lambda: self.has_ended, min(left, 0.1))
+            self._progress.wait(lambda: self.has_ended, min(left, 0.1))
         if self.has_ended:
             self._thread.join(0.1)
         return self.has_ended
@@ -248,21 +195,21 @@ class DeliveryThread:
         """Do the same without waiting: the producer was collected."""
         _abandoned.add(self)
         _exits.watch()
-        self._hurry(time.monotonic() + timeout)
+        self._end_before(time.monotonic() + timeout)
 
     def join(self) -> None:
-        """Wait for the end of an abandoned service, as long as it has time."""
+        """Wait for the end of an abandoned thread until its deadline."""
         self.end(self._end_by or 0.0)
 
     def whereabouts(self) -> str:
-        """Say what the thread is doing."""
+        """Return what the thread is doing, as text."""
         return whereabouts(self._thread)
 
-    def _hurry(self, deadline: float) -> None:
+    def _end_before(self, deadline: float) -> None:
         self._end_by = deadline if self._end_by is None else min(self._end_by, deadline)
         with contextlib.suppress(TwolaneError):
-            self._stage.push()
-            self._delivery.wake()
+            self._accumulator.push()
+            self._reader.wake()
 
     def _end(self) -> None:
         try:
@@ -273,68 +220,52 @@ class DeliveryThread:
         except ClosedProducerError:
             pass
         except BaseException as error:
-            log(logging.ERROR, "in the service thread", error=error)
+            log(logging.ERROR, "in the delivery thread", error=error)
         if not self._handle.close(END_WAIT):
             log(logging.WARNING, STILL_RUNS)
         try:
             self._write_off()
         except BaseException as error:
-            log(logging.ERROR, "in the service thread", error=error)
+            log(logging.ERROR, "in the delivery thread", error=error)
         self.has_ended = True
-        self._end_batches()  # of calls that had one ready just now: they look at has_ended after they gave it
+        self._finish_batches()  # of calls that added one just now: they read has_ended after that
         if self in _abandoned:
-            self._tell_what_was_lost()
+            self.problems.log_failures()
             _abandoned.discard(self)
-        self._news.wake()
+        self._progress.wake()
 
     def _drain(self, until: Callable[[], float]) -> bool:
-        """Take reports until there is nothing to wait for, or until a moment that may become an earlier one.
+        """Poll until nothing is in flight, or until a moment that may become an earlier one.
 
-        One look is taken in any case: a callback may have returned long after that.
+        At least once: a callback may have returned long after that.
         """
         left = 1.0
-        while self._delivery.count()["in_queue"] or self._callbacks or self._delivery.has_work:
+        while self._reader.count()["in_queue"] or self._callbacks:
             if left <= 0:
                 return False
             left = until() - time.monotonic()
-            self._delivery.take_over()
-            if self._delivery.attend(min(WAIT, max(0.001, left))) < 0:
-                self._stage.push()
-            self._work()
+            self._reader.end_lease()
+            self._poll(min(WAIT, max(0.001, left)))
+        self._complete()
         return True
 
     def _write_off(self) -> None:
-        """End everything that has no report as unknown; usually there is none. Calls that go on accept nothing more."""
-        self._work()
-        silent = self._delivery.write_off()
-        self._callbacks.write_off(lambda topic: delivery_error(topic, LOST), self._raised)
-        self._failures.extend([("", LOST)] * min(silent, KEPT))
-        self._end_batches()
+        """End every record without a report as unknown; usually there is none. Calls that go on accept nothing more."""
+        self._complete()
+        without_callback = self._reader.write_off()
+        self._callbacks.write_off(lambda topic: delivery_error(topic, LOST), self.problems.callback_raised)
+        self.problems.add_failures([("", LOST)] * min(without_callback, KEPT))
+        self._finish_batches()
 
-    def _end_batches(self) -> None:
-        for slot_id in list(self._batches):
-            self._finish(self._batches.pop(slot_id, None))
-
-    def _tell_what_was_lost(self) -> None:
-        _, failures, dropped = self.take_problems()
-        if failures:
-            text = "%d records of an unclosed producer were not acknowledged; the first: %s"
-            log(logging.ERROR, text, len(failures) + dropped, delivery_error(*failures[0]))
-
-
-def _taken(kept: deque[Any]) -> list[Any]:
-    """Take everything out of a deque that other threads append to."""
-    taken = []
-    with contextlib.suppress(IndexError):
-        while True:
-            taken.append(kept.popleft())
-    return taken
+    def _finish_batches(self) -> None:
+        for tracker_id in list(self._batches):
+            self._finish(tracker_id)
 
 
 def _join_abandoned() -> None:
-    for service in list(_abandoned):
-        if not service._handle.is_forked:
-            service.join()
+    for thread in list(_abandoned):
+        if not thread._handle.is_forked:
+            thread.join()
 
 
 _exits = Exits(_join_abandoned)

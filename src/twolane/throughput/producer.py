@@ -13,7 +13,6 @@ from confluent_kafka import KafkaError
 
 from twolane.common.arguments import ProduceCall, refusal
 from twolane.common.base import EXIT_TIMEOUT, BaseProducer
-from twolane.common.failures import Failures, delivery_error
 from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State, Transactions
 from twolane.config.policy import THROUGHPUT
@@ -215,13 +214,15 @@ class ThroughputProducer(RecordSender, BaseProducer):
             )
             outcome = CallResult(self._delivery, call.n)
             places = np.empty(call.n, dtype=np.int32)
-            batch = BatchDelivery(call.topic.name, outcome, places, started, self._service, call.skipped, opaque)
+            batch = BatchDelivery(
+                call.topic.name, outcome, places, started, self._service.problems, call.skipped, opaque
+            )
             self._count_refused(call)
-            outcome.open()
+            outcome.attach()
             self._stage.push()  # what this thread sent one by one goes first
             try:
                 self._enqueuing[batch] = threading.get_ident()
-                self._service.watch(batch)
+                self._service.add(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
                 error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
@@ -231,7 +232,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
                     error.twolane_delivery = batch  # type: ignore[attr-defined]
                 raise
             finally:
-                outcome.seal()
+                outcome.close_for_appends()
                 self._enqueuing.pop(batch, None)
             return batch
         finally:
@@ -260,7 +261,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         index = batch._row(batch.accepted) if batch is not None else 0
         self._stage.push()
         if not self._room.is_shut:
-            if self._on_full == "raise" or self._service.is_service_thread:
+            if self._on_full == "raise" or self._service.problems.is_delivery_thread:
                 raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
             if self._on_full != "block":
                 self._call_on_full(self._on_full, deadline, index, batch)
@@ -372,7 +373,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
     def _forget_all(self) -> None:
         """Forget what was sent in a transaction that failed: it is void, and no news for a later flush()."""
         self._service.flush(time.monotonic() + PURGE_WAIT)
-        self._service.forget()
+        self._service.problems.forget()
 
     def send_offsets_to_transaction(
         self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
@@ -384,7 +385,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
     def _refuse_to_wait(self, what: str) -> None:
         """Raise where the producer is closed, and in the service thread, which must not wait for the brokers."""
         self._refuse_if_closed()
-        if self._service.is_service_thread:
+        if self._service.problems.is_delivery_thread:
             raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
 
     # ---- the end -------------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         mine = threading.get_ident()
         left = self._service.flush(deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine})
-        self._raise_what_happened()
+        self._service.problems.raise_first()
         return left
 
     def stats(self) -> Stats:
@@ -445,26 +446,6 @@ class ThroughputProducer(RecordSender, BaseProducer):
         finally:
             self._leave()
 
-    def _raise_what_happened(self) -> None:
-        errors, failures, dropped = self._service.take_problems()
-        problem: BaseException | None = None
-        if failures:
-            topic, report = failures[0]
-            total = len(failures) + dropped
-            first = delivery_error(topic, report)
-            text = first.error.str()
-            first.detail = f"{total} records sent without on_delivery were not acknowledged; the first: {text}"
-            first.failures = Failures(topic, [report for _, report in failures], [])  # type: ignore[attr-defined]
-            problem = first
-        elif errors:
-            problem = errors.pop(0)
-        if problem is not None:
-            for error in errors[:5]:
-                problem.add_note(f"twolane: also {type(error).__name__}: {error}")
-            if len(errors) > 5:
-                problem.add_note(f"twolane: and {len(errors) - 5} more, see the log of 'twolane'")
-            raise problem
-
     def close(self, timeout: float | None = None) -> None:
         """Drain, report, and destroy the client. Idempotent, from any thread but the service thread.
 
@@ -486,7 +467,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         if self._handle.is_forked:
             self._closed = True
             return
-        if self._service.is_service_thread:
+        if self._service.problems.is_delivery_thread:
             raise RuntimeError("close() in a delivery callback would wait for itself")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
@@ -502,7 +483,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         if not has_ended:
             where = self._service.whereabouts()
             raise TimeoutError(f"{self!r}: a callback still runs ({where}); the producer ends when it does")
-        self._raise_what_happened()
+        self._service.problems.raise_first()
 
     def _end_unclosed(self) -> None:
         # The service thread drains and ends the client: this may run in any thread, also in that one.
