@@ -38,7 +38,7 @@ def run(tmp_path, code, *arguments, **more):
 
 
 MULTIPROCESSING = """
-    import multiprocessing, sys, threading, time
+    import multiprocessing, sys, threading
 
     what, method, servers, name = sys.argv[1:]
     producer = None
@@ -56,7 +56,7 @@ MULTIPROCESSING = """
 
     def leave(start, stop, how):
         if how == "thread":         # still at work when the target has returned
-            threading.Thread(target=lambda: (time.sleep(0.3), send(start, stop))).start()
+            threading.Thread(target=lambda: (threading.main_thread().join(), send(start, stop))).start()
         else:
             send(start, stop)
         if how == "exit":
