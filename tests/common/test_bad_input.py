@@ -188,6 +188,7 @@ def nobody():
         yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("call", ["send", "send_batch", "partitions_for"])
 def test_an_unreachable_broker_is_an_error_within_the_timeout_that_names_it(lane, nobody, call):
     with lane(bootstrap_servers=nobody) as producer:
@@ -206,6 +207,7 @@ def test_an_unreachable_broker_is_an_error_within_the_timeout_that_names_it(lane
         assert producer.stats().accepted == 0
 
 
+@pytest.mark.timing
 def test_an_unreachable_broker_is_an_error_within_message_timeout_ms(lane, nobody):
     with lane(bootstrap_servers=nobody, message_timeout_ms=600) as producer:
         started = time.monotonic()

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.processes import ROOT, UNDER_SANITIZER
 from tests.support.readers import read_values
+from tests.support.waiting import wait_until
 from twolane import (
     BatchError,
     Bytes,
@@ -29,6 +30,7 @@ from twolane.common.base import STILL_RUNS
 from twolane.testing import EmbeddedCluster
 
 TIMEOUT = 0.5
+pytestmark = pytest.mark.timing
 LANES = [SafeProducer, ThroughputProducer]
 
 
@@ -209,13 +211,9 @@ def test_the_close_of_another_thread_is_cut_short(embedded_cluster, make, topic,
     producer.flush(10)
     embedded_cluster.set_rtt(20_000)
     sender, ends = in_thread(lambda: producer.send(name, b"v", timeout=30))
-    deadline = time.monotonic() + 10
-    while not producer.stats().in_queue:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: producer.stats().in_queue)
     closer, closed = in_thread(lambda: producer.close(30))
-    while not producer._closed:
-        time.sleep(0.01)
+    wait_until(lambda: producer._closed)
     with in_time():
         try:
             producer.close(TIMEOUT)

@@ -14,6 +14,7 @@ from itertools import count
 import pytest
 
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, ThroughputProducer
 from twolane.reports.reader import is_checked, live
 
@@ -189,7 +190,7 @@ def test_close_while_others_send_everything(embedded_cluster, topic):
                 pass
 
         def close(producer=producer):
-            time.sleep(0.15)
+            wait_until(lambda: producer._closed or producer.stats().accepted > 20_000)
             producer.close(20)
 
         senders = [lambda thread=thread: one_by_one(thread) for thread in range(4)]
@@ -276,7 +277,7 @@ def test_the_safe_lane_closed_while_others_send(embedded_cluster, topic):
             pass
 
     def close():
-        time.sleep(0.3)
+        wait_until(lambda: sum(written.values()) > 500)
         producer.close(20)
 
     in_threads([lambda thread=thread: work(thread) for thread in range(12)] + [close, close])

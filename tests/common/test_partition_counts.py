@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict
 
 KEYS = [b"key %d" % i for i in range(60)]
@@ -79,12 +80,8 @@ def test_a_count_is_made_again_when_it_is_old(embedded_cluster, producer, topic,
     producer._handle.recount_after = 0.01
     known = producer._handle.open_topic(name)
     if isinstance(producer, ThroughputProducer):
-        deadline = time.monotonic() + 5
-        while not known.recount:  # the service thread looks ten times a second
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: known.recount)  # the service thread looks ten times a second
     else:
-        while time.monotonic() - known.counted_at <= 0.01:
-            time.sleep(0.005)
+        wait_until(lambda: time.monotonic() - known.counted_at > 0.01)
     send_keys(producer, name, how, KEYS[:1])
     assert known.partition_count == 6

@@ -35,6 +35,7 @@ def test_brokers_as_slow_as_that_can_be_used(embedded_cluster, topic, kind, rtt)
         embedded_cluster.set_rtt(0)
 
 
+@pytest.mark.timing
 @BOTH
 def test_a_wait_for_a_slow_answer_ends_with_its_timeout_and_with_close(embedded_cluster, topic, kind):
     first, name = topic(embedded_cluster), topic(embedded_cluster)

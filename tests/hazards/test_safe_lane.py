@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.proxy import close_after, close_before, drop, falsify, forward, hold, once, refuse
 from tests.support.readers import read_all, read_values
+from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict
 from twolane.testing import ApiKey
 
@@ -45,10 +46,7 @@ def safe(bootstrap, **config):
 
 
 def wait_for_ghost(proxy):
-    deadline = time.monotonic() + 15
-    while not proxy.ghosts:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: proxy.ghosts)
 
 
 # ---- F1: order ---------------------------------------------------------------------------------------------------
@@ -65,7 +63,8 @@ def test_f1_order_survives_a_refusal_on_real_brokers(fault_proxy, kafka_cluster,
             futures = []
             for value in of(b"ABCD"):
                 futures.append(pool.submit(producer.send, name, value))
-                time.sleep(0.01)
+                # In line, or handed over already.
+                wait_until(lambda: len(producer._turns) + producer.stats().accepted > len(futures))
             offsets = [future.result().offset for future in futures]
     assert offsets == [1, 2, 3, 4]
     assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *of(b"ABCD")]

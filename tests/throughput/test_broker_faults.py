@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, ThroughputProducer, Verdict
 
 QUICK = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20}
@@ -20,7 +21,7 @@ def adds_up(stats):
 def test_brokers_that_go_and_come_back(embedded_cluster, topic):
     """What was sent while they were gone either got through afterwards or ended with its timeout, and says which."""
     name = topic(embedded_cluster, 3)
-    settings = {**QUICK, "message.timeout.ms": 1_500}
+    settings = {**QUICK, "message.timeout.ms": 3_000}
     with ThroughputProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
         producer.send_batch(name, [b"warm"] * 3, partitions=[0, 1, 2]).result(10)
         deliveries = []
@@ -29,7 +30,7 @@ def test_brokers_that_go_and_come_back(embedded_cluster, topic):
                 for broker in embedded_cluster.broker_ids:
                     embedded_cluster.stop_broker(broker)
             if moment == 15:
-                time.sleep(2.5)  # longer than message.timeout.ms
+                wait_until(lambda: all(delivery.done() for delivery in deliveries))
                 for broker in embedded_cluster.broker_ids:
                     embedded_cluster.start_broker(broker)
             deliveries.append(producer.send_batch(name, [b"%d %d" % (moment, i) for i in range(100)]))
@@ -58,6 +59,7 @@ def test_brokers_that_go_and_come_back(embedded_cluster, topic):
     assert not not_written & set(log.values())
 
 
+@pytest.mark.timing
 def test_a_topic_deleted_in_the_middle_of_the_stream(kafka_cluster, topic):
     """Its records end with errors in time; those of another topic go on."""
     doomed, other = topic(kafka_cluster, 2), topic(kafka_cluster)

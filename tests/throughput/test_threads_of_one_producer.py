@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import ClosedProducerError, ThroughputProducer
 
 EACH = 3_000
@@ -115,7 +115,7 @@ def test_close_while_threads_send(embedded_cluster, topic):
     threads = [threading.Thread(target=target) for target in (one_by_one, batches, one_by_one, batches)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    wait_until(lambda: producer.stats().accepted > 100_000)
     producer.close(20)
     for thread in threads:
         thread.join(20)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.processes import python
 from tests.support.readers import read_values
+from tests.support.waiting import wait_until
 from twolane import ClosedProducerError, ThroughputProducer
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals that a thread can send")
@@ -54,9 +55,7 @@ def interrupt():
                 took.append(time.monotonic() - started)
 
         def send():
-            deadline = time.monotonic() + 20
-            while not is_there() and time.monotonic() < deadline:
-                time.sleep(0.005)
+            wait_until(is_there)
             os.kill(os.getpid(), signal.SIGUSR1)
 
         signal.signal(signal.SIGUSR1, handle)
