@@ -59,6 +59,11 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     ("src/twolane/testing/*", ("confluent_kafka", "numpy", "twolane.errors", "twolane.testing")),
+    # Fronts over the lanes.
+    (
+        "src/twolane/confluent/*",
+        ("confluent_kafka", *CLIENT, *COMMON, *RESULTS, *CONFIG, "twolane.confluent", "twolane.throughput.producer"),
+    ),
     # The front door.
     ("src/twolane/__init__.py", ()),
     ("src/twolane/__main__.py", ("twolane._about",)),

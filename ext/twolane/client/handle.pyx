@@ -348,13 +348,13 @@ cdef class Handle:
         # What librdkafka writes before the reason of an error that `ReportReader` has declared.
         return (code, reason.decode("utf-8", "replace").removeprefix("test_fatal_error: ")) if code else None
 
-    def purge(self, bint in_flight=True, bint wait=True):
-        """Drop every record that is queued or, if asked, in flight; each still gets its report (``rd_kafka_purge``).
+    def purge(self, bint in_flight=True, bint wait=True, bint in_queue=True):
+        """Drop every record that is queued or in flight, as asked; each still gets its report (``rd_kafka_purge``).
 
         GIL: released while librdkafka's broker threads answer, if they are waited for: at once, unless one of them sits
         in a name look-up.
         """
-        cdef int flags = RD_KAFKA_PURGE_F_QUEUE
+        cdef int flags = RD_KAFKA_PURGE_F_QUEUE if in_queue else 0
         if in_flight:
             flags |= RD_KAFKA_PURGE_F_INFLIGHT
         if not wait:

@@ -188,6 +188,10 @@ class Settings:
         except ValueError:
             raise ConfigError(f"{key}: expected a whole number, got {self.native[key]!r}", key=key) from None
 
+    def connection(self) -> dict[str, str]:
+        """Return the settings that another client of the same cluster needs, secrets included."""
+        return connection(self.native)
+
     def flag(self, key: str) -> bool:
         """Return a boolean setting."""
         return self.native[key].strip().lower() in _TRUE
@@ -362,3 +366,10 @@ def _check(lane: ProducerPolicy, name: str, value: str) -> None:
     rule = lane.rules.get(name)
     if rule is not None and not rule.allowed(value):
         raise ConfigError(f"{name}={masked(name, value)} breaks {lane.name}: {rule.why}", key=name)
+
+
+def connection(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that say where the brokers are and who we are, without those of a producer."""
+    places = ("bootstrap.", "client.", "broker.address", "socket.")
+    prefixes = (*places, "sasl.", "ssl.", "security.", "https.", "enable.sasl.", "enable.ssl.")
+    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

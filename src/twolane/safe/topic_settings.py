@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from twolane.common.logs import log
+from twolane.config.policy import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +123,7 @@ class TopicCheck:
         from confluent_kafka import admin
 
         topics = self._take()
-        settings: dict[str, Any] = {**_connection(self._settings), "log_level": 0}
+        settings: dict[str, Any] = {**connection(self._settings), "log_level": 0}
         if self._oauth_cb is not None:
             settings["oauth_cb"] = self._oauth_cb
         client = admin.AdminClient(settings)
@@ -152,10 +153,3 @@ class TopicCheck:
             with contextlib.suppress(queue.Empty):
                 self._news.get(timeout=left)
         return [(resource.name, future) for resource, future in asked.items()]
-
-
-def _connection(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that say where the brokers are and who we are, without those of a producer."""
-    places = ("bootstrap.", "client.", "broker.address", "socket.")
-    prefixes = (*places, "sasl.", "ssl.", "security.", "https.", "enable.sasl.", "enable.ssl.")
-    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

@@ -1,0 +1,147 @@
+"""Records of ``twolane.confluent.Producer``: what is kept of each until its callback has run."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from confluent_kafka import Message
+
+from twolane.common.waiters import Waiters
+from twolane.results import TimestampType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from confluent_kafka import KafkaError
+
+    from twolane.errors import DeliveryError
+
+    OnDelivery = Callable[[KafkaError | None, Message], Any]
+
+UNASSIGNED = -1
+
+
+class Sent(NamedTuple):
+    """What a report gives back of a record."""
+
+    callback: OnDelivery | None
+    value: bytes | None
+    key: bytes | None
+    headers: Any
+    timestamp: int  # milliseconds
+    started: float  # time.monotonic()
+
+
+class Reports:
+    """What ``poll()`` calls back for; it does not know the producer, which can be collected with records on their way.
+
+    Attributes
+    ----------
+    events : deque of (function, arguments)
+    only_errors : bool
+        ``delivery.report.only.error``
+    """
+
+    def __init__(self, only_errors: bool) -> None:
+        self.events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self.only_errors = only_errors
+        self._arrivals = Waiters()
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait for an event."""
+        self._arrivals.wait(lambda: bool(self.events), timeout)
+
+    def add(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Leave a call to ``poll()``."""
+        self.events.append((function, arguments))
+        self._arrivals.wake()
+
+    def take(self, error: DeliveryError | None, metadata: Any) -> None:
+        """Take the core's report of a record. Runs in the core's thread."""
+        if error is None:
+            sent = metadata.opaque
+            if metadata.timestamp is not None:
+                sent = sent._replace(timestamp=metadata.timestamp)
+            self.report(metadata.topic, sent, metadata.partition, None, metadata.offset, metadata.timestamp_type)
+        else:
+            partition = UNASSIGNED if error.partition is None else error.partition
+            self.report(error.topic, error.opaque, partition, error.error, error.possible_offset)
+
+    def report(
+        self,
+        topic: str | None,
+        sent: Sent,
+        partition: int,
+        error: KafkaError | None,
+        offset: int | None = None,
+        kind: TimestampType = TimestampType.CREATE_TIME,
+    ) -> None:
+        """Leave a record's callback to ``poll()``."""
+        if sent.callback is not None and (error is not None or not self.only_errors):
+            self.add(_report, sent, topic, partition, offset, kind, error, time.monotonic() - sent.started)
+
+
+def _report(
+    sent: Sent,
+    topic: str | None,
+    partition: int,
+    offset: int | None,
+    kind: TimestampType,
+    error: KafkaError | None,
+    latency: float,
+) -> None:
+    """Call a record's callback."""
+    message = Message(
+        topic=topic,
+        partition=partition,
+        offset=-1001 if offset is None else offset,
+        key=sent.key,
+        value=sent.value,
+        headers=_pairs(sent.headers),
+        error=error,
+        timestamp=(int(kind), sent.timestamp),
+        latency=latency,
+    )
+    assert sent.callback is not None
+    sent.callback(error, message)
+
+
+def _pairs(headers: Any) -> list[tuple[str, Any]] | None:
+    if headers is None:
+        return None
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
+def as_bytes(value: Any, what: str) -> bytes | None:
+    """Return a value or key as bytes."""
+    if value is None or type(value) is bytes:
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"{what}: expected bytes or str, got {type(value).__name__}")
+
+
+def of_message(
+    i: int, message: Any, partition: int, callback: OnDelivery | None, now: int, started: float
+) -> tuple[Sent, int]:
+    """Return one message of ``produce_batch()`` and its partition."""
+    if not isinstance(message, dict):
+        raise TypeError(f"Message at index {i} must be a dict")
+    parts = {}
+    for name in ("value", "key"):
+        try:
+            parts[name] = as_bytes(message.get(name), name)
+        except TypeError:
+            raise TypeError(f"Message {name} at index {i} must be bytes or str") from None
+    place = message.get("partition", partition)
+    if not isinstance(place, int):
+        raise TypeError(f"Message partition at index {i} must be int")
+    own = message.get("callback") or message.get("on_delivery") or callback
+    timestamp = message.get("timestamp") or now
+    return Sent(own, parts["value"], parts["key"], message.get("headers"), timestamp, started), place

@@ -1,0 +1,139 @@
+"""Records whose topic's partitions are not known yet: ``produce()`` must not wait for the brokers, the core has to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from confluent_kafka import KafkaError
+
+from twolane.common.arguments import HEADER_OVERHEAD, RECORD_OVERHEAD, refusal
+from twolane.common.headers import shared_headers, wire_size
+from twolane.errors import DeliveryError, SerializationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twolane.confluent.core import Core
+    from twolane.confluent.records import Sent
+
+# Seconds between two looks for room.
+STEP = 0.1
+
+
+class _Waiting(NamedTuple):
+    sent: Sent
+    partition: int
+    expires: float  # time.monotonic()
+
+
+class UnknownTopics:
+    """Keeps records until their topic's partitions are known, then sends them in order; a thread per topic.
+
+    Parameters
+    ----------
+    core : Core
+
+    Attributes
+    ----------
+    failure : KafkaError or None
+        The last one reported here, which librdkafka has not heard of.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._lock = threading.Lock()
+        self._known: set[str] = set()
+        self.failure: KafkaError | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, list(self._waiting.values())))
+
+    def take(self, topic: str, sent: Sent, partition: int, room: Callable[[], int]) -> bool:
+        """Keep a record if its topic is not known; return whether it was kept."""
+        if topic in self._known:
+            return False
+        with self._lock:
+            waiting = self._waiting.get(topic)
+            if waiting is None:
+                if self._core._handle.open_topic(topic).partition_count:
+                    self._known.add(topic)
+                    return False
+                waiting = deque()
+            if room() <= 0:
+                raise BufferError(KafkaError(KafkaError._QUEUE_FULL).str())
+            self._check(topic, sent)
+            waiting.append(_Waiting(sent, partition, sent.started + self._core._timeout))
+            if topic not in self._waiting:
+                self._waiting[topic] = waiting
+                threading.Thread(target=self._resolve, args=(topic,), name="twolane-topic", daemon=True).start()
+        return True
+
+    def purge(self) -> None:
+        """Report all of them as purged."""
+        with self._lock:
+            for topic, waiting in self._waiting.items():
+                while waiting:
+                    self._failed(topic, waiting.popleft(), KafkaError(KafkaError._PURGE_QUEUE))
+
+    def _check(self, topic: str, sent: Sent) -> None:
+        """Refuse at once what ``send()`` would refuse once the topic is known: headers, and the size."""
+        try:
+            size = wire_size(shared_headers(sent.headers), HEADER_OVERHEAD) + RECORD_OVERHEAD
+        except SerializationError as error:
+            raise TypeError(str(error)) from error
+        size += len(sent.value or b"") + len(sent.key or b"")
+        if size > self._core._max_bytes:
+            detail = f"{size} bytes with its overhead, message.max.bytes is {self._core._max_bytes}"
+            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE, detail)
+
+    def _resolve(self, topic: str) -> None:
+        """Ask for a topic's partitions, then send what waits for them, in order. Runs in a thread of its own."""
+        waiting = self._waiting[topic]
+        is_known = False
+        while True:
+            with self._lock:
+                if not waiting:
+                    if is_known:
+                        self._known.add(topic)
+                    del self._waiting[topic]
+                    return
+                first = waiting.popleft() if is_known else waiting[0]
+            try:
+                if is_known:
+                    self._send_when_there_is_room(topic, first)
+                else:
+                    self._core.partitions_for(topic, max(0.0, first.expires - time.monotonic()))
+                    is_known = True
+            except DeliveryError as error:
+                if is_known:
+                    self._failed(topic, first, error.error)
+                else:
+                    self._give_up(topic, waiting, error.error.code())
+            except RuntimeError:  # closed
+                if is_known:
+                    self._failed(topic, first, KafkaError(KafkaError._PURGE_QUEUE))
+                self.purge()
+
+    def _send_when_there_is_room(self, topic: str, record: _Waiting) -> None:
+        while True:
+            try:
+                self._core.hand_over(topic, record.sent, record.partition)
+                return
+            except BufferError:  # the record was counted when it came
+                self._core._room.wait_for_room(STEP)
+
+    def _give_up(self, topic: str, waiting: deque[_Waiting], code: int) -> None:
+        """Report the records that cannot wait any longer; all of them where the brokers do not know the topic."""
+        is_unknown = code == KafkaError.UNKNOWN_TOPIC_OR_PART
+        error = KafkaError(KafkaError._UNKNOWN_TOPIC if is_unknown else KafkaError._MSG_TIMED_OUT)
+        with self._lock:
+            while waiting and (is_unknown or waiting[0].expires <= time.monotonic()):
+                self._failed(topic, waiting.popleft(), error)
+
+    def _failed(self, topic: str, record: _Waiting, error: KafkaError) -> None:
+        self.failure = error
+        self._core.reports.report(topic, record.sent, record.partition, error)
