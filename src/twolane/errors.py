@@ -52,7 +52,9 @@ class Verdict(enum.IntEnum):
         return format(str(self), spec)
 
 
-# What to do about errors whose own text says it in librdkafka's terms.
+# All that is known of a record that librdkafka did not take.
+REFUSED = "refused by librdkafka"
+# What to do about errors of which nothing is known but librdkafka's code.
 _WAYS_OUT = {
     KafkaError._STATE: (
         "the producer has a transactional.id: call init_transactions() once, and send inside"
@@ -246,7 +248,7 @@ class DeliveryError(TwolaneError, KafkaException):
         self.partition = partition
         self.index = index
         self.possible_offset = possible_offset
-        self.detail = _WAYS_OUT.get(error.code(), detail)
+        self.detail = _WAYS_OUT.get(error.code(), detail) if detail in (None, REFUSED) else detail
 
     def __str__(self) -> str:
         place = f"topic {self.topic!r}"

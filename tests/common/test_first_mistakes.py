@@ -165,3 +165,15 @@ def test_counts_have_the_same_names_everywhere(embedded_cluster):
     assert (failed.written, failed.not_written, failed.unknown, failed.failed) == (0, 3, 0, 3)
     assert "written=0, not_written=3, unknown=0" in repr(failed)
     assert (stats.written, stats.not_written, stats.unknown) == (3, 3, 0)
+
+
+def test_a_partition_in_doubt_says_resume(embedded_cluster):
+    embedded_cluster.create_topic("t")
+    with SafeProducer(
+        bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=False, retries=0
+    ) as producer:
+        embedded_cluster.push_errors(0, ["REQUEST_TIMED_OUT"])
+        with pytest.raises(DeliveryError):
+            producer.send("t", b"v")
+        with pytest.raises(DeliveryError, match=r"call resume\('t', 0\) first"):
+            producer.send("t", b"v")
