@@ -9,7 +9,9 @@ from importlib import import_module
 _HOMES = {
     "twolane._about": ("about",),
     "twolane.aio.safe_producer": ("AsyncSafeProducer",),
+    "twolane.aio.throughput_producer": ("AsyncThroughputProducer",),
     "twolane.throughput.batch_delivery": ("BatchDelivery",),
+    "twolane.throughput.delivery": ("RecordDelivery",),
     "twolane.encoding.time.times": ("Timestamps",),
     "twolane.encoding.time.timestamps": ("pack_timestamps",),
     "twolane.errors": (

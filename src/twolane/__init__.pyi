@@ -1,5 +1,6 @@
 from twolane._about import about
 from twolane.aio.safe_producer import AsyncSafeProducer
+from twolane.aio.throughput_producer import AsyncThroughputProducer
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.errors import (
@@ -22,10 +23,12 @@ from twolane.safe.producer import SafeProducer
 from twolane.serializers import Avro, Bytes, Json, Struct
 from twolane.stats import Stats
 from twolane.throughput.batch_delivery import BatchDelivery
+from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.producer import ThroughputProducer
 
 __all__ = [
     "AsyncSafeProducer",
+    "AsyncThroughputProducer",
     "Avro",
     "BatchDelivery",
     "BatchError",
@@ -39,6 +42,7 @@ __all__ = [
     "Json",
     "LibraryError",
     "QueueFullError",
+    "RecordDelivery",
     "RecordMetadata",
     "SafeProducer",
     "SerializationError",

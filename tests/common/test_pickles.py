@@ -34,8 +34,10 @@ from twolane.refused_rows import RefusedRows, report_of
 from twolane.serializers.bad_rows import Sieve
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
 from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
+from twolane.throughput.delivery import RecordDelivery, _record_elsewhere
 
 SECONDS = 60
+CREATE_TIME = results.TimestampType.CREATE_TIME
 REPORTS = [results.DeliveryReport(2, 7, errors.Verdict.UNKNOWN, 1, 40)]
 REASON = "not sent: a record before it was not written"
 
@@ -112,6 +114,7 @@ EXAMPLES: dict[type, Any] = {
     Failures: lambda kind: kind("t", REPORTS, [(3, 0)], REASON, opaque="mine"),
     RefusedRows: lambda _: refused(),
     BatchDelivery: lambda _: delivery(),
+    RecordDelivery: lambda _: _record_elsewhere(True, None, results.RecordMetadata("t", 1, 5, 6, CREATE_TIME)),
     EncodedBatch: lambda kind: kind(b"abc", [0, 1, 1, 3], [True, False, True]).leaving_out(np.arange(3), refused()),
     stats.Summary: lambda kind: kind(*SUMMARY),
     stats.LatencyHistogram: lambda kind: kind.of([0, 3, 1], 700, 400),
@@ -161,7 +164,7 @@ def found() -> list[type]:
     return list(classes)
 
 
-CLASSES = found()
+CLASSES = [*found(), RecordDelivery]
 
 
 def made(kind: type) -> Any:
@@ -191,6 +194,8 @@ def told(value: Any) -> Any:
         return list(value), value.is_constant, value.rows.tolist(), told(value.refused)
     if isinstance(value, BatchDelivery):
         return value.topic, value.accepted, value.reported, value.done(), told(value._metadata), len(value), repr(value)
+    if isinstance(value, RecordDelivery):
+        return value.done(), value.result(0), repr(value)
     if isinstance(value, results.BatchMetadata):
         return [told(getattr(value, name)) for name in value.__slots__]
     if isinstance(value, dict):

@@ -122,6 +122,14 @@ cdef class RecordSender:
         self._last_topic = topic
         return topic
 
+    def _knows_partitions(self, topic, partition):
+        """Return whether ``send()`` need not ask the brokers for the topic's partitions, and so does not wait for that."""
+        cdef Topic known
+        self._c_handle.ensure_open()
+        known = self._c_handle.topic(topic)
+        return (known.partition_count and not load(&known.gates.recount)
+                and (partition is None or given_place(known, partition) >= 0))
+
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
              serializer=None, key_serializer=None, timeout=None, on_delivery=None, opaque=None):
         """Enqueue one record and return at once.

@@ -114,7 +114,7 @@ class BaseAsyncProducer(Generic[P]):
         waiting = []
         for topic in self._preparations:
             call = AwaitedCall(topic, deadline, None, loop)
-            self._preparations.append(topic, Preparation(call, _nothing, AwaitedCall.tell))
+            self._preparations.append(topic, Preparation(call, nothing, AwaitedCall.tell))
             waiting.append(call.future)
         if waiting:
             await asyncio.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
@@ -123,6 +123,8 @@ class BaseAsyncProducer(Generic[P]):
 
     def _is_cold(self, topic: str, value: Serializer | None, key: Serializer | None) -> bool:
         """Whether one of the serializers may have to ask a registry for this topic."""
+        if value is None and key is None:
+            return False
         for serializer, field in ((value, "value"), (key, "key")):
             if (
                 getattr(serializer, "warm_up", None) is not None
@@ -140,6 +142,32 @@ class BaseAsyncProducer(Generic[P]):
                 if len(self._warm) >= MOST_WARM:
                     self._warm.clear()
                 self._warm[id(serializer), topic, field] = serializer
+
+    def _line_up(
+        self,
+        topic: str,
+        call: AwaitedCall,
+        value: Serializer | None,
+        key: Serializer | None,
+        until: float,
+        partition: int | None = None,
+    ) -> None:
+        """Put a call in line; where it has to ask for its topic or its serializers' ids, by `until`, after that."""
+        begin_by = call.deadline
+        if (
+            topic not in self._preparations
+            and self._producer._knows_partitions(topic, partition)
+            and not self._is_cold(topic, value, key)
+        ):
+            self._line.append(call)
+            return
+
+        def go_on(call: AwaitedCall) -> None:
+            call.deadline = begin_by
+            self._line.append(call)
+
+        call.deadline = until
+        self._preparations.append(topic, Preparation(call, lambda: self._warm_up(topic, value, key, until), go_on))
 
     # ---- both lanes ----------------------------------------------------------------------------------------------
 
@@ -303,5 +331,5 @@ def _undo(begun: AwaitedCall, block: contextlib.AbstractContextManager[None]) ->
             block.__exit__(type(error), error, None)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Prepare nothing."""

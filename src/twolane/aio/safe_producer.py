@@ -201,24 +201,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
             )
 
         call = AwaitedCall(topic, begin_by, send, loop)
-        if (
-            topic in self._preparations
-            or not producer._knows_partitions(topic, None)
-            or self._is_cold(topic, serializer, key_serializer)
-        ):
-            until = producer._deadline(timeout)
-            call.deadline = until  # of finding the partitions
-
-            def go_on(call: AwaitedCall) -> None:
-                call.deadline = begin_by
-                self._line.append(call)
-
-            def prepare() -> None:
-                self._warm_up(topic, serializer, key_serializer, until)
-
-            self._preparations.append(topic, Preparation(call, prepare, go_on))
-        else:
-            self._line.append(call)
+        self._line_up(topic, call, serializer, key_serializer, producer._deadline(timeout))
         metadata: BatchMetadata = await self._awaited(call)
         return metadata
 

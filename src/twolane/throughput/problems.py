@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -25,12 +26,18 @@ class Problems:
 
     def __init__(self, reader: ReportReader) -> None:
         self._reader = reader
+        self._process = os.getpid()
         self.thread: threading.Thread | None = None  # of the producer, which runs its callbacks
         self._errors: deque[BaseException] = deque()
         self._failures: deque[tuple[str, DeliveryReport]] = deque()
         self._dropped: deque[int] = deque()  # how many failures were not kept
         # Failures of batches sent before this are void: their transaction was aborted.
         self.void_before = 0.0
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a child of the producer's process, to which no report comes."""
+        return os.getpid() != self._process
 
     @property
     def is_delivery_thread(self) -> bool:

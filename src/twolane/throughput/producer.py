@@ -21,6 +21,7 @@ from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
 from twolane.throughput._send import RecordSender
 from twolane.throughput.batch_delivery import BatchDelivery
+from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
 
 if TYPE_CHECKING:
@@ -126,6 +127,47 @@ class ThroughputProducer(RecordSender, BaseProducer):
         # The window stands before librdkafka's own limits, which must never be reached.
         limits = {"queue.buffering.max.messages": "0", "queue.buffering.max.kbytes": "2147483647"}
         return {**native, **limits}
+
+    def submit(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Any = None,
+        partition: int | None = None,
+        timestamp: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        timeout: float | None = None,
+        opaque: Any = None,
+    ) -> RecordDelivery:
+        """Enqueue one record as ``send()`` does, and return a future of it.
+
+        Parameters
+        ----------
+        topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer, timeout
+            As of ``send()``, and so are the errors.
+        opaque : object, optional
+            Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
+        """
+        delivery = RecordDelivery(self._service.problems)
+        self.send(
+            topic,
+            value,
+            key=key,
+            headers=headers,
+            partition=partition,
+            timestamp=timestamp,
+            timestamp_header=timestamp_header,
+            serializer=serializer,
+            key_serializer=key_serializer,
+            timeout=timeout,
+            on_delivery=delivery,
+            opaque=opaque,
+        )
+        return delivery
 
     def send_batch(
         self,
