@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
@@ -37,18 +38,24 @@ class Core(ThroughputProducer):
         super().__init__(settings, on_full="raise", allow_insecure=True)
         self.reports = reports
 
-    def hand_over(self, topic: str, sent: Sent, partition: int) -> None:
+    def send_on(self, topic: str, sent: Sent, partition: int) -> None:
+        """Send a record whose topic is known."""
+        report = None if sent.callback is None else partial(self.reports.take, sent)
+        self.hand_over(topic, sent.value, sent.key, sent.headers, partition, sent.timestamp, report)
+
+    def hand_over(
+        self, topic: str, value: Any, key: Any, headers: Any, partition: int, timestamp: int, on_delivery: Any
+    ) -> None:
         """Send a record; errors are confluent-kafka's."""
         try:
             self.send(
                 topic,
-                sent.value,
-                key=sent.key,
-                headers=sent.headers,
+                value,
+                key=key,
+                headers=headers,
                 partition=None if partition == UNASSIGNED else partition,
-                timestamp=sent.timestamp,
-                on_delivery=self.reports.take,
-                opaque=sent,
+                timestamp=timestamp or None,
+                on_delivery=on_delivery,
             )
         except SerializationError as error:
             raise TypeError(str(error)) from error

@@ -16,7 +16,7 @@ from twolane.config.known import KNOWN
 from twolane.config.masking import masked
 from twolane.config.policy import BOOTSTRAP
 from twolane.confluent.core import CLOSED, NO_BROKERS, Core
-from twolane.confluent.records import UNASSIGNED, Reports, Sent, as_bytes, of_message
+from twolane.confluent.records import UNASSIGNED, Reports, Sent, kept, of_message
 from twolane.confluent.unknown_topics import UnknownTopics
 from twolane.errors import ClosedProducerError, ConfigError
 
@@ -112,15 +112,12 @@ class Producer:
             The producer was closed.
         """
         core = self._open()
-        sent = Sent(
-            callback or on_delivery or self._on_delivery,
-            as_bytes(value, "value"),
-            as_bytes(key, "key"),
-            headers,
-            timestamp or time.time_ns() // 1_000_000,
-            time.monotonic(),
-        )
-        self._produce(core, _checked_topic(topic), sent, partition)
+        deliver = callback or on_delivery or self._on_delivery
+        if deliver is None and topic in self._unknown_topics.known:
+            core.hand_over(topic, value, key, headers, partition, timestamp, None)
+        else:
+            sent = Sent(deliver, kept(value, "value"), kept(key, "key"), headers, timestamp, time.monotonic())
+            self._produce(core, _checked_topic(topic), sent, partition)
 
     def produce_batch(
         self,
@@ -147,9 +144,9 @@ class Producer:
         topic = _checked_topic(topic)
         if not isinstance(messages, list):
             raise TypeError("messages must be a list")
-        now, started = time.time_ns() // 1_000_000, time.monotonic()
+        started = time.monotonic()
         default = callback or on_delivery or self._on_delivery
-        records = [of_message(i, message, partition, default, now, started) for i, message in enumerate(messages)]
+        records = [of_message(i, message, partition, default, started) for i, message in enumerate(messages)]
         n = 0
         for message, (sent, place) in zip(messages, records, strict=True):
             try:
@@ -163,7 +160,7 @@ class Producer:
 
     def _produce(self, core: Core, topic: str, sent: Sent, partition: int) -> None:
         if not self._unknown_topics.take(topic, sent, partition, lambda: core._room.records - len(self)):
-            core.hand_over(topic, sent, partition)
+            core.send_on(topic, sent, partition)
 
     # ---- reports -----------------------------------------------------------------------------------------------------
 

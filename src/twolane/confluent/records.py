@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
     from twolane.errors import DeliveryError
+    from twolane.results import RecordMetadata
 
     OnDelivery = Callable[[KafkaError | None, Message], Any]
 
@@ -28,10 +29,10 @@ class Sent(NamedTuple):
     """What a report gives back of a record."""
 
     callback: OnDelivery | None
-    value: bytes | None
-    key: bytes | None
+    value: str | bytes | None
+    key: str | bytes | None
     headers: Any
-    timestamp: int  # milliseconds
+    timestamp: int  # milliseconds; 0: the time when it was sent
     started: float  # time.monotonic()
 
 
@@ -59,51 +60,47 @@ class Reports:
         self.events.append((function, arguments))
         self._arrivals.wake()
 
-    def take(self, error: DeliveryError | None, metadata: Any) -> None:
+    def take(self, sent: Sent, error: DeliveryError | None, metadata: RecordMetadata | None) -> None:
         """Take the core's report of a record. Runs in the core's thread."""
-        if error is None:
-            sent = metadata.opaque
-            if metadata.timestamp is not None:
-                sent = sent._replace(timestamp=metadata.timestamp)
-            self.report(metadata.topic, sent, metadata.partition, None, metadata.offset, metadata.timestamp_type)
-        else:
-            partition = UNASSIGNED if error.partition is None else error.partition
-            self.report(error.topic, error.opaque, partition, error.error, error.possible_offset)
+        if error is not None or not self.only_errors:
+            self.add(_report, sent, time.monotonic(), error, metadata)
 
-    def report(
-        self,
-        topic: str | None,
-        sent: Sent,
-        partition: int,
-        error: KafkaError | None,
-        offset: int | None = None,
-        kind: TimestampType = TimestampType.CREATE_TIME,
-    ) -> None:
-        """Leave a record's callback to ``poll()``."""
-        if sent.callback is not None and (error is not None or not self.only_errors):
-            self.add(_report, sent, topic, partition, offset, kind, error, time.monotonic() - sent.started)
+    def refuse(self, topic: str, sent: Sent, partition: int, error: KafkaError) -> None:
+        """Report a record that never reached the core."""
+        if sent.callback is not None:
+            self.add(_call, sent, time.monotonic(), error, topic, partition, None, None, TimestampType.CREATE_TIME)
 
 
-def _report(
+def _report(sent: Sent, at: float, error: DeliveryError | None, metadata: RecordMetadata | None) -> None:
+    if metadata is not None:
+        _call(sent, at, None, *metadata)
+    elif error is not None:
+        partition = UNASSIGNED if error.partition is None else error.partition
+        kind = TimestampType.CREATE_TIME
+        _call(sent, at, error.error, error.topic, partition, error.possible_offset, None, kind)
+
+
+def _call(
     sent: Sent,
+    at: float,
+    error: KafkaError | None,
     topic: str | None,
     partition: int,
     offset: int | None,
+    timestamp: int | None,
     kind: TimestampType,
-    error: KafkaError | None,
-    latency: float,
 ) -> None:
     """Call a record's callback."""
     message = Message(
         topic=topic,
         partition=partition,
         offset=-1001 if offset is None else offset,
-        key=sent.key,
-        value=sent.value,
+        key=as_bytes(sent.key, "key"),
+        value=as_bytes(sent.value, "value"),
         headers=_pairs(sent.headers),
         error=error,
-        timestamp=(int(kind), sent.timestamp),
-        latency=latency,
+        timestamp=(int(kind), sent.timestamp if timestamp is None else timestamp),
+        latency=at - sent.started,
     )
     assert sent.callback is not None
     sent.callback(error, message)
@@ -127,21 +124,24 @@ def as_bytes(value: Any, what: str) -> bytes | None:
     raise TypeError(f"{what}: expected bytes or str, got {type(value).__name__}")
 
 
-def of_message(
-    i: int, message: Any, partition: int, callback: OnDelivery | None, now: int, started: float
-) -> tuple[Sent, int]:
+def kept(value: Any, what: str) -> str | bytes | None:
+    """Return a value or key that nobody can change until its report is in."""
+    return value if value is None or type(value) in (bytes, str) else as_bytes(value, what)
+
+
+def of_message(i: int, message: Any, partition: int, callback: OnDelivery | None, started: float) -> tuple[Sent, int]:
     """Return one message of ``produce_batch()`` and its partition."""
     if not isinstance(message, dict):
         raise TypeError(f"Message at index {i} must be a dict")
     parts = {}
     for name in ("value", "key"):
         try:
-            parts[name] = as_bytes(message.get(name), name)
+            parts[name] = kept(message.get(name), name)
         except TypeError:
             raise TypeError(f"Message {name} at index {i} must be bytes or str") from None
     place = message.get("partition", partition)
     if not isinstance(place, int):
         raise TypeError(f"Message partition at index {i} must be int")
     own = message.get("callback") or message.get("on_delivery") or callback
-    timestamp = message.get("timestamp") or now
+    timestamp = message.get("timestamp") or 0
     return Sent(own, parts["value"], parts["key"], message.get("headers"), timestamp, started), place

@@ -38,6 +38,8 @@ class UnknownTopics:
 
     Attributes
     ----------
+    known : set of str
+        Topics whose partitions are known, and for which nothing waits.
     failure : KafkaError or None
         The last one reported here, which librdkafka has not heard of.
     """
@@ -46,7 +48,7 @@ class UnknownTopics:
         self._core = core
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._lock = threading.Lock()
-        self._known: set[str] = set()
+        self.known: set[str] = set()
         self.failure: KafkaError | None = None
 
     def __len__(self) -> int:
@@ -54,13 +56,13 @@ class UnknownTopics:
 
     def take(self, topic: str, sent: Sent, partition: int, room: Callable[[], int]) -> bool:
         """Keep a record if its topic is not known; return whether it was kept."""
-        if topic in self._known:
+        if topic in self.known:
             return False
         with self._lock:
             waiting = self._waiting.get(topic)
             if waiting is None:
                 if self._core._handle.open_topic(topic).partition_count:
-                    self._known.add(topic)
+                    self.known.add(topic)
                     return False
                 waiting = deque()
             if room() <= 0:
@@ -98,7 +100,7 @@ class UnknownTopics:
             with self._lock:
                 if not waiting:
                     if is_known:
-                        self._known.add(topic)
+                        self.known.add(topic)
                     del self._waiting[topic]
                     return
                 first = waiting.popleft() if is_known else waiting[0]
@@ -121,7 +123,7 @@ class UnknownTopics:
     def _send_when_there_is_room(self, topic: str, record: _Waiting) -> None:
         while True:
             try:
-                self._core.hand_over(topic, record.sent, record.partition)
+                self._core.send_on(topic, record.sent, record.partition)
                 return
             except BufferError:  # the record was counted when it came
                 self._core._room.wait_for_room(STEP)
@@ -136,4 +138,4 @@ class UnknownTopics:
 
     def _failed(self, topic: str, record: _Waiting, error: KafkaError) -> None:
         self.failure = error
-        self._core.reports.report(topic, record.sent, record.partition, error)
+        self._core.reports.refuse(topic, record.sent, record.partition, error)
