@@ -1,19 +1,27 @@
-"""Every exception of the library, and the three verdicts a record can get.
-
-Nothing here is compiled and nothing here talks to Kafka: the lanes, the encoders and the users all import it.
-"""
+"""Every exception of the library, and the one place where those of a delivery are made: `refused`, `from_report`."""
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from twolane.results import Verdict as Verdict
+
 if TYPE_CHECKING:
-    from twolane.results import BatchMetadata
+    from collections.abc import Sequence
+
+    from twolane.results import BatchMetadata, DeliveryReport
 
 VALUE_LENGTH = 40
+# Errors that a record gets because of another one: purged behind it, or in one request with it.
+CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
+NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
+# A request may hold as much as batch.size; a broker holds it against the topic's own limit, and refuses all of it.
+TOO_LARGE = (
+    "the broker refused the request for its size: the topic's max.message.bytes is below the record, or below "
+    "batch.size, which a request of many records may reach. Raise the one or lower the other"
+)
 
 
 def shown(value: object, length: int = VALUE_LENGTH) -> str:
@@ -26,30 +34,6 @@ def shown(value: object, length: int = VALUE_LENGTH) -> str:
     except BaseException:  # noqa: BLE001 - a value whose repr fails is still one to report; panics of Rust are no Exceptions
         text = f"<{type(value).__name__}>"
     return text if len(text) <= length else text[: length - 3] + "..."
-
-
-class Verdict(enum.IntEnum):
-    """What is known of a record that was handed over. The compiled side has the same numbers.
-
-    Attributes
-    ----------
-    WRITTEN
-        The brokers acknowledged it; its offset is known.
-    NOT_WRITTEN
-        It is not in the log and will not be.
-    UNKNOWN
-        It may be in the log: the answer was lost, late, or no proof either way.
-    """
-
-    WRITTEN = 0
-    NOT_WRITTEN = 1
-    UNKNOWN = 2
-
-    def __str__(self) -> str:
-        return self.name.lower().replace("_", " ")
-
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
 
 
 # All that is known of a record that librdkafka did not take.
@@ -332,3 +316,70 @@ class TransactionError(TwolaneError, KafkaException):
         else:
             way = "retriable" if self.retriable else "not retriable"
         return f"{self.what}: {self.error.str()} ({self.error.name()}; {way})"
+
+
+def refused(
+    topic: str | None, code: int, detail: str, *, index: int = 0, partition: int | None = None
+) -> DeliveryError:
+    """Return the error of a record that was never handed over: not written."""
+    error = KafkaError(code, detail)
+    return DeliveryError(
+        error, verdict=Verdict.NOT_WRITTEN, topic=topic, partition=partition, index=index, detail=detail
+    )
+
+
+def from_report(
+    topic: str, report: DeliveryReport, *, detail: str | None = None, fatal: str | None = None
+) -> DeliveryError:
+    """Return the error of a record without an acknowledgement.
+
+    Parameters
+    ----------
+    detail : str, optional
+        More than librdkafka says of the code.
+    fatal : str, optional
+        Why librdkafka declared the producer unusable: makes it a FatalProducerError.
+    """
+    code = report.error or KafkaError._FAIL  # there is no code for a success without an offset
+    if report.error == 0:
+        detail = detail or NO_OFFSET
+    elif code == KafkaError.MSG_SIZE_TOO_LARGE:
+        detail = detail or TOO_LARGE
+    kind = DeliveryError if fatal is None else FatalProducerError
+    return kind(
+        KafkaError(code, fatal or detail, fatal is not None),
+        verdict=report.verdict,
+        topic=topic,
+        partition=report.partition if report.partition >= 0 else None,
+        index=report.index,
+        possible_offset=report.offset if report.offset >= 0 and report.verdict is Verdict.UNKNOWN else None,
+        detail=fatal or detail,
+    )
+
+
+def fatal_error(
+    code: int, reason: str, verdict: Verdict, topic: str | None = None, what: str = ""
+) -> FatalProducerError:
+    """Return the error of a producer that librdkafka declared unusable."""
+    return FatalProducerError(KafkaError(code, reason, True), verdict=verdict, topic=topic, detail=what + reason)
+
+
+def from_metadata(metadata: BatchMetadata, cause: DeliveryError, fatal: str | None = None) -> BatchError:
+    """Return the error of a call: its reason is that of `cause`, its index the first record that was not written."""
+    error = (BatchError if fatal is None else FatalBatchError)(
+        cause.error,
+        metadata=metadata,
+        verdict=cause.verdict,
+        topic=metadata.topic,
+        partition=cause.partition,
+        index=metadata.failures[0].index,
+        possible_offset=cause.possible_offset,
+        detail=cause.detail if fatal is None else f"fatal: {fatal}",
+    )
+    error.opaque = metadata.opaque
+    return error
+
+
+def cause_of(reports: Sequence[DeliveryReport]) -> DeliveryReport:
+    """Return the first report that is no consequence of another; the first of all where each is one."""
+    return next((report for report in reports if report.error not in CONSEQUENCES), reports[0])

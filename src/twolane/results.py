@@ -1,21 +1,45 @@
-"""What a producer reports of records: the words of Kafka's own RecordMetadata."""
+"""What a producer reports of records, in the words of Kafka's own RecordMetadata. Imports nothing of the library."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from twolane.errors import Verdict
-from twolane.refused_rows import NONE, RefusedRows
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from twolane.errors import DeliveryError
+    from twolane.errors import DeliveryError, TwolaneError
+
+# What makes the error of one row, and with what.
+RowError = tuple[Callable[..., "TwolaneError"], tuple[Any, ...]]
+
+
+class Verdict(enum.IntEnum):
+    """What is known of a record that was handed over. ``reports/classify.pxd`` has the same numbers.
+
+    Attributes
+    ----------
+    WRITTEN
+        The brokers acknowledged it; its offset is known.
+    NOT_WRITTEN
+        It is not in the log and will not be.
+    UNKNOWN
+        It may be in the log: the answer was lost, late, or no proof either way.
+    """
+
+    WRITTEN = 0
+    NOT_WRITTEN = 1
+    UNKNOWN = 2
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
 
 class TimestampType(enum.IntEnum):
@@ -98,6 +122,69 @@ def with_opaque(metadata: RecordMetadata, opaque: Any) -> RecordMetadata:
     return made
 
 
+class RefusedRows(Sequence["TwolaneError"]):
+    """A read-only sequence with the error of each row that a call with ``on_bad_row="skip"`` left out, by row.
+
+    The errors are those that the row alone raises with ``on_bad_row="raise"``: SerializationError, TimestampError, or a
+    DeliveryError where it is too large or its partition does not exist. They are made anew at each access; `indices`
+    costs nothing.
+
+    Attributes
+    ----------
+    indices : ndarray of int64
+        The rows in their call, rising.
+    topic : str or None
+    opaque : object
+        As given to the call; each error has it.
+    """
+
+    def __init__(
+        self,
+        indices: NDArray[np.int64] | None = None,
+        reports: Sequence[RowError] = (),
+        topic: str | None = None,
+        opaque: Any = None,
+    ) -> None:
+        if indices is None:
+            import numpy as np  # not for those who want an exception only
+
+            indices = np.empty(0, dtype=np.int64)
+        self.indices = indices
+        self.topic = topic
+        self.opaque = opaque
+        self._reports = reports
+
+    def before(self, row: int) -> RefusedRows:
+        """Return those of the rows before `row`."""
+        n = bisect_left(self.indices, row)
+        return self if n == len(self) else RefusedRows(self.indices[:n], self._reports[:n], self.topic, self.opaque)
+
+    def _make(self, place: int) -> TwolaneError:
+        make, words = self._reports[place]
+        error: Any = make(*words)
+        error.index, error.topic = int(self.indices[place]), self.topic
+        if self.opaque is not None:
+            error.opaque = self.opaque
+        return error  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    @overload
+    def __getitem__(self, index: int) -> TwolaneError: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[TwolaneError]: ...
+    def __getitem__(self, index: int | slice) -> TwolaneError | Sequence[TwolaneError]:
+        places = range(len(self._reports))[index]
+        return self._make(places) if isinstance(places, int) else [self._make(place) for place in places]
+
+    def __iter__(self) -> Iterator[TwolaneError]:
+        return map(self._make, range(len(self._reports)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} rows refused>"
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BatchMetadata:
     """What became of every record of one ``send_batch()`` call.
@@ -133,7 +220,7 @@ class BatchMetadata:
     latency: float
     timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
     log_append_times: NDArray[np.int64] | None = None
-    refused: RefusedRows = NONE
+    refused: RefusedRows = field(default_factory=RefusedRows)
     opaque: Any = None
 
     def __len__(self) -> int:

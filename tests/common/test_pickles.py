@@ -30,8 +30,8 @@ from twolane.common.failures import Failures
 from twolane.common.skipping import _not_sent
 from twolane.config.policy import SAFE, settings_for
 from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
-from twolane.refused_rows import RefusedRows, report_of
-from twolane.serializers.bad_rows import Sieve
+from twolane.results import RefusedRows
+from twolane.serializers.bad_rows import Sieve, report_of
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
 from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
 from twolane.throughput.delivery import RecordDelivery, _record_elsewhere
@@ -142,7 +142,6 @@ RESULTS = (
     "twolane.throughput.batch_delivery",
     "twolane.common.failures",
     "twolane.results",
-    "twolane.refused_rows",
     "twolane.stats",
 )
 # Never leaves the child that runs it, and importing it would make one of this process.

@@ -14,7 +14,7 @@ from tests.packaging.sources import ROOT, imported, module_name, sources
 
 C = ("libc", "cpython", "cython")
 # What every room may know: results, exceptions, verdicts and settings as data. Nothing compiled.
-RESULTS = tuple(f"twolane.{name}" for name in ("errors", "refused_rows", "results", "verdicts"))
+RESULTS = tuple(f"twolane.{name}" for name in ("errors", "results", "verdicts"))
 CONFIG = ("twolane.config",)
 # From librdkafka upwards; the formats stand beside them.
 CLIENT = ("twolane.client", "twolane.librdkafka")
@@ -34,10 +34,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
     # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.
     ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG)),
-    (
-        "*/twolane/produce/*",
-        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, "twolane.common.arguments"),
-    ),
+    ("*/twolane/produce/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS)),
     ("*/twolane/reports/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS)),
     # Data: what is reported, which error proves what, which settings exist.
     *((f"src/{room.replace('.', '/')}.py", ("confluent_kafka", "numpy", *RESULTS, *CONFIG)) for room in RESULTS),

@@ -18,8 +18,6 @@ from twolane.produce.first_ack cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
-from confluent_kafka import KafkaError
-
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
 
 cdef extern from "pythread.h" nogil:
@@ -558,8 +556,3 @@ cdef class Topic:
 
     def __reduce__(self):
         raise TypeError("a Topic cannot be pickled")
-
-
-def kafka_error(int code, str reason=None, bint fatal=False, bint retriable=False):
-    """Return a ``confluent_kafka.KafkaError`` of this code; librdkafka's sentence where no reason is given."""
-    return KafkaError(code, reason if reason is not None else rd.err2str(code).decode(), fatal, retriable)

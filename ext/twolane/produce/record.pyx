@@ -12,10 +12,9 @@ from twolane.librdkafka cimport *
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.common.arguments import refusal
 from twolane.client.partitioner import assign
 from twolane.encoding.columns.bytes import bytes_source, index_of
-from twolane.errors import SerializationError
+from twolane.errors import SerializationError, refused
 
 # 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
 cdef int64_t GUARD_FROM = 631_152_000_000
@@ -105,7 +104,7 @@ cdef int32_t place_asked(object producer, Topic topic, object partition, object 
         producer._look_again(topic, producer._deadline(timeout))
         place = given_place(topic, partition)
     if place < 0:
-        raise refusal(topic.name, KafkaError._UNKNOWN_PARTITION,
+        raise refused(topic.name, KafkaError._UNKNOWN_PARTITION,
                       f"partition {partition} does not exist, the topic has {topic.partition_count}",
                       partition=int(partition))
     return place

@@ -23,8 +23,8 @@ from twolane.common.fair_lock cimport Waiter, FairLock
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import encode_one, refusal, seconds_of, stamp, topic_name
-from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError
+from twolane.common.arguments import encode_one, seconds_of, stamp, topic_name
+from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError, refused
 from twolane.common.headers import shared_headers
 from twolane.results import with_opaque
 
@@ -191,15 +191,15 @@ cdef class LoneSender:
                 record.headers += kept
             else:
                 record.timestamp = <int64_t>(wall_clock() * 1000) if timestamp is None else plain_ms(timestamp)
-        except SerializationError as refused:
-            refused.topic = topic
+        except SerializationError as error:
+            error.topic = topic
             raise
         size += PyBytes_GET_SIZE(record.value) if record.value is not None else 0
         size += PyBytes_GET_SIZE(record.key) if record.key is not None else 0
         for name, content in record.headers:
             size += PyBytes_GET_SIZE(name) + (PyBytes_GET_SIZE(content) if content is not None else 0) + HEADER_OVERHEAD
         if size > self._most:
-            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE,
+            raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._most}")
         return 0
 
@@ -232,7 +232,7 @@ cdef class LoneSender:
                 "called from a signal handler that interrupted a call of this producer: it would wait for itself"
             )
         if not self._c_turns.take(turn):
-            raise refusal(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
+            raise refused(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
         if turn.mine and self._closed:
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
         return 0

@@ -25,8 +25,8 @@ from twolane.produce.record cimport as_bytes, given_place, guarded_ms, place_ask
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import encode_one, refusal, seconds_of, stamp, topic_name
-from twolane.errors import ClosedProducerError, SerializationError
+from twolane.common.arguments import encode_one, seconds_of, stamp, topic_name
+from twolane.errors import ClosedProducerError, SerializationError, refused
 from twolane.common.headers import shared_headers
 
 cdef enum:
@@ -286,8 +286,8 @@ cdef class RecordSender:
                 time_ms = <int64_t>(wall_clock() * 1000)
             else:
                 time_ms = plain_ms(timestamp)
-        except SerializationError as refused:
-            refused.topic = topic_name(topic)
+        except SerializationError as error:
+            error.topic = topic_name(topic)
             raise
         known = self._last_topic if topic is self._last_name else None
         if known is None or load(&known.gates.recount):
@@ -303,7 +303,7 @@ cdef class RecordSender:
                 if header_value is not None:
                     size += PyBytes_GET_SIZE(header_value)
         if size > self._max_size:
-            raise refusal(known.name, KafkaError.MSG_SIZE_TOO_LARGE,
+            raise refused(known.name, KafkaError.MSG_SIZE_TOO_LARGE,
                           f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
         if partition is None:
             place = place_of(known, data, key_data, self._how, self._stick)
@@ -350,7 +350,7 @@ cdef class RecordSender:
                     return self._send(topic, data, key_data, headers, None, timestamp, timestamp_header, timeout,
                                       on_delivery, opaque, True)
             self._raise_if_fatal(known.name)
-            raise refusal(known.name, code, "refused by librdkafka", partition=place)
+            raise refused(known.name, code, "refused by librdkafka", partition=place)
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(on_delivery is not None)
         return 0

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import refusal
 from twolane.common.logs import log
-from twolane.errors import DeliveryError, Verdict
+from twolane.errors import DeliveryError, Verdict, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +117,7 @@ class AwaitedCall:
 
     def late(self) -> DeliveryError:
         """Return the error of a call whose time ran out before it began."""
-        return refusal(self.what, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
+        return refused(self.what, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
 
     def leave(self, interruption: BaseException) -> None:
         """Stop awaiting: withdraw the call if it has not begun; say on what ended the wait what became of it.
@@ -129,12 +128,12 @@ class AwaitedCall:
             CancelledError, or GeneratorExit of a coroutine that was destroyed with its loop.
         """
         if not self.must_run:
-            self.end_unsent(refusal(self.what, KafkaError._FAIL, "not sent: the wait for it was cancelled"))
+            self.end_unsent(refused(self.what, KafkaError._FAIL, "not sent: the wait for it was cancelled"))
         outcome: Any = self.outcome
         if outcome is None:
             self.is_abandoned = True
             detail = "the wait for it was cancelled; what becomes of it is logged"
-            outcome = refusal(self.what, KafkaError._FAIL, detail)
+            outcome = refused(self.what, KafkaError._FAIL, detail)
             outcome.verdict = Verdict.UNKNOWN
         elif type(outcome) is Returned:
             outcome = outcome.value

@@ -1,8 +1,6 @@
 from collections.abc import Callable
 from typing import final
 
-from confluent_kafka import KafkaError
-
 @final
 class Handle:
     settings: dict[str, str]
@@ -51,5 +49,4 @@ class Topic:
     def open(self, handle: Handle, name: str) -> None: ...
     def close(self) -> None: ...
 
-def kafka_error(code: int, reason: str | None = None, fatal: bool = False, retriable: bool = False) -> KafkaError: ...
 def live() -> tuple[int, int]: ...

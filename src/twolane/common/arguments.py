@@ -17,7 +17,6 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.client.handle import kafka_error
 from twolane.client.partitioner import assign
 from twolane.common.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
@@ -25,7 +24,7 @@ from twolane.encoding.columns.table import Column, Table, as_columns
 from twolane.encoding.named_rows import all_named
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
-from twolane.errors import ConfigError, DeliveryError, SerializationError, Verdict, shown
+from twolane.errors import ConfigError, SerializationError, refused, shown
 from twolane.produce.record_slice import RecordSlice
 from twolane.serializers import Avro, Bytes
 from twolane.serializers.base import BatchSerializer
@@ -109,18 +108,6 @@ class ProduceCall:
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
         headers, columns = self.headers.slice(start, stop)
         return RecordSlice(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
-
-
-def refusal(topic: str, code: int, detail: str, *, index: int = 0, partition: int | None = None) -> DeliveryError:
-    """Return the error of a record that was refused before it was handed over."""
-    return DeliveryError(
-        kafka_error(code, detail),
-        verdict=Verdict.NOT_WRITTEN,
-        topic=topic,
-        partition=partition,
-        index=index,
-        detail=detail,
-    )
 
 
 def seconds_of(timeout: Any) -> float:
@@ -239,7 +226,7 @@ def too_large(call: ProduceCall, max_bytes: int) -> Iterator[Fault]:
 def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:
     """Refuse the call for the first record that cannot go."""
     for index, code, detail, partition in faults:
-        raise refusal(topic.name, code, detail, index=index, partition=partition)
+        raise refused(topic.name, code, detail, index=index, partition=partition)
 
 
 def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:

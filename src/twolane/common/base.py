@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaError
 
-from twolane.client.handle import Handle, Topic, kafka_error
-from twolane.common.arguments import RECOUNT_BEYOND, refusal, seconds_of, topic_name
+from twolane.client.handle import Handle, Topic
+from twolane.common.arguments import RECOUNT_BEYOND, seconds_of, topic_name
 from twolane.common.logs import ClientLog, log, warn
 from twolane.common.process_exit import Exits
 from twolane.common.tokens import NO_TOKEN, TokenThread
@@ -21,7 +21,7 @@ from twolane.common.topics import Counter
 from twolane.config.callbacks import ClientOptions
 from twolane.config.masking import Hider, masked
 from twolane.config.policy import BOOTSTRAP, ProducerPolicy, Settings, settings_for
-from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, FatalProducerError, Verdict
+from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, Verdict, fatal_error, refused
 from twolane.reports.reader import ReportReader
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
@@ -194,8 +194,8 @@ class BaseProducer:
             seen = f"; last error: {self._last_error}" if self._last_error else ""
             detail = f"no broker answered in time, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}{seen}"
         else:
-            detail = f"{kafka_error(error).str()} ({BOOTSTRAP}={self._settings.shown[BOOTSTRAP]})"
-        return refusal(name, error, detail)
+            detail = f"{KafkaError(error).str()} ({BOOTSTRAP}={self._settings.shown[BOOTSTRAP]})"
+        return refused(name, error, detail)
 
     def _deadline(self, timeout: float | None) -> float:
         return time.monotonic() + (self._timeout if timeout is None else seconds_of(timeout))
@@ -217,8 +217,8 @@ class BaseProducer:
             elif kind == _ERROR:
                 self._last_error = text
                 if not text.startswith(NO_TOKEN):  # the thread that asks for tokens has said so
-                    self._say(logging.WARNING, "%s: %s", kafka_error(level).name(), text)
-                self._call_back(self._options.error_cb, kafka_error(level, text, fatal=level == KafkaError._FATAL))
+                    self._say(logging.WARNING, "%s: %s", KafkaError(level).name(), text)
+                self._call_back(self._options.error_cb, KafkaError(level, text, level == KafkaError._FATAL))
             else:
                 self._take_statistics(text)
 
@@ -257,10 +257,7 @@ class BaseProducer:
     def _raise_if_fatal(self, topic: str | None = None) -> None:
         fatal = self._handle.fatal_error()
         if fatal is not None:
-            code, reason = fatal
-            raise FatalProducerError(
-                kafka_error(code, reason, fatal=True), verdict=Verdict.NOT_WRITTEN, topic=topic, detail=reason
-            )
+            raise fatal_error(*fatal, Verdict.NOT_WRITTEN, topic)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

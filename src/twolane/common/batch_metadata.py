@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twolane.common.failures import Failures, numbered
-from twolane.refused_rows import NONE
-from twolane.results import BatchMetadata, DeliveryReport, TimestampType
+from twolane.results import BatchMetadata, DeliveryReport, RefusedRows, TimestampType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +48,7 @@ def metadata_of(
     kind = outcome.timestamp_type
     times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
     places = [(index, int(partitions[index])) for index in behind]
-    refused = NONE
+    refused = RefusedRows()
     if skipped is not None:
         skipped = skipped.upto(n)
         reports = numbered(reports, skipped.rows)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from confluent_kafka import KafkaError
 
-from twolane.client.handle import kafka_error
-from twolane.errors import DeliveryError, FatalProducerError, Verdict
-from twolane.results import DeliveryReport
+from twolane.errors import DeliveryError, cause_of, from_report
+from twolane.results import DeliveryReport, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,45 +16,6 @@ if TYPE_CHECKING:
 
 # ``CallResult.unacknowledged``: failures, indices of what was never sent, librdkafka's reason for a refusal.
 Ends = tuple[list[DeliveryReport], list[int], int]
-
-# Success without an offset: librdkafka acknowledged it without the broker saying so.
-NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
-
-
-# A request may hold as much as batch.size; a broker holds it against the topic's own limit, and refuses all of it.
-TOO_LARGE = (
-    "the broker refused the request for its size: the topic's max.message.bytes is below the record, or below "
-    "batch.size, which a request of many records may reach. Raise the one or lower the other"
-)
-
-# What befalls a record because of another one: purged behind it, or in a request with it.
-CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
-
-
-def cause_of(reports: list[DeliveryReport]) -> DeliveryReport:
-    """Return the first report that is no consequence of another; the first of all where each is one."""
-    return next((report for report in reports if report.error not in CONSEQUENCES), reports[0])
-
-
-def delivery_error(
-    topic: str, report: DeliveryReport, *, detail: str | None = None, fatal: str | None = None
-) -> DeliveryError:
-    """Return the exception that a report of a failure means."""
-    code, verdict = report.error, report.verdict
-    if code == KafkaError.MSG_SIZE_TOO_LARGE:
-        detail = detail or TOO_LARGE
-    if code == 0:
-        code, detail = -196, detail or NO_OFFSET  # _FAIL: there is no code for it
-    kind = FatalProducerError if fatal is not None else DeliveryError
-    return kind(
-        kafka_error(code, fatal or detail, fatal=fatal is not None),
-        verdict=verdict,
-        topic=topic,
-        partition=report.partition if report.partition >= 0 else None,
-        index=report.index,
-        possible_offset=report.offset if report.offset >= 0 and verdict is Verdict.UNKNOWN else None,
-        detail=fatal or detail,
-    )
 
 
 def numbered(reports: list[DeliveryReport], rows: NDArray[np.int64]) -> list[DeliveryReport]:
@@ -104,7 +64,7 @@ class Failures(Sequence[DeliveryError]):
         return [(report.index, report.verdict) for report in self._reports]
 
     def _make(self, report: DeliveryReport) -> DeliveryError:
-        error = delivery_error(self._topic, report, detail=self._reason if report.index in self._behind else None)
+        error = from_report(self._topic, report, detail=self._reason if report.index in self._behind else None)
         if self._opaque is not None:
             error.opaque = self._opaque
         return error

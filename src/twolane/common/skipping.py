@@ -25,7 +25,6 @@ from twolane.common.arguments import (
     bind_call,
     out_of_range,
     prepare,
-    refusal,
     refuse_first,
     too_large,
     topic_name,
@@ -38,10 +37,9 @@ from twolane.encoding.columns.table import Column, Table
 from twolane.encoding.mismatch import MemoryLimitExceeded
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, timestamp_column
-from twolane.errors import DeliveryError, SerializationError, TimestampError
-from twolane.refused_rows import RefusedRows, report_of
+from twolane.errors import DeliveryError, SerializationError, TimestampError, refused
 from twolane.serializers import Bytes
-from twolane.serializers.bad_rows import Check, Sieve, chosen
+from twolane.serializers.bad_rows import Check, Sieve, chosen, report_of
 from twolane.serializers.base import BatchSerializer
 from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
 from twolane.serializers.protocol import check_serializer
@@ -55,6 +53,7 @@ if TYPE_CHECKING:
     from twolane.client.handle import Topic
     from twolane.common.arguments import Fault, ProduceCall
     from twolane.errors import TwolaneError
+    from twolane.results import RefusedRows
 
 # Refusals before anything is sent that concern one record.
 _OF_A_RECORD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION)
@@ -350,4 +349,4 @@ def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
 
 
 def _not_sent(topic: str, code: int, detail: str, partition: int | None) -> TwolaneError:
-    return refusal(topic, code, detail, partition=partition)
+    return refused(topic, code, detail, partition=partition)

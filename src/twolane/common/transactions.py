@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from twolane.client import transaction_calls as native
-from twolane.client.handle import kafka_error
 from twolane.common.fair_lock import FairLock, Waiter
-from twolane.errors import ClosedProducerError, ConfigError, FatalProducerError, TransactionError, TwolaneError, Verdict
+from twolane.errors import ClosedProducerError, ConfigError, TransactionError, TwolaneError, Verdict, fatal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
 
     from twolane.client.handle import Handle
+    from twolane.errors import FatalProducerError
 
 # librdkafka's calls go on where they were when called again after a time-out: short ones keep Ctrl-C alive.
 STEP_MS = 500
@@ -286,11 +286,9 @@ class Transactions:
         if code == KafkaError._STATE and what in (INIT, BEGIN) and self.state in (State.NONE, State.BEGINNING):
             text = _INITIALISED if self._is_ready else _NOT_INITIALISED
         if fatal:
-            return FatalProducerError(
-                kafka_error(code, text, fatal=True), verdict=Verdict.UNKNOWN, topic=None, detail=f"{what}: {text}"
-            )
+            return fatal_error(code, text, Verdict.UNKNOWN, what=f"{what}: ")
         return TransactionError(
-            kafka_error(code, text, retriable=retriable),
+            KafkaError(code, text, False, retriable),
             what=what,
             retriable=retriable,
             must_abort=must_abort,

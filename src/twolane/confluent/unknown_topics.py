@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import HEADER_OVERHEAD, RECORD_OVERHEAD, refusal
+from twolane.common.arguments import HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.common.headers import shared_headers, wire_size
-from twolane.errors import DeliveryError, SerializationError
+from twolane.errors import DeliveryError, SerializationError, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ class UnknownTopics:
         size += len(sent.value or b"") + len(sent.key or b"")
         if size > self._core._max_bytes:
             detail = f"{size} bytes with its overhead, message.max.bytes is {self._core._max_bytes}"
-            raise refusal(topic, KafkaError.MSG_SIZE_TOO_LARGE, detail)
+            raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE, detail)
 
     def _resolve(self, topic: str) -> None:
         """Ask for a topic's partitions, then send what waits for them, in order. Runs in a thread of its own."""

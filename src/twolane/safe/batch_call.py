@@ -9,13 +9,14 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.common.batch_metadata import metadata_of
-from twolane.common.failures import Ends, cause_of, delivery_error
-from twolane.errors import BatchError, ClosedProducerError, FatalBatchError, TwolaneError, Verdict
+from twolane.errors import ClosedProducerError, TwolaneError, cause_of, from_metadata, from_report
 from twolane.reports.call_result import CallResult
-from twolane.results import DeliveryReport
+from twolane.results import DeliveryReport, Verdict
 
 if TYPE_CHECKING:
     from twolane.common.arguments import ProduceCall
+    from twolane.common.failures import Ends
+    from twolane.errors import BatchError
     from twolane.produce.record_slice import RecordSlice
     from twolane.reports.reader import ReportReader
     from twolane.results import BatchMetadata
@@ -125,22 +126,9 @@ class BatchCall:
 
     def _error(self, batch: Batch, metadata: BatchMetadata) -> BatchError:
         """Return the error of a batch: the cause is the first failure by itself, the index the first not written."""
-        topic, failures = batch.call.topic.name, metadata.failures
-        cause = delivery_error(topic, cause_of(batch.reports)) if batch.reports else failures[0]
-        fatal = self._aftermath.fatal_reason()
-        kind = BatchError if fatal is None else FatalBatchError
-        error = kind(
-            cause.error,
-            metadata=metadata,
-            verdict=cause.verdict,
-            topic=topic,
-            partition=cause.partition,
-            index=failures[0].index,
-            possible_offset=cause.possible_offset,
-            detail=cause.detail if fatal is None else f"fatal: {fatal}",
-        )
-        error.opaque = metadata.opaque
-        return error
+        reports = batch.reports
+        cause = from_report(metadata.topic, cause_of(reports)) if reports else metadata.failures[0]
+        return from_metadata(metadata, cause, self._aftermath.fatal_reason())
 
 
 class Batch:

@@ -9,16 +9,15 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.common.arguments import refusal
-from twolane.common.failures import Ends, delivery_error
-from twolane.errors import Verdict
+from twolane.errors import from_report, refused
 from twolane.produce.record_slice import RecordSlice
 from twolane.reports.call_result import CallResult
-from twolane.results import DeliveryReport, RecordMetadata
+from twolane.results import DeliveryReport, RecordMetadata, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twolane.common.failures import Ends
     from twolane.common.fair_lock import FairLock, Waiter
     from twolane.errors import DeliveryError
     from twolane.produce.record import Record
@@ -115,12 +114,12 @@ class GroupSender:
 
     def error_of(self, record: Record, ends: Ends) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
-        reports, _, refused = ends
-        self._aftermath.of(record.topic.name, reports, refused)
-        if refused and not reports:
-            reports = [DeliveryReport(0, refused, Verdict.NOT_WRITTEN, record.partition)]
+        reports, _, code = ends
+        self._aftermath.of(record.topic.name, reports, code)
+        if code and not reports:
+            reports = [DeliveryReport(0, code, Verdict.NOT_WRITTEN, record.partition)]
         if reports:
-            return delivery_error(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
+            return from_report(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
         return _too_late(record)
 
     def open_end(self, turn: Waiter) -> DeliveryError:
@@ -129,14 +128,14 @@ class GroupSender:
         is_over = turn.mine or turn.done
         # A neighbour that still has it in hand may be about to send it.
         if not turn.sent and (is_over or not turn.taken):
-            return refusal(
+            return refused(
                 record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
             )
         report = DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, record.partition)
         if is_over:
             # Otherwise the neighbour will know.
             self._aftermath.of(record.topic.name, [report])
-        return delivery_error(record.topic.name, report, detail="interrupted before its report came")
+        return from_report(record.topic.name, report, detail="interrupted before its report came")
 
     def _send_together(self, members: list[Member], deadline: float) -> None:
         """Send records of one topic in order."""
@@ -193,13 +192,13 @@ class GroupSender:
         """Give every member that was sent its outcome, unless it has one."""
         if outcome.unacknowledged is None:
             return [], []
-        reports, not_sent, refused = outcome.unacknowledged
+        reports, not_sent, code = outcome.unacknowledged
         topic = batch[0].job.topic.name
-        self._aftermath.of(topic, reports, refused)
-        fatal = self._aftermath.fatal_reason() if reports or refused else None
+        self._aftermath.of(topic, reports, code)
+        fatal = self._aftermath.fatal_reason() if reports or code else None
         failed = {report.index: report for report in reports}
-        if refused:
-            failed |= {i: DeliveryReport(i, refused, Verdict.NOT_WRITTEN, batch[i].job.partition) for i in not_sent}
+        if code:
+            failed |= {i: DeliveryReport(i, code, Verdict.NOT_WRITTEN, batch[i].job.partition) for i in not_sent}
             not_sent = []
         for index in not_sent:
             batch[index].sent = False
@@ -208,7 +207,7 @@ class GroupSender:
             if member.outcome is not None or not member.sent:
                 continue
             if index in failed:
-                member.outcome = delivery_error(topic, failed[index]._replace(index=0), fatal=fatal)
+                member.outcome = from_report(topic, failed[index]._replace(index=0), fatal=fatal)
             else:
                 member.outcome = _written(member.job, outcome, index)
                 written.append(member)
@@ -220,7 +219,7 @@ class GroupSender:
             for i, report in failed.items()
             if report.error in _RECORD_AT_FAULT and report.verdict is Verdict.NOT_WRITTEN
         ]
-        return [batch[index] for index in not_sent], [] if refused else at_fault
+        return [batch[index] for index in not_sent], [] if code else at_fault
 
 
 def _written(record: Record, outcome: CallResult, index: int) -> RecordMetadata:
@@ -231,7 +230,7 @@ def _written(record: Record, outcome: CallResult, index: int) -> RecordMetadata:
 
 
 def _too_late(record: Record) -> DeliveryError:
-    return refusal(
+    return refused(
         record.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out before it was sent", partition=record.partition
     )
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import refusal
-from twolane.common.failures import delivery_error
-from twolane.errors import Verdict
+from twolane.errors import from_report, refused
+from twolane.results import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +52,7 @@ class InDoubtPartitions:
             return
         for report in reports:
             if report.verdict is Verdict.UNKNOWN and report.partition >= 0:
-                self.causes.setdefault((topic, report.partition), delivery_error(topic, report))
+                self.causes.setdefault((topic, report.partition), from_report(topic, report))
 
     def resolve(self, topic: str, partition: int) -> None:
         """Forget a doubt. Does nothing where there is none."""
@@ -64,7 +63,7 @@ class InDoubtPartitions:
         cause = self.causes.get((topic, partition))
         if cause is None:
             return None
-        return refusal(
+        return refused(
             topic,
             KafkaError._STATE,
             f"the fate of an earlier record is unknown ({cause.error.name()}): "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import refusal
 from twolane.common.logs import log
+from twolane.errors import refused
 from twolane.safe.topic_settings import TopicCheck
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class TopicMonitor:
         if topic not in self.moved:
             return None
         before, count = self.moved[topic]
-        return refusal(
+        return refused(
             topic,
             KafkaError._STATE,
             f"the topic went from {before} to {count} partitions and keys would move: "

@@ -12,11 +12,14 @@ from twolane.encoding.avro.suspects import integers
 from twolane.encoding.columns.selection import null_rows, select
 from twolane.encoding.columns.table import Column, Table
 from twolane.encoding.mismatch import MemoryLimitExceeded
-from twolane.errors import SerializationError, shown
-from twolane.refused_rows import RefusedRows, Report, remade, report_of
+from twolane.errors import SerializationError, TimestampError, shown, without_init
+from twolane.results import RefusedRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from twolane.errors import TwolaneError
+    from twolane.results import RowError
 
 # Rows that are checked at a time, to begin with.
 FIRST = 8_192
@@ -27,6 +30,23 @@ Suspects = Callable[[Any], "tuple[NDArray[np.int32], NDArray[np.uint8]] | None"]
 LOOK, IS_NULL, OUT_OF_RANGE = 1, 2, 3
 # Suspects that turn out good, until all rows are looked at in another way.
 SURPRISES = 32
+
+
+def remade(kind: type[SerializationError], reason: str, field: str | None, value_text: str | None) -> TwolaneError:
+    """Return an error of a value made anew from its words."""
+    error = kind(reason, field=field)
+    error.value_text = value_text
+    return error
+
+
+def report_of(error: SerializationError) -> RowError:
+    """Return what is kept of an error: not the value, and no traceback that keeps a frame's objects alive.
+
+    Of an error of the user's own its attributes too: what its constructor asks for is not known.
+    """
+    if type(error) not in (SerializationError, TimestampError):
+        return without_init, (type(error), error.args, tuple(error.__dict__.items()))
+    return remade, (type(error), error.reason, error.field, error.value_text)
 
 
 def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
@@ -74,13 +94,13 @@ class Sieve:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self._reports: dict[int, Report] = {}
-        self._shared: dict[Report, Report] = {}
+        self._reports: dict[int, RowError] = {}
+        self._shared: dict[RowError, RowError] = {}
 
     def __len__(self) -> int:
         return len(self._reports)
 
-    def add(self, row: int, report: Report) -> None:
+    def add(self, row: int, report: RowError) -> None:
         """Take a row for bad, unless it is already. Equal reports are kept once."""
         if row in self._reports:
             return

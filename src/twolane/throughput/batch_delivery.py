@@ -9,16 +9,14 @@ import numpy as np
 
 from twolane.common.batch_metadata import metadata_of
 from twolane.common.failures import Failures
-from twolane.errors import BatchError, Verdict
-from twolane.refused_rows import NONE
-from twolane.results import DeliveryReport
+from twolane.errors import BatchError, from_metadata
+from twolane.results import DeliveryReport, RefusedRows, Verdict
 from twolane.throughput.delivery import Delivery, Elsewhere
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twolane.common.skipping import Skipped
-    from twolane.refused_rows import RefusedRows
     from twolane.reports.call_result import CallResult
     from twolane.results import BatchMetadata
     from twolane.throughput.problems import Problems
@@ -72,7 +70,7 @@ class BatchDelivery(Delivery["BatchMetadata"]):
     @property
     def refused(self) -> RefusedRows:
         """Of rows that ``on_bad_row="skip"`` left out the errors, by row: known at once."""
-        return NONE if self._skipped is None else self._skipped.refused
+        return RefusedRows() if self._skipped is None else self._skipped.refused
 
     def __len__(self) -> int:
         return len(self._partitions) if self._skipped is None else self._skipped.n
@@ -132,18 +130,7 @@ class BatchDelivery(Delivery["BatchMetadata"]):
     def _error(self, metadata: BatchMetadata) -> BatchError:
         failures = metadata.failures
         cause = failures.cause if isinstance(failures, Failures) else failures[0]
-        error = BatchError(
-            cause.error,
-            metadata=metadata,
-            verdict=cause.verdict,
-            topic=self.topic,
-            partition=cause.partition,
-            index=failures[0].index,
-            possible_offset=cause.possible_offset,
-            detail=cause.detail,
-        )
-        error.opaque = self.opaque
-        return error
+        return from_metadata(metadata, cause)
 
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)

@@ -16,11 +16,10 @@ import time
 from typing import TYPE_CHECKING
 
 from twolane.common.base import STILL_RUNS
-from twolane.common.failures import delivery_error
 from twolane.common.logs import log, whereabouts
 from twolane.common.process_exit import Exits
 from twolane.common.waiters import Waiters
-from twolane.errors import ClosedProducerError, TwolaneError, Verdict
+from twolane.errors import ClosedProducerError, TwolaneError, Verdict, from_report
 from twolane.results import DeliveryReport
 from twolane.throughput.problems import KEPT, Problems
 
@@ -117,7 +116,7 @@ class DeliveryThread:
         """Finish batches, run callbacks, keep failures, log events."""
         for tracker_id in self._reader.take_finished():
             self._finish(tracker_id)
-        self._callbacks.run(self._reader, delivery_error, self.problems.callback_raised)
+        self._callbacks.run(self._reader, from_report, self.problems.callback_raised)
         self.problems.collect()
         self._log_events()
         self._progress.wake()
@@ -253,7 +252,7 @@ class DeliveryThread:
         """End every record without a report as unknown; usually there is none. Calls that go on accept nothing more."""
         self._complete()
         without_callback = self._reader.write_off()
-        self._callbacks.write_off(lambda topic: delivery_error(topic, LOST), self.problems.callback_raised)
+        self._callbacks.write_off(lambda topic: from_report(topic, LOST), self.problems.callback_raised)
         self.problems.add_failures([("", LOST)] * min(without_callback, KEPT))
         self._finish_batches()
 

@@ -10,8 +10,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twolane.common.failures import Failures, delivery_error
+from twolane.common.failures import Failures
 from twolane.common.logs import log
+from twolane.errors import from_report
 
 if TYPE_CHECKING:
     from twolane.reports.reader import ReportReader
@@ -78,7 +79,7 @@ class Problems:
         errors, failures, dropped = _take_all(self._errors), _take_all(self._failures), sum(_take_all(self._dropped))
         if failures:
             topic, report = failures[0]
-            first = delivery_error(topic, report)
+            first = from_report(topic, report)
             total = f"{len(failures) + dropped} records sent without on_delivery were not acknowledged"
             first.detail = f"{total}; the first: {first.error.str()}"
             first.failures = Failures(topic, [report for _, report in failures], [])  # type: ignore[attr-defined]
@@ -98,7 +99,7 @@ class Problems:
         failures, dropped = _take_all(self._failures), sum(_take_all(self._dropped))
         if failures:
             text = "%d records of an unclosed producer were not acknowledged; the first: %s"
-            log(logging.ERROR, text, len(failures) + dropped, delivery_error(*failures[0]))
+            log(logging.ERROR, text, len(failures) + dropped, from_report(*failures[0]))
 
 
 def _take_all(problems: deque[Any]) -> list[Any]:

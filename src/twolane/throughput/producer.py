@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import ProduceCall, refusal
+from twolane.common.arguments import ProduceCall
 from twolane.common.base import EXIT_TIMEOUT, BaseProducer
 from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State, Transactions
 from twolane.config.policy import THROUGHPUT
-from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, QueueFullError, TwolaneError
+from twolane.errors import (
+    ClosedProducerError,
+    ConfigError,
+    DeliveryError,
+    QueueFullError,
+    TwolaneError,
+    refused,
+)
 from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
 from twolane.throughput._send import RecordSender
@@ -292,7 +299,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
                 if error:
                     call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
                     self._raise_if_fatal(call.topic.name)
-                    raise refusal(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
+                    raise refused(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
                 if barred >= 0:
                     self._wait_at_gate(call.topic, barred, deadline, batch)
                 elif at < stop - start:
