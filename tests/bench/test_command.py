@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING
 
 import pyperf
 import pytest
+from click.testing import CliRunner
 
+from bench import advise as adviser
+from bench import clusters
+from bench.__main__ import main
 from bench.clusters import TOPIC_BYTES, Real
 from bench.encoding import bench_avro, bench_json, bench_layouts
 from bench.results import load
+from bench.suite import SMOKE
 from bench.verify import Log
 
 if TYPE_CHECKING:
@@ -90,13 +95,12 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["run", "--smoke"], ["advise", "--rate", "1000"]], ids=lambda words: words[0])
-def test_nobody_there_is_said_within_seconds(words: Sequence[str]) -> None:
-    started = time.monotonic()
-    done = bench(*words, "--bootstrap-servers", "127.0.0.1:1")
-    assert done.returncode == 1
+def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch, words: Sequence[str]) -> None:
+    monkeypatch.setattr(clusters, "REACH_SECONDS", 0.5)
+    done = CliRunner().invoke(main, [*words, "--bootstrap-servers", "127.0.0.1:1"])
+    assert done.exit_code == 1
     assert "Error: 127.0.0.1:1: no broker answered" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - started < 20
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
@@ -149,15 +153,18 @@ def test_the_stream_runs_once() -> None:
 
 
 @pytest.mark.cluster
-def test_real_brokers_are_measured_and_advised(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
+def test_real_brokers_are_measured_and_advised(
+    kafka_cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     servers = kafka_cluster.bootstrap_servers
     done = bench(
         "run", "--smoke", "--bootstrap-servers", servers, "SafeProducer", "none", "rtt=0ms", "--output", tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {row.case.idempotence for row in load(tmp_path / "brokers.json")} == {False, True}
-    advice = bench("advise", "--bootstrap-servers", servers, "--rate", "100")
-    assert advice.returncode == 0, advice.stderr
+    monkeypatch.setattr(adviser, "EFFORT", SMOKE)
+    advice = CliRunner().invoke(main, ["advise", "--bootstrap-servers", servers, "--rate", "100"])
+    assert advice.exit_code == 0, advice.output
     assert "an acknowledged request takes" in advice.stdout
     assert "CHOSEN" in advice.stdout
 

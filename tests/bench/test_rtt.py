@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 REASON = delay.missing()
 needs_go = pytest.mark.skipif(REASON is not None, reason=f"Not available: {REASON}")
-# What a busy machine may add to a round trip, in milliseconds; the delays that are told apart are larger.
-BUSY = 8.0
+# What a busy machine adds to the quickest of some round trips, in milliseconds, at most.
+BUSY = 14.0
 
 
 @pytest.fixture
@@ -54,16 +54,18 @@ def ports() -> Iterator[Ports]:
     taken.release()
 
 
-def round_trips(connection: socket.socket, times: int = 9) -> float:
+def quickest(connection: socket.socket, times: int = 9) -> float:
+    """Return the milliseconds of the quickest of some round trips."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
         connection.sendall(b"ping")
         assert connection.recv(4) == b"ping"
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken) * 1000
+    return min(taken) * 1000
 
 
+@pytest.mark.timing
 @needs_go
 def test_round_trips_take_what_was_set_also_on_open_connections(echo, ports):
     (listen,) = ports.numbers
@@ -73,13 +75,14 @@ def test_round_trips_take_what_was_set_also_on_open_connections(echo, ports):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for ms in (0, 20, 5, 50, 0):
                 proxy.set_rtt(ms)
-                assert ms <= round_trips(connection) < ms + BUSY
+                assert ms <= quickest(connection) < ms + BUSY
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((HOST, listen)).close()
 
 
 @needs_go
-def test_a_port_that_is_taken_is_said(echo):
+def test_a_port_that_is_taken_is_said(echo, monkeypatch):
+    monkeypatch.setattr(delay, "START_SECONDS", 1.0)  # it comes up, and waits for its proxies in vain
     with pytest.raises(RuntimeError, match="did not start"), DelayingProxy({1: (echo, echo)}):
         pass
 
@@ -109,6 +112,7 @@ def produced_in(bootstrap: str, topic: str, times: int = 5) -> float:
     return statistics.median(taken[2:]) * 1000
 
 
+@pytest.mark.timing
 @needs_go
 def test_real_brokers_answer_so_much_later(kafka_cluster, topic):
     if not hasattr(kafka_cluster, "proxied"):

@@ -51,7 +51,9 @@ print(json.dumps({{"mib": status("VmHWM") - before, "records": n}}))
 # One row that is there many times: the input is a list of references.
 ROWS = """
 text, time = "s" * 200, np.datetime64(1, "ms")
-row = (7, 0.5, True, time) if {kind!r} == "Struct" else (7, 0.5, True, text, time)
+row = (7, 0.5, True, text, time)
+if {kind!r} == "Struct":
+    serializer, row = Struct(np.dtype([*layout.descr, ("pad", "S200")])), (7, 0.5, True, time, b"p" * 200)
 values = [dict(zip(table, row)) if {kind!r} == "Json" else row] * n
 """
 # Lists of one object that is there many times, but for a column that C code reads in place.
@@ -98,7 +100,7 @@ def test_encoding_in_slices(kind):
     assert beyond_the_input(kind, SLICES) < MOST_MIB
 
 
-@pytest.mark.parametrize(("kind", "n"), [("Avro", RECORDS), ("Json", RECORDS), ("Struct", 4 * RECORDS)])
+@pytest.mark.parametrize(("kind", "n"), [("Avro", RECORDS), ("Json", RECORDS), ("Struct", RECORDS // 2)])
 def test_encoding_rows_in_slices(kind, n):
     assert beyond_the_input(kind, SLICES, ROWS.format(kind=kind), n) < MOST_MIB
 
