@@ -241,7 +241,6 @@ ctypedef int (*rd_kafka_test_fatal_error_t)(rd_kafka_t*, int, const char*) noexc
 ctypedef rd_kafka_conf_t* (*rd_kafka_conf_new_t)() noexcept nogil
 ctypedef void (*rd_kafka_conf_destroy_t)(rd_kafka_conf_t*) noexcept nogil
 ctypedef int (*rd_kafka_conf_set_t)(rd_kafka_conf_t*, const char*, const char*, char*, size_t) noexcept nogil
-ctypedef int (*rd_kafka_conf_get_t)(const rd_kafka_conf_t*, const char*, char*, size_t*) noexcept nogil
 ctypedef void (*rd_kafka_conf_set_events_t)(rd_kafka_conf_t*, int) noexcept nogil
 ctypedef int (*rd_kafka_interceptor_f_on_new_t)(rd_kafka_t*, const rd_kafka_conf_t*, void*, char*, size_t) noexcept nogil
 ctypedef int (*rd_kafka_interceptor_f_on_request_sent_t)(rd_kafka_t*, int, const char*, int32_t, int16_t, int16_t, int32_t, size_t, void*) noexcept nogil
@@ -276,7 +275,6 @@ ctypedef rd_kafka_error_t* (*rd_kafka_consumer_group_metadata_read_t)(rd_kafka_c
 ctypedef void (*rd_kafka_consumer_group_metadata_destroy_t)(rd_kafka_consumer_group_metadata_t*) noexcept nogil
 ctypedef int (*rd_kafka_flush_t)(rd_kafka_t*, int) noexcept nogil
 ctypedef int (*rd_kafka_purge_t)(rd_kafka_t*, int) noexcept nogil
-ctypedef int (*rd_kafka_outq_len_t)(rd_kafka_t*) noexcept nogil
 
 ctypedef rd_kafka_topic_partition_list_t* (*rd_kafka_topic_partition_list_new_t)(int) noexcept nogil
 ctypedef void (*rd_kafka_topic_partition_list_destroy_t)(rd_kafka_topic_partition_list_t*) noexcept nogil
@@ -286,6 +284,7 @@ ctypedef int (*rd_kafka_pause_partitions_t)(rd_kafka_t*, rd_kafka_topic_partitio
 ctypedef rd_kafka_queue_t* (*rd_kafka_queue_get_main_t)(rd_kafka_t*) noexcept nogil
 ctypedef void (*rd_kafka_queue_destroy_t)(rd_kafka_queue_t*) noexcept nogil
 ctypedef rd_kafka_event_t* (*rd_kafka_queue_poll_t)(rd_kafka_queue_t*, int) noexcept nogil
+ctypedef size_t (*rd_kafka_queue_length_t)(rd_kafka_queue_t*) noexcept nogil
 ctypedef void (*rd_kafka_queue_yield_t)(rd_kafka_queue_t*) noexcept nogil
 ctypedef int (*rd_kafka_event_type_t)(const rd_kafka_event_t*) noexcept nogil
 ctypedef void (*rd_kafka_event_destroy_t)(rd_kafka_event_t*) noexcept nogil

@@ -1,4 +1,4 @@
-"""The thread that sends takes the reports; the service thread (`attend()`) keeps out of its way: see ReportReader."""
+"""The thread that sends polls; the delivery thread (``poll_when_idle()``) does not meanwhile: see ReportReader."""
 
 from __future__ import annotations
 
@@ -17,170 +17,156 @@ from twolane.reports.call_result import CallResult
 from twolane.reports.reader import ReportReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 N = 50
+# Milliseconds until brokers answer: far longer than a call takes, so that it ends before the first report.
+RTT = 300
+# The leases of ReportReader, in seconds: of a slice, and of the end of a call.
+SLICE_LEASE, END_LEASE = 0.05, 0.002
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what is about to happen."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 class Sender:
-    """A throughput lane without its service thread; each record is a request of its own, and each has its event."""
+    """A throughput lane without its delivery thread; each record is a request of its own, and each has its event."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         settings = {"bootstrap.servers": bootstrap, "linger.ms": "0", "batch.num.messages": "1", "acks": "all"}
         self.handle = Handle(settings)
-        self.delivery = ReportReader(self.handle)
-        self.window = ProduceBuffer(self.handle, self.delivery, 100_000, 10**9)
+        self.reader = ReportReader(self.handle)
+        self.window = ProduceBuffer(self.handle, self.reader, 100_000, 10**9)
         self.topic = self.handle.open_topic(topic)
         error, partitions = self.handle.fetch_partitions(self.topic, 10)
         assert not error
         self.topic.partition_count = len(partitions)
 
-    def push(self, n: int = N) -> CallResult:
-        """Enqueue records, as one call of ``send_batch()`` that has not ended yet."""
-        outcome = CallResult(self.delivery, n)
-        outcome.attach()
-        feed = RecordSlice(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
-        assert self.window.push(self.topic, feed, 0, outcome, 0) == (n, 0, -1)
-        return outcome
+    def produce(self, n: int = N) -> CallResult:
+        """Enqueue records, as a ``send_batch()`` that has not ended yet."""
+        result = CallResult(self.reader, n)
+        result.attach()
+        records = RecordSlice(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
+        assert self.window.push(self.topic, records, 0, result, 0) == (n, 0, -1)
+        return result
 
-    def attend(self, timeout: float) -> int:
-        """Do what the service thread does when it has no calls to end."""
-        self.delivery.take_finished()
-        return self.delivery.poll_when_idle(timeout)
+    @property
+    def in_queue(self) -> int:
+        return self.reader.count()["in_queue"]
 
-    def has_reports(self) -> bool:
-        """Whether a call's own thread left reports: it takes those that come while it enqueues."""
-        return self.delivery.count()["in_queue"] > 0
-
-    def attend_to_all(self) -> bool:
-        """Whether the service thread takes what is left."""
-        deadline = time.monotonic() + 10
-        while self.has_reports() and time.monotonic() < deadline:
-            self.attend(0.1)
-        return not self.has_reports()
+    def until_answered(self) -> None:
+        """Wait until the brokers have answered all, and no report is taken."""
+        until(lambda: self.reader.events_waiting >= self.in_queue)
 
     def end(self) -> None:
         """Take all reports."""
-        while self.has_reports():
-            self.delivery.poll(0.1)
-
-    def wait(self) -> None:
-        """Let brokers answer all, without taking the reports."""
-        deadline = time.monotonic() + 10
-        while self.handle.produce_requests < self.delivery.count()["accepted"] and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(0.05)
+        until(lambda: self.reader.poll(0.1) >= 0 and not self.in_queue)
+        self.reader.take_finished()
 
 
 @pytest.fixture
-def sender(embedded_cluster, topic):
+def sender(embedded_cluster, topic) -> Iterator[Sender]:
     made = Sender(embedded_cluster.bootstrap_servers, topic(embedded_cluster, 1))
-    warm = made.push(1)
-    warm.close_for_appends()
+    first = made.produce(1)  # connects
+    first.close_for_appends()
     made.end()
-    made.delivery.take_finished()
+    made.reader.clock = 1e9  # later than any real one, and stopped
     yield made
     made.end()
     made.handle.close()
 
 
-# A thread that loses the processor at the wrong moment sees another case than the one that is meant: of the attempts in
-# time one has to be right.
-ATTEMPTS, IN_TIME = 20, 5
-# How long a call that is silent is taken for one that sends; and one that may come back, in seconds.
-SILENT, AWAY = 0.25, 0.002
-# The time of an attempt that shows nothing, because no reports were left for the service thread: never in time.
-VOID = float("inf")
+@pytest.fixture
+def answered(sender, embedded_cluster) -> Iterator[tuple[Sender, CallResult]]:
+    """A call in progress whose reports are all there."""
+    embedded_cluster.set_rtt(RTT)
+    result = sender.produce()
+    sender.until_answered()
+    assert sender.in_queue == N
+    yield sender, result
+    sender.end()
+    result.detach()
 
 
-def attempts(times: list[float], limit: float, most: int = IN_TIME) -> Iterator[int]:
-    """Count attempts, whose times the test appends, until so many were in time; skip if none was (VOID never is)."""
-    for i in range(ATTEMPTS):
-        if sum(taken <= limit for taken in times) == most:
-            break
-        yield i
-    if min(times) > limit:
-        pytest.skip(f"this machine is too busy: none of {len(times)} attempts was in time ({limit} s) and left reports")
+def test_a_call_in_progress_polls_itself(answered):
+    sender, _ = answered
+    sender.reader.clock += SLICE_LEASE * 0.9
+    assert sender.reader.poll_when_idle(0.02) == 0
+    assert sender.in_queue == N
 
 
-def test_attend_stands_aside_until_the_call_has_ended(sender):
+def test_a_call_that_goes_silent_is_not_waited_for(answered):
+    sender, _ = answered
+    sender.reader.clock += SLICE_LEASE * 1.1
+    assert sender.reader.poll_when_idle(0.02) == N
+
+
+def test_a_call_that_ends_may_be_followed_by_another_one(answered):
+    sender, result = answered
+    result.close_for_appends()
+    assert sender.reader.poll_when_idle(0.02) == 0
+    sender.reader.clock += END_LEASE * 1.1
+    assert sender.reader.poll_when_idle(0.02) == N
+    assert sender.reader.take_finished() == [result.id]
+
+
+def test_a_flush_waits_for_no_lease(answered):
+    sender, _ = answered
+    sender.reader.end_lease()
+    assert sender.reader.poll_when_idle(0.02) == N
+
+
+def test_a_thread_that_waits_for_space_polls(sender, embedded_cluster):
+    """Also the records that another one enqueued long ago."""
+    embedded_cluster.set_rtt(RTT)
+    result = sender.produce()
+    sender.reader.clock += 10
+    waiting = threading.Thread(target=lambda: small.wait_for_room(20))
+    small = ProduceBuffer(sender.handle, sender.reader, 1, 10**9)
+    waiting.start()
+    until(lambda: not waiting.is_alive())
+    assert result.done == N
+    result.close_for_appends()
+
+
+def test_the_delivery_thread_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
+    """Else it would poll for as long as records are sent: a report comes for each of them; here all at once."""
+    embedded_cluster.set_rtt(RTT)
     taken: list[int] = []
-    times: list[float] = []
-    for _ in attempts(times, SILENT):
-        begun = time.monotonic()
-        outcome = sender.push()
-        sender.wait()
-        if not sender.has_reports():
-            times.append(VOID)
-            outcome.close_for_appends()
-            continue
-        taken.append(sender.attend(0.02))
-        times.append(time.monotonic() - begun)
-        if taken[-1] == 0:
-            assert sender.has_reports()
-            outcome.close_for_appends()
-            assert sender.attend_to_all()
-            return
-        outcome.close_for_appends()
-        sender.end()
-    pytest.fail(f"it took {taken} events")
+    thread = threading.Thread(target=lambda: taken.append(sender.reader.poll_when_idle(20)))
+    thread.start()
+    until(lambda: sender.reader.is_sleeping)
+    result = sender.produce()
+    thread.join(20)
+    assert taken == [1]
+    assert sender.in_queue == N - 1
+    result.close_for_appends()
 
 
-def test_attend_gives_way_to_a_sender_that_begins(sender, embedded_cluster):
-    """Else it would drain for as long as somebody sends: a report comes for each record; here all at once."""
-    embedded_cluster.set_rtt(100)
+def test_work_that_another_thread_found_wakes_the_delivery_thread(sender):
+    sender.reader.clock += 10
     taken: list[int] = []
-    times: list[float] = []
-    for _ in attempts(times, SILENT, 10):
-        thread = threading.Thread(target=lambda: taken.append(sender.attend(5)))
-        thread.start()
-        time.sleep(0.05)
-        begun = time.monotonic()
-        outcome = sender.push()
-        thread.join(10)
-        times.append(time.monotonic() - begun)
-        outcome.close_for_appends()
-        sender.end()
-    in_time = [n for n, seconds in zip(taken, times, strict=True) if seconds <= SILENT]
-    # Who drains takes a single event in every second attempt, too.
-    assert in_time.count(1) >= 0.8 * len(in_time), f"it took {taken} events"
+    thread = threading.Thread(target=lambda: taken.append(sender.reader.poll_when_idle(20)))
+    thread.start()
+    until(lambda: sender.reader.is_sleeping)
+    empty = CallResult(sender.reader, 0)
+    empty.attach()
+    empty.close_for_appends()
+    thread.join(10)
+    assert taken == [0]
+    assert sender.reader.take_finished() == [empty.id]
 
 
-def test_calls_in_a_row_are_one_sender(sender):
-    taken: list[int] = []
-    times: list[float] = []
-    for _ in attempts(times, AWAY / 2):
-        first = sender.push()
-        first.close_for_appends()
-        second = sender.push()
-        sender.wait()
-        if not sender.has_reports():
-            times.append(VOID)
-            second.close_for_appends()
-            continue
-        begun = time.monotonic()
-        second.close_for_appends()
-        times.append(time.monotonic() - begun)
-        taken.append(sender.attend(0.001))
-        if taken[-1] == 0:
-            # One that does not come back is noticed.
-            assert sender.attend_to_all()
-            return
-        sender.end()
-    pytest.fail(f"it took {taken} events")
-
-
-def test_a_call_long_after_the_one_before_is_not(sender):
-    taken = []
-    for _ in range(ATTEMPTS):
-        first = sender.push()
-        first.close_for_appends()
-        time.sleep(0.1)
-        second = sender.push()
-        sender.wait()
-        second.close_for_appends()
-        taken.append(sender.attend(0.001))
-        if taken[-1] > 1:
-            return
-        sender.end()
-    pytest.fail(f"it took {taken} events")
+def test_the_end_of_a_thread_ends_its_wait(sender):
+    sender.reader.clock += 10
+    thread = threading.Thread(target=lambda: sender.reader.poll_when_idle(20))
+    thread.start()
+    until(lambda: sender.reader.is_sleeping)
+    sender.reader.wake()
+    thread.join(10)
+    assert not thread.is_alive()

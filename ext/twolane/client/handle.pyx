@@ -248,15 +248,6 @@ cdef class Handle:
         """int: ProduceRequests sent so far."""
         return load(&self.wire.produce_requests)
 
-    @property
-    def queue_length(self):
-        """int: records inside librdkafka plus events not yet read (``rd_kafka_outq_len``)."""
-        self.hold()
-        try:
-            return rd.outq_len(self.rk)
-        finally:
-            self.release()
-
     cdef Topic topic(self, str name):
         """The owner of this topic's handle, made at its first use. Kept until close()."""
         cdef Topic topic

@@ -12,7 +12,6 @@ cdef struct Library:
     rd_kafka_conf_new_t conf_new
     rd_kafka_conf_destroy_t conf_destroy
     rd_kafka_conf_set_t conf_set
-    rd_kafka_conf_get_t conf_get
     rd_kafka_conf_set_events_t conf_set_events
     rd_kafka_conf_interceptor_add_on_new_t conf_interceptor_add_on_new
     rd_kafka_interceptor_add_on_request_sent_t interceptor_add_on_request_sent
@@ -49,7 +48,6 @@ cdef struct Library:
     rd_kafka_header_add_t header_add
     rd_kafka_flush_t flush
     rd_kafka_purge_t purge
-    rd_kafka_outq_len_t outq_len
     rd_kafka_topic_partition_list_new_t topic_partition_list_new
     rd_kafka_topic_partition_list_destroy_t topic_partition_list_destroy
     rd_kafka_topic_partition_list_add_t topic_partition_list_add
@@ -57,6 +55,7 @@ cdef struct Library:
     rd_kafka_pause_partitions_t resume_partitions
     rd_kafka_queue_get_main_t queue_get_main
     rd_kafka_queue_destroy_t queue_destroy
+    rd_kafka_queue_length_t queue_length
     rd_kafka_queue_poll_t queue_poll
     rd_kafka_queue_yield_t queue_yield
     rd_kafka_event_type_t event_type

@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 from twolane.batch cimport Span, span_at
 from twolane.client.atomic cimport add, fence, load
-from twolane.reports.reader cimport BATCH_LEASE_MS, Counters, ReportReader
+from twolane.reports.reader cimport SENDER_LEASE_MS, Counters, ReportReader
 from twolane.produce.record_slice cimport RecordSlice
 from twolane.produce.first_ack cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic
@@ -274,8 +274,7 @@ cdef class ProduceBuffer:
         # Counted first: shut() says so first, then looks who is here.
         add(&self._pushing, 1)
         with nogil:
-            if start == 0 and first_index == 0:
-                delivery.begin_call()
+            add(&delivery.senders, 1)
             while at < feed.n and not self.is_shut:
                 n = self._claim(feed, at, &size)
                 if n == 0:
@@ -294,8 +293,9 @@ cdef class ProduceBuffer:
                 at = order[part.n] if grouped and part.error else at + part.n
                 if part.error or part.barred >= 0:
                     break
-                delivery.sender_lease_until = monotonic() + BATCH_LEASE_MS / 1000.0
                 delivery.poll_ms(0)
+            delivery.renew_lease(SENDER_LEASE_MS)
+            add(&delivery.senders, -1)
         try:
             if grouped and part.error:
                 outcome.unacknowledged = ([], [first_index + order[i] for i in range(part.n, n)], part.error)

@@ -8,14 +8,14 @@ from twolane.reports.latency cimport Latencies
 from twolane.reports.trackers cimport CallTracker, Report
 from twolane.librdkafka cimport *
 
-# Milliseconds after its last poll in which a sender is expected to poll again. Long enough for one that waits for the
-# processor on a busy machine: two threads that poll one queue, and memory freed by another thread than allocated it, cost
-# a quarter more. A batch declares its end. A loop of send() just stops: only callbacks, if any, wait for as long then,
-# flush() takes over at once.
+# Milliseconds after its last poll in which a thread that sends is expected to poll again. Long enough to encode the next
+# slice, and to wait for the processor on a busy machine: two threads that poll one queue, and memory freed by another thread
+# than allocated it, cost a quarter more. A loop of send() just stops: callbacks, if any, wait for as long then; flush() takes
+# over at once. After a whole send_batch() the next one, if any, comes at once.
 cdef enum:
-    BATCH_LEASE_MS = 250
     SENDER_LEASE_MS = 50
     CALLBACK_LEASE_MS = 10
+    BATCH_END_LEASE_MS = 2
 
 
 cdef struct Counters:
@@ -54,10 +54,9 @@ cdef class ReportReader:
     cdef void* _sleep_lock                  # PyThread lock that is never released: waiting for it is a sleep
     cdef int64_t pending_python             # more than 0: callbacks, finished calls or events wait for a thread with the GIL
     cdef int64_t sleeping                   # 1: the delivery thread waits for an event; pending_python must wake it
-    cdef int64_t senders                    # threads that enqueue a batch or wait for space, and poll meanwhile
-    cdef double sender_lease_until          # monotonic(): until then a sender is expected to poll; 0: none is
-    cdef double _closed_at                  # monotonic(): the last call of send_batch() ended
-    cdef bint _is_continuous                # this one began soon after it, with records of it still in flight
+    cdef int64_t senders                    # threads that enqueue a slice or wait for space, and poll meanwhile
+    cdef double _lease_until                # monotonic(): until then a thread that sends is expected to poll again
+    cdef public double clock                # instead of monotonic(), for tests; 0: none
     cdef int64_t accumulating               # 1 while records of send() wait in the RecordAccumulator
     cdef int64_t drains                     # times that the RecordAccumulator was drained
     cdef int64_t _violations                # of the accounting, counted by debug builds
@@ -72,7 +71,8 @@ cdef class ReportReader:
     cdef void close_for_appends(self, CallTracker* tracker) noexcept nogil
     cdef void _finish(self, CallTracker* tracker) noexcept nogil
     cdef void _keep(self, CallTracker* tracker, Report* report) noexcept nogil
-    cdef void begin_call(self) noexcept nogil
+    cdef double _now(self) noexcept nogil
+    cdef void renew_lease(self, int lease_ms) noexcept nogil
     cdef int poll_ms(self, int timeout_ms) noexcept nogil
     cdef bint _may_poll(self, int64_t timeout_us) noexcept nogil
     cdef bint _is_sending(self) noexcept nogil

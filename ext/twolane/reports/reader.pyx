@@ -43,11 +43,6 @@ cdef enum:
     FIRST_CAPACITY = 64
     UNNAMED_KEPT = 10_000           # failures of records without a callback: the rest is only counted
 
-# send_batch() calls whose ends lie closer together, in seconds, are one continuous sender; after such a call the delivery
-# thread waits for so long before it polls.
-cdef double CONTINUOUS = 0.05
-cdef double COMES_BACK = 0.002
-
 # The fatal error of a producer that has used up its epochs.
 cdef const char* EPOCHS_USED_UP = (
     b"so many requests failed that the epoch of the producer id is used up: beyond it brokers would refuse good records, "
@@ -134,8 +129,6 @@ cdef class ReportReader:
     cdef void unlock(self) noexcept nogil:
         PyThread_release_lock(self._lock)
 
-    # ---- the trackers of calls ----------------------------------------------------------------------------------
-
     cdef int attach(self, CallTracker* tracker) except -1:
         """Give a tracker its id. It must stay where it is until ``detach()``."""
         cdef int64_t i
@@ -192,8 +185,7 @@ cdef class ReportReader:
         tracker.closed = True
         self._finish(tracker)
         self.unlock()
-        self._closed_at = monotonic()
-        self.sender_lease_until = self._closed_at + COMES_BACK if self._is_continuous else 0.0
+        self.renew_lease(BATCH_END_LEASE_MS)
         self._wake_delivery_thread()
 
     cdef void _finish(self, CallTracker* tracker) noexcept nogil:
@@ -228,12 +220,12 @@ cdef class ReportReader:
 
     # ---- which thread polls -------------------------------------------------------------------------------------
 
-    cdef void begin_call(self) noexcept nogil:
-        """Declare that this thread enqueues records from now on, and polls meanwhile (see poll_when_idle())."""
-        cdef double now = monotonic()
-        self._is_continuous = (load(&self.counters.accepted) > load(&self.counters.done)
-                               and now - self._closed_at < CONTINUOUS)
-        self.sender_lease_until = now + BATCH_LEASE_MS / 1000.0
+    cdef double _now(self) noexcept nogil:
+        return monotonic() if self.clock == 0 else self.clock
+
+    cdef void renew_lease(self, int lease_ms) noexcept nogil:
+        """Declare that this thread polls again within so many milliseconds, so that the delivery thread does not poll."""
+        self._lease_until = self._now() + lease_ms / 1000.0
 
     cdef int poll_ms(self, int timeout_ms) noexcept nogil:
         """Wait up to ``timeout_ms`` for an event, then take all there are. Return how many. GIL: not needed.
@@ -256,7 +248,7 @@ cdef class ReportReader:
 
     cdef bint _is_sending(self) noexcept nogil:
         """Whether a thread that sends, or waits for space, polls. GIL: not needed."""
-        return load(&self.senders) > 0 or monotonic() <= self.sender_lease_until
+        return load(&self.senders) > 0 or self._now() <= self._lease_until
 
     cdef int _take_events(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil:
         """Take this event and all that are there or, if it ``gives_way``, those that come before a sender does.
@@ -282,8 +274,6 @@ cdef class ReportReader:
         """Wake the delivery thread for work that another thread found, if it waits for an event of its own."""
         if load(&self.pending_python) > 0 and load(&self.sleeping) > 0:
             rd.queue_yield(self.handle.queue)
-
-    # ---- reports ------------------------------------------------------------------------------------------------
 
     cdef void _read_reports(self, rd_kafka_event_t* event) noexcept nogil:
         """Write one event's reports to their trackers. All its records have one topic, nearly always one partition."""
@@ -432,10 +422,8 @@ cdef class ReportReader:
         """Debug builds: every record accepted is counted once. Under the lock."""
         cdef Counters* now = &self.counters
         cdef int64_t done = load(&now.done)
-        if now.written + now.not_written + now.unknown != done or load(&now.accepted) < done:
-            self._violations += 1
-            add(&_all_violations, 1)
-        if load(&now.accepted_bytes) < load(&now.done_bytes):
+        if (now.written + now.not_written + now.unknown != done or load(&now.accepted) < done
+                or load(&now.accepted_bytes) < load(&now.done_bytes)):
             self._violations += 1
             add(&_all_violations, 1)
 
@@ -531,9 +519,20 @@ cdef class ReportReader:
                 left -= 1
         return n
 
+    @property
+    def is_sleeping(self):
+        """bool: whether ``poll_when_idle()`` waits for an event now."""
+        return load(&self.sleeping) > 0
+
+    @property
+    def events_waiting(self):
+        """int: events in librdkafka's queue that no thread has taken."""
+        self.handle.ensure_open()
+        return rd.queue_length(self.handle.queue)
+
     def end_lease(self):
         """Let ``poll_when_idle()`` poll at once: the senders have stopped, as far as the caller knows."""
-        self.sender_lease_until = 0.0
+        self._lease_until = 0.0
 
     def take_finished(self):
         """Return and forget the ids of the calls that finished since the last call. Also resets `pending_python`."""

@@ -106,7 +106,7 @@ cdef class RecordSender:
         cdef double now = monotonic()
         self._is_fast = self._may_stage and now - self._stretch_began < self._fast_stretch
         self._stretch_began = now
-        self._c_delivery.sender_lease_until = now + (CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS) / 1000.0
+        self._c_delivery.renew_lease(CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS)
         with nogil:
             self._c_delivery.poll_ms(0)
         return 0
