@@ -31,7 +31,7 @@ SHARED = "twolane._cython"
 SELDOM = {SHARED, "twolane.batch", "twolane.encoding.avro.plan"}
 SELDOM |= {f"twolane.encoding.columns.{name}" for name in ("arrow", "table")}
 # Run once per producer, topic or schema, or for a row that is refused: the size of the wheel comes first.
-RARE = {"twolane._build", "twolane.reports.events"}
+RARE = {"twolane._build", "twolane._units", "twolane.reports.events"}
 RARE |= {f"twolane.client.{name}" for name in ("handle", "library", "transaction_calls")}
 RARE |= {f"twolane.encoding.avro.{name}" for name in ("branches", "suspects")}
 RARE |= {f"twolane.encoding.columns.{name}" for name in ("objects", "selection")}

@@ -31,15 +31,6 @@ cdef class EncodedBatch:
         no bytes or the offsets no integers.
     """
 
-    def __cinit__(self):
-        self.column.n = 0
-        self.column.broadcast = 0
-        self.column.data = NULL
-        self.column.offsets = NULL
-        self.column.valid = NULL
-        self.column.spans = NULL
-        self._spans = NULL
-
     def __init__(self, data, offsets, valid=None):
         block = np.frombuffer(data, dtype=np.uint8) if not isinstance(data, np.ndarray) else data
         if block.dtype != np.uint8:

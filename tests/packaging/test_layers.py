@@ -16,10 +16,12 @@ C = ("libc", "cpython", "cython")
 # What every room may know: results, exceptions, verdicts and settings as data. Nothing compiled.
 RESULTS = tuple(f"twolane.{name}" for name in ("errors", "results", "verdicts"))
 CONFIG = ("twolane.config",)
+# Constants, which any room below the lanes may know.
+UNITS = "twolane._units"
 # From librdkafka upwards; the formats stand beside them.
 CLIENT = ("twolane.client", "twolane.librdkafka")
-PRODUCE = (*CLIENT, "twolane.produce", "twolane.reports")
-ENCODING = ("twolane.batch", "twolane.encoding")
+PRODUCE = (UNITS, *CLIENT, "twolane.produce", "twolane.reports")
+ENCODING = (UNITS, "twolane.batch", "twolane.encoding")
 COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
 LANES = ("twolane.safe", "twolane.throughput")
 
@@ -28,9 +30,10 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("ext/twolane/librdkafka.pxd", ("libc",)),
     ("*/twolane/*__init__.pxd", ()),
     ("ext/twolane/_build.pyx", ()),
+    ("ext/twolane/_units.p*", (*C, UNITS)),
     ("ext/twolane/batch.p*", (*C, "numpy")),
     # Formats know nothing of Kafka.
-    ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", "twolane.encoding", "twolane.errors")),
+    ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", UNITS, "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
     # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.
     ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG)),

@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport int32_t, int64_t
 
+from twolane._units cimport GUARD_FROM, GUARD_TO
 from twolane.client.handle cimport Topic
 from twolane.client.library cimport rd
 from twolane.encoding.time.timestamps cimport pack_one
@@ -15,10 +16,6 @@ from twolane.batch import EncodedBatch
 from twolane.client.partitioner import assign
 from twolane.encoding.columns.bytes import bytes_source, index_of
 from twolane.errors import SerializationError, refused
-
-# 1990 and 2100 in milliseconds: what pack_one() lets pass unseen.
-cdef int64_t GUARD_FROM = 631_152_000_000
-cdef int64_t GUARD_TO = 4_102_444_800_000
 
 
 @cython.final

@@ -5,12 +5,6 @@ from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
 
 
-cdef enum:
-    # A record's worst-case overhead on the wire (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD), and of one header.
-    RECORD_OVERHEAD = 36
-    HEADER_OVERHEAD = 20
-
-
 cdef class RecordSlice:
     cdef readonly Py_ssize_t n
     cdef const ByteColumn* values

@@ -14,7 +14,8 @@ from libc.string cimport memset
 
 from twolane.client.atomic cimport load
 from twolane.safe.ordered_sender cimport OrderedSender
-from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD, RecordSlice
+from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane.produce.record_slice cimport RecordSlice
 from twolane.client.handle cimport Handle, Topic
 from twolane.reports.classify cimport record_metadata
 from twolane.reports.trackers cimport OffsetColumns

@@ -8,7 +8,8 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from twolane.batch cimport span_at
-from twolane.produce.record_slice cimport RecordSlice, RECORD_OVERHEAD
+from twolane._units cimport RECORD_OVERHEAD
+from twolane.produce.record_slice cimport RecordSlice
 
 cdef enum:
     # A record's fields that are not varints of its own sizes: its attributes, and the number of its headers at most.

@@ -13,7 +13,7 @@ from twolane.client.atomic cimport add, count, load, store
 from twolane.reports.callbacks cimport Callbacks
 from twolane.reports.reader cimport ReportReader, SENDER_LEASE_MS, CALLBACK_LEASE_MS
 from twolane.produce.buffer cimport ProduceBuffer
-from twolane.produce.record_slice cimport HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.produce.first_ack cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from confluent_kafka import KafkaError
 
+from twolane._units import HEADER_OVERHEAD, MS_NS, RECORD_OVERHEAD
 from twolane.batch import EncodedBatch
 from twolane.client.partitioner import assign
 from twolane.common.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
     from twolane.common.skipping import Skipped
     from twolane.serializers import Serializer, Source
 
-# Bytes a record may add to its key and value in a MessageSet, and each header to its name and value
-# (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; header lengths are varints).
-RECORD_OVERHEAD = 36
-HEADER_OVERHEAD = 20
 SIZE_CHECK_SLICE = 65_536
 # What a slice's values, or its keys, may take while they are encoded.
 SLICE_BYTES = 32 * 2**20
@@ -56,7 +53,7 @@ RECOUNT_BEYOND = 1.0
 
 def now_ms() -> int:
     """Return the time as a record's CreateTime."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // MS_NS
 
 
 @dataclass(slots=True)

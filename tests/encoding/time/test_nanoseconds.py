@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from twolane import Json, SerializationError
-from twolane.encoding.columns.numpy_dtypes import FINER
+from twolane._units import FINER
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps
 from twolane.errors import TimestampError

@@ -11,6 +11,7 @@ from cpython.datetime cimport (
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
+from twolane._units cimport DAY_NS, MS_NS, S_NS, US_NS
 from twolane.encoding.memory.arena cimport Buffer, append, append_byte, append_zigzag
 from twolane.encoding.columns.objects cimport bytes_of, is_integer
 from twolane.encoding.time.timestamps cimport datetime_micros, days_of_date, wall_micros
@@ -20,6 +21,7 @@ from uuid import UUID
 
 import numpy as np
 
+from twolane._units import FINER, UNIT_NS
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.columns.numpy_dtypes import days_of
 from twolane.encoding.columns.objects import ColumnBytes
@@ -27,22 +29,16 @@ from twolane.errors import TimestampError
 
 import_datetime()
 
-cdef dict FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
 cdef object datetime64 = np.datetime64
 cdef object timedelta64 = np.timedelta64
-cdef object DAY_NS = 86_400_000_000_000
 cdef dict MONTHS = {"Y": 12, "M": 1}
-cdef dict TICK_NS = {
-    "W": 604_800_000_000_000, "D": 86_400_000_000_000, "h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000,
-    "ms": 1_000_000, "us": 1_000, "ns": 1,
-}
 
 
-cdef str unit_name(Unit unit):
-    return "milliseconds" if unit == Unit.MILLIS else "microseconds" if unit == Unit.MICROS else "nanoseconds"
+cdef str unit_name(int64_t unit):
+    return "milliseconds" if unit == MS_NS else "microseconds" if unit == US_NS else "nanoseconds"
 
 
-cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except -1:
+cdef int put_timestamp(object value, int64_t unit, bint local, Buffer* out) except -1:
     """An instant (aware datetime), or for local-timestamp what a clock shows (any datetime); ints are in the unit already."""
     cdef int64_t micros         # or whatever the unit is
     cdef int overflow = 0
@@ -60,9 +56,9 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
                 micros = datetime_micros(value, None)
             except TimestampError:
                 raise Mismatch("datetime with a time zone (or an int, in the schema's unit)", value) from None
-        if unit == Unit.MILLIS:
+        if unit == MS_NS:
             return append_zigzag(out, micros // 1000)
-        if unit == Unit.MICROS:
+        if unit == US_NS:
             return append_zigzag(out, micros)
         nanos = int(micros) * 1000 + getattr(value, "nanosecond", 0)        # pandas.Timestamp has nanoseconds
         if not INT64_MIN <= nanos <= INT64_MAX:
@@ -73,11 +69,11 @@ cdef int put_timestamp(object value, Unit unit, bint local, Buffer* out) except 
             raise Mismatch(f"{unit_name(unit)} that fit into 64 bits", value)
         return append_zigzag(out, int(value))
     if isinstance(value, datetime64):
-        ticks = ticks_of(value, <int64_t>unit)
+        ticks = ticks_of(value, unit)
         if ticks is not None and INT64_MIN <= ticks <= INT64_MAX:
             return append_zigzag(out, ticks)
     if PyDate_Check(value) and value == value:      # midnight, as in a column of dates
-        ticks = days_of_date(value) * DAY_NS // <int64_t>unit
+        ticks = <object>days_of_date(value) * DAY_NS // unit
         if INT64_MIN <= ticks <= INT64_MAX:
             return append_zigzag(out, ticks)
     raise Mismatch("datetime, datetime64 or " + unit_name(unit) + " as an int", value)
@@ -91,7 +87,7 @@ cdef object ticks_of(object value, object unit_ns):
     if name in ("Y", "M"):
         name, count, value = "D", 1, days_of(value)
     ticks = int(value.astype(np.int64)) * count
-    return ticks * TICK_NS[name] // unit_ns if name in TICK_NS else ticks // (FINER[name] * unit_ns)
+    return ticks * UNIT_NS[name] // unit_ns if name in UNIT_NS else ticks // (FINER[name] * unit_ns)
 
 
 cdef bint is_day(object value) except -1:
@@ -111,15 +107,15 @@ cdef int put_date(object value, Buffer* out) except -1:
     raise Mismatch("date, or days since 1970-01-01 as an int", value)
 
 
-cdef int put_time(object value, Unit unit, Buffer* out) except -1:
+cdef int put_time(object value, int64_t unit, Buffer* out) except -1:
     """Milliseconds or microseconds since midnight, of a time without a zone or an int."""
     cdef int64_t micros
     if PyTime_Check(value) and value.tzinfo is None:
         micros = time_hour(value) * 3600 + time_minute(value) * 60 + time_second(value)
-        micros = micros * 1_000_000 + time_microsecond(value)
-        return append_zigzag(out, micros // 1000 if unit == Unit.MILLIS else micros)
+        micros = micros * (S_NS // US_NS) + time_microsecond(value)
+        return append_zigzag(out, micros // 1000 if unit == MS_NS else micros)
     if is_integer(value):
-        if 0 <= value < 86_400_000_000_000 // <int64_t>unit:
+        if 0 <= value < DAY_NS // unit:
             return append_zigzag(out, int(value))
     raise Mismatch(f"time without a zone, or {unit_name(unit)} since midnight as an int", value)
 
@@ -179,13 +175,13 @@ cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
 cdef object parts_of(object value):
     """Months, days and milliseconds of a timedelta64; itself if that has no unit, or is NaT."""
     name, count = np.datetime_data(value.dtype)
-    if np.isnat(value) or not (name in TICK_NS or name in MONTHS):
+    if np.isnat(value) or not (name in UNIT_NS or name in MONTHS):
         return value
     ticks = int(value.astype(np.int64)) * count
     if name in MONTHS:
         return ticks * MONTHS[name], 0, 0
-    days, nanos = divmod(ticks * TICK_NS[name], DAY_NS)
-    return 0, days, nanos // 1_000_000
+    days, nanos = divmod(ticks * UNIT_NS[name], DAY_NS)
+    return 0, days, nanos // MS_NS
 
 
 cdef int put_duration(object value, Buffer* out) except -1:
@@ -203,7 +199,7 @@ cdef int put_duration(object value, Buffer* out) except -1:
     elif isinstance(value, timedelta64):
         value = parts_of(value)
     elif isinstance(value, tuple) and hasattr(value, "nanoseconds"):        # pyarrow.MonthDayNano
-        value = (*value[:2], value.nanoseconds // 1_000_000)
+        value = (*value[:2], value.nanoseconds // MS_NS)
     if isinstance(value, list):
         value = tuple(value)        # which no other thread changes between the two looks at it
     if not isinstance(value, tuple) or len(value) != 3:

@@ -10,6 +10,7 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, in
 from libc.string cimport memcmp
 cimport cython
 
+from twolane._units cimport DAY_NS
 from twolane.batch cimport Span
 from twolane.encoding.memory.arena cimport Arena, take
 from twolane.encoding.avro.branches cimport branch_named, branch_of, value_at, with_nulls
@@ -28,17 +29,17 @@ from twolane.encoding.columns.vectors cimport (
 
 import numpy as np
 
+from twolane._units import AVRO_NS
 from twolane.encoding.mismatch import Mismatch, MemoryLimitExceeded
 
 cdef enum:
     VARINT = 10             # bytes at most
     MAX_BRANCHES = 64       # so that a branch's number is one byte
-cdef int64_t DAY_NS = 86_400_000_000_000
-cdef dict UNIT_NS = {
-    "timestamp-millis": 1_000_000, "timestamp-micros": 1_000, "timestamp-nanos": 1, "local-timestamp-millis": 1_000_000,
-    "local-timestamp-micros": 1_000, "local-timestamp-nanos": 1, "date": 86_400_000_000_000, "time-millis": 1_000_000,
-    "time-micros": 1_000,
-}
+# Nanoseconds of the unit of each logical type of times.
+cdef dict TIME_UNITS = {"date": DAY_NS}
+for ending, ns in AVRO_NS.items():
+    for kind in ("timestamp", "local-timestamp", "time"):
+        TIME_UNITS[f"{kind}-{ending}"] = ns
 
 
 @cython.final
@@ -505,12 +506,12 @@ cdef bint plan_logical(Op* op, object type, const ArrayView* vector, list keep) 
         return plan_uuid(op, type, vector)
     if logical == "duration":
         return plan_duration(op, vector)
-    if logical not in UNIT_NS:
+    if logical not in TIME_UNITS:
         return False
-    unit = UNIT_NS[logical]
+    unit = TIME_UNITS[logical]
     if vector.meaning == LogicalType.PLAIN and Layout.INT8 <= kind <= Layout.UINT64:
         if logical.startswith("time-"):
-            return plan_integer(op, vector, 0, 86_400_000_000_000 // unit - 1)
+            return plan_integer(op, vector, 0, DAY_NS // unit - 1)
         return plan_integer(op, vector, INT32_MIN, INT32_MAX) if type.kind == "int" else (
             plan_integer(op, vector, INT64_MIN, INT64_MAX)
         )

@@ -11,9 +11,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 cimport cython
 
+from twolane._units cimport MS_NS, US_NS
 from twolane.encoding.memory.arena cimport Buffer, append, append_byte, append_zigzag, make_room, put_zigzag
 from twolane.encoding.avro.logical cimport (
-    Unit, is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
+    is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
 )
 from twolane.encoding.columns.objects cimport NO_GIL, bytes_of, entries_of, is_integer, is_missing, is_missing_or_nan
 from twolane.encoding.memory.utf8 cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, most_utf8, put_str
@@ -23,6 +24,7 @@ from enum import Enum
 
 import numpy as np
 
+from twolane._units import AVRO_NS
 from twolane.encoding.mismatch import Mismatch
 from twolane.errors import shown
 from twolane.encoding.named_rows import by_name
@@ -255,7 +257,7 @@ cdef class EnumWriter(Writer):
 
 @cython.final
 cdef class TimestampWriter(Writer):
-    cdef Unit _unit
+    cdef int64_t _unit        # nanoseconds
     cdef bint _local
 
     cdef int put(self, object value, Buffer* out) except -1:
@@ -280,7 +282,7 @@ cdef class LogicalWriter(Writer):
             return put_uuid(value, self._type.kind == "fixed", out)
         if logical == "duration":
             return put_duration(value, out)
-        return put_time(value, Unit.MICROS if logical == "time-micros" else Unit.MILLIS, out)
+        return put_time(value, US_NS if logical == "time-micros" else MS_NS, out)
 
     cdef int fits(self, object value, dict known) except -1:
         cdef int score = fits_by_trial(self, value, self._logical == "date")
@@ -322,8 +324,7 @@ cdef Writer logical_writer(object type):
     if "timestamp-" in type.logical:
         stamp = TimestampWriter.__new__(TimestampWriter)
         stamp._local = type.logical.startswith("local-")
-        ending = type.logical.rpartition("-")[2]
-        stamp._unit = Unit.MILLIS if ending == "millis" else Unit.MICROS if ending == "micros" else Unit.NANOS
+        stamp._unit = AVRO_NS[type.logical.rpartition("-")[2]]
         stamp.label = type.label
         return stamp
     other = LogicalWriter.__new__(LogicalWriter)

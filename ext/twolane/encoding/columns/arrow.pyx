@@ -12,11 +12,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcmp, strlen
 cimport cython
 
+from twolane._units cimport DAY_NS, MS_NS
 from twolane.encoding.columns.objects cimport narrow
 from twolane.encoding.memory.utf8 cimport is_utf8
 from twolane.encoding.columns.checks cimport buffers_of, children_of, fault_of, says_nothing, takes_no_bytes
 from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, int_at, is_valid, item_at
 
+from twolane._units import ARROW_NS
 from twolane.encoding.columns.arrow_formats import KNOWN_AS, STORED_AS_MEANT, parameters_of
 from twolane.encoding.columns.frames import columns_of, is_frame, lent_by
 from twolane.errors import SerializationError
@@ -50,16 +52,8 @@ cdef dict LAYOUTS = {
     b"u": (Layout.BINARY32, LogicalType.TEXT, 0, 0),
     b"U": (Layout.BINARY64, LogicalType.TEXT, 0, 0),
     b"vu": (Layout.VIEWED, LogicalType.TEXT, 16, 0),
-    b"tdD": (Layout.INT32, LogicalType.DATE, 4, 86_400_000_000_000),
-    b"tdm": (Layout.INT64, LogicalType.DATE, 8, 1_000_000),
-    b"tts": (Layout.INT32, LogicalType.TIME, 4, 1_000_000_000),
-    b"ttm": (Layout.INT32, LogicalType.TIME, 4, 1_000_000),
-    b"ttu": (Layout.INT64, LogicalType.TIME, 8, 1_000),
-    b"ttn": (Layout.INT64, LogicalType.TIME, 8, 1),
-    b"tDs": (Layout.INT64, LogicalType.DURATION, 8, 1_000_000_000),
-    b"tDm": (Layout.INT64, LogicalType.DURATION, 8, 1_000_000),
-    b"tDu": (Layout.INT64, LogicalType.DURATION, 8, 1_000),
-    b"tDn": (Layout.INT64, LogicalType.DURATION, 8, 1),
+    b"tdD": (Layout.INT32, LogicalType.DATE, 4, DAY_NS),
+    b"tdm": (Layout.INT64, LogicalType.DATE, 8, MS_NS),
     b"tiM": (Layout.FIXED, LogicalType.MONTHS, 4, 0),
     b"tiD": (Layout.FIXED, LogicalType.MONTHS, 8, 0),
     b"tin": (Layout.FIXED, LogicalType.MONTHS, 16, 0),
@@ -73,6 +67,11 @@ cdef dict LAYOUTS = {
     b"_pli128": (Layout.FIXED, LogicalType.INTEGER, 16, 0),
     b"_plu128": (Layout.FIXED, LogicalType.INTEGER, 16, 0),
 }
+for letter, ns in ARROW_NS.items():
+    LAYOUTS[b"tt" + letter] = (
+        (Layout.INT32, LogicalType.TIME, 4, ns) if ns >= MS_NS else (Layout.INT64, LogicalType.TIME, 8, ns)
+    )
+    LAYOUTS[b"tD" + letter] = Layout.INT64, LogicalType.DURATION, 8, ns
 
 
 cdef int lay_out(ArrayView* vector, tuple layout) except -1:
@@ -105,9 +104,6 @@ cdef int refuse(const char* name, str what) except -1:
 cdef class ArrowType:
     """Owner of one ArrowSchema."""
 
-    def __cinit__(self):
-        memset(&self.schema, 0, sizeof(ArrowSchema))
-
     def __dealloc__(self):
         if self.schema.release != NULL:
             self.schema.release(&self.schema)
@@ -118,11 +114,6 @@ cdef class ArrowChunk:
     """Owner of one ArrowArray and of the vectors that look into it."""
 
     def __cinit__(self):
-        memset(&self.array, 0, sizeof(ArrowArray))
-        memset(&self.root, 0, sizeof(ArrayView))
-        self._pool = NULL
-        self._used = 0
-        self._size = 0
         self._kept = []
 
     def __dealloc__(self):

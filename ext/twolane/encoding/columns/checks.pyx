@@ -4,6 +4,7 @@ from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 cimport cython
 
+from twolane._units cimport DAY_NS, MS_NS
 from twolane.batch cimport Span
 from twolane.encoding.memory.utf8 cimport is_ascii, is_utf8
 from twolane.encoding.columns.vectors cimport (
@@ -15,7 +16,6 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
-cdef int64_t DAY_NS = 86_400_000_000_000
 
 
 cdef Py_ssize_t first_null(const ArrayView* vector) noexcept nogil:
@@ -133,17 +133,17 @@ cdef Duration duration_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
     elif vector.width == 8:
         memcpy(parts, item_at(vector, i), 8)
         days = parts[0]
-        nanos = parts[1] * <int64_t>1_000_000
+        nanos = parts[1] * MS_NS
     else:
         memcpy(parts, item_at(vector, i), 4 if vector.width == 4 else 8)
         months = parts[0]
         days = parts[1]
         if vector.width == 16:
             memcpy(&nanos, item_at(vector, i) + 8, 8)
-    duration.fits = months >= 0 and 0 <= days <= UINT32_MAX and 0 <= nanos <= UINT32_MAX * <int64_t>1_000_000 + 999_999
+    duration.fits = months >= 0 and 0 <= days <= UINT32_MAX and 0 <= nanos <= UINT32_MAX * MS_NS + (MS_NS - 1)
     duration.months = <uint32_t>months
     duration.days = <uint32_t>days
-    duration.millis = <uint32_t>(nanos // 1_000_000)
+    duration.millis = <uint32_t>(nanos // MS_NS)
     return duration
 
 

@@ -4,6 +4,7 @@ from cpython.dict cimport PyDict_Items
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, strcmp, strncmp
 
+from twolane._units cimport DAY_NS, MS_NS, S_NS
 from twolane.batch cimport Span
 from twolane.encoding.columns.vectors cimport (
     NO_MEMBER, Layout, LogicalType, ArrayView, bool_at, float_at, index_at, int_at, is_valid, item_at, list_size, list_start,
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import numpy as np
 
+from twolane._units import UNIT_NS
 from twolane.encoding.avro.schema import MISSING
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.time.zones import instant_of, is_utc, seconds_ahead
@@ -32,7 +34,6 @@ cdef object timedelta64 = np.timedelta64
 cdef object INTEGER = np.integer
 cdef object FLOATING = np.floating
 cdef tuple NO_INTEGER = (bool, np.timedelta64)
-cdef tuple UNITS = (("D", 86_400_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 cdef object ZERO_DAY = date(1970, 1, 1).toordinal()
 
 cdef dict NAMES = {
@@ -74,7 +75,7 @@ cdef object time_at(const ArrayView* vector, Py_ssize_t i):
     cdef object tick_ns = vector.tick_ns
     try:
         if vector.meaning == LogicalType.DATE:
-            return date.fromordinal(ZERO_DAY + ticks * tick_ns // 86_400_000_000_000)
+            return date.fromordinal(ZERO_DAY + ticks * tick_ns // DAY_NS)
         if vector.meaning == LogicalType.TIME:
             return (EPOCH + timedelta(microseconds=ticks * tick_ns // 1000)).time()
         if vector.meaning == LogicalType.DURATION:
@@ -88,7 +89,7 @@ cdef object time_at(const ArrayView* vector, Py_ssize_t i):
             raise Mismatch("a time of the years 1 to 9999, for its zone to be asked", ticks)
         return value
     # datetime64 keeps the column's unit, and like the column it says nothing of a zone.
-    for unit, ns in UNITS:
+    for unit, ns in UNIT_NS.items():
         if tick_ns % ns == 0:
             return (timedelta64 if vector.meaning == LogicalType.DURATION else datetime64)(ticks, f"{tick_ns // ns}{unit}")
     return ticks
@@ -125,7 +126,7 @@ cdef object span_object(const ArrayView* vector, Py_ssize_t i):
         if span.size == 8:
             return 0, parts[0], parts[1]
         memcpy(&nanos, <const char*>span.data + 8, 8)
-        return parts[0], parts[1], nanos // 1_000_000
+        return parts[0], parts[1], nanos // MS_NS
     return ColumnBytes(value)
 
 
@@ -275,7 +276,7 @@ cdef bint turn_to_wall(ArrayView* vector, list keep) except -1:
     ahead = ahead_of(vector)
     if ahead is None:
         return False
-    walls = ticks_of(vector) + ahead * (1_000_000_000 // vector.tick_ns)
+    walls = ticks_of(vector) + ahead * (S_NS // vector.tick_ns)
     keep.append(walls)
     vector.stride = 8
     vector.swapped = False

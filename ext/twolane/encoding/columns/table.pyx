@@ -15,7 +15,8 @@ from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, in
 import numpy as np
 
 from twolane.encoding.columns.frames import array_of, columns_of, is_frame, lent_by, levels_of
-from twolane.encoding.columns.numpy_dtypes import UNIT_NS, coarser, count_fields
+from twolane._units import UNIT_NS
+from twolane.encoding.columns.numpy_dtypes import coarser, count_fields
 from twolane.errors import SerializationError, shown
 
 cdef enum:
@@ -50,12 +51,6 @@ cdef class Column:
     objects : list, tuple, ndarray or None
         The Python objects, where the column came as a list or an object array: the caller's own, which may change.
     """
-
-    def __cinit__(self):
-        self.parts = NULL
-        self.starts = NULL
-        self.n_parts = 0
-        self.length = 0
 
     def __init__(self):
         raise TypeError("columns are made by as_table() and as_column()")

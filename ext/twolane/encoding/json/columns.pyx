@@ -10,6 +10,7 @@ from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr
 from libc.string cimport memcpy
 cimport cython
 
+from twolane._units cimport DAY_NS, S_NS
 from twolane.batch cimport Span
 from twolane.encoding.memory.arena cimport Arena, fresh, has_room_onwards, put_bytes, take
 from twolane.encoding.columns.table cimport Column
@@ -36,7 +37,6 @@ cdef enum:
     SLACK = 16              # moves of a fixed size reach so far beyond what counts, in keys and in the arena
     NUMBER = 36
     INSTANT = 44
-cdef int64_t DAY_NS = 86_400_000_000_000
 
 
 cdef struct Field:
@@ -62,7 +62,7 @@ cdef uint8_t* put_time(const ArrayView* vector, Py_ssize_t i, uint8_t* at) noexc
     else:
         if vector.zoned and vector.sizes != NULL:
             ahead = (<const int64_t*>vector.sizes)[vector.offset + i]
-            ticks += ahead * (1_000_000_000 // vector.tick_ns)
+            ticks += ahead * (S_NS // vector.tick_ns)
         if vector.tick_ns >= DAY_NS:
             days = ticks * (vector.tick_ns // DAY_NS)
             ticks = 0

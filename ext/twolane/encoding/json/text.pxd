@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from twolane._units cimport S_NS
 from twolane.encoding.memory.digits cimport twolane_pairs
 from twolane.encoding.columns.vectors cimport ArrayView, item_at, put_utf8, swap32, ucs4_units
 
@@ -159,8 +160,8 @@ cdef inline uint8_t* put_day(uint8_t* at, int64_t days) noexcept nogil:
 
 cdef inline uint8_t* put_clock(uint8_t* at, int64_t nanos) noexcept nogil:
     """An ISO 8601 time of day: no fraction, six digits or nine of it, as needed. GIL: not needed."""
-    cdef int64_t seconds = nanos // 1_000_000_000
-    cdef int64_t fraction = nanos % 1_000_000_000
+    cdef int64_t seconds = nanos // S_NS
+    cdef int64_t fraction = nanos % S_NS
     cdef int digits = 6 if fraction % 1000 == 0 else 9
     cdef int i
     at = put_two(at, seconds // 3600, c":")

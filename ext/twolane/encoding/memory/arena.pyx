@@ -30,17 +30,6 @@ cdef const uint8_t* NOTHING = <const uint8_t*>b""
 cdef class Arena:
     """One growing block of record bytes with its offsets, flags and spans. Owns them all; not for Python code."""
 
-    def __cinit__(self):
-        self.out.data = NULL
-        self.out.size = 0
-        self.out.capacity = 0
-        self.offsets = NULL
-        self.valid = NULL
-        self.spans = NULL
-        self._rows_offsets = 0
-        self._rows_valid = 0
-        self._rows_spans = 0
-
     def __dealloc__(self):
         free(self.out.data)
         free(self.offsets)

@@ -1,6 +1,8 @@
 """Many ticks to other ticks, at the speed of memory: for timestamps alone."""
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
+from twolane._units cimport MS_NS
+
 # Division of many ticks. Each loop also gathers one word, whose top bit is set if any tick is below one millisecond
 # (negative, NaT, which is the lowest int64) or above the limit: unsigned arithmetic that wraps on purpose.
 # With AVX-512 (DQ: eight conversions and products of 64 bits at once) the quotient is estimated in doubles and put right
@@ -48,7 +50,7 @@ cdef extern from *:
 
 cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, const uint64_t per_ms) noexcept nogil:
     """out = ticks // per_ms; whether every tick gives at least 1 (and for microseconds is < 2 ** 59). GIL: not needed."""
-    cdef uint64_t limit = <uint64_t>1 << 59 if per_ms < 1_000_000 else <uint64_t>INT64_MAX
+    cdef uint64_t limit = <uint64_t>1 << 59 if per_ms < MS_NS else <uint64_t>INT64_MAX
     if twolane_has_wide():
         return (twolane_divide_wide(ticks, out, n, per_ms, limit) >> 63) == 0
     return (twolane_divide_plain(ticks, out, n, per_ms, limit) >> 63) == 0

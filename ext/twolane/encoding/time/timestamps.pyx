@@ -16,6 +16,7 @@ from libc.math cimport isfinite, nearbyint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 cimport cython
 
+from twolane._units cimport DAY_NS, DAY_US, GUARD_FROM, GUARD_TO, MS_NS, S_NS, US_NS
 from twolane.encoding.columns.table cimport ArrayInterface, Column, address_of, as_column, column_of_times, interface_of
 from twolane.encoding.columns.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan, kind_name
 from twolane.encoding.time.ticks cimport copy_all, divide_all
@@ -26,6 +27,7 @@ from time import time_ns
 
 import numpy as np
 
+from twolane._units import UNIT_NS
 from twolane.encoding.columns.numpy_dtypes import days_of
 from twolane.encoding.time.times import Timestamps
 from twolane.errors import TimestampError
@@ -43,19 +45,9 @@ cdef object INTEGER = np.integer
 cdef enum:
     FEW = 4096              # values that are packed sooner than the GIL is handed over
 
-cdef int64_t MICROS_PER_DAY = 86_400_000_000
-cdef int64_t DAY_NS = 86_400_000_000_000
 # What is packed into, as nanoseconds: milliseconds for the record's own timestamp, nanoseconds for its header.
-cdef int64_t MS = 1_000_000
+cdef int64_t MS = MS_NS
 cdef int64_t NS = 1
-cdef int64_t GUARD_FROM = 631_152_000_000       # 1990-01-01
-cdef int64_t GUARD_TO = 4_102_444_800_000       # 2100-01-01, not included
-
-cdef dict UNIT_NS = {
-    "ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
-    "D": 86_400_000_000_000, "W": 604_800_000_000_000,
-}
-
 cdef frozenset NAIVE = frozenset(("utc", "local"))
 cdef int64_t NO_TIMESTAMP = -1      # Kafka's own word for a record without one
 cdef object EPOCH = datetime(1970, 1, 1)
@@ -95,7 +87,7 @@ cdef int64_t offset_micros(object zone, object value) except? -1:
     if not PyDelta_Check(offset):
         raise TypeError(f"utcoffset() of {zone!r} gave {offset!r}")
     cdef int64_t micros = (
-        <int64_t>timedelta_days(offset) * MICROS_PER_DAY + <int64_t>timedelta_seconds(offset) * 1_000_000
+        <int64_t>timedelta_days(offset) * DAY_US + <int64_t>timedelta_seconds(offset) * (S_NS // US_NS)
         + timedelta_microseconds(offset)
     )
     if type(zone) is timezone and not NO_GIL:
@@ -113,7 +105,7 @@ cdef int64_t wall_micros(object value) noexcept:
     """A datetime's own fields as microseconds since 1970-01-01 00:00 on the same clock."""
     cdef int64_t days = days_of_date(value)
     cdef int64_t seconds = (datetime_hour(value) * 60 + datetime_minute(value)) * 60 + datetime_second(value)
-    return days * MICROS_PER_DAY + seconds * 1_000_000 + datetime_microsecond(value)
+    return days * DAY_US + seconds * (S_NS // US_NS) + datetime_microsecond(value)
 
 
 cdef int64_t datetime_micros(object value, object naive) except? -1:
@@ -178,7 +170,7 @@ cdef Policy policy_of(object unit, object naive, object missing, bint guard):
     if missing is not None and missing != "now":
         raise ValueError(f"missing: expected None or 'now', got {missing!r}")
     policy.int_ns = unit_ns(unit, MS)
-    policy.float_ns = unit_ns(unit, 1_000_000_000)
+    policy.float_ns = unit_ns(unit, S_NS)
     policy.naive = naive
     policy.missing = 0 if missing is None else time_ns()
     policy.guard = guard
@@ -290,9 +282,9 @@ cdef bint pack_dense(
     # One branch per unit, so that the compiler sees a constant divisor and multiplies instead.
     if per == MS and not guard:
         if tick_ns == 1:
-            return divide_all(ticks, out, n, 1_000_000)
-        if tick_ns == 1_000:
-            return divide_all(ticks, out, n, 1_000)
+            return divide_all(ticks, out, n, MS_NS)
+        if tick_ns == US_NS:
+            return divide_all(ticks, out, n, MS_NS // US_NS)
     if tick_ns % per:
         return False
     factor = tick_ns // per

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from twolane._units import MS_NS, UNITS
 from twolane.encoding.columns.objects import is_missing, is_missing_or_nan
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.named_rows import by_name
@@ -25,10 +26,15 @@ FORMATS: dict[str, Any] = {
     "L": "long", "e": "float", "f": "float", "g": "double", "z": "bytes", "Z": "bytes", "vz": "bytes", "u": "string",
     "U": "string", "vu": "string", "uuid": {"type": "string", LOGICAL: "uuid"},
     "tdD": {"type": "int", LOGICAL: "date"}, "tdm": {"type": "int", LOGICAL: "date"},
-    "tts": {"type": "int", LOGICAL: "time-millis"}, "ttm": {"type": "int", LOGICAL: "time-millis"},
-    "ttu": {"type": "long", LOGICAL: "time-micros"}, "ttn": {"type": "long", LOGICAL: "time-micros"},
 }  # fmt: skip
-UNITS = {"s": "millis", "m": "millis", "u": "micros", "n": "nanos"}
+FORMATS |= {
+    f"tt{letter}": {"type": "int" if ns >= MS_NS else "long", LOGICAL: f"time-{'millis' if ns >= MS_NS else 'micros'}"}
+    for _, ns, letter, _ in UNITS
+    if letter is not None
+}
+# How the name of Avro's type for times of a unit ends: by numpy's name, and by Arrow's letter. Its coarsest is millis.
+ENDING_OF_NUMPY = {name: ending or "millis" for name, _, _, ending in UNITS}
+ENDING_OF_ARROW = {letter: ending or "millis" for _, _, letter, ending in UNITS if letter is not None}
 NAME = re.compile(r"[^A-Za-z0-9_]")
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -67,7 +73,7 @@ def from_description(description: tuple[str, str, bool, list[Any], Any], naming:
     elif form in FORMATS:
         made = FORMATS[form]
     elif form.startswith("ts"):
-        made = {"type": "long", LOGICAL: f"{'' if len(form) > 4 else 'local-'}timestamp-{UNITS[form[2]]}"}
+        made = {"type": "long", LOGICAL: f"{'' if len(form) > 4 else 'local-'}timestamp-{ENDING_OF_ARROW[form[2]]}"}
     elif form.startswith("d:"):
         precision, scale = (int(number) for number in form[2:].split(",")[:2])
         if scale < 0:
@@ -135,7 +141,7 @@ def schema_of_dtype(dtype: Any, naming: Naming, hint: str) -> Any:
         unit = np.datetime_data(dtype)[0]
         if unit in ("Y", "M", "W", "D"):
             return {"type": "int", LOGICAL: "date"}
-        return {"type": "long", LOGICAL: f"timestamp-{ {'us': 'micros', 'ns': 'nanos'}.get(unit, 'millis') }"}
+        return {"type": "long", LOGICAL: f"timestamp-{ENDING_OF_NUMPY.get(unit, 'millis')}"}
     if dtype.kind == "V":
         return {"type": "fixed", "name": naming(hint), "size": dtype.itemsize}
     known = {"b": "boolean", "S": "string", "U": "string", "T": "string"}.get(dtype.kind)

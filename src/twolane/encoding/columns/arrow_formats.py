@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-TICK_NS = {b"s": 1_000_000_000, b"m": 1_000_000, b"u": 1_000, b"n": 1}
+from twolane._units import ARROW_NS
+
 DECIMAL_BYTES = {b"32": 4, b"64": 8, b"128": 16, b"256": 32}
 MAX_WIDTH = 2**31 - 1
 NO_MEMBER = 255
@@ -37,8 +38,8 @@ def parameters_of(form: bytes) -> tuple[str, Any, Any, Any] | None:
     kind, colon, rest = form.partition(b":")
     if not colon:
         return None
-    if len(kind) == 3 and kind[:2] == b"ts" and kind[2:] in TICK_NS:
-        return "timestamp", TICK_NS[kind[2:]], rest.decode() or None, None
+    if len(kind) == 3 and kind[:2] == b"ts" and kind[2:] in ARROW_NS:
+        return "timestamp", ARROW_NS[kind[2:]], rest.decode() or None, None
     if kind in (b"w", b"+w"):
         return "fixed" if kind == b"w" else "list", within(rest, MAX_WIDTH), None, None
     if kind in (b"+ud", b"+us"):

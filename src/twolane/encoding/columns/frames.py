@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from twolane.encoding.columns.numpy_dtypes import UNIT_NS
+from twolane._units import UNIT_NS
 from twolane.errors import SerializationError
 
 

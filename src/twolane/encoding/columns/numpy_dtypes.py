@@ -6,21 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from twolane._units import FINER
 from twolane.errors import SerializationError
-
-# Nanoseconds.
-UNIT_NS = {
-    "W": 604_800_000_000_000,
-    "D": 86_400_000_000_000,
-    "h": 3_600_000_000_000,
-    "m": 60_000_000_000,
-    "s": 1_000_000_000,
-    "ms": 1_000_000,
-    "us": 1_000,
-    "ns": 1,
-}
-# Parts of a nanosecond.
-FINER = {"ps": 1_000, "fs": 1_000_000, "as": 1_000_000_000}
 
 
 def count_fields(dtype: np.dtype[Any]) -> int:

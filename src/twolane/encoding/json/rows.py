@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from twolane.encoding.columns.numpy_dtypes import FINER, UNIT_NS, days_of
+from twolane._units import FINER, UNIT_NS
+from twolane.encoding.columns.numpy_dtypes import days_of
 from twolane.encoding.columns.objects import entries_of, is_missing
 from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.named_rows import by_name

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from twolane._units import DAY_NS, S_NS
 from twolane.errors import SerializationError
 
-DAY = 86_400
+DAY = DAY_NS // S_NS
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # Seconds and days that datetime reaches in any zone.
 FIRST_DAY, LAST_DAY = -719_161, 2_932_895
@@ -64,7 +65,7 @@ def seconds_ahead(ticks: NDArray[np.int64], tick_ns: int, zone: Any) -> NDArray[
     zone = zone_of(zone)
     if isinstance(zone, datetime.timezone):
         return np.full(len(ticks), ahead_at(0, zone), np.int64)
-    seconds = ticks // (1_000_000_000 // tick_ns)
+    seconds = ticks // (S_NS // tick_ns)
     days = seconds // DAY
     if not len(days):
         return days

@@ -1,0 +1,10 @@
+UNITS: tuple[tuple[str, int, str | None, str | None], ...]
+UNIT_NS: dict[str, int]
+ARROW_NS: dict[bytes, int]
+AVRO_NS: dict[str, int]
+FINER: dict[str, int]
+S_NS: int
+MS_NS: int
+DAY_NS: int
+RECORD_OVERHEAD: int
+HEADER_OVERHEAD: int
