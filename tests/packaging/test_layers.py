@@ -62,7 +62,16 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     # Fronts over the lanes.
     (
         "src/twolane/confluent/*",
-        ("confluent_kafka", *CLIENT, *COMMON, *RESULTS, *CONFIG, "twolane.confluent", "twolane.throughput.producer"),
+        (
+            "confluent_kafka",
+            UNITS,
+            *CLIENT,
+            *COMMON,
+            *RESULTS,
+            *CONFIG,
+            "twolane.confluent",
+            "twolane.throughput.producer",
+        ),
     ),
     # The front door.
     ("src/twolane/__init__.py", ()),

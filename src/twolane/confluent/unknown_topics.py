@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import HEADER_OVERHEAD, RECORD_OVERHEAD
+from twolane._units import HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.common.headers import shared_headers, wire_size
 from twolane.errors import DeliveryError, SerializationError, refused
 
