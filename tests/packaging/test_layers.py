@@ -18,11 +18,14 @@ RESULTS = tuple(f"twolane.{name}" for name in ("errors", "results", "verdicts"))
 CONFIG = ("twolane.config",)
 # Constants, which any room below the lanes may know.
 UNITS = "twolane._units"
-# From librdkafka upwards; the formats stand beside them.
-CLIENT = ("twolane.client", "twolane.librdkafka")
-PRODUCE = (UNITS, *CLIENT, "twolane.produce", "twolane.reports")
+# From librdkafka upwards; the formats are beside them, and `batch` is what the two sides share.
+CLIENT = (UNITS, "twolane.client", "twolane.librdkafka")
+PRODUCE = (*CLIENT, "twolane.produce", "twolane.reports")
 ENCODING = (UNITS, "twolane.batch", "twolane.encoding")
+# What is known of a topic's partitions, which a native topic holds.
+FIRST_ACK = "twolane.produce.first_ack"
 COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
+LANE = (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG, "twolane.common", "twolane.stats")
 LANES = ("twolane.safe", "twolane.throughput")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
@@ -36,24 +39,18 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", UNITS, "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
     # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.
-    ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG)),
+    ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *CLIENT, FIRST_ACK, *RESULTS)),
     ("*/twolane/produce/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS)),
-    ("*/twolane/reports/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS)),
+    ("*/twolane/reports/*", (*C, "numpy", "confluent_kafka", *CLIENT, "twolane.reports", FIRST_ACK, *RESULTS)),
     # Data: what is reported, which error proves what, which settings exist.
     *((f"src/{room.replace('.', '/')}.py", ("confluent_kafka", "numpy", *RESULTS, *CONFIG)) for room in RESULTS),
     ("src/twolane/config/*", (*RESULTS, *CONFIG)),
     ("src/twolane/stats.py", ("numpy",)),
-    ("src/twolane/serializers/*", ("numpy", "confluent_kafka", *ENCODING, *RESULTS, *CONFIG, *COMMON)),
+    ("src/twolane/serializers/*", ("numpy", "confluent_kafka", *ENCODING, *RESULTS, *CONFIG, "twolane.serializers")),
     # What both lanes share knows neither; the lanes do not know each other.
     ("*/twolane/common/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON)),
-    (
-        "*/twolane/safe/*",
-        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON, "twolane.safe"),
-    ),
-    (
-        "*/twolane/throughput/*",
-        (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON, "twolane.throughput"),
-    ),
+    ("*/twolane/safe/*", (*LANE, "twolane.safe")),
+    ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
     # Asyncio stands on the lanes, which know nothing of it.
     ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
@@ -99,6 +96,23 @@ def test_a_module_imports_only_what_its_room_may() -> None:
         if module.partition(".")[0] not in sys.stdlib_module_names and not _is_in(module, _allowed(path))
     }
     assert not strays
+
+
+@pytest.mark.parametrize(("lane", "other"), [("safe", "throughput"), ("throughput", "safe")])
+def test_a_lane_does_not_name_the_other(lane: str, other: str) -> None:
+    """Not even for type checkers, whose imports the table does not look at."""
+    for path in sources(".pyx", ".pxd", ".py", ".pyi"):
+        if path.parts[:3] in {("src", "twolane", lane), ("ext", "twolane", lane)}:
+            assert not re.search(rf"twolane\.{other}\b", (ROOT / path).read_text()), path
+
+
+def test_no_name_is_there_twice_in_a_room() -> None:
+    """Neither as a compiled and a Python module, nor as a module and a folder."""
+    kinds: dict[str, set[str]] = {}
+    for path in sources(".pyx", ".pxd", below="ext/") + sources(".py", below="src/"):
+        kind = "folder" if path.stem == "__init__" else "Python" if path.suffix == ".py" else "compiled"
+        kinds.setdefault(module_name(path), set()).add(kind)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
 
 
 def test_cimports_have_an_order() -> None:
