@@ -31,7 +31,7 @@ from twolane.common.skipping import _not_sent
 from twolane.config.policy import SAFE, settings_for
 from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
 from twolane.results import RefusedRows
-from twolane.serializers.bad_rows import Sieve, report_of
+from twolane.serializers.bad_rows import BadRows, report_of
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
 from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
 from twolane.throughput.delivery import RecordDelivery, _record_elsewhere
@@ -62,7 +62,7 @@ def metadata() -> results.BatchMetadata:
 
 
 def refused() -> RefusedRows:
-    found = Sieve(9)
+    found = BadRows(9)
     found.add(4, report_of(errors.TimestampError("expected a time", **SERIALIZATION)))
     found.add(7, (_not_sent, ("t", KafkaError.MSG_SIZE_TOO_LARGE, "9 bytes", None)))
     return found.refused("t", ["mine"])

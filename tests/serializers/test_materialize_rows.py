@@ -16,8 +16,7 @@ import pytest
 from twolane import Avro, Bytes, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
 from twolane.common.arguments import ProduceCall
 from twolane.common.headers import batch_headers
-from twolane.serializers import materialize_columns as by_columns
-from twolane.serializers import materialize_rows as by_rows
+from twolane.serializers import materialize
 
 SCHEMA = {
     "type": "record",
@@ -68,16 +67,14 @@ SHAPES = {"rows": list, "lists": listed, "mixed": mixed}
 @pytest.fixture(params=[0, 1, 1000, 10**6], ids="kept {}".format)
 def little(request, monkeypatch):
     """Keep little, and check in small pieces, so that some hundred rows are many."""
-    for module in (by_rows, by_columns):
-        monkeypatch.setattr(module, "KEPT", request.param)
-        monkeypatch.setattr(module, "PIECE", 200)
-        monkeypatch.setattr(module, "PIECE_ROWS", 11)
+    monkeypatch.setattr(materialize, "KEPT", request.param)
+    monkeypatch.setattr(materialize, "PIECE", 200)
+    monkeypatch.setattr(materialize, "PIECE_ROWS", 11)
 
 
 @pytest.fixture
 def nothing_kept(monkeypatch):
-    for module in (by_rows, by_columns):
-        monkeypatch.setattr(module, "KEPT", 0)
+    monkeypatch.setattr(materialize, "KEPT", 0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -134,8 +131,8 @@ def test_a_bad_value_of_a_column_is_named_wherever_it_is(kind, shape, bad, littl
 @pytest.mark.parametrize("kept", [0, 10**6])
 def test_columns_without_a_path_in_c(kept, monkeypatch):
     """A list view is read through objects, a piece at a time."""
-    monkeypatch.setattr(by_columns, "KEPT", kept)
-    monkeypatch.setattr(by_columns, "PIECE_ROWS", 11)
+    monkeypatch.setattr(materialize, "KEPT", kept)
+    monkeypatch.setattr(materialize, "PIECE_ROWS", 11)
     schema = {"type": "array", "items": "long"}
     lists = [[*range(i % 9)] for i in range(N)]
     expected = []

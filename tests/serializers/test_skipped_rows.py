@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from twolane import Avro, Bytes, ConfigError, Json, SerializationError, Struct
 from twolane.encoding.columns.selection import null_rows, select
 from twolane.encoding.columns.table import as_column, as_table
-from twolane.serializers import bad_rows as sieve
-from twolane.serializers.bad_rows import Sieve
+from twolane.serializers import bad_rows
+from twolane.serializers.bad_rows import BadRows
 
 SCHEMA = {
     "type": "record",
@@ -233,7 +233,7 @@ def test_byte_strings_too(values, is_array):
 
 
 def test_where_no_row_is_bad_nothing_is_looked_at_twice(monkeypatch):
-    monkeypatch.setattr(sieve.Sieve, "look", lambda *_: pytest.fail("rows were looked at one by one"))
+    monkeypatch.setattr(bad_rows.BadRows, "search", lambda *_: pytest.fail("rows were looked at one by one"))
     for container in CONTAINERS:
         batch = Avro(SCHEMA).encode_batch(CONTAINERS[container]([(1, "a", 0.5)] * 9), on_bad_row="skip")
         assert len(batch) == 9
@@ -268,11 +268,11 @@ def test_work_is_linear_whatever_share_of_the_rows_is_bad(share):
             calls[0] += 1
             calls[1] += len(part)
             if part.any():
-                raise sieve.MemoryLimitExceeded
+                raise bad_rows.MemoryLimitExceeded
 
         for ways in ((check,), (check, quick)):
-            found = Sieve(n)
-            found.look(bad, *ways)
+            found = BadRows(n)
+            found.search(bad, *ways)
             assert found.refused().indices.tolist() == np.flatnonzero(bad).tolist()
         return calls[0], calls[1]
 
@@ -289,10 +289,10 @@ def test_values_that_c_code_does_not_write_are_not_halved_in_vain():
 
     def quick(part: Any) -> None:
         calls.append(len(part))
-        raise sieve.MemoryLimitExceeded
+        raise bad_rows.MemoryLimitExceeded
 
-    found = Sieve(20_000)
-    found.look(np.zeros(20_000), lambda part: calls.append(len(part)), quick)
+    found = BadRows(20_000)
+    found.search(np.zeros(20_000), lambda part: calls.append(len(part)), quick)
     assert len(found) == 0
     assert len(calls) < 40
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from twolane.encoding.time.times import Time
     from twolane.results import BatchMetadata, RecordMetadata
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
 
 
 class _Blocking(SafeProducer):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from twolane.results import RecordMetadata
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
     from twolane.throughput.batch_delivery import BatchDelivery
     from twolane.throughput.producer import OnFull
 

@@ -275,7 +275,8 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
     try:
         return warmed(serializer or _BYTES, topic, field, deadline).encode(record)
     except (AttributeError, TypeError):
-        check_serializer(serializer, "serializer" if field == "value" else "key_serializer")
+        # Both: text has an encode() too.
+        check_serializer(serializer, "serializer" if field == "value" else "key_serializer", "encode", "bind")
         raise
     except SerializationError as error:
         if field == "key":

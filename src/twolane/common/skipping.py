@@ -39,9 +39,18 @@ from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, timestamp_column
 from twolane.errors import DeliveryError, SerializationError, TimestampError, refused
 from twolane.serializers import Bytes
-from twolane.serializers.bad_rows import Check, Sieve, chosen, report_of
+from twolane.serializers.bad_rows import (
+    BadRows,
+    Check,
+    NativeFirst,
+    find_bad_rows,
+    quick_check,
+    readable,
+    report_of,
+    select_rows,
+    skips_bad_rows,
+)
 from twolane.serializers.base import BatchSerializer
-from twolane.serializers.good_rows import Native, quick_check, readable, sift, skips
 from twolane.serializers.protocol import check_serializer
 from twolane.serializers.raw import bind_bytes
 
@@ -116,7 +125,7 @@ def prepare_good(
             arguments[name] = replace(argument, values=_kept(argument.values))
         elif argument is not None:
             arguments[name] = _kept(argument)
-    first = {**arguments, "serializer": Native.of(arguments["serializer"], values)}
+    first = {**arguments, "serializer": NativeFirst.of(arguments["serializer"], values)}
     try:
         return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
     except MemoryLimitExceeded:
@@ -128,7 +137,7 @@ def prepare_good(
         if error.error.code() not in _OF_A_RECORD:
             raise
     try:
-        return _Sifted(topic, values, arguments).call(resolve, max_bytes, opaque)
+        return _GoodRows(topic, values, arguments).call(resolve, max_bytes, opaque)
     except SerializationError as error:
         error.topic = topic
         raise
@@ -143,12 +152,12 @@ def prepare_for(
     for name, field in (("serializer", "value"), ("key_serializer", "key")):
         if arguments[name] is not None and (field == "value" or arguments["keys"] is not None):
             try:
-                check_serializer(arguments[name], name)
+                check_serializer(arguments[name], name, "bind")
                 arguments[name] = warmed(arguments[name], topic, field, deadline)
             except SerializationError as error:
                 error.topic = topic
                 raise
-    if skips(on_bad_row):
+    if skips_bad_rows(on_bad_row):
         call = prepare_good(resolve, topic, values, opaque=opaque, **arguments)
     else:
         call = prepare(resolve, topic, values, **arguments)
@@ -172,10 +181,10 @@ def _readable_by(serializer: Any, values: Any) -> Any:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """Headers by name: a value for all, or a column that `_Sifted` has read."""
+    """Headers by name: a value for all, or a column that `_GoodRows` has read."""
 
 
-class _Sifted:
+class _GoodRows:
     """The arguments of a call with a bad row, and which of its rows are good."""
 
     def __init__(self, topic: str, values: Any, arguments: dict[str, Any]) -> None:
@@ -183,14 +192,14 @@ class _Sifted:
         self._topic = topic
         self._table = values if isinstance(values, Table) else None
         self._others = dict(arguments)
-        self.sieve = Sieve(len(values))
+        self.bad_rows = BadRows(len(values))
         self._serializer = arguments["serializer"] or _BYTES
-        sift(self.sieve, self._serializer, values)
+        find_bad_rows(self.bad_rows, self._serializer, values)
         for name, look in (
-            ("keys", self._sift_keys),
-            ("headers", self._sift_headers),
-            ("timestamps", self._sift_times),
-            ("partitions", self._sift_partitions),
+            ("keys", self._check_keys),
+            ("headers", self._check_headers),
+            ("timestamps", self._check_times),
+            ("partitions", self._check_partitions),
         ):
             if self._others[name] is not None:
                 try:
@@ -203,15 +212,15 @@ class _Sifted:
         """Return the call of the good rows."""
         is_second = False
         while True:
-            rows = self.sieve.good()
+            rows = self.bad_rows.good()
             others = {name: _rows_of(value, rows) for name, value in self._others.items()}
             try:
-                call = bind_call(resolve, self._topic, chosen(self._values, rows), **others)
+                call = bind_call(resolve, self._topic, select_rows(self._values, rows), **others)
             except SerializationError as error:
                 if error.index is None or is_second:
                     raise
                 is_second = True
-                sift(self.sieve, self._serializer, self._values, is_second=True)
+                find_bad_rows(self.bad_rows, self._serializer, self._values, is_second=True)
                 continue
             faults: list[Fault] = []
             if isinstance(call.partitions, int):
@@ -220,10 +229,10 @@ class _Sifted:
                 faults += out_of_range(call.topic, call.partitions)
             faults += too_large(call, max_bytes)
             if not faults:
-                call.skipped = Skipped(self.sieve.n, rows, self.sieve.refused(self._topic, opaque))
+                call.skipped = Skipped(self.bad_rows.n, rows, self.bad_rows.refused(self._topic, opaque))
                 return call
             for index, code, detail, partition in faults:
-                self.sieve.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
+                self.bad_rows.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
 
     def _named(self, argument: Any, what: str) -> Any:
         """Give what an argument stands for: a column by its name; of rows, those without it are bad."""
@@ -242,18 +251,20 @@ class _Sifted:
                 raise problem
             report = report_of(problem)
             for index in missing:
-                self.sieve.add(index, report)
+                self.bad_rows.add(index, report)
         return entries
 
     def _look(self, values: Any, check: Check, field: str, quick: Any = None) -> None:
         self._check_length(values, field)
-        self.sieve.look(values, check, quick)
+        self.bad_rows.search(values, check, quick)
 
     def _check_length(self, values: Any, field: str) -> None:
-        if len(values) != self.sieve.n:
-            raise SerializationError(f"expected {self.sieve.n} entries, one per record, got {len(values)}", field=field)
+        if len(values) != self.bad_rows.n:
+            raise SerializationError(
+                f"expected {self.bad_rows.n} entries, one per record, got {len(values)}", field=field
+            )
 
-    def _sift_keys(self, keys: Any) -> Any:
+    def _check_keys(self, keys: Any) -> Any:
         serializer = self._others["key_serializer"]
         if serializer is None or isinstance(serializer, Bytes):
             if isinstance(keys, _SCALARS) or (isinstance(keys, EncodedBatch) and keys.is_constant):
@@ -268,7 +279,7 @@ class _Sifted:
         self._look(keys, _naming(serializer.bind), "keys", None if quick is None else _naming(quick))
         return keys
 
-    def _sift_headers(self, headers: Any) -> Any:
+    def _check_headers(self, headers: Any) -> Any:
         if isinstance(headers, Column):
             headers = [] if headers.objects is None else list(headers.objects)
         if isinstance(headers, Mapping):
@@ -283,7 +294,7 @@ class _Sifted:
                 try:
                     shared_headers(entry, index)
                 except SerializationError as error:
-                    self.sieve.add(index, report_of(error))
+                    self.bad_rows.add(index, report_of(error))
             return list(headers)
         pairs = _Pairs()
         for name, given in headers:
@@ -294,12 +305,12 @@ class _Sifted:
             pairs.append((name, value))
         return pairs
 
-    def _sift_times(self, times: Any) -> Any:
+    def _check_times(self, times: Any) -> Any:
         if isinstance(times, Timestamps):
-            return replace(times, values=self._sift_times_as(self._named(times.values, "timestamps"), times))
-        return self._sift_times_as(times, Timestamps(None))
+            return replace(times, values=self._check_times_as(self._named(times.values, "timestamps"), times))
+        return self._check_times_as(times, Timestamps(None))
 
-    def _sift_times_as(self, times: Any, meant: Timestamps) -> Any:
+    def _check_times_as(self, times: Any, meant: Timestamps) -> Any:
         times = _listed(times, "timestamps")
         if isinstance(times, _SCALARS) or not (hasattr(times, "__len__") or hasattr(times, "__iter__")):
             return times
@@ -310,7 +321,7 @@ class _Sifted:
         self._look(times, lambda part: packed(replace(meant, values=part), len(part), field="timestamps"), "timestamps")
         return times
 
-    def _sift_partitions(self, partitions: Any) -> Any:
+    def _check_partitions(self, partitions: Any) -> Any:
         if isinstance(partitions, _SCALARS):
             return partitions
         partitions = readable(_listed(partitions, "partitions"))
@@ -336,7 +347,7 @@ def _naming(check: Check) -> Check:
 
 
 def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
-    """Give some rows of an argument that `_Sifted` has read, or what stands for all."""
+    """Give some rows of an argument that `_GoodRows` has read, or what stands for all."""
     if isinstance(argument, Timestamps):
         return replace(argument, values=_rows_of(argument.values, rows))
     if isinstance(argument, _Pairs):
@@ -345,7 +356,7 @@ def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
         return argument
     if isinstance(argument, _SCALARS) or not (hasattr(argument, "__len__") or isinstance(argument, (Table, Column))):
         return argument
-    return chosen(argument, rows)
+    return select_rows(argument, rows)
 
 
 def _not_sent(topic: str, code: int, detail: str, partition: int | None) -> TwolaneError:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from twolane.config.typed import ProducerSettings
     from twolane.results import BatchMetadata
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
 
 # How much later than the lane librdkafka gives a record up (see client.chunks): its own clock is only the net.
 MARGIN_MS = 10_000

@@ -1,26 +1,29 @@
-"""Which rows of a call are bad, each for itself, and the others without them."""
+"""``on_bad_row="skip"``: which rows of a call are bad, each with its error, and the batch of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.avro.suspects import integers
 from twolane.encoding.columns.selection import null_rows, select
-from twolane.encoding.columns.table import Column, Table
+from twolane.encoding.columns.table import Column, Table, as_columns
 from twolane.encoding.mismatch import MemoryLimitExceeded
-from twolane.errors import SerializationError, TimestampError, shown, without_init
+from twolane.errors import ConfigError, SerializationError, TimestampError, shown, without_init
 from twolane.results import RefusedRows
+from twolane.serializers.protocol import rows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twolane.errors import TwolaneError
     from twolane.results import RowError
+    from twolane.serializers.protocol import Serializer, Source
 
+OnBadRow = Literal["raise", "skip"]
 # Rows that are checked at a time, to begin with.
 FIRST = 8_192
 # What checks a part of some values, and raises for the first bad row with its index among those.
@@ -49,8 +52,8 @@ def report_of(error: SerializationError) -> RowError:
     return remade, (type(error), error.reason, error.field, error.value_text)
 
 
-def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
-    """Give some rows of a list, tuple, array, series, Table, Column or EncodedBatch."""
+def select_rows(values: Any, rows: NDArray[np.int64]) -> Any:
+    """Return some rows of a list, tuple, array, series, Table, Column or EncodedBatch."""
     if isinstance(values, Table):
         return select(values, rows)
     if isinstance(values, Column):
@@ -65,15 +68,15 @@ def chosen(values: Any, rows: NDArray[np.int64]) -> Any:
     return [values[row] for row in rows.tolist()]
 
 
-def part_of(values: Any, start: int, stop: int) -> Any:
-    """Give the rows from one to another."""
+def slice_rows(values: Any, start: int, stop: int) -> Any:
+    """Return the rows from `start` to `stop`."""
     if isinstance(values, EncodedBatch):
         return values.slice(start, stop)
     return getattr(values, "iloc", values)[start:stop]  # pandas' own slices may go by labels
 
 
-def refusal_of(check: Check, row: Any) -> SerializationError | None:
-    """Give what the check of one row raises, or None."""
+def error_of(check: Check, row: Any) -> SerializationError | None:
+    """Return what the check of one row raises, or None."""
     try:
         check(row)
     except SerializationError as error:
@@ -83,8 +86,8 @@ def refusal_of(check: Check, row: Any) -> SerializationError | None:
     return None
 
 
-class Sieve:
-    """The bad rows of a call, found argument by argument; what an earlier argument says of a row stands.
+class BadRows:
+    """The bad rows of a call, found argument by argument; the first error of a row is kept.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ class Sieve:
         return len(self._reports)
 
     def add(self, row: int, report: RowError) -> None:
-        """Take a row for bad, unless it is already. Equal reports are kept once."""
+        """Add a bad row, unless it is there already. Equal reports are kept once."""
         if row in self._reports:
             return
         try:
@@ -110,17 +113,17 @@ class Sieve:
             self._reports[row] = report
 
     def good(self) -> NDArray[np.int64]:
-        """Give the rows that are not bad, rising."""
+        """Return the numbers of the good rows, rising."""
         flags = np.ones(self.n, dtype=np.bool_)
         flags[list(self._reports)] = False
         return np.flatnonzero(flags)
 
     def refused(self, topic: str | None = None, opaque: Any = None) -> RefusedRows:
-        """Give what users see of the bad rows."""
+        """Return what users see of the bad rows."""
         rows = sorted(self._reports)
         return RefusedRows(np.array(rows, dtype=np.int64), [self._reports[row] for row in rows], topic, opaque)
 
-    def look(self, values: Any, check: Check, quick: Check | None = None, suspects: Suspects | None = None) -> None:
+    def search(self, values: Any, check: Check, quick: Check | None = None, suspects: Suspects | None = None) -> None:
         """Find the bad rows of one argument.
 
         The parts that are checked grow while they are good, and behind a bad row they start with as many rows as were
@@ -140,7 +143,7 @@ class Sieve:
         """
         found = suspects(values) if suspects is not None and isinstance(values, Table) else None
         if found is None or not self._judge(values, check, *found):
-            _Look(self, values, check, quick).run()
+            _Search(self, values, check, quick).run()
 
     def _judge(self, table: Table, check: Check, fields: NDArray[np.int32], why: NDArray[np.uint8]) -> bool:
         """Check suspects, of the bad ones of one field and kind one: the others differ in their value at most.
@@ -153,7 +156,7 @@ class Sieve:
         numbers: dict[int, int] = {}
         for field in np.unique(fields[why == OUT_OF_RANGE]):
             wide = np.flatnonzero((why == OUT_OF_RANGE) & (fields == field))
-            error = refusal_of(check, part_of(table, int(wide[0]), int(wide[0]) + 1))
+            error = error_of(check, slice_rows(table, int(wide[0]), int(wide[0]) + 1))
             if error is None or error.field is None:
                 return False
             of_field[int(field), OUT_OF_RANGE] = error
@@ -161,7 +164,7 @@ class Sieve:
         for row, field, kind in zip(rows.tolist(), fields[rows].tolist(), why[rows].tolist(), strict=True):
             known = of_field.get((field, kind))
             if known is None:
-                known = refusal_of(check, part_of(table, row, row + 1))
+                known = error_of(check, slice_rows(table, row, row + 1))
                 if known is None:
                     good += 1
                     if good > SURPRISES:
@@ -176,9 +179,9 @@ class Sieve:
         return True
 
 
-class _Look:
-    def __init__(self, sieve: Sieve, values: Any, check: Check, quick: Check | None) -> None:
-        self._sieve = sieve
+class _Search:
+    def __init__(self, bad_rows: BadRows, values: Any, check: Check, quick: Check | None) -> None:
+        self._found = bad_rows
         self._values = values
         self._check = check
         self._quick = quick
@@ -199,7 +202,7 @@ class _Look:
                 at = 0
 
     def _first_bad(self, low: int, high: int) -> int | None:
-        """Give the first row among these that is not good for sure, or None."""
+        """Return the first of these rows that is not known to be good, or None."""
         hint = self._attempt(low, high)
         if hint is None:
             return None
@@ -220,7 +223,7 @@ class _Look:
 
     def _attempt(self, low: int, high: int) -> int | None:
         """Check some rows. None: all are good. Else a row that is bad, or -1 where it is not known which."""
-        part = part_of(self._values, low, high)
+        part = slice_rows(self._values, low, high)
         try:
             (self._quick or self._check)(part)
         except MemoryLimitExceeded:
@@ -234,9 +237,9 @@ class _Look:
 
     def _refuse(self, row: int) -> SerializationError | None:
         """Check one row alone: what it raises is its error."""
-        error = refusal_of(self._check, part_of(self._values, row, row + 1))
+        error = error_of(self._check, slice_rows(self._values, row, row + 1))
         if error is not None:
-            self._sieve.add(self._number(row), report_of(error))
+            self._found.add(self._number(row), report_of(error))
             return error
         # Good, though not without Python objects: so are others of its kind, and looking for them is in vain.
         self._quick = None
@@ -255,8 +258,102 @@ class _Look:
             return False
         report = report_of(error)
         for null in np.flatnonzero(flags[row + 1 :]) + row + 1:
-            self._sieve.add(self._number(int(null)), report)
+            self._found.add(self._number(int(null)), report)
         left = np.flatnonzero(~flags[row + 1 :]) + row + 1
         self._rows = left  # none of these is null: this happens once
         self._values = select(values, left)
         return True
+
+
+def skips_bad_rows(on_bad_row: object) -> bool:
+    """Return whether bad rows are to be left out."""
+    if not isinstance(on_bad_row, str) or on_bad_row not in ("raise", "skip"):
+        raise ConfigError(f"on_bad_row: expected 'raise' or 'skip', got {shown(on_bad_row)}")
+    return on_bad_row == "skip"
+
+
+def readable(values: Any) -> Any:
+    """Return values that can be read twice and in parts: Table, Column, EncodedBatch, list or tuple.
+
+    Raises
+    ------
+    SerializationError
+        If they are neither rows nor columns.
+    """
+    if isinstance(values, (list, tuple, EncodedBatch)):
+        return values
+    columns = as_columns(values)
+    return list(rows_of(values)) if columns is None else columns
+
+
+def quick_check(serializer: Serializer, values: Any) -> Callable[[Any], Any] | None:
+    """Return the check that makes no Python objects, or None: there is none, or a column is of objects."""
+    check = getattr(serializer, "bind_natively", None)
+    columns = [values.column(name) for name in values.names] if isinstance(values, Table) else [values]
+    if check is None or any(not isinstance(one, Column) or one.objects is not None for one in columns):
+        return None
+    return check  # type: ignore[no-any-return]
+
+
+def find_bad_rows(bad_rows: BadRows, serializer: Serializer, values: Any, *, is_second: bool = False) -> None:
+    """Find the rows of `values` that a serializer refuses; a second time those that C code missed."""
+    if is_second:
+        bad_rows.search(values, serializer.bind)
+        return
+    bad_rows.search(values, serializer.bind, quick_check(serializer, values), getattr(serializer, "suspects", None))
+
+
+class NativeFirst:
+    """A serializer that checks a table for bad rows without making Python objects of its values.
+
+    Where more than half of the rows are suspects, the way through Python objects is the ordinary one for this table.
+    """
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    @staticmethod
+    def of(serializer: Any, values: Any) -> Any:
+        """Return the serializer, wrapped where that makes a difference."""
+        return NativeFirst(serializer) if isinstance(values, Table) and hasattr(serializer, "suspects") else serializer
+
+    def warm_up(self, topic: str, field: str) -> NativeFirst:
+        """Return the serializer for one topic."""
+        return NativeFirst(self._serializer.warm_up(topic, field))
+
+    def bind(self, table: Table) -> Source:
+        """Validate a table and return its source; MemoryLimitExceeded where a row may be bad."""
+        try:
+            return self._serializer.bind_natively(table)  # type: ignore[no-any-return]
+        except MemoryLimitExceeded:
+            found = self._serializer.suspects(table)
+            if found is not None and 2 * np.count_nonzero(found[1]) <= len(table):
+                raise
+        return self._serializer.bind(table)  # type: ignore[no-any-return]
+
+
+def encode_good_rows(serializer: Serializer, values: Any) -> EncodedBatch:
+    """Encode the good rows; where all are good, that costs no more than `encode_batch`."""
+    values = readable(values)
+    native = NativeFirst.of(serializer, values)
+    try:
+        if isinstance(native, NativeFirst):
+            return native.bind(values).slice(0, len(values))
+        return serializer.encode_batch(values)
+    except MemoryLimitExceeded:
+        pass
+    except SerializationError as error:
+        if error.index is None:
+            raise
+    bad_rows = BadRows(len(values))
+    find_bad_rows(bad_rows, serializer, values)
+    rows = bad_rows.good()
+    try:
+        batch = serializer.encode_batch(select_rows(values, rows))
+    except SerializationError as error:
+        if error.index is None:
+            raise
+        find_bad_rows(bad_rows, serializer, values, is_second=True)
+        rows = bad_rows.good()
+        batch = serializer.encode_batch(select_rows(values, rows))
+    return batch.leaving_out(rows, bad_rows.refused())

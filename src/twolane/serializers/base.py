@@ -6,10 +6,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twolane.serializers.good_rows import OnBadRow, encode_good, skips
-from twolane.serializers.materialize_columns import bind_columns
-from twolane.serializers.materialize_rows import bind_rows
-from twolane.serializers.null_records import bind_around_nulls
+from twolane.serializers.bad_rows import OnBadRow, encode_good_rows, skips_bad_rows
+from twolane.serializers.materialize import bind_around_nulls, bind_columns, bind_rows
 from twolane.serializers.protocol import Source, bindable, rows_of
 
 if TYPE_CHECKING:
@@ -36,8 +34,8 @@ class BatchSerializer(ABC):
         SerializationError
             With the row and the field, or the path, of the first value that is not of its type.
         """
-        if skips(on_bad_row):
-            return encode_good(self, values)
+        if skips_bad_rows(on_bad_row):
+            return encode_good_rows(self, values)
         columns = bindable(values, single=self._takes_single())
         if columns is None:
             return self._encode_rows(rows_of(values), None)

@@ -55,19 +55,19 @@ class Serializer(Protocol):
         ...
 
 
-def check_serializer(serializer: Any, name: str) -> None:
+def check_serializer(serializer: Any, name: str, *methods: str) -> None:
     """Refuse what is no serializer, in terms of what was probably meant.
 
     Raises
     ------
     SerializationError
-        A class, or something without the methods of `Serializer`.
+        A class, or something without the `methods` that the call needs.
     """
     expected = f"{name}: expected a serializer, such as Json(), Avro(schema) or Struct(layout)"
     if isinstance(serializer, type):
         own = serializer.__name__
         raise SerializationError(f"{expected}, got the class {own}: make one of it, {own}(...)")
-    if serializer is not None and not all(hasattr(serializer, method) for method in ("encode", "bind")):
+    if serializer is not None and not all(hasattr(serializer, one) for one in methods):
         raise SerializationError(expected, value=serializer)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twolane.encoding.columns.bytes import bytes_source, spans_of
 from twolane.encoding.columns.table import Column
 from twolane.errors import SerializationError
-from twolane.serializers.good_rows import OnBadRow, encode_good, skips
-from twolane.serializers.materialize_rows import bind_rows
+from twolane.serializers.bad_rows import OnBadRow, encode_good_rows, skips_bad_rows
+from twolane.serializers.materialize import bind_rows
 
 if TYPE_CHECKING:
     from twolane.batch import EncodedBatch
@@ -68,8 +68,8 @@ class Bytes:
         SerializationError
             With the index of the first record that is neither bytes, str, bytearray, memoryview nor None.
         """
-        if skips(on_bad_row):
-            return encode_good(self, values)
+        if skips_bad_rows(on_bad_row):
+            return encode_good_rows(self, values)
         source = self.bind(values)
         return source.slice(0, len(source))
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twolane.client.handle import Topic
     from twolane.config.typed import ProducerSettings
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
     from twolane.stats import Stats
 
 # Records encoded and enqueued at a time: their bytes stay in the processor's caches.
