@@ -19,7 +19,7 @@ from twolane.testing import plugin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from twolane.testing import KafkaCluster
+    from twolane.testing import EmbeddedCluster, KafkaCluster
 
 __all__ = ["no_leaks"]
 
@@ -51,6 +51,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         uses_brokers = item.get_closest_marker("cluster") is not None
         item.add_marker(pytest.mark.xdist_group("brokers" if uses_brokers else item.path.as_posix()))
+
+
+@pytest.fixture
+def embedded_cluster(twolane_embedded_cluster: EmbeddedCluster) -> EmbeddedCluster:
+    """The plugin's, under the name of these tests."""
+    return twolane_embedded_cluster
+
+
+@pytest.fixture(scope="session")
+def embedded_cluster_process(twolane_embedded_cluster_process: EmbeddedCluster) -> EmbeddedCluster:
+    """The plugin's, under the name of these tests."""
+    return twolane_embedded_cluster_process
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster(twolane_kafka_cluster: KafkaCluster) -> KafkaCluster:
+    """The plugin's, under the name of these tests."""
+    return twolane_kafka_cluster
+
+
+@pytest.fixture
+def topic(twolane_topic: plugin.TopicFactory) -> plugin.TopicFactory:
+    """The plugin's, under the name of these tests."""
+    return twolane_topic
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what uses the real brokers with these tests' own word, too."""
+    if "twolane_kafka_cluster" in getattr(item, "fixturenames", ()):
+        item.add_marker("cluster")
 
 
 def pytest_report_header() -> str:

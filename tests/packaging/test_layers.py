@@ -55,6 +55,15 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
+    # But for the producers without brokers, which are the real ones up to there.
+    (
+        "src/twolane/testing/fake*.py",
+        (
+            *("confluent_kafka", "numpy", *RESULTS, *CONFIG, *CLIENT, *COMMON),
+            *("twolane.aio", "twolane.produce", "twolane.safe", "twolane.testing", "twolane.throughput"),
+            "twolane.encoding.time.times",
+        ),
+    ),
     ("src/twolane/testing/*", ("confluent_kafka", "numpy", "twolane.errors", "twolane.testing")),
     # Fronts over the lanes.
     (

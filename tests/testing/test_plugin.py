@@ -42,18 +42,19 @@ def run_suite(tmp_path):
 EMBEDDED = """
 seen = []
 
-def test_first(embedded_cluster, topic):
-    embedded_cluster.push_errors(0, [7])
-    embedded_cluster.stop_broker(1)
-    seen.append((embedded_cluster.pid, embedded_cluster.bootstrap_servers, topic(embedded_cluster, partitions=2)))
+def test_first(twolane_embedded_cluster, twolane_topic):
+    twolane_embedded_cluster.push_errors(0, [7])
+    twolane_embedded_cluster.stop_broker(1)
+    name = twolane_topic(twolane_embedded_cluster, partitions=2)
+    seen.append((twolane_embedded_cluster.pid, twolane_embedded_cluster.bootstrap_servers, name))
 
-def test_second(embedded_cluster, topic):
+def test_second(twolane_embedded_cluster, twolane_topic):
     pid, bootstrap, name = seen[0]
-    assert embedded_cluster.pid == pid
-    assert embedded_cluster.bootstrap_servers != bootstrap
-    assert topic(embedded_cluster) != topic(embedded_cluster)
-    assert embedded_cluster.requests() == []
-    embedded_cluster.create_topic(name)
+    assert twolane_embedded_cluster.pid == pid
+    assert twolane_embedded_cluster.bootstrap_servers != bootstrap
+    assert twolane_topic(twolane_embedded_cluster) != twolane_topic(twolane_embedded_cluster)
+    assert twolane_embedded_cluster.requests() == []
+    twolane_embedded_cluster.create_topic(name)
 """
 
 
@@ -62,11 +63,11 @@ def test_embedded_cluster_is_new_for_each_test(run_suite):
 
 
 REAL = """
-def test_writes(kafka_cluster):
-    assert kafka_cluster.bootstrap_servers
+def test_writes(twolane_kafka_cluster):
+    assert twolane_kafka_cluster.bootstrap_servers
 
-def test_kills(kafka_cluster):
-    kafka_cluster.kill_broker(1)
+def test_kills(twolane_kafka_cluster):
+    twolane_kafka_cluster.kill_broker(1)
 
 def test_other():
     pass
@@ -86,7 +87,7 @@ def test_with_another_cluster_only_control_of_brokers_is_skipped(run_suite):
 
 
 def test_brokers_tests_are_marked(run_suite):
-    assert "1 passed, 2 deselected" in run_suite(REAL, "-m", "not cluster")
+    assert "1 passed, 2 deselected" in run_suite(REAL, "-m", "not twolane_cluster")
 
 
 def test_header_says_what_is_tested(monkeypatch):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twolane.testing.codes import error_code
 from twolane.testing.errors import ClusterError
+from twolane.testing.records import LoggedRecord, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,6 +165,22 @@ class EmbeddedCluster:
     def broker_ids(self) -> range:
         """Ids of the brokers."""
         return range(1, self._brokers + 1)
+
+    def records(self, topic: str, timeout: float = 20.0) -> list[LoggedRecord]:
+        """Read a topic from its beginning to its end with confluent-kafka's consumer, by partition and offset.
+
+        Parameters
+        ----------
+        topic : str
+        timeout : float, default 20
+            Seconds.
+
+        Raises
+        ------
+        ClusterError
+            There is no such topic, or its end was not reached in time.
+        """
+        return read_records(self.bootstrap_servers, topic, timeout)
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
         """Make a topic.

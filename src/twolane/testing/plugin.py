@@ -1,4 +1,6 @@
-"""pytest fixtures: the embedded cluster, the real brokers, topics of a test's own.
+"""pytest fixtures: fake producers, the embedded cluster, the real brokers, topics of a test's own.
+
+All names begin with ``twolane_``, so that they meet no fixture or mark of the suite that they come into.
 
 Loaded by itself where twolane is installed (entry point ``pytest11``). Nothing is started before a fixture asks for it.
 """
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from twolane.testing import ClusterUnavailableError, EmbeddedCluster, ExternalCluster, KafkaCluster
+from twolane.testing import ClusterUnavailableError, EmbeddedCluster, ExternalCluster, FakeProducer, KafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -26,36 +28,45 @@ cluster_key: pytest.StashKey[KafkaCluster | ExternalCluster] = pytest.StashKey()
 
 
 class TopicFactory(Protocol):
-    """What the `topic` fixture is."""
+    """What the `twolane_topic` fixture is."""
 
     def __call__(self, cluster: Any, partitions: int = 1, **options: Any) -> str:
         """Make a topic in `cluster` and return its name."""
 
 
+@pytest.fixture
+def twolane_fake_producer() -> Iterator[FakeProducer]:
+    """Make a SafeProducer without brokers; its topics have one partition."""
+    with FakeProducer() as producer:
+        yield producer
+
+
 @pytest.fixture(scope="session")
-def embedded_cluster_process() -> Iterator[EmbeddedCluster]:
-    """One child process for the whole run; ask for `embedded_cluster` instead."""
+def twolane_embedded_cluster_process() -> Iterator[EmbeddedCluster]:
+    """One child process for the whole run; ask for `twolane_embedded_cluster` instead."""
     with EmbeddedCluster() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def embedded_cluster(embedded_cluster_process: EmbeddedCluster) -> EmbeddedCluster:
+def twolane_embedded_cluster(twolane_embedded_cluster_process: EmbeddedCluster) -> EmbeddedCluster:
     """Three mock brokers without topics, errors or delays, that track their requests.
 
     The process is shared by the whole run, the cluster in it is new for every test: its addresses change too.
+    ``push_errors()`` scripts faults, ``records(topic)`` reads back. What a RecordMetadata says of a timestamp is always
+    1234 here, with LOG_APPEND_TIME; the log has the time that was sent.
     """
-    embedded_cluster_process.reset()
-    embedded_cluster_process.start_tracking()
-    return embedded_cluster_process
+    twolane_embedded_cluster_process.reset()
+    twolane_embedded_cluster_process.start_tracking()
+    return twolane_embedded_cluster_process
 
 
 @pytest.fixture(scope="session")
-def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster | ExternalCluster]:
+def twolane_kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster | ExternalCluster]:
     """Three real brokers, started once a run; before each test that uses them all are made to run again.
 
     With ``TWOLANE_TEST_BOOTSTRAP=host:port`` it is the cluster that runs there; tests that need to stop brokers are
-    then skipped. Without Java and Maven all its tests are skipped. They carry the mark ``cluster``.
+    then skipped. Without Java and Maven all its tests are skipped. They carry the mark ``twolane_cluster``.
     """
     bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
     try:
@@ -69,8 +80,8 @@ def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster | Extern
 
 
 @pytest.fixture
-def topic(request: pytest.FixtureRequest) -> Iterator[TopicFactory]:
-    """Make topics with names of their own: ``topic(cluster, partitions=3) -> name``.
+def twolane_topic(request: pytest.FixtureRequest) -> Iterator[TopicFactory]:
+    """Make topics with names of their own: ``twolane_topic(cluster, partitions=3) -> name``.
 
     `cluster` is any of this package; further arguments go to its ``create_topic``. At the end of the test the topics of
     clusters that can delete are deleted.
@@ -92,17 +103,17 @@ def topic(request: pytest.FixtureRequest) -> Iterator[TopicFactory]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark that the real brokers' tests get."""
-    config.addinivalue_line("markers", "cluster: needs real Kafka brokers")
+    config.addinivalue_line("markers", "twolane_cluster: needs real Kafka brokers")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that use the real brokers, so that ``-m "not cluster"`` leaves them out."""
+    """Mark the tests that use the real brokers, so that ``-m "not twolane_cluster"`` leaves them out."""
     if _uses_brokers(item):
-        item.add_marker("cluster")
+        item.add_marker("twolane_cluster")
 
 
 def _uses_brokers(item: pytest.Item) -> bool:
-    return "kafka_cluster" in getattr(item, "fixturenames", ())
+    return "twolane_kafka_cluster" in getattr(item, "fixturenames", ())
 
 
 @contextlib.contextmanager

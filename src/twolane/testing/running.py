@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from twolane.testing.errors import ClusterError
+from twolane.testing.records import LoggedRecord, read_records
 from twolane.testing.wire import ClusterView, PartitionView
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ class RunningKafka:
         except KafkaException as error:
             cause = error.args[0]
             raise ClusterError(f"topic {name!r}: {cause.str()}", code=cause.code()) from error
+
+    def records(self, topic: str, timeout: float = 20.0) -> list[LoggedRecord]:
+        """Read a topic from its beginning to its end with confluent-kafka's consumer, by partition and offset.
+
+        Parameters
+        ----------
+        topic : str
+        timeout : float, default 20
+            Seconds.
+
+        Raises
+        ------
+        ClusterError
+            There is no such topic, or its end was not reached in time.
+        """
+        return read_records(self.bootstrap_servers, topic, timeout)
 
     def create_topic(
         self, name: str, partitions: int = 1, replication: int = 3, config: Mapping[str, object] | None = None

@@ -1,0 +1,178 @@
+"""FakeProducer: the safe lane without brokers."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from twolane.common.arguments import topic_name
+from twolane.common.skipping import prepare_for
+from twolane.common.transactions import State
+from twolane.errors import DeliveryError, from_report
+from twolane.results import RecordMetadata, TimestampType, with_opaque
+from twolane.safe.producer import SafeProducer
+from twolane.testing.fake_base import Fake, FakeTransactions, RecordLog, somewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Unpack
+
+    from twolane.common.headers import Headers
+    from twolane.config.typed import ProducerSettings
+    from twolane.encoding.time.times import Time
+    from twolane.produce.record import Record
+    from twolane.results import BatchMetadata
+    from twolane.safe.group_commit import Member
+    from twolane.serializers import Serializer
+    from twolane.serializers.good_rows import OnBadRow
+
+
+class FakeProducer(Fake, SafeProducer):
+    """A SafeProducer without brokers, for tests: the same arguments, checks, encoding, results and errors.
+
+    Parameters
+    ----------
+    config, check_topics, on_partition_change, **keywords
+        As of SafeProducer; an address is not needed, and nobody connects to one.
+    partitions : int or mapping of str to int, default 1
+        Partitions of every topic; or of each topic there is, so that others are unknown.
+
+    Examples
+    --------
+    >>> from twolane import DeliveryError, Verdict
+    >>> with FakeProducer(partitions={"orders": 3}) as producer:
+    ...     metadata = producer.send("orders", b"created", key=b"order-1")
+    ...     producer.fail_next(Verdict.UNKNOWN)
+    ...     try:
+    ...         producer.send("orders", b"paid", key=b"order-1")
+    ...     except DeliveryError as error:
+    ...         print(error.verdict)
+    ...     producer.records[0].value
+    unknown
+    b'created'
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        partitions: int | Mapping[str, int] = 1,
+        check_topics: bool = False,
+        on_partition_change: Literal["notice", "error"] = "notice",
+        **keywords: Unpack[ProducerSettings],
+    ) -> None:
+        self._log = RecordLog(partitions)
+        settings = somewhere(config, keywords)
+        super().__init__(config, check_topics=check_topics, on_partition_change=on_partition_change, **settings)
+        self._transactions = FakeTransactions(self, self._settings.native.get("transactional.id"))
+        self._fake_group = SimpleNamespace(send=self._send_group)
+
+    # What twolane.aio sends the records of several tasks with.
+    @property
+    def _group(self) -> Any:
+        return self._fake_group
+
+    def _send_group(self, group: Sequence[Member]) -> None:
+        for member in group:
+            if member.begin():
+                member.outcome = self._send_record(member.job, member.deadline)
+
+    def _send_record(self, record: Record, deadline: float) -> Any:
+        topic, partition = record.topic.name, record.partition
+        try:
+            self._refuse_outside(topic)
+        except DeliveryError as error:
+            return error
+        doubtful = self._doubts.refusal(topic, partition)
+        if doubtful is not None:
+            return doubtful
+        report = self._log.take(
+            (topic, partition, record.key, record.value, record.headers, record.timestamp),
+            0,
+            in_transaction=self._transactions.state is State.OPEN,
+        )
+        if report.error:
+            self._doubts.note(topic, [report])
+            return from_report(topic, report)
+        return RecordMetadata(topic, partition, report.offset, record.timestamp, TimestampType.CREATE_TIME)
+
+    def send(  # noqa: D102 - as SafeProducer's
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+        timestamp: Time | None = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        timeout: float | None = None,
+        opaque: Any = None,
+    ) -> RecordMetadata:
+        deadline = self._deadline(timeout)
+        record = self._record(
+            topic_name(topic),
+            value,
+            key,
+            headers,
+            partition,
+            timestamp,
+            timestamp_header,
+            serializer,
+            key_serializer,
+            deadline,
+        )
+        outcome = self._send_record(record, deadline)
+        if isinstance(outcome, DeliveryError):
+            if opaque is not None:
+                outcome.opaque = opaque
+            raise outcome
+        return with_opaque(outcome, opaque)
+
+    def send_batch(  # noqa: D102 - as SafeProducer's
+        self,
+        topic: str,
+        values: Any,
+        *,
+        keys: Any = None,
+        headers: Any = None,
+        partitions: Any = None,
+        timestamps: Any = None,
+        timestamp_header: str | None = None,
+        serializer: Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        on_bad_row: OnBadRow = "raise",
+        opaque: Any = None,
+        timeout: float | None = None,
+    ) -> BatchMetadata:
+        started = time.monotonic()
+        deadline = self._deadline(timeout)
+        call = prepare_for(
+            on_bad_row,
+            lambda name: self._topic(name, deadline),
+            topic,
+            values,
+            keys=keys,
+            headers=headers,
+            partitions=partitions,
+            timestamps=timestamps,
+            timestamp_header=timestamp_header,
+            serializer=serializer,
+            key_serializer=key_serializer,
+            opaque=opaque,
+            deadline=deadline,
+            max_bytes=self._max_bytes,
+            partitioner=self._partitioner,
+            sticky_bytes=self._chunks.chunk_bytes,
+        )
+        self._count_refused(call)
+        outcome = self._take_all(call, stops=True)
+        self._doubts.note(call.topic.name, outcome.reports)
+        metadata = self._metadata(call, outcome, started, opaque)
+        if metadata.failures:
+            raise self._batches._error(cast("Any", SimpleNamespace(call=call, reports=outcome.reports)), metadata)
+        return metadata
