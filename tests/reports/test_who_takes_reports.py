@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 N = 50
 # Milliseconds until brokers answer: far longer than a call takes, so that it ends before the first report.
 RTT = 300
-# The leases of ReportReader, in seconds: of a slice, and of the end of a call.
-SLICE_LEASE, END_LEASE = 0.05, 0.002
+# The leases of ReportReader, in seconds: of a slice, and of a call behind another one.
+SLICE_LEASE, NEXT_LEASE = 0.05, 0.002
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -106,13 +106,24 @@ def test_a_call_that_goes_silent_is_not_waited_for(answered):
     assert sender.reader.poll_when_idle(0.02) == N
 
 
-def test_a_call_that_ends_may_be_followed_by_another_one(answered):
+def test_a_call_that_ends_leaves_its_reports(answered):
+    """Its caller may wait for them, and nothing else is in flight."""
     sender, result = answered
     result.close_for_appends()
-    assert sender.reader.poll_when_idle(0.02) == 0
-    sender.reader.clock += END_LEASE * 1.1
     assert sender.reader.poll_when_idle(0.02) == N
     assert sender.reader.take_finished() == [result.id]
+
+
+def test_a_call_behind_another_one_is_followed_by_a_third(sender, embedded_cluster):
+    embedded_cluster.set_rtt(RTT)
+    first, second = sender.produce(), sender.produce()
+    first.close_for_appends()
+    second.close_for_appends()
+    sender.until_answered()
+    assert sender.reader.poll_when_idle(0.02) == 0
+    sender.reader.clock += NEXT_LEASE * 1.1
+    assert sender.reader.poll_when_idle(0.02) == 2 * N
+    assert sender.reader.take_finished() == [first.id, second.id]
 
 
 def test_a_flush_waits_for_no_lease(answered):

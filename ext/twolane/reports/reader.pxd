@@ -11,11 +11,11 @@ from twolane.librdkafka cimport *
 # Milliseconds after its last poll in which a thread that sends is expected to poll again. Long enough to encode the next
 # slice, and to wait for the processor on a busy machine: two threads that poll one queue, and memory freed by another thread
 # than allocated it, cost a quarter more. A loop of send() just stops: callbacks, if any, wait for as long then; flush() takes
-# over at once. After a whole send_batch() the next one, if any, comes at once.
+# over at once. After a whole send_batch() that found records of an earlier one in flight the next one comes at once.
 cdef enum:
     SENDER_LEASE_MS = 50
     CALLBACK_LEASE_MS = 10
-    BATCH_END_LEASE_MS = 2
+    NEXT_BATCH_LEASE_MS = 2
 
 
 cdef struct Counters:

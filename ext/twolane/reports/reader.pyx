@@ -181,11 +181,13 @@ cdef class ReportReader:
 
     cdef void close_for_appends(self, CallTracker* tracker) noexcept nogil:
         """Declare that nothing more will be enqueued for this tracker, so that its call can finish."""
+        cdef int64_t others
         self.lock()
+        others = load(&self.counters.accepted) - load(&self.counters.done) - (tracker.expected - tracker.done)
         tracker.closed = True
         self._finish(tracker)
         self.unlock()
-        self.renew_lease(BATCH_END_LEASE_MS)
+        self._lease_until = self._now() + NEXT_BATCH_LEASE_MS / 1000.0 if others > 0 else 0.0
         self._wake_delivery_thread()
 
     cdef void _finish(self, CallTracker* tracker) noexcept nogil:
@@ -208,15 +210,13 @@ cdef class ReportReader:
 
     cdef void _keep(self, CallTracker* tracker, Report* report) noexcept nogil:
         """Keep a report with its tracker. Under the lock. It is only counted where there are too many, or no memory."""
-        if tracker.id < 0:
-            return
-        if tracker.id < FIRST_CALL_ID:
+        if 0 <= tracker.id < FIRST_CALL_ID:
             tracker = &self._without_callback if tracker.id < ID_WITH_CALLBACK else &self._with_callback
             add(&self.pending_python, 1)
         if tracker == &self._without_callback and tracker.n_reports >= UNNAMED_KEPT:
             tracker.reports_dropped += 1
-            return
-        append_report(tracker, report)
+        elif tracker.id >= 0:       # not of a call that has ended
+            append_report(tracker, report)
 
     # ---- which thread polls -------------------------------------------------------------------------------------
 
