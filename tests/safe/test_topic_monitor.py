@@ -7,14 +7,12 @@ import time
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from tests.support.waiting import wait_until
 from twolane import DeliveryError, SafeProducer, Verdict
 
 
-def wait_for(producer, text, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not any(text in notice for notice in producer.notices):
-        assert time.monotonic() < deadline, producer.notices
-        time.sleep(0.05)
+def wait_for(producer, text):
+    wait_until(lambda: any(text in notice for notice in producer.notices))
 
 
 def add_partitions(cluster, name, count):
@@ -42,7 +40,8 @@ def test_strong_topics_are_not_worth_a_word(kafka_cluster, topic):
     name = topic(kafka_cluster)
     with SafeProducer(bootstrap_servers=kafka_cluster.bootstrap_servers) as producer:
         producer.send(name, b"x")
-        time.sleep(1.5)
+        assert producer._watch.check._thread is not None
+        wait_until(lambda: not producer._watch.check._is_running)
         assert producer.notices == []
 
 
@@ -50,7 +49,7 @@ def test_the_check_can_be_switched_off(kafka_cluster, topic):
     name = topic(kafka_cluster, replication=1, config={"min.insync.replicas": "1"})
     with SafeProducer(bootstrap_servers=kafka_cluster.bootstrap_servers, check_topics=False) as producer:
         producer.send(name, b"x")
-        time.sleep(1.5)
+        assert producer._watch.check._thread is None
         assert producer.notices == []
 
 

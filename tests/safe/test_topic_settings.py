@@ -17,6 +17,7 @@ import psutil
 import pytest
 from confluent_kafka import KafkaError, KafkaException, admin
 
+from tests.support.waiting import wait_until
 from twolane import SafeProducer
 from twolane.config.masking import Native
 from twolane.safe.topic_monitor import TopicMonitor
@@ -92,13 +93,6 @@ def checks():
     return sum(thread.name == NAME for thread in threading.enumerate())
 
 
-def until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def no_collector():
     """Without Python's collector whatever a circle keeps stays."""
@@ -114,7 +108,7 @@ def run(cluster, name, n, clients):
         made = clients.made
         with SafeProducer(bootstrap_servers=cluster.bootstrap_servers) as producer:
             producer.send(name, b"x")
-            until(lambda made=made: clients.made > made and (clients.answer in UNANSWERED or not checks()))
+            wait_until(lambda made=made: clients.made > made and (clients.answer in UNANSWERED or not checks()))
 
 
 def leave_nothing(cluster, name, clients, n, most_bytes):
@@ -126,7 +120,7 @@ def leave_nothing(cluster, name, clients, n, most_bytes):
     assert clients.living == 0
     assert checks() == 0
     # A native thread that was joined is the kernel's for a moment longer.
-    until(lambda: process.num_threads() <= threads)
+    wait_until(lambda: process.num_threads() <= threads)
     assert process.num_fds() <= descriptors
     assert process.memory_info().rss - size < most_bytes
 
@@ -150,7 +144,7 @@ def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
     watch = TopicMonitor(Native({"bootstrap.servers": "127.0.0.1:1"}), check_topics=True, strict_partitions=False)
     before = psutil.Process().num_threads()
     watch.counted("first", 3, 3)
-    until(lambda: clients.made)
+    wait_until(lambda: clients.made)
     after_first = psutil.Process().num_threads()
     for i in range(2 * MOST_WAITING):
         watch.counted(f"t{i}", 3, 3)
@@ -164,7 +158,7 @@ def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
     assert checks() == 0
     assert clients.made == 1
     assert clients.living == 0
-    until(lambda: psutil.Process().num_threads() <= before)
+    wait_until(lambda: psutil.Process().num_threads() <= before)
 
 
 def test_all_topics_are_asked_for_by_one_client_after_another(clients):
@@ -173,8 +167,8 @@ def test_all_topics_are_asked_for_by_one_client_after_another(clients):
     for part in range(3):
         for i in range(250):
             watch.counted(f"t{part}-{i}", 3, 3)
-        until(lambda part=part: len(watch.notices) == (part + 1) * 250 * len(WEAK))
-        until(lambda: checks() == 0)
+        wait_until(lambda part=part: len(watch.notices) == (part + 1) * 250 * len(WEAK))
+        wait_until(lambda: checks() == 0)
         assert clients.living == 0
     assert clients.made >= 3
 
@@ -196,7 +190,7 @@ def test_send_goes_on_where_no_thread_can_start(embedded_cluster, topic, clients
             assert checks() == 0
         producer.send(second, b"x")
         # The first one was not forgotten.
-        until(
+        wait_until(
             lambda: (
                 {
                     name
@@ -215,13 +209,13 @@ def test_a_client_that_cannot_be_made_stops_nobody(embedded_cluster, topic, monk
     monkeypatch.setattr(admin, "AdminClient", refuse)
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
         assert producer.send(topic(embedded_cluster), b"x").offset == 0
-        until(lambda: checks() == 0)
+        wait_until(lambda: checks() == 0)
 
 
 def test_closing_does_not_wait_for_an_answer(embedded_cluster, topic, clients):
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
     producer.send(topic(embedded_cluster), b"x")
-    until(lambda: clients.made)
+    wait_until(lambda: clients.made)
     started = time.monotonic()
     producer.close()
     assert time.monotonic() - started < 2

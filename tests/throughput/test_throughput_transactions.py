@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.proxy import delay, refuse
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import (
     BatchError,
     ClosedProducerError,
@@ -228,8 +229,7 @@ def test_a_handler_may_flush_and_close_while_a_transaction_ends(fault_proxy, kaf
             took.append(time.monotonic() - started)
 
         def interrupt():
-            while not producer.stats().in_queue:
-                time.sleep(0.005)
+            wait_until(lambda: producer.stats().in_queue)
             os.kill(os.getpid(), signal.SIGUSR1)
 
         before = signal.signal(signal.SIGUSR1, handler)
