@@ -41,7 +41,7 @@ def librdkafkas_epoch(producer, at_least):
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         producer.stats()
-        epoch = json.loads(producer._statistics or "{}").get("eos", {}).get("producer_epoch", -1)
+        epoch = json.loads(producer._events.statistics or "{}").get("eos", {}).get("producer_epoch", -1)
         if epoch >= at_least:
             return epoch
         time.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, ThroughputProducer
-from twolane.common.topics import Counter
+from twolane.common.topics import Topics
 from twolane.testing import ApiKey
 
 BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])
@@ -83,7 +83,7 @@ class SlowHandle:
     """A Handle whose brokers do not answer the first question, and the second when they are told to."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.draining = [], False
         self.may_answer = threading.Event()
 
     def fetch_partitions(self, topic, timeout):
@@ -97,21 +97,24 @@ class SlowHandle:
 def test_an_answer_on_its_way_is_waited_for_by_all_and_lost_by_none():
     handle, counted = SlowHandle(), []
     known = types.SimpleNamespace(name="t", partition_count=1, counted_at=0.0, recount=True)
-    counter = Counter(handle, lambda topic, replicas: counted.append((topic, replicas)))
+    topics = Topics(handle, None, "servers")
+    topics.on_count = lambda *count: counted.append(count)
     for _ in range(3):
         # Whoever comes leaves when his time is over. Nobody asks again.
-        assert counter.ask(known, time.monotonic() + 0.05, lambda: False) == KafkaError._TIMED_OUT
-    assert counter.ask(known, time.monotonic() + 60, lambda: True) == KafkaError._TIMED_OUT
+        assert topics.ask(known, time.monotonic() + 0.05) == KafkaError._TIMED_OUT
+    handle.draining = True
+    assert topics.ask(known, time.monotonic() + 60) == KafkaError._TIMED_OUT
+    handle.draining = False
     assert len(handle.asked) == 2
-    question = counter._questions["t"]
+    question = topics._questions["t"]
     handle.may_answer.set()
     assert question.answered.wait(10)
     assert known.partition_count == 2
     assert known.counted_at > 0
     assert not known.recount
-    assert counted == [(known, 2)]
+    assert counted == [("t", 2, 2)]
     # The next one asks for himself.
-    assert counter.ask(known, time.monotonic() + 10, lambda: False) == 0
+    assert topics.ask(known, time.monotonic() + 10) == 0
     assert len(handle.asked) == 3
 
 
@@ -123,9 +126,9 @@ def test_once_a_broker_answers_callers_ask_for_themselves_again():
         asked.append(threading.current_thread().name)
         return (answers.pop() if answers else KafkaError.UNKNOWN_TOPIC_OR_PART), []
 
-    counter = Counter(types.SimpleNamespace(fetch_partitions=fetch_partitions), lambda *_: None)
+    topics = Topics(types.SimpleNamespace(fetch_partitions=fetch_partitions, draining=False), None, "servers")
     unknown = types.SimpleNamespace(name="t", partition_count=0, counted_at=0.0, recount=False)
     for _ in range(3):
-        assert counter.ask(unknown, time.monotonic() + 10, lambda: False) == KafkaError.UNKNOWN_TOPIC_OR_PART
+        assert topics.ask(unknown, time.monotonic() + 10) == KafkaError.UNKNOWN_TOPIC_OR_PART
     here = threading.current_thread().name
     assert asked == [here, "twolane-count", here, here]

@@ -288,7 +288,8 @@ def prepared(**arguments: Any) -> Any:
         ("keys", "headers", "partitions", "timestamps", "timestamp_header", "serializer", "key_serializer")
     )
     fixed = {"max_bytes": 10**6, "partitioner": "murmur2", "sticky_bytes": 16_384}
-    return prepare(lambda _: topic, "t", **{**every, "partitions": 0, **fixed, **arguments})
+    topics = types.SimpleNamespace(known=lambda *_: topic, look_for=lambda *_: None)
+    return prepare(topics, 0.0, "t", **{**every, "partitions": 0, **fixed, **arguments})
 
 
 def keys(keys: Any, **rest: Any) -> list[bytes | None]:

@@ -53,7 +53,7 @@ def send_fast(producer: ThroughputProducer, topic: str, first: int = 0, n: int =
 def stage(producer: ThroughputProducer, topic: str, **more) -> int:
     """Send until records lie in the stage, and say how many were sent in all."""
     sent = send_fast(producer, topic, **more)
-    assert len(producer._stage)
+    assert len(producer._accumulator)
     return sent
 
 
@@ -85,7 +85,7 @@ def test_who_stops_sending_need_not_flush(settings, many, aside):
         with only_the_sender(producer, aside):
             sent = stage(producer, many)
         # Not by stats(), which empties the stage itself.
-        wait_until(lambda: not len(producer._stage))
+        wait_until(lambda: not len(producer._accumulator))
         wait_until(lambda: not producer.stats().in_queue)
         assert producer.stats().written == sent + 1
     check_log(settings, many, sent)
@@ -129,10 +129,10 @@ def test_records_that_cannot_be_staged_do_not_overtake_those_that_are(settings, 
                     producer.send_batch(many, [b"%d" % sent], partitions=[place])
                 else:
                     producer.send(many, b"%d" % sent, partition=place, timestamp_header="at")
-                assert len(producer._stage) == 0
+                assert len(producer._accumulator) == 0
                 sent += 1
                 sent += send_fast(producer, many, sent, 100)
-                assert len(producer._stage)
+                assert len(producer._accumulator)
         assert producer.flush(10) == 0
     check_log(settings, many, sent)
 
@@ -194,7 +194,7 @@ def test_what_librdkafka_refuses_is_reported_as_not_written(settings, many, asid
     with fast_producer(settings) as producer:
         with only_the_sender(producer, aside):
             sent = stage(producer, many, on_delivery=lambda e, _: told.append(e))
-            staged = len(producer._stage)
+            staged = len(producer._accumulator)
             # No call of a user's does that: the topic's native handle is gone, so nothing of it can be enqueued.
             producer._handle.open_topic(many).close()
         producer.flush(10)
@@ -215,17 +215,17 @@ def test_some_producers_stage_nothing(settings, many, more):
             producer.init_transactions(10)
             with producer.transaction():
                 send_fast(producer, many, n=4 * 1024 + 100)
-                assert len(producer._stage) == 0
+                assert len(producer._accumulator) == 0
         else:
             send_fast(producer, many, n=4 * 1024 + 100)
-            assert len(producer._stage) == 0
+            assert len(producer._accumulator) == 0
 
 
 def test_records_without_a_choice_of_partition_are_grouped_as_they_are(settings, many, aside):
     with fast_producer(settings) as producer, only_the_sender(producer, aside):
         sent = stage(producer, many)
         producer.send(many, b"%d" % sent)
-        assert len(producer._stage) == 0
+        assert len(producer._accumulator) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork() here")
@@ -237,8 +237,8 @@ def test_a_forked_child_sends_nothing_of_it(settings, many, aside):
             child = os.fork()
             if child == 0:
                 try:
-                    producer._stage.push()
-                    os._exit(0 if len(producer._stage) == 0 else 1)
+                    producer._accumulator.drain()
+                    os._exit(0 if len(producer._accumulator) == 0 else 1)
                 finally:
                     os._exit(2)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -52,7 +52,7 @@ class Sender:
         result = CallResult(self.reader, n)
         result.attach()
         records = RecordSlice(EncodedBatch.borrowed([b"v"] * n), None, 1, np.zeros(n, np.int32))
-        assert self.window.push(self.topic, records, 0, result, 0) == (n, 0, -1)
+        assert self.window.produce(self.topic, records, 0, result, 0) == (n, 0, -1)
         return result
 
     @property
@@ -137,7 +137,7 @@ def test_a_thread_that_waits_for_space_polls(sender, embedded_cluster):
     embedded_cluster.set_rtt(RTT)
     result = sender.produce()
     sender.reader.clock += 10
-    waiting = threading.Thread(target=lambda: small.wait_for_room(20))
+    waiting = threading.Thread(target=lambda: small.wait_for_space(20))
     small = ProduceBuffer(sender.handle, sender.reader, 1, 10**9)
     waiting.start()
     until(lambda: not waiting.is_alive())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
 
 from tests.support.processes import python
+from tests.support.waiting import wait_until
 from twolane import ClosedProducerError, SafeProducer
+from twolane.common.fair_lock import Waiter
 
 UNREACHABLE = "127.0.0.1:9"
 
@@ -104,33 +107,16 @@ def test_close_ends_the_wait_of_init_transactions():
     assert done.returncode == 0, done.stderr
 
 
-class ClosedAfterTheLook(SafeProducer):
-    """close() runs just after one thread saw the producer open, before it stands in the line."""
-
-    worker: int | None = None
-
-    @property
-    def _closed(self):
-        seen = vars(self)["closed"]
-        if not seen and threading.get_ident() == self.worker:
-            self.close()
-        return seen
-
-    @_closed.setter
-    def _closed(self, closed):
-        vars(self)["closed"] = closed
-
-
 @pytest.mark.parametrize("call", ["send", "send_batch"])
 def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, topic, call):
-    """It saw the producer open; close() came before it stood in the line, and a batch waits there without a limit."""
+    """It saw the producer open, and close() did not see it in the line; a batch waits there without a limit."""
     name = topic(embedded_cluster)
-    producer = ClosedAfterTheLook(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
+    producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
     producer.send(name, b"warm")
-    ended = []
+    holder, ended = Waiter(math.inf), []
+    assert producer._turns.take(holder)
 
     def work():
-        producer.worker = threading.get_ident()
         try:
             getattr(producer, call)(name, [b"x"] if call == "send_batch" else b"x")
         except ClosedProducerError as error:
@@ -138,5 +124,10 @@ def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, t
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
+    wait_until(lambda: len(producer._turns))
+    producer._handle.draining = True  # as close() does, which then turns away those whom it sees in the line
+    producer._turns.leave(holder)
     thread.join(30)
     assert ended
+    producer._handle.draining = False
+    producer.close()

@@ -23,6 +23,7 @@ cdef class Handle:
     cdef Wire* wire                 # on the heap: the broker threads may outlive the Handle
     cdef readonly dict settings     # what librdkafka was given, secrets masked
     cdef public bint gated          # topics have a gate before each partition, see gate
+    cdef public bint draining       # the producer closes: no call begins, and those that wait end
     cdef public double recount_after    # seconds after which a topic's partitions are counted again
     cdef dict _topics               # name -> Topic
     cdef int _generation            # of fork(): differs in a child

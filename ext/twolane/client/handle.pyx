@@ -18,7 +18,7 @@ from twolane.produce.first_ack cimport free_gates
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
-from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError
+from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, Verdict, fatal_error
 
 cdef extern from "pythread.h" nogil:
     void PyThread_free_lock(void*)
@@ -315,6 +315,12 @@ cdef class Handle:
             return answer.topics[0].err, found
         finally:
             rd.metadata_destroy(answer)
+
+    def raise_if_fatal(self, topic=None):
+        """Raise FatalProducerError if a fatal error has ended this producer; `topic` is that of the call."""
+        fatal = self.fatal_error()
+        if fatal is not None:
+            raise fatal_error(*fatal, Verdict.NOT_WRITTEN, topic)
 
     def mark_old_topics(self):
         """Have topics counted again whose count is older than ``recount_after``, when somebody sends to them next."""

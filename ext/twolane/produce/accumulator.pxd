@@ -33,7 +33,7 @@ cdef class RecordAccumulator:
     cdef int32_t _order[STAGED_RECORDS]
     cdef int32_t _next_of[GROUPED_PARTITIONS]
 
-    cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
-                  uint64_t opaque) except -1
-    cdef int empty(self) noexcept
+    cdef bint append(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+                     uint64_t opaque) except -1
+    cdef int _drain(self) noexcept
     cdef void _group(self) noexcept nogil

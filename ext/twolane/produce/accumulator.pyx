@@ -56,8 +56,8 @@ cdef class RecordAccumulator:
     def __len__(self):
         return self.n
 
-    cdef bint put(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
-                  uint64_t opaque) except -1:
+    cdef bint append(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+                     uint64_t opaque) except -1:
         """Copy a record of at most LARGEST_STAGED bytes, which its tracker expects already.
 
         Returns
@@ -71,7 +71,7 @@ cdef class RecordAccumulator:
         cdef bint is_well = True
         if self.n and (topic is not self._topic or self.n == STAGED_RECORDS
                        or self.used > STAGED_BYTES - LARGEST_STAGED):
-            is_well = self.empty() == 0
+            is_well = self._drain() == 0
         record = &self._records[self.n]
         record.timestamp = timestamp
         record.opaque = opaque
@@ -94,20 +94,20 @@ cdef class RecordAccumulator:
             # First this, then the look: who goes to sleep does it the other way round (ReportReader.poll_when_idle).
             store(&self._delivery.accumulating, 1)
             if load(&self._delivery.sleeping) > 0:
-                self.empty()
+                self._drain()
                 is_well = False
         return is_well
 
-    def push(self):
+    def drain(self):
         """Hand all records to librdkafka, partition by partition. Returns how many it refused, which are reported."""
         if self._handle._generation != forks():
             self.n = 0      # a child's copy: the parent sends them, and the section may have been another thread's
             return 0
         with cython.critical_section(self._generations):
-            return self.empty()
+            return self._drain()
 
-    cdef int empty(self) noexcept:
-        """``push()`` for who is inside already."""
+    cdef int _drain(self) noexcept:
+        """``drain()`` for a caller that already holds the critical section."""
         cdef rd_kafka_vu_t vu[7]
         cdef rd_kafka_error_t* error
         cdef Staged* record

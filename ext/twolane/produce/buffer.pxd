@@ -26,7 +26,6 @@ cdef class ProduceBuffer:
     cdef readonly int64_t bytes
     cdef readonly int64_t low_records   # a full window has room again at these
     cdef readonly int64_t low_bytes
-    cdef readonly bint is_shut          # the producer is closing
     cdef int64_t _pushing               # threads that may be enqueuing now
 
     cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil

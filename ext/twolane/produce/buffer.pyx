@@ -172,7 +172,6 @@ cdef class ProduceBuffer:
         self.bytes = bytes
         self.low_records = <int64_t>(<double>records * resume_at)
         self.low_bytes = <int64_t>(<double>bytes * resume_at)
-        self.is_shut = False
 
     cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil:
         """Whether one more may go beside so many that are not counted yet.
@@ -213,21 +212,26 @@ cdef class ProduceBuffer:
         return n
 
     @property
-    def room(self):
+    def closed(self):
+        """bool: whether the producer closes."""
+        return self._handle.draining
+
+    @property
+    def available(self):
         """int: records that still fit; 0 also where the bytes are used up."""
         return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
                    if self.has_room(0, 0) else 0)
 
-    def shut(self):
+    def close(self):
         """Let nothing in any more, and let those who wait for room go. Returns when nobody enqueues any more."""
         cdef double until = monotonic() + SHUT_SECONDS
-        self.is_shut = True
+        self._handle.draining = True
         fence()     # before the look whether calls are inside, which are counted before they look here
         while load(&self._pushing) and monotonic() < until:
             time.sleep(0.0005)
 
-    def push(self, Topic topic not None, RecordSlice feed not None, int64_t start, CallResult outcome not None,
-             int64_t first_index):
+    def produce(self, Topic topic not None, RecordSlice feed not None, int64_t start, CallResult outcome not None,
+                int64_t first_index):
         """Enqueue the feed's records from `start` on until its end or until the window is full or shut.
 
         Parameters
@@ -258,7 +262,7 @@ cdef class ProduceBuffer:
         cdef int64_t* order = NULL
         cdef bint grouped = False
         cdef ReportReader delivery = self._delivery
-        if self.is_shut:
+        if self._handle.draining:
             return start, 0, -1
         self._handle.ensure_open()
         feed.make_headers()
@@ -275,7 +279,7 @@ cdef class ProduceBuffer:
         add(&self._pushing, 1)
         with nogil:
             add(&delivery.senders, 1)
-            while at < feed.n and not self.is_shut:
+            while at < feed.n and not self._handle.draining:
                 n = self._claim(feed, at, &size)
                 if n == 0:
                     break
@@ -304,7 +308,7 @@ cdef class ProduceBuffer:
             add(&self._pushing, -1)
         return at, part.error, part.barred
 
-    def wait_for_room(self, double timeout):
+    def wait_for_space(self, double timeout):
         """Serve the queue until the window is down to its low-water marks, or shut.
 
         Parameters
@@ -319,10 +323,10 @@ cdef class ProduceBuffer:
         """
         return self._wait(NULL, timeout) or bool(self.has_room(0, 0))
 
-    def wait_at_gate(self, Topic topic not None, int32_t partition, double timeout):
+    def wait_for_first_ack(self, Topic topic not None, int32_t partition, double timeout):
         """Serve the queue until a partition's first record is reported, or the window is shut.
 
-        Parameters and result are those of ``wait_for_room()``.
+        Parameters and result are those of ``wait_for_space()``.
         """
         return self._wait(gate_at(&topic.gates, partition), timeout)
 
@@ -332,7 +336,7 @@ cdef class ProduceBuffer:
         cdef int wait_ms
         add(&delivery.senders, 1)
         try:
-            while not (self.is_low() if gate == NULL else load(gate) != OPENING) and not self.is_shut:
+            while not (self.is_low() if gate == NULL else load(gate) != OPENING) and not self._handle.draining:
                 self._handle.ensure_open()
                 left = deadline - time.monotonic()
                 if left <= 0:

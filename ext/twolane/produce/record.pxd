@@ -17,4 +17,4 @@ cdef int64_t plain_ms(object timestamp) except -1
 cdef bytes as_bytes(object value, str field)
 cdef int32_t place_of(Topic topic, bytes value, bytes key, str partitioner, int64_t sticky_bytes) except -1
 cdef int32_t given_place(Topic topic, object partition) except -2
-cdef int32_t place_asked(object producer, Topic topic, object partition, object timeout) except -1
+cdef int32_t place_asked(object topics, Topic topic, object partition, double deadline) except -1

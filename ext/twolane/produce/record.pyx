@@ -94,14 +94,17 @@ cdef int32_t given_place(Topic topic, object partition) except -2:
     return <int32_t>place if overflow == 0 and 0 <= place < topic.partition_count else -1
 
 
-cdef int32_t place_asked(object producer, Topic topic, object partition, object timeout) except -1:
+cdef int32_t place_asked(object topics, Topic topic, object partition, double deadline) except -1:
     """The partition that was asked for. One beyond the last count is looked for before it is refused."""
-    cdef int32_t place = given_place(topic, partition)
+    cdef int32_t place
+    if type(partition) is not int:
+        partition = index_of(partition, "a partition is an int", None, "partition", topic.name)
+    place = given_place(topic, partition)
     if place < 0:
-        producer._look_again(topic, producer._deadline(timeout))
+        topics.look_for(topic, partition, deadline)
         place = given_place(topic, partition)
     if place < 0:
         raise refused(topic.name, KafkaError._UNKNOWN_PARTITION,
                       f"partition {partition} does not exist, the topic has {topic.partition_count}",
-                      partition=int(partition))
+                      partition=partition)
     return place

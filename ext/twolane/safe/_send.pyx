@@ -18,6 +18,7 @@ from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.produce.record_slice cimport RecordSlice
 from twolane.client.handle cimport Handle, Topic
 from twolane.reports.classify cimport record_metadata
+from twolane.reports.reader cimport ReportReader
 from twolane.reports.trackers cimport OffsetColumns
 from twolane.produce.record cimport Record, as_bytes, given_place, place_asked, place_of, plain_ms
 from twolane.common.fair_lock cimport Waiter, FairLock
@@ -39,36 +40,20 @@ cdef object told_with(object outcome, object opaque):
     return outcome
 
 
-cdef class LoneSender:
-    """Base of SafeProducer: ``send()``, and what it needs at hand."""
+cdef class SafeSender:
+    """Base of SafeProducer: ``send()``. The producer sets the attributes."""
 
-    cdef Handle _c_handle
-    cdef OrderedSender _c_chunks
-    cdef FairLock _c_turns
-    cdef readonly object _group         # GroupSender
-    cdef object _watch
-    cdef dict _acknowledged             # of TopicMonitor: (topic, partition) -> the last offset
-    cdef dict _moved                    # of TopicMonitor: topics whose number of partitions changed
-    cdef dict _doubtful                 # of InDoubtPartitions
-    cdef str _how                       # the partitioner
-    cdef int64_t _most                  # bytes of a record
-    cdef int64_t _stick
-    cdef double _patience
-
-    def _open_sender(self, Handle handle not None, OrderedSender chunks not None, FairLock turns not None, group, watch,
-                     doubts, str partitioner, int64_t max_size, double timeout):
-        self._c_handle = handle
-        self._c_chunks = chunks
-        self._c_turns = turns
-        self._group = group
-        self._watch = watch
-        self._acknowledged = watch.offsets
-        self._moved = watch.moved
-        self._doubtful = doubts.causes
-        self._how = partitioner
-        self._most = max_size
-        self._stick = chunks.chunk_bytes
-        self._patience = timeout
+    cdef public Handle _handle
+    cdef public ReportReader _delivery
+    cdef public OrderedSender _chunks
+    cdef public FairLock _turns
+    cdef public object _topics          # Topics
+    cdef public object _group           # GroupSender
+    cdef public object _watch           # TopicMonitor
+    cdef public object _doubts          # InDoubtPartitions
+    cdef public str _partitioner
+    cdef public int64_t _max_bytes      # of a record
+    cdef public double _timeout
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
              serializer=None, key_serializer=None, timeout=None, opaque=None):
@@ -111,7 +96,7 @@ cdef class LoneSender:
         -----
         GIL: released while the record is enqueued and waited for.
         """
-        cdef double deadline = monotonic() + (self._patience if timeout is None else <double>seconds_of(timeout))
+        cdef double deadline = monotonic() + (self._timeout if timeout is None else <double>seconds_of(timeout))
         if type(topic) is not str:
             topic = topic_name(topic)
         cdef Record record = Record.__new__(Record)
@@ -137,8 +122,8 @@ cdef class LoneSender:
     def _knows_partitions(self, topic, partition):
         """Return whether ``_record()`` need not ask the brokers for the topic's partitions, and so does not wait."""
         cdef Topic known
-        self._c_handle.ensure_open()
-        known = self._c_handle.topic(topic)
+        self._handle.ensure_open()
+        known = self._handle.topic(topic)
         return not self._is_uncounted(known) and (partition is None or given_place(known, partition) >= 0)
 
     def _send_record(self, Record record not None, double deadline):
@@ -158,7 +143,7 @@ cdef class LoneSender:
             if turn.done:
                 if turn.outcome is None:
                     turn.outcome = self._group.open_end(turn)
-            elif self._c_turns.is_alone() and not self._doubtful:
+            elif self._turns.is_alone() and not self._doubts.causes:
                 self._send_alone(turn, record)
                 if type(turn.outcome) is tuple:
                     turn.outcome = self._group.error_of(record, turn.outcome)
@@ -171,7 +156,7 @@ cdef class LoneSender:
                 self._group.note(turn, interruption)
             raise
         finally:
-            self._c_turns.leave(turn)
+            self._turns.leave(turn)
         return turn.outcome
 
     cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
@@ -199,42 +184,42 @@ cdef class LoneSender:
         size += PyBytes_GET_SIZE(record.key) if record.key is not None else 0
         for name, content in record.headers:
             size += PyBytes_GET_SIZE(name) + (PyBytes_GET_SIZE(content) if content is not None else 0) + HEADER_OVERHEAD
-        if size > self._most:
+        if size > self._max_bytes:
             raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE,
-                          f"{size} bytes with its overhead, message.max.bytes is {self._most}")
+                          f"{size} bytes with its overhead, message.max.bytes is {self._max_bytes}")
         return 0
 
     cdef inline bint _is_uncounted(self, Topic known):
         return (not known.partition_count or load(&known.gates.recount)
-                or monotonic() - known.counted_at > self._c_handle.recount_after)
+                or monotonic() - known.counted_at > self._handle.recount_after)
 
     cdef int _place(self, Record record, topic, partition, double deadline) except -1:
         """Choose or check the record's partition; nothing has been sent when this raises."""
         cdef Topic known
-        self._c_handle.ensure_open()
-        known = self._c_handle.topic(topic)
+        self._handle.ensure_open()
+        known = self._handle.topic(topic)
         if self._is_uncounted(known):
-            known = self._topic(topic, deadline)
+            known = self._topics.known(topic, deadline)
         record.topic = known
         if partition is not None:
-            record.partition = place_asked(self, known, partition, deadline - monotonic())
-        elif record.key is not None and topic in self._moved:
+            record.partition = place_asked(self._topics, known, partition, deadline)
+        elif record.key is not None and topic in self._watch.moved:
             raise self._watch.refusal(topic)
         else:
-            record.partition = place_of(known, record.value, record.key, self._how, self._stick)
+            record.partition = place_of(known, record.value, record.key, self._partitioner, self._chunks.chunk_bytes)
         return 0
 
     cdef int _take(self, Waiter turn, topic) except -1:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
-        if self._closed:
+        if self._handle.draining:
             raise ClosedProducerError("the producer is closed")
-        if self._c_turns.is_below:
+        if self._turns.is_below:
             raise RuntimeError(
                 "called from a signal handler that interrupted a call of this producer: it would wait for itself"
             )
-        if not self._c_turns.take(turn):
+        if not self._turns.take(turn):
             raise refused(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
-        if turn.mine and self._closed:
+        if turn.mine and self._handle.draining:
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
         return 0
 
@@ -246,7 +231,7 @@ cdef class LoneSender:
                 raise turn.outcome      # dismissed: the producer closes
             return work()
         finally:
-            self._c_turns.leave(turn)
+            self._turns.leave(turn)
 
     cdef int _send_alone(self, Waiter turn, Record record) except -1:
         """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
@@ -258,17 +243,18 @@ cdef class LoneSender:
         rows.offsets = &offset
         turn.sent = True
         try:
-            ends = self._c_chunks.send_one(record.topic, feed, &rows, turn.deadline)
+            ends = self._chunks.send_one(record.topic, feed, &rows, turn.deadline)
             if rows.append_times != NULL:
                 time_ms = rows.append_times[0]
         finally:
             free(rows.append_times)
-        interruption = self._c_chunks.take_interruption()
+        interruption = self._chunks.take_interruption()
         if ends is None:
             turn.outcome = record_metadata(record.topic.name, record.partition, offset, time_ms, rows.timestamp_type)
             place = (record.topic.name, record.partition)
-            if offset > self._acknowledged.get(place, -1):
-                self._acknowledged[place] = offset
+            offsets = self._watch.offsets
+            if offset > offsets.get(place, -1):
+                offsets[place] = offset
             else:
                 self._watch.acknowledged(record.topic.name, record.partition, offset, offset)
         else:

@@ -17,7 +17,6 @@ from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.produce.first_ack cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.client.handle cimport Handle, Topic, forks
 from twolane.client.library cimport rd
-from twolane.reports.flush_generations cimport FlushGenerations
 from twolane.reports.trackers cimport CallTracker, opaque_of
 from twolane.produce.accumulator cimport LARGEST_STAGED, RecordAccumulator
 from twolane.librdkafka cimport *
@@ -48,76 +47,67 @@ cdef object encoded(object serializer, object record, object topic, str field, d
         raise
 
 
-cdef class RecordSender:
-    """Base of ThroughputProducer: holds what ``send()`` needs at hand and nothing else."""
+cdef class ThroughputSender:
+    """Base of ThroughputProducer: ``send()``. The producer sets the public attributes."""
 
-    cdef Handle _c_handle
-    cdef ReportReader _c_delivery
-    cdef ProduceBuffer _window
-    cdef FlushGenerations _generations
-    cdef dict _c_topics             # name -> Topic with known partitions
-    cdef object _last_name          # the str object of the last call: the same object needs no look-up
+    cdef public Handle _handle
+    cdef public ReportReader _delivery
+    cdef public ProduceBuffer _buffer
+    cdef public Callbacks _callbacks
+    cdef public RecordAccumulator _accumulator
+    cdef public object _topics          # Topics
+    cdef public object _backpressure    # Backpressure: what a call does while the buffer is full
+    cdef public str _partitioner
+    cdef public int64_t _sticky_bytes
+    cdef public int64_t _max_bytes      # of a record
+    cdef public double _timeout
+    cdef public bint _may_gather        # records of a fast loop may wait in the accumulator
+    cdef public double _fast_stretch    # seconds in which DRAIN_EVERY records are sent in a fast loop
+    cdef dict _known                    # name -> Topic with known partitions
+    cdef object _last_name              # the str object of the last call: the same object needs no look-up
     cdef Topic _last_topic
-    cdef int64_t _max_size
-    cdef int64_t _sent              # records since the last look at the reports
-    cdef readonly Callbacks _callbacks
-    cdef str _how                   # the partitioner
-    cdef int64_t _stick
-    cdef readonly RecordAccumulator _stage
-    cdef bint _may_stage            # no gate, no transaction, and the user lets records linger
-    cdef bint _is_fast              # the last stretch was: records gather in the stage
+    cdef int64_t _sent                  # records since the last look at the reports
+    cdef bint _is_fast                  # the loop is: records go to the accumulator
     cdef double _stretch_began
-    cdef public double _fast_stretch    # FAST_STRETCH; tests that need records in the stage raise it
 
-    def _open_sender(self, Handle handle not None, ReportReader delivery not None, ProduceBuffer window not None,
-                     int64_t max_size, str partitioner, int64_t sticky_bytes, bint may_stage):
-        self._c_handle = handle
-        self._c_delivery = delivery
-        self._window = window
-        self._c_topics = {}
-        self._max_size = max_size
-        self._generations = delivery.generations
-        self._callbacks = Callbacks(self._generations)
-        self._how = partitioner
-        self._stick = sticky_bytes
-        self._stage = RecordAccumulator(handle, delivery)
-        self._may_stage = may_stage
+    def __cinit__(self):
+        self._known = {}
         self._fast_stretch = FAST_STRETCH
 
     def _enter(self):
         """Begin a call that uses the native client; raises where the producer is closing, closed or forked."""
-        if self._c_handle is None:
+        if self._handle is None:
             self._refuse_if_closed()
-        self._c_handle.hold()
+        self._handle.hold()
         try:
             self._refuse_if_closed()
         except BaseException:
-            self._c_handle.release()
+            self._handle.release()
             raise
 
     def _leave(self):
         """End a call begun with ``_enter()``."""
-        self._c_handle.release()
+        self._handle.release()
 
     cdef int _after_stretch(self, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it)."""
         self._sent = 0
-        self._generations.start_next()
+        self._delivery.generations.start_next()
         cdef double now = monotonic()
-        self._is_fast = self._may_stage and now - self._stretch_began < self._fast_stretch
+        self._is_fast = self._may_gather and now - self._stretch_began < self._fast_stretch
         self._stretch_began = now
-        self._c_delivery.renew_lease(CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS)
+        self._delivery.renew_lease(CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS)
         with nogil:
-            self._c_delivery.poll_ms(0)
+            self._delivery.poll_ms(0)
         return 0
 
     cdef Topic _find(self, object name, object timeout):
         cdef Topic topic
         name = topic_name(name)
-        topic = self._c_topics.get(name)
+        topic = self._known.get(name)
         if topic is None or load(&topic.gates.recount):
-            topic = self._topic(name, self._deadline(timeout))
-            self._c_topics[name] = topic
+            topic = self._topics.known(name, self._deadline(timeout))
+            self._known[name] = topic
         self._last_name = name
         self._last_topic = topic
         return topic
@@ -125,8 +115,8 @@ cdef class RecordSender:
     def _knows_partitions(self, topic, partition):
         """Return whether ``send()`` need not ask the brokers for the topic's partitions, and so does not wait for that."""
         cdef Topic known
-        self._c_handle.ensure_open()
-        known = self._c_handle.topic(topic)
+        self._handle.ensure_open()
+        known = self._handle.topic(topic)
         return (known.partition_count and not load(&known.gates.recount)
                 and (partition is None or given_place(known, partition) >= 0))
 
@@ -170,29 +160,29 @@ cdef class RecordSender:
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
         cdef double deadline
-        if self._c_handle is None:
+        if self._handle is None:
             self._refuse_if_closed()
         # The client lives while a call is inside; the GIL may change hands wherever Python runs. As Handle.hold(), but
         # whether the producer is closed is looked at below, once nothing can come in between.
-        count(&self._c_handle._users, 1)
+        count(&self._handle._users, 1)
         try:
             if serializer is not None or key_serializer is not None:
-                deadline = monotonic() + <double>(self._timeout if timeout is None else seconds_of(timeout))
+                deadline = self._deadline(timeout)
                 if serializer is not None:
                     value = encoded(serializer, value, topic, "value", deadline)
                 if key_serializer is not None:
                     key = encoded(key_serializer, key, topic, "key", deadline)
-            if self._c_handle._generation != forks():
+            if self._handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see FlushGenerations.
-            with cython.critical_section(self._generations):
+            with cython.critical_section(self._delivery.generations):
                 if (not self._is_fast or headers is not None or timestamp_header is not None
                         or not self._gather(topic, value, key, partition, timestamp, on_delivery, opaque)):
                     self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery,
                                opaque, False)
         finally:
-            if count(&self._c_handle._users, -1) == 0 and self._c_handle._closing:
-                self._c_handle.last_out()
+            if count(&self._handle._users, -1) == 0 and self._handle._closing:
+                self._handle.last_out()
 
     cdef bint _gather(self, object topic, object value, object key, object partition, object timestamp,
                       object on_delivery, object opaque) except -1:
@@ -216,7 +206,7 @@ cdef class RecordSender:
             payload += PyBytes_GET_SIZE(key)
         elif partition is None:
             return False        # sticky: such records come in long runs anyway
-        if payload > LARGEST_STAGED or RECORD_OVERHEAD + payload > self._max_size:
+        if payload > LARGEST_STAGED or RECORD_OVERHEAD + payload > self._max_bytes:
             return False
         if timestamp is None:
             time_ms = <int64_t>(wall_clock() * 1000)
@@ -225,24 +215,24 @@ cdef class RecordSender:
             if time_ms < 0:
                 return False
         if partition is None:
-            place = place_of(known, <bytes>value, <bytes>key, self._how, self._stick)
+            place = place_of(known, <bytes>value, <bytes>key, self._partitioner, self._sticky_bytes)
         else:
             place = given_place(known, partition)
             if place < 0:
                 return False
-        if self._window.is_shut or not self._window.has_room(self._stage.n, self._stage.used):
+        if self._handle.draining or not self._buffer.has_room(self._accumulator.n, self._accumulator.used):
             return False
         if on_delivery is None:
             if opaque is not None:
                 return False
-            tracker = &self._generations.without_callback[self._generations.current]
+            tracker = &self._delivery.generations.without_callback[self._delivery.generations.current]
         elif callable(on_delivery):
-            tracker = &self._generations.with_callback[self._generations.current]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._generations.current, opaque)
+            tracker = &self._delivery.generations.with_callback[self._delivery.generations.current]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._delivery.generations.current, opaque)
         else:
             return False
         self._expect(tracker)
-        self._is_fast = self._stage.put(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(tracker.id, index))
+        self._is_fast = self._accumulator.append(known, <bytes>value, <bytes>key, place, time_ms, opaque_of(tracker.id, index))
         self._sent += 1
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(on_delivery is not None)
@@ -252,8 +242,8 @@ cdef class RecordSender:
         """Let a tracker expect one report more, before its record goes: the report may come before this thread goes on."""
         if tracker.done == tracker.expected:
             # Nothing of this round is on its way: no request before this one can have carried its records.
-            tracker.requests_before = load(&self._c_handle.wire.produce_requests)
-            tracker.changes_before = load(&self._c_handle.wire.broker_changes)
+            tracker.requests_before = load(&self._handle.wire.produce_requests)
+            tracker.changes_before = load(&self._handle.wire.broker_changes)
         tracker.expected += 1
 
     cdef int _send(self, object topic, object value, object key, object headers, object partition, object timestamp,
@@ -266,7 +256,7 @@ cdef class RecordSender:
         cdef int32_t place
         cdef int code
         cdef tuple pairs = ()
-        if self._window.is_shut:
+        if self._handle.draining:
             self._refuse_if_closed()
         try:
             if type(value) is bytes or value is None:
@@ -302,44 +292,44 @@ cdef class RecordSender:
                 size += PyBytes_GET_SIZE(header_name) + HEADER_OVERHEAD
                 if header_value is not None:
                     size += PyBytes_GET_SIZE(header_value)
-        if size > self._max_size:
+        if size > self._max_bytes:
             raise refused(known.name, KafkaError.MSG_SIZE_TOO_LARGE,
-                          f"{size} bytes with its overhead, message.max.bytes is {self._max_size}")
+                          f"{size} bytes with its overhead, message.max.bytes is {self._max_bytes}")
         if partition is None:
-            place = place_of(known, data, key_data, self._how, self._stick)
+            place = place_of(known, data, key_data, self._partitioner, self._sticky_bytes)
         else:
-            place = place_asked(self, known, partition, timeout)
+            place = place_asked(self._topics, known, partition, self._deadline(timeout))
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
         if opaque is not None and on_delivery is None:
             raise TypeError("opaque is for on_delivery: give both")
-        if not self._window.has_room(self._stage.n, self._stage.used):
-            self._make_room(self._deadline(timeout))
-        if self._c_handle.gated:
+        if not self._buffer.has_room(self._accumulator.n, self._accumulator.used):
+            self._backpressure.wait_for_space(self._deadline(timeout))
+        if self._handle.gated:
             self._pass_gate(known, place, timeout)
         # After the waits: from here on no Python code runs, so that nothing is accepted behind close(), and what a signal
         # handler in a wait flushes does not wait for this record.
-        if self._window.is_shut:
-            if self._c_handle.gated:
+        if self._handle.draining:
+            if self._handle.gated:
                 set_gate(&known.gates, place, CLOSED)
             self._refuse_if_closed()
         if on_delivery is None:
-            tracker = &self._generations.without_callback[self._generations.current]
+            tracker = &self._delivery.generations.without_callback[self._delivery.generations.current]
         else:
-            tracker = &self._generations.with_callback[self._generations.current]
-            index = self._callbacks.add(on_delivery, known.name, time_ms, self._generations.current, opaque)
+            tracker = &self._delivery.generations.with_callback[self._delivery.generations.current]
+            index = self._callbacks.add(on_delivery, known.name, time_ms, self._delivery.generations.current, opaque)
         self._expect(tracker)
-        add(&self._c_delivery.counters.accepted, 1)
-        add(&self._c_delivery.counters.accepted_bytes, payload)
+        add(&self._delivery.counters.accepted, 1)
+        add(&self._delivery.counters.accepted_bytes, payload)
         self._sent += 1
-        if self._stage.n:
-            self._stage.empty()     # what came before it goes before it
+        if self._accumulator.n:
+            self._accumulator._drain()     # what came before it goes before it
         code = self._produce(known, data, key_data, pairs, place, time_ms, opaque_of(tracker.id, index))
         if code:
             tracker.expected -= 1
-            add(&self._c_delivery.counters.accepted, -1)
-            add(&self._c_delivery.counters.accepted_bytes, -payload)
-            if self._c_handle.gated:
+            add(&self._delivery.counters.accepted, -1)
+            add(&self._delivery.counters.accepted_bytes, -payload)
+            if self._handle.gated:
                 set_gate(&known.gates, place, CLOSED)
             if on_delivery is not None:
                 self._callbacks.drop(index)
@@ -349,7 +339,7 @@ cdef class RecordSender:
                 if partition is None and not again:
                     return self._send(topic, data, key_data, headers, None, timestamp, timestamp_header, timeout,
                                       on_delivery, opaque, True)
-            self._raise_if_fatal(known.name)
+            self._handle.raise_if_fatal(known.name)
             raise refused(known.name, code, "refused by librdkafka", partition=place)
         if self._sent >= DRAIN_EVERY:
             self._after_stretch(on_delivery is not None)
@@ -394,7 +384,7 @@ cdef class RecordSender:
                 vu[n_vu].u.header.val = NULL if content is None else PyBytes_AS_STRING(content)
                 vu[n_vu].u.header.size = 0 if content is None else PyBytes_GET_SIZE(content)
                 n_vu += 1
-        error = rd.produceva(self._c_handle.rk, vu, <size_t>n_vu)
+        error = rd.produceva(self._handle.rk, vu, <size_t>n_vu)
         if error == NULL:
             return 0
         code = rd.error_code(error)
@@ -408,12 +398,15 @@ cdef class RecordSender:
         if not may_pass(&topic.gates, place, milliseconds()):
             deadline = self._deadline(timeout)
             while not may_pass(&topic.gates, place, milliseconds()):
-                self._wait_at_gate(topic, place, deadline)
+                self._backpressure.wait_for_first_ack(topic, place, deadline)
         return 0
 
+    cdef double _deadline(self, object timeout) except -1:
+        return monotonic() + (self._timeout if timeout is None else <double>seconds_of(timeout))
+
     def _refuse_if_closed(self):
-        if self._c_handle is None:
+        if self._handle is None:
             raise RuntimeError("the producer was not initialised")
-        self._c_handle.ensure_open()
-        if self._window.is_shut:
+        self._handle.ensure_open()
+        if self._handle.draining:
             raise ClosedProducerError("the producer is closed")

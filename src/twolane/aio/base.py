@@ -65,7 +65,7 @@ class BaseAsyncProducer(Generic[P]):
                     f"{self!r} belongs to the event loop in which it was first awaited, which is {state}: make a "
                     "producer for each loop"
                 )
-            self._preparations = Preparations(loop, self._producer._topic)
+            self._preparations = Preparations(loop, self._producer._topics.known)
             self._line = CallLine(loop, self._make(), "twolane-aio")
             self._loop = loop
         if self._closed:

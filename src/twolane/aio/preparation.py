@@ -13,8 +13,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twolane.common.base import NO_BROKER
 from twolane.common.logs import log
+from twolane.common.topics import NO_BROKER
 from twolane.errors import DeliveryError
 
 if TYPE_CHECKING:

@@ -33,12 +33,13 @@ from twolane.serializers.protocol import check_serializer, rows_within
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from twolane.client.handle import Topic
     from twolane.common.skipping import Skipped
+    from twolane.common.topics import Topics
     from twolane.serializers import Serializer, Source
 
 SIZE_CHECK_SLICE = 65_536
@@ -47,8 +48,6 @@ SLICE_BYTES = 32 * 2**20
 _BYTES = Bytes()
 # Seconds that no one waits for: Python's locks take some 290 years, but not infinity.
 FOREVER = 1e9
-# Seconds: a partition beyond an older count is looked for before it is refused.
-RECOUNT_BEYOND = 1.0
 
 
 def now_ms() -> int:
@@ -324,7 +323,8 @@ def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer 
 
 
 def bind_call(
-    resolve: Callable[[str], Topic],
+    topics: Topics,
+    deadline: float,
     topic: str,
     values: Any,
     *,
@@ -371,25 +371,21 @@ def bind_call(
     except SerializationError as error:
         error.topic = topic
         raise
-    known = resolve(topic)
+    known = topics.known(topic, deadline)
     if places is not None:
-        highest = places if isinstance(places, int) else int(places.max(initial=0))
-        if highest >= known.partition_count and time.monotonic() - known.counted_at > RECOUNT_BEYOND:
-            # The topic may have got more partitions since they were counted.
-            known.recount = True
-            known = resolve(topic)
+        topics.look_for(known, places if isinstance(places, int) else int(places.max(initial=0)), deadline)
     return ProduceCall(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
 
 
 def prepare(
-    resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, **arguments: Any
+    topics: Topics, deadline: float, topic: str, values: Any, *, max_bytes: int, **arguments: Any
 ) -> ProduceCall:
     """Check every argument of a batch call.
 
     Parameters
     ----------
-    resolve : callable
-        Returns the Topic of a name with its partitions known, or raises.
+    topics : Topics
+        Counts the topic's partitions, by `deadline`.
     max_bytes : int
         ``message.max.bytes``.
     **arguments
@@ -402,7 +398,7 @@ def prepare(
     DeliveryError
         Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
     """
-    call = bind_call(resolve, topic, values, **arguments)
+    call = bind_call(topics, deadline, topic, values, **arguments)
     if call.partitions is not None:
         refuse_first(call.topic, out_of_range(call.topic, call.partitions))
     refuse_first(call.topic, too_large(call, max_bytes))

@@ -10,35 +10,26 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from confluent_kafka import KafkaError
-
-from twolane.client.handle import Handle, Topic
-from twolane.common.arguments import RECOUNT_BEYOND, seconds_of, topic_name
+from twolane.client.handle import Handle
+from twolane.common.arguments import seconds_of, topic_name
+from twolane.common.client_events import EventHandler
 from twolane.common.logs import ClientLog, log, warn
 from twolane.common.process_exit import Exits
-from twolane.common.tokens import NO_TOKEN, TokenThread
-from twolane.common.topics import Counter
+from twolane.common.tokens import TokenThread
+from twolane.common.topics import Topics
 from twolane.config.callbacks import ClientOptions
 from twolane.config.masking import Hider, masked
 from twolane.config.policy import BOOTSTRAP, ProducerPolicy, Settings, settings_for
-from twolane.errors import ClosedProducerError, ConfigError, DeliveryError, Verdict, fatal_error, refused
+from twolane.errors import ClosedProducerError, ConfigError
 from twolane.reports.reader import ReportReader
 from twolane.stats import ClientStats, LatencyHistogram, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from twolane.common.arguments import ProduceCall
 
-# syslog's levels, as librdkafka uses them, to Python's.
-_LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
-_LOG, _ERROR = 0x4, 0x8
-
-# How long a topic may be unknown before it is an error: a topic just created takes a moment to reach every broker.
-PROPAGATION = 3.0
-# A known topic's partitions are counted again within this, or later: a broker that is away for a moment stops nobody.
-RECOUNT_TIMEOUT, RECOUNT_AGAIN = 2.0, 10.0
 # Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
 # numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
 # retried, refused for its sequence number, and old brokers that forget a producer.
@@ -47,9 +38,6 @@ EPOCHS = 30_000
 STILL_RUNS = "a closed client's threads still run: a name look-up, a request for partitions or a call has not come back"
 # Bound of the drain at interpreter exit.
 EXIT_TIMEOUT = 30.0
-
-NO_BROKER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
-_NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 _open: weakref.WeakSet[BaseProducer] = weakref.WeakSet()
 
@@ -60,9 +48,6 @@ class BaseProducer:
     _lane: ProducerPolicy
 
     def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
-        self._closed = False
-        self._last_error = ""
-        self._statistics = ""
         self._refused_rows = 0
         self._counting = threading.RLock()
         options, config, keywords = ClientOptions.taken_from(config, keywords)
@@ -90,8 +75,9 @@ class BaseProducer:
         )
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
             self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
-        self._counter = Counter(self._handle, _notice_of(self))
         self._say = ClientLog(self._hide(self._handle.name), options.logger)
+        self._events = EventHandler(self._delivery, self._hide, self._say, options)
+        self._topics = Topics(self._handle, self._events, self._settings.shown[BOOTSTRAP])
         self._tokens: TokenThread | None = None
         if options.oauth_cb is not None:
             self._tokens = TokenThread(
@@ -105,6 +91,10 @@ class BaseProducer:
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         """Return what librdkafka is given; lanes override what they take over from it."""
         return dict(native)
+
+    @property
+    def _closed(self) -> bool:
+        return self._handle.draining
 
     @property
     def config(self) -> dict[str, str]:
@@ -149,98 +139,19 @@ class BaseProducer:
         DeliveryError
             Unknown topic, or no broker answered in time. Nothing was sent.
         """
-        return set(range(self._count(self._handle.open_topic(topic_name(topic)), self._deadline(timeout))))
-
-    def _topic(self, name: str, deadline: float) -> Topic:
-        """Return the topic with its partitions known, so that every record gets an explicit partition."""
-        topic = self._handle.open_topic(name)
-        if not topic.partition_count:
-            self._count(topic, deadline)
-        elif topic.recount or time.monotonic() - topic.counted_at > self._handle.recount_after:
-            try:
-                self._count(topic, min(deadline, time.monotonic() + RECOUNT_TIMEOUT))
-            except DeliveryError as error:
-                if error.error.code() not in NO_BROKER:
-                    raise
-                topic.counted_at = time.monotonic() - self._handle.recount_after + RECOUNT_AGAIN
-        return topic
-
-    def _look_again(self, topic: Topic, deadline: float) -> None:
-        """Count the partitions again because one beyond them is asked for: they may have become more."""
-        if time.monotonic() - topic.counted_at > RECOUNT_BEYOND:
-            topic.recount = True
-            self._topic(topic.name, deadline)
-
-    def _count(self, topic: Topic, deadline: float) -> int:
-        started = time.monotonic()
-        while True:
-            if self._closed:
-                raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
-            error = self._counter.ask(topic, deadline, lambda: self._closed)
-            self._serve_notes()
-            if not error:
-                return topic.partition_count
-            now = time.monotonic()
-            patience = deadline if error in NO_BROKER else min(deadline, started + PROPAGATION)
-            if now >= patience or (error not in NO_BROKER and error not in _NOT_YET):
-                raise self._no_topic(topic.name, error)
-            time.sleep(min(0.1, max(0.0, patience - now)))
-
-    def _counted(self, topic: Topic, replicas: int) -> None:
-        """Take notice of a fresh count of partitions; `replicas` is that of the least replicated one."""
-
-    def _no_topic(self, name: str, error: int) -> DeliveryError:
-        if error in NO_BROKER:
-            seen = f"; last error: {self._last_error}" if self._last_error else ""
-            detail = f"no broker answered in time, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}{seen}"
-        else:
-            detail = f"{KafkaError(error).str()} ({BOOTSTRAP}={self._settings.shown[BOOTSTRAP]})"
-        return refused(name, error, detail)
+        return set(range(self._topics.count(self._handle.open_topic(topic_name(topic)), self._deadline(timeout))))
 
     def _deadline(self, timeout: float | None) -> float:
         return time.monotonic() + (self._timeout if timeout is None else seconds_of(timeout))
 
-    # ---- logs and errors -----------------------------------------------------------------------------------------
-
-    def _serve_notes(self) -> None:
-        """Hand librdkafka's log lines and errors to Python's logging; remember the last error for messages."""
-        self._delivery.poll(0)
-        self._pass_notes_on()
-
-    def _pass_notes_on(self) -> None:
-        for kind, level, facility, note in self._delivery.client_events.take_all():
-            text = self._hide(note)
-            if kind == _LOG:
-                if level <= 3:
-                    self._last_error = text
-                self._say(_LEVELS.get(level, 20), "%s: %s", facility, text)
-            elif kind == _ERROR:
-                self._last_error = text
-                if not text.startswith(NO_TOKEN):  # the thread that asks for tokens has said so
-                    self._say(logging.WARNING, "%s: %s", KafkaError(level).name(), text)
-                self._call_back(self._options.error_cb, KafkaError(level, text, level == KafkaError._FATAL))
-            else:
-                self._take_statistics(text)
-
-    def _take_statistics(self, text: str) -> None:
-        """Keep librdkafka's statistics as text: whoever calls ``stats()`` pays for reading it."""
-        self._statistics = text
-        self._call_back(self._options.stats_cb, text)
-
-    def _call_back(self, function: Callable[[Any], Any] | None, argument: Any) -> None:
-        """Call a callback of the user's; what it raises is logged and goes no further."""
-        if function is not None:
-            try:
-                function(argument)
-            except Exception as error:  # noqa: BLE001 - it must not change a verdict, nor end a thread
-                self._say(logging.ERROR, "%s raised", getattr(function, "__name__", "a callback"), error=error)
+    # ---- figures -------------------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
         """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
         if not self._closed:
             with contextlib.suppress(ClosedProducerError):
-                self._serve_notes()
-        text = self._statistics
+                self._events.poll()
+        text = self._events.statistics
         return Stats(
             **self._delivery.count(),
             latency=LatencyHistogram.of(*self._delivery.latency_counts()),
@@ -253,11 +164,6 @@ class BaseProducer:
             # Reentrant: a signal handler may send with the producer that it interrupts.
             with self._counting:
                 self._refused_rows += len(call.skipped.refused)
-
-    def _raise_if_fatal(self, topic: str | None = None) -> None:
-        fatal = self._handle.fatal_error()
-        if fatal is not None:
-            raise fatal_error(*fatal, Verdict.NOT_WRITTEN, topic)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -286,7 +192,8 @@ class BaseProducer:
 
     def __del__(self) -> None:
         # Attributes may be missing where __init__ raised.
-        if getattr(self, "_closed", True) or getattr(self, "_handle", None) is None or self._handle.is_forked:
+        handle = getattr(self, "_handle", None)
+        if handle is None or handle.draining or handle.is_forked:
             return
         try:
             warnings.warn(
@@ -300,18 +207,6 @@ class BaseProducer:
     def _end_unclosed(self) -> None:
         """Do what can be done for a producer that nobody closed; called while it is collected, in any thread."""
         self.close(EXIT_TIMEOUT)
-
-
-def _notice_of(producer: BaseProducer) -> Callable[[Topic, int], None]:
-    """Return what a count of partitions is told to, without a reference that would keep the producer alive."""
-    reference = weakref.ref(producer)
-
-    def counted(topic: Topic, replicas: int) -> None:
-        living = reference()
-        if living is not None:
-            living._counted(topic, replicas)
-
-    return counted
 
 
 def _close_all() -> None:

@@ -55,12 +55,10 @@ from twolane.serializers.protocol import check_serializer
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from twolane.client.handle import Topic
     from twolane.common.arguments import Fault, ProduceCall
+    from twolane.common.topics import Topics
     from twolane.errors import TwolaneError
     from twolane.results import RefusedRows
 
@@ -104,7 +102,7 @@ class Skipped:
 
 
 def prepare_good(
-    resolve: Callable[[str], Topic], topic: str, values: Any, *, max_bytes: int, opaque: Any = None, **arguments: Any
+    topics: Topics, deadline: float, topic: str, values: Any, *, max_bytes: int, opaque: Any = None, **arguments: Any
 ) -> ProduceCall:
     """Do as `prepare`, but leave bad rows out.
 
@@ -127,7 +125,7 @@ def prepare_good(
             arguments[name] = _kept(argument)
     first = {**arguments, "serializer": NativeFirst.of(arguments["serializer"], values)}
     try:
-        return prepare(resolve, topic, values, max_bytes=max_bytes, **first)
+        return prepare(topics, deadline, topic, values, max_bytes=max_bytes, **first)
     except MemoryLimitExceeded:
         pass
     except SerializationError as error:
@@ -137,14 +135,14 @@ def prepare_good(
         if error.error.code() not in _OF_A_RECORD:
             raise
     try:
-        return _GoodRows(topic, values, arguments).call(resolve, max_bytes, opaque)
+        return _GoodRows(topic, values, arguments).call(topics, deadline, max_bytes, opaque)
     except SerializationError as error:
         error.topic = topic
         raise
 
 
 def prepare_for(
-    on_bad_row: str, resolve: Callable[[str], Topic], topic: str, values: Any, *, deadline: float, **arguments: Any
+    on_bad_row: str, topics: Topics, deadline: float, topic: str, values: Any, **arguments: Any
 ) -> ProduceCall:
     """Check a call as `prepare` or `prepare_good` does, with the serializers for this topic."""
     opaque = arguments.pop("opaque")
@@ -158,9 +156,9 @@ def prepare_for(
                 error.topic = topic
                 raise
     if skips_bad_rows(on_bad_row):
-        call = prepare_good(resolve, topic, values, opaque=opaque, **arguments)
+        call = prepare_good(topics, deadline, topic, values, opaque=opaque, **arguments)
     else:
-        call = prepare(resolve, topic, values, **arguments)
+        call = prepare(topics, deadline, topic, values, **arguments)
     call.opaque = opaque
     return call
 
@@ -208,14 +206,14 @@ class _GoodRows:
                     error.field = error.field or name
                     raise
 
-    def call(self, resolve: Callable[[str], Topic], max_bytes: int, opaque: Any) -> ProduceCall:
+    def call(self, topics: Topics, deadline: float, max_bytes: int, opaque: Any) -> ProduceCall:
         """Return the call of the good rows."""
         is_second = False
         while True:
             rows = self.bad_rows.good()
             others = {name: _rows_of(value, rows) for name, value in self._others.items()}
             try:
-                call = bind_call(resolve, self._topic, select_rows(self._values, rows), **others)
+                call = bind_call(topics, deadline, self._topic, select_rows(self._values, rows), **others)
             except SerializationError as error:
                 if error.index is None or is_second:
                     raise

@@ -159,7 +159,7 @@ class Producer:
         return n
 
     def _produce(self, core: Core, topic: str, sent: Sent, partition: int) -> None:
-        if not self._unknown_topics.take(topic, sent, partition, lambda: core._room.records - len(self)):
+        if not self._unknown_topics.take(topic, sent, partition, lambda: core._buffer.records - len(self)):
             core.send_on(topic, sent, partition)
 
     # ---- reports -----------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Producer:
         core = self._open()
         if in_queue:
             self._unknown_topics.purge()
-            core._stage.push()
+            core._accumulator.drain()
         core._handle.purge(in_flight, blocking, in_queue)
 
     # ---- the cluster -------------------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ class Producer:
     def _transact(self, call: Callable[[Any, int], Any], timeout: float) -> None:
         """Call in steps, between which signals are handled; librdkafka goes on where a call ran out of time."""
         core = self._open()
-        core._stage.push()
+        core._accumulator.drain()
         deadline = math.inf if timeout is None or timeout < 0 else time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
@@ -351,8 +351,7 @@ class Producer:
         if left:
             text = f"{left} records were dropped with their producer: call flush()"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
-        core._closed = True  # no warning of its own: confluent-kafka's producers need not be closed
-        core._room.shut()
+        core._buffer.close()  # no warning of its own: confluent-kafka's producers need not be closed
         core._service.abandon(0.0)
 
     def _open(self) -> Core:

@@ -126,7 +126,7 @@ class UnknownTopics:
                 self._core.send_on(topic, record.sent, record.partition)
                 return
             except BufferError:  # the record was counted when it came
-                self._core._room.wait_for_room(STEP)
+                self._core._buffer.wait_for_space(STEP)
 
     def _give_up(self, topic: str, waiting: deque[_Waiting], code: int) -> None:
         """Report the records that cannot wait any longer; all of them where the brokers do not know the topic."""

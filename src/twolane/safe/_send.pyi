@@ -6,8 +6,10 @@ from typing_extensions import disjoint_base
 from twolane.client.handle import Handle
 from twolane.common.fair_lock import FairLock, Waiter
 from twolane.common.headers import Headers
+from twolane.common.topics import Topics
 from twolane.encoding.time.times import Time
 from twolane.produce.record import Record
+from twolane.reports.reader import ReportReader
 from twolane.results import RecordMetadata
 from twolane.safe.group_commit import GroupSender
 from twolane.safe.in_doubt import InDoubtPartitions
@@ -18,21 +20,18 @@ from twolane.serializers import Serializer
 _T = TypeVar("_T")
 
 @disjoint_base
-class LoneSender:
-    def _open_sender(
-        self,
-        handle: Handle,
-        chunks: OrderedSender,
-        turns: FairLock,
-        group: GroupSender,
-        watch: TopicMonitor,
-        doubts: InDoubtPartitions,
-        partitioner: str,
-        max_size: int,
-        timeout: float,
-    ) -> None: ...
-    @property
-    def _group(self) -> GroupSender: ...
+class SafeSender:
+    _handle: Handle
+    _delivery: ReportReader
+    _chunks: OrderedSender
+    _turns: FairLock
+    _topics: Topics
+    _group: GroupSender
+    _watch: TopicMonitor
+    _doubts: InDoubtPartitions
+    _partitioner: str
+    _max_bytes: int
+    _timeout: float
     def _record(
         self,
         topic: str,

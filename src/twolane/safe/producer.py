@@ -20,7 +20,7 @@ from twolane.common.skipping import prepare_for
 from twolane.common.transactions import Transactions
 from twolane.config.policy import SAFE
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
-from twolane.safe._send import LoneSender
+from twolane.safe._send import SafeSender
 from twolane.safe.aftermath import Aftermath
 from twolane.safe.batch_call import BatchCall
 from twolane.safe.group_commit import GroupSender
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka import TopicPartition
 
-    from twolane.client.handle import Topic
     from twolane.config.typed import ProducerSettings
     from twolane.results import BatchMetadata
     from twolane.serializers import Serializer
@@ -48,7 +47,7 @@ TRANSACTION_MS = 60_000
 PURGE_SECONDS, CLOSE_SECONDS = 1.1, 1.4
 
 
-class SafeProducer(LoneSender, BaseProducer):
+class SafeProducer(SafeSender, BaseProducer):
     """A producer that waits for the brokers, keeps order, and says exactly what is in the log.
 
     Parameters
@@ -125,21 +124,11 @@ class SafeProducer(LoneSender, BaseProducer):
             hide=self._hide,
             oauth_cb=self._tokens.for_another_client if self._tokens is not None else None,
         )
-        self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._serve_notes)
-        aftermath = Aftermath(self._handle, self._doubts, self._pass_notes_on)
+        self._topics.on_count = self._watch.counted
+        self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._events.poll)
+        aftermath = Aftermath(self._handle, self._doubts, self._events.handle)
         self._batches = BatchCall(self._chunks, self._delivery, self._doubts, self._watch, aftermath)
-        group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch, aftermath)
-        self._open_sender(
-            self._handle,
-            self._chunks,
-            self._turns,
-            group,
-            self._watch,
-            self._doubts,
-            self._partitioner,
-            self._max_bytes,
-            self._timeout,
-        )
+        self._group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch, aftermath)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         ours, most = self._settings.number("message.timeout.ms"), 2**31 - 1
@@ -218,7 +207,8 @@ class SafeProducer(LoneSender, BaseProducer):
         setup = self._deadline(timeout)
         call = prepare_for(
             on_bad_row,
-            lambda name: self._topic(name, setup),
+            self._topics,
+            setup,
             topic,
             values,
             keys=keys,
@@ -229,7 +219,6 @@ class SafeProducer(LoneSender, BaseProducer):
             serializer=serializer,
             key_serializer=key_serializer,
             opaque=opaque,
-            deadline=setup,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,
@@ -279,9 +268,6 @@ class SafeProducer(LoneSender, BaseProducer):
     def accept_partitions(self, topic: str) -> None:
         """Take records by key again after the number of partitions changed (``on_partition_change="error"``)."""
         self._watch.accept(topic)
-
-    def _counted(self, topic: Topic, replicas: int) -> None:
-        self._watch.counted(topic.name, topic.partition_count, replicas)
 
     # ---- transactions --------------------------------------------------------------------------------------------
 
@@ -426,9 +412,9 @@ class SafeProducer(LoneSender, BaseProducer):
             Another thread's ``close()`` did not end within the timeout and 1.5 s.
         """
         if self._handle.is_forked:
-            self._closed = True
+            self._handle.draining = True
             return
-        self._closed = True
+        self._handle.draining = True
         self._watch.check.end()
         deadline = self._deadline(timeout)
         # Also where another thread's close() has more time.
@@ -449,7 +435,7 @@ class SafeProducer(LoneSender, BaseProducer):
             try:
                 if self._turns.take(turn):
                     with contextlib.suppress(TwolaneError):
-                        self._serve_notes()
+                        self._events.poll()
                 else:
                     log(logging.WARNING, "%r: a call is not back yet, in a serializer most likely", self)
                 if not self._handle.close(max(0.1, deadline + CLOSE_SECONDS - time.monotonic())):

@@ -12,7 +12,7 @@ from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
 from twolane.safe.producer import SafeProducer
-from twolane.testing.fake_base import Fake, FakeTransactions, RecordLog, somewhere
+from twolane.testing.fake_base import BOOTSTRAP, Fake, FakeTopics, FakeTransactions, RecordLog, somewhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twolane.results import BatchMetadata
     from twolane.safe.group_commit import Member
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
 
 
 class FakeProducer(Fake, SafeProducer):
@@ -67,12 +67,9 @@ class FakeProducer(Fake, SafeProducer):
         settings = somewhere(config, keywords)
         super().__init__(config, check_topics=check_topics, on_partition_change=on_partition_change, **settings)
         self._transactions = FakeTransactions(self, self._settings.native.get("transactional.id"))
-        self._fake_group = SimpleNamespace(send=self._send_group)
-
-    # What twolane.aio sends the records of several tasks with.
-    @property
-    def _group(self) -> Any:
-        return self._fake_group
+        self._topics = FakeTopics(self._log, self._handle, self._events, self._settings.shown[BOOTSTRAP])
+        # What twolane.aio sends the records of several tasks with.
+        self._group = cast("Any", SimpleNamespace(send=self._send_group))
 
     def _send_group(self, group: Sequence[Member]) -> None:
         for member in group:
@@ -153,7 +150,8 @@ class FakeProducer(Fake, SafeProducer):
         deadline = self._deadline(timeout)
         call = prepare_for(
             on_bad_row,
-            lambda name: self._topic(name, deadline),
+            self._topics,
+            deadline,
             topic,
             values,
             keys=keys,
@@ -164,7 +162,6 @@ class FakeProducer(Fake, SafeProducer):
             serializer=serializer,
             key_serializer=key_serializer,
             opaque=opaque,
-            deadline=deadline,
             max_bytes=self._max_bytes,
             partitioner=self._partitioner,
             sticky_bytes=self._chunks.chunk_bytes,

@@ -12,6 +12,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.common.batch_metadata import metadata_of
+from twolane.common.topics import Topics
 from twolane.common.transactions import BEGIN, INIT, State, Transactions
 from twolane.config.known import ALIASES
 from twolane.errors import REFUSED, Verdict, refused
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twolane.client.handle import Topic
+    from twolane.client.handle import Handle, Topic
     from twolane.common.arguments import ProduceCall
+    from twolane.common.client_events import EventHandler
     from twolane.results import BatchMetadata
     from twolane.stats import Stats
 
@@ -159,6 +161,21 @@ class _Outcome:
         """Return nothing: times are the producer's."""
 
 
+class FakeTopics(Topics):
+    """The topics of a RecordLog."""
+
+    def __init__(self, log: RecordLog, handle: Handle, events: EventHandler, servers: str) -> None:
+        super().__init__(handle, events, servers)
+        self._log = log
+
+    def count(self, topic: Topic, deadline: float) -> int:  # noqa: D102 - as Topics'
+        count = self._log.count_of(topic.name)
+        if count is None:
+            raise self.not_found(topic.name, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        topic.partition_count, topic.counted_at, topic.recount = count, time.monotonic(), False
+        return count
+
+
 class Fake:
     """What the fakes of both lanes share."""
 
@@ -209,13 +226,6 @@ class Fake:
             raise ValueError("fail_next: a record that is not written is not in the log")
         code = error_code(DEFAULT_ERRORS[verdict] if error is None else error)
         self._log.fail(_Failure(verdict, code, in_log), count)
-
-    def _count(self, topic: Topic, deadline: float) -> int:
-        count = self._log.count_of(topic.name)
-        if count is None:
-            raise cast("Any", self)._no_topic(topic.name, KafkaError.UNKNOWN_TOPIC_OR_PART)
-        topic.partition_count, topic.counted_at, topic.recount = count, time.monotonic(), False
-        return count
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         made = cast("Any", super())._for_librdkafka(native)

@@ -12,7 +12,7 @@ from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
 from twolane.testing.fake import FakeProducer
-from twolane.testing.fake_base import Fake, FakeTransactions, RecordLog, somewhere
+from twolane.testing.fake_base import BOOTSTRAP, Fake, FakeTopics, FakeTransactions, RecordLog, somewhere
 from twolane.throughput.batch_delivery import BatchDelivery
 from twolane.throughput.producer import STICKY_BYTES, ThroughputProducer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twolane.config.typed import ProducerSettings
     from twolane.encoding.time.times import Time
     from twolane.serializers import Serializer
-    from twolane.serializers.good_rows import OnBadRow
+    from twolane.serializers.bad_rows import OnBadRow
 
 
 class FakeThroughputProducer(Fake, ThroughputProducer):
@@ -54,6 +54,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         self._log = RecordLog(partitions)
         super().__init__(config, on_full=on_full, resume_at=resume_at, **somewhere(config, keywords))
         self._transactions = FakeTransactions(self, self._settings.native.get("transactional.id"))
+        self._topics = FakeTopics(self._log, self._handle, self._events, self._settings.shown[BOOTSTRAP])
         # Checks single records: this lane's send() does that in the middle of handing them to librdkafka.
         same = {name: self._settings.native[name] for name in ("message.max.bytes", "partitioner")}
         self._single = FakeProducer(same, partitions=partitions)
@@ -141,7 +142,8 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         with self._entered():
             call = prepare_for(
                 on_bad_row,
-                lambda name: self._topic(name, deadline),
+                self._topics,
+                deadline,
                 topic,
                 values,
                 keys=keys,
@@ -152,7 +154,6 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
                 serializer=serializer,
                 key_serializer=key_serializer,
                 opaque=opaque,
-                deadline=deadline,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,

@@ -5,6 +5,7 @@ from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
 from twolane.common.headers import Headers
+from twolane.common.topics import Topics
 from twolane.encoding.time.times import Time
 from twolane.errors import DeliveryError
 from twolane.produce.accumulator import RecordAccumulator
@@ -13,24 +14,25 @@ from twolane.reports.callbacks import Callbacks
 from twolane.reports.reader import ReportReader
 from twolane.results import RecordMetadata
 from twolane.serializers import Serializer
+from twolane.throughput.backpressure import Backpressure
 
 _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 
 @disjoint_base
-class RecordSender:
+class ThroughputSender:
+    _handle: Handle
+    _delivery: ReportReader
+    _buffer: ProduceBuffer
     _callbacks: Callbacks
-    _stage: RecordAccumulator
+    _accumulator: RecordAccumulator
+    _topics: Topics
+    _backpressure: Backpressure
+    _partitioner: str
+    _sticky_bytes: int
+    _max_bytes: int
+    _timeout: float
+    _may_gather: bool
     _fast_stretch: float
-    def _open_sender(
-        self,
-        handle: Handle,
-        delivery: ReportReader,
-        window: ProduceBuffer,
-        max_size: int,
-        partitioner: str,
-        sticky_bytes: int,
-        may_stage: bool,
-    ) -> None: ...
     def _enter(self) -> None: ...
     def _leave(self) -> None: ...
     def _refuse_if_closed(self) -> None: ...

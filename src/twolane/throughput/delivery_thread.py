@@ -109,7 +109,7 @@ class DeliveryThread:
     def _poll(self, timeout: float) -> None:
         """Poll, and do what needs Python."""
         if self._reader.poll_when_idle(timeout) < 0:
-            self._accumulator.push()
+            self._accumulator.drain()
         self._complete()
 
     def _complete(self) -> None:
@@ -159,7 +159,7 @@ class DeliveryThread:
                 and all(batch.reported == batch.accepted for batch in interrupted)
             )
 
-        self._accumulator.push()
+        self._accumulator.drain()
         while not are_done():
             left = deadline - time.monotonic()
             if left <= 0:
@@ -207,7 +207,7 @@ class DeliveryThread:
     def _end_before(self, deadline: float) -> None:
         self._end_by = deadline if self._end_by is None else min(self._end_by, deadline)
         with contextlib.suppress(TwolaneError):
-            self._accumulator.push()
+            self._accumulator.drain()
             self._reader.wake()
 
     def _end(self) -> None:

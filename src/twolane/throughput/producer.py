@@ -16,17 +16,13 @@ from twolane.common.base import EXIT_TIMEOUT, BaseProducer
 from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State, Transactions
 from twolane.config.policy import THROUGHPUT
-from twolane.errors import (
-    ClosedProducerError,
-    ConfigError,
-    DeliveryError,
-    QueueFullError,
-    TwolaneError,
-    refused,
-)
+from twolane.errors import ConfigError, DeliveryError, TwolaneError, refused
+from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
-from twolane.throughput._send import RecordSender
+from twolane.reports.callbacks import Callbacks
+from twolane.throughput._send import ThroughputSender
+from twolane.throughput.backpressure import Backpressure
 from twolane.throughput.batch_delivery import BatchDelivery
 from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka import TopicPartition
 
-    from twolane.client.handle import Topic
     from twolane.config.typed import ProducerSettings
     from twolane.serializers import Serializer
     from twolane.serializers.bad_rows import OnBadRow
@@ -55,7 +50,7 @@ IN_FLIGHT = "max.in.flight.requests.per.connection"
 OnFull = Literal["block", "raise"]
 
 
-class ThroughputProducer(RecordSender, BaseProducer):
+class ThroughputProducer(ThroughputSender, BaseProducer):
     """A pipelined producer that makes no Python object per record it need not make.
 
     Parameters
@@ -103,32 +98,39 @@ class ThroughputProducer(RecordSender, BaseProducer):
         given = self._settings.given
         # With one request in flight nothing can overtake a first batch that is refused.
         self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
-        self._on_full = on_full
-        self._calling_on_full: set[int] = set()  # threads
         # The batches that are being enqueued, each with its thread; one thread has several where a signal handler came.
         self._enqueuing: dict[BatchDelivery, int] = {}
-        window = ProduceBuffer(
+        self._on_full = on_full
+        self._buffer = ProduceBuffer(
             self._handle,
             self._delivery,
             int(given.get("queue.buffering.max.messages", WINDOW_RECORDS)),
             int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
             resume_at,
         )
-        self._room = window
+        self._sticky_bytes = STICKY_BYTES
         transactional_id = self._settings.native.get("transactional.id")
         lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
-        may_stage = lingers and not self._handle.gated and transactional_id is None
-        self._open_sender(
-            self._handle, self._delivery, window, self._max_bytes, self._partitioner, STICKY_BYTES, may_stage
-        )
+        self._may_gather = lingers and not self._handle.gated and transactional_id is None
+        self._callbacks = Callbacks(self._delivery.generations)
+        self._accumulator = RecordAccumulator(self._handle, self._delivery)
         try:
-            self._service = DeliveryThread(self._handle, self._delivery, self._callbacks, self._stage, _notes_of(self))
+            self._service = DeliveryThread(
+                self._handle, self._delivery, self._callbacks, self._accumulator, _weakly(self._events.handle)
+            )
         except RuntimeError as error:
             # The process has no thread left; nobody gets this producer, so nobody could close it.
-            self._closed = True
+            self._handle.draining = True
             self._handle.close()
             raise TwolaneError(f"a ThroughputProducer needs a thread of its own: {error}") from error
-        self._transactions = Transactions(self._handle, transactional_id, self._pass_notes_on)
+        self._backpressure = Backpressure(
+            self._buffer,
+            self._accumulator,
+            self._delivery,
+            self._service.problems,
+            on_full if isinstance(on_full, str) else _weakly(self._call_on_full),
+        )
+        self._transactions = Transactions(self._handle, transactional_id, self._events.handle)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         # The window stands before librdkafka's own limits, which must never be reached.
@@ -245,7 +247,8 @@ class ThroughputProducer(RecordSender, BaseProducer):
         try:
             call = prepare_for(
                 on_bad_row,
-                lambda name: self._topic(name, deadline),
+                self._topics,
+                deadline,
                 topic,
                 values,
                 keys=keys,
@@ -256,7 +259,6 @@ class ThroughputProducer(RecordSender, BaseProducer):
                 serializer=serializer,
                 key_serializer=key_serializer,
                 opaque=opaque,
-                deadline=deadline,
                 max_bytes=self._max_bytes,
                 partitioner=self._partitioner,
                 sticky_bytes=STICKY_BYTES,
@@ -268,7 +270,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
             )
             self._count_refused(call)
             outcome.attach()
-            self._stage.push()  # what this thread sent one by one goes first
+            self._accumulator.drain()  # what this thread sent one by one goes first
             try:
                 self._enqueuing[batch] = threading.get_ident()
                 self._service.add(batch)
@@ -295,67 +297,18 @@ class ThroughputProducer(RecordSender, BaseProducer):
             batch._partitions[start:stop] = partitions
             at = 0
             while at < stop - start:
-                at, error, barred = self._room.push(call.topic, feed, at, outcome, start)
+                at, error, blocked_partition = self._buffer.produce(call.topic, feed, at, outcome, start)
                 if error:
                     call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
-                    self._raise_if_fatal(call.topic.name)
+                    self._handle.raise_if_fatal(call.topic.name)
                     raise refused(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
-                if barred >= 0:
-                    self._wait_at_gate(call.topic, barred, deadline, batch)
+                if blocked_partition >= 0:
+                    self._backpressure.wait_for_first_ack(call.topic, blocked_partition, deadline, batch)
                 elif at < stop - start:
-                    self._make_room(deadline, batch)
+                    self._backpressure.wait_for_space(deadline, batch)
 
-    def _make_room(self, deadline: float, batch: BatchDelivery | None = None) -> None:
-        """Do what ``on_full`` says; return when there is room."""
-        index = batch._row(batch.accepted) if batch is not None else 0
-        self._stage.push()
-        if not self._room.is_shut:
-            if self._on_full == "raise" or self._service.problems.is_delivery_thread:
-                raise QueueFullError(f"the window is full ({self._room.records} records)", index=index, delivery=batch)
-            if self._on_full != "block":
-                self._call_on_full(self._on_full, deadline, index, batch)
-            elif not self._room.wait_for_room(deadline - time.monotonic()):
-                raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
-        if self._room.is_shut:
-            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
-
-    def _wait_at_gate(self, topic: Topic, partition: int, deadline: float, batch: BatchDelivery | None = None) -> None:
-        """Wait for the report of an idempotent producer's first record to a partition: until then it goes alone."""
-        opened = self._room.wait_at_gate(topic, partition, deadline - time.monotonic())
-        index = batch._row(batch.accepted) if batch is not None else 0
-        if self._room.is_shut:
-            raise ClosedProducerError("the producer was closed while the call waited", index=index, delivery=batch)
-        if not opened:
-            raise QueueFullError(
-                f"partition {partition}: the first record, which goes alone, was not acknowledged within the timeout",
-                index=index,
-                delivery=batch,
-            )
-
-    def _call_on_full(
-        self,
-        on_full: Callable[[ThroughputProducer], Any],
-        deadline: float,
-        index: int,
-        batch: BatchDelivery | None,
-    ) -> None:
-        thread = threading.get_ident()
-        if thread in self._calling_on_full:
-            raise QueueFullError("the window is full, and on_full itself sends", index=index, delivery=batch)
-        self._calling_on_full.add(thread)
-        try:
-            while not self._room.room and not self._room.is_shut:
-                if time.monotonic() >= deadline:
-                    raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
-                on_full(self)
-                if not self._room.is_shut:
-                    self._delivery.poll(0.001)
-        except QueueFullError as error:
-            # The callable may raise it itself, and cannot know how far the call came.
-            error.index, error.delivery = index, batch
-            raise
-        finally:
-            self._calling_on_full.discard(thread)
+    def _call_on_full(self) -> None:
+        self._on_full(self)  # type: ignore[operator]
 
     def partitions_for(self, topic: str, timeout: float | None = None) -> set[int]:  # noqa: D102 - as in BaseProducer
         self._enter()
@@ -471,7 +424,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
 
     def stats(self) -> Stats:
         """Return the producer's figures of this moment; ``accepted == written + not_written + unknown + in_queue``."""
-        self._stage.push()  # those are counted when they go
+        self._accumulator.drain()  # those are counted when they go
         return super().stats()
 
     def purge(self, *, in_flight: bool = False) -> None:
@@ -490,7 +443,7 @@ class ThroughputProducer(RecordSender, BaseProducer):
         """
         self._enter()
         try:
-            self._stage.push()
+            self._accumulator.drain()
             self._handle.purge(in_flight)
         finally:
             self._leave()
@@ -514,14 +467,13 @@ class ThroughputProducer(RecordSender, BaseProducer):
             As ``flush()``: what nobody has heard of yet. The producer is closed all the same.
         """
         if self._handle.is_forked:
-            self._closed = True
+            self._handle.draining = True
             return
         if self._service.problems.is_delivery_thread:
             raise RuntimeError("close() in a delivery callback would wait for itself")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
-        self._closed = True
-        self._room.shut()
+        self._buffer.close()
         self._transactions.end_by = min(self._transactions.end_by, deadline)
         try:
             has_ended = self._service.end(deadline)
@@ -536,18 +488,17 @@ class ThroughputProducer(RecordSender, BaseProducer):
 
     def _end_unclosed(self) -> None:
         # The service thread drains and ends the client: this may run in any thread, also in that one.
-        self._closed = True
-        self._room.shut()
+        self._buffer.close()
         self._service.abandon(EXIT_TIMEOUT)
 
 
-def _notes_of(producer: ThroughputProducer) -> Callable[[], None]:
-    """Return the producer's note handling without a reference that would keep it alive."""
-    reference = weakref.ref(producer)
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a call of a method that does not keep its object alive, and does nothing once that is gone."""
+    reference = weakref.WeakMethod(method)
 
-    def pass_on() -> None:
+    def call() -> None:
         living = reference()
         if living is not None:
-            living._pass_notes_on()
+            living()
 
-    return pass_on
+    return call

@@ -81,7 +81,13 @@ def call(values, **arguments):
     class Known:
         name, partition_count, counted_at = "t", 1, time.monotonic()
 
-    return prepare(lambda _: Known(), "t", values, **made)
+    class Topics:
+        def known(self, *_):
+            return Known()
+
+        def look_for(self, *_): ...
+
+    return prepare(Topics(), 0.0, "t", values, **made)
 
 
 @pytest.mark.parametrize("lend", [Holder, Stream])

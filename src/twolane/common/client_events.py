@@ -1,0 +1,81 @@
+"""What librdkafka says of itself: log lines and errors go to Python's logging, statistics are kept as text."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError
+
+from twolane.common.tokens import NO_TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twolane.common.logs import ClientLog
+    from twolane.config.callbacks import ClientOptions
+    from twolane.reports.reader import ReportReader
+
+# syslog's levels, as librdkafka uses them, to Python's.
+_LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
+_LOG, _ERROR = 0x4, 0x8
+
+
+class EventHandler:
+    """Handles one client's events but its delivery reports, in any thread that has the GIL.
+
+    Parameters
+    ----------
+    hide : callable
+        Takes secrets out of a text.
+    log : ClientLog
+    options : ClientOptions
+        ``error_cb`` and ``stats_cb`` are called.
+
+    Attributes
+    ----------
+    last_error : str
+        The last error that the client reported, for the message of a call that fails.
+    statistics : str
+        The last statistics, as JSON: `stats()` parses them.
+    """
+
+    def __init__(
+        self, delivery: ReportReader, hide: Callable[[str], str], log: ClientLog, options: ClientOptions
+    ) -> None:
+        self._delivery = delivery
+        self._hide = hide
+        self._log = log
+        self._options = options
+        self.last_error = ""
+        self.statistics = ""
+
+    def poll(self) -> None:
+        """Take the events that are there, and handle them."""
+        self._delivery.poll(0)
+        self.handle()
+
+    def handle(self) -> None:
+        """Handle the events that were taken."""
+        for kind, level, facility, note in self._delivery.client_events.take_all():
+            text = self._hide(note)
+            if kind == _LOG:
+                if level <= 3:
+                    self.last_error = text
+                self._log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+            elif kind == _ERROR:
+                self.last_error = text
+                if not text.startswith(NO_TOKEN):  # the thread that asks for tokens has said so
+                    self._log(logging.WARNING, "%s: %s", KafkaError(level).name(), text)
+                self._call_back(self._options.error_cb, KafkaError(level, text, level == KafkaError._FATAL))
+            else:
+                self.statistics = text
+                self._call_back(self._options.stats_cb, text)
+
+    def _call_back(self, function: Callable[[Any], Any] | None, argument: Any) -> None:
+        """Call a callback of the user's; what it raises is logged and goes no further."""
+        if function is not None:
+            try:
+                function(argument)
+            except Exception as error:  # noqa: BLE001 - it must not change a verdict, nor end a thread
+                self._log(logging.ERROR, "%s raised", getattr(function, "__name__", "a callback"), error=error)
