@@ -105,6 +105,9 @@ class Embedded:
         name = f"bench-{partitions}"
         if name not in self._topics:
             self._cluster.create_topic(name, partitions)
+            brokers = self._cluster.broker_ids
+            for partition in range(partitions):  # as Kafka does: the mock's choice varies from run to run
+                self._cluster.set_leader(name, partition, brokers[partition % len(brokers)])
             self._topics.add(name)
         return name
 

@@ -1,0 +1,1 @@
+"""What awaiting a record costs: tasks that each await their own, against aiokafka and confluent-kafka."""
