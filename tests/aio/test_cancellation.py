@@ -83,7 +83,7 @@ def test_a_record_in_flight_goes_on_and_its_end_is_logged(embedded_cluster, made
 
     run(main())
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"in flight"]
-    assert any("nobody awaits" in line and "offset=1" in line for line in caplog.messages)
+    assert any("nothing awaits" in line and "offset=1" in line for line in caplog.messages)
 
 
 def test_a_record_that_is_written_when_its_task_is_cancelled_says_so(embedded_cluster, made, topic, run, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_call_that_asks_for_its_topic_is_withdrawn(embedded_cluster, made, top
         async with made() as producer:
             embedded_cluster.set_rtt(200)
             task = asyncio.create_task(producer.send(name, b"never"))
-            await until(lambda: name in producer._preparations)
+            await until(lambda: name in producer._preparations.topics)
             task.cancel()
             outcome = await outcome_of(task)
             embedded_cluster.set_rtt(0)

@@ -75,7 +75,7 @@ def test_a_loop_that_is_closed_while_sends_wait(embedded_cluster, made, topic, c
         task._log_destroy_pending = False
     loop.close()
     run_in("asyncio", until(lambda: producer.stats().written == 2))
-    run_in("asyncio", until(lambda: "nobody awaits" in caplog.text))
+    run_in("asyncio", until(lambda: "nothing awaits" in caplog.text))
     embedded_cluster.set_rtt(0)
     run_in("asyncio", producer.close())
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"in flight"]
@@ -114,7 +114,7 @@ def test_close_ends_calls_that_ask_for_their_topic(embedded_cluster, made, topic
     async def main():
         producer = made()
         tasks = [asyncio.create_task(producer.send(name, b"v")) for _ in range(2)]
-        await until(lambda: producer._loop and name in producer._preparations)
+        await until(lambda: producer._loop and name in producer._preparations.topics)
         await producer.close()
         for task in tasks:
             with pytest.raises(ClosedProducerError):

@@ -100,12 +100,6 @@ cdef class CallResult:
             return np.array([self._only_offset], dtype=np.int64)
         return self._offsets
 
-    def offset_of(self, Py_ssize_t i):
-        """Return the offset of one record as an int, -1 while it is not acknowledged."""
-        if not 0 <= i < self.columns.n:
-            raise IndexError(f"record {i} of {self.columns.n}")
-        return self.columns.offsets[i]
-
     @property
     def expected(self):
         """int: records enqueued."""
@@ -130,12 +124,6 @@ cdef class CallResult:
     def timestamp_type(self):
         """TimestampType: that of the last report."""
         return timestamp_type_of(self.columns.timestamp_type)
-
-    def append_time_of(self, Py_ssize_t i):
-        """Return the broker's LogAppendTime of one record, or None where there is none."""
-        if self.columns.append_times == NULL or not 0 <= i < self.columns.n:
-            return None
-        return self.columns.append_times[i]
 
     def append_times(self):
         """Return the brokers' LogAppendTimes as a new int64 array, or None where there are none."""

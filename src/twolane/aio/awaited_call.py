@@ -31,7 +31,7 @@ class Returned:
 
 
 class AwaitedCall:
-    """One awaited call. A record's is a member of a group (`twolane.safe.group_commit.Member`).
+    """One awaited call.
 
     Parameters
     ----------
@@ -48,34 +48,25 @@ class AwaitedCall:
     outcome : RecordMetadata, Returned, BaseException, or None until it is known
     sent : bool
         It has begun, and cannot be withdrawn.
-    future : asyncio.Future of None
-        Done once `outcome` is set and the loop knows.
-    must_run : bool
-        It is not withdrawn where its wait is cancelled: the end of a transaction.
-    is_abandoned : bool
-        Nobody awaits it any more: its outcome is logged.
+    future : asyncio.Future of None, or None
+        Done once `outcome` is set and the loop knows. None where nothing awaits it any more: the outcome is logged.
     """
 
-    __slots__ = ("deadline", "future", "is_abandoned", "is_record", "job", "must_run", "outcome", "sent", "what")
+    __slots__ = ("deadline", "future", "job", "outcome", "sent", "what")
+
+    # Whether it goes in a group with its neighbours; whether it is done also where its wait was cancelled.
+    is_record = False
+    must_run = False
 
     def __init__(
-        self,
-        what: str,
-        deadline: float,
-        job: Record | Callable[[], Any] | None,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        is_record: bool = False,
+        self, what: str, deadline: float, job: Record | Callable[[], Any] | None, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.what = what
         self.deadline = deadline
         self.job: Any = job
-        self.is_record = is_record
         self.outcome: Any = None
         self.sent = False
-        self.is_abandoned = False
-        self.must_run = False
-        self.future: asyncio.Future[None] = loop.create_future()
+        self.future: asyncio.Future[None] | None = loop.create_future()
 
     def begin(self) -> bool:
         """Set `sent`; False where the call has its outcome already: it was withdrawn."""
@@ -103,10 +94,21 @@ class AwaitedCall:
 
     def tell(self) -> None:
         """Let the task that awaits the call go on; log the outcome if there is none. In the loop."""
-        if self.is_abandoned:
+        future = self.future
+        if future is None:
             self.log_outcome()
-        elif not self.future.done():
-            self.future.set_result(None)
+        elif not future.done():
+            future.set_result(None)
+
+    async def wait(self) -> Any:
+        """Wait for the outcome and return or raise it; see `leave` for what ends the wait before."""
+        assert self.future is not None
+        try:
+            await self.future
+        except BaseException as interruption:
+            self.leave(interruption)
+            raise
+        return self.result()
 
     def result(self) -> Any:
         """Return or raise the outcome."""
@@ -131,7 +133,7 @@ class AwaitedCall:
             self.end_unsent(refused(self.what, KafkaError._FAIL, "not sent: the wait for it was cancelled"))
         outcome: Any = self.outcome
         if outcome is None:
-            self.is_abandoned = True
+            self.future = None
             detail = "the wait for it was cancelled; what becomes of it is logged"
             outcome = refused(self.what, KafkaError._FAIL, detail)
             outcome.verdict = Verdict.UNKNOWN
@@ -142,7 +144,21 @@ class AwaitedCall:
         interruption.twolane_outcome = outcome  # type: ignore[attr-defined]
 
     def log_outcome(self) -> None:
-        """Log what became of a call that nobody awaits."""
+        """Log what became of a call that nothing awaits."""
         outcome = self.outcome.value if type(self.outcome) is Returned else self.outcome
         level = logging.WARNING if isinstance(outcome, BaseException) else logging.INFO
-        log(level, "a call to %r that nobody awaits any more has ended: %s", self.what, outcome)
+        log(level, "a call to %r that nothing awaits any more has ended: %s", self.what, outcome)
+
+
+class AwaitedRecord(AwaitedCall):
+    """A call whose job is one record, which goes with its neighbours in line."""
+
+    __slots__ = ()
+    is_record = True
+
+
+class LastingCall(AwaitedCall):
+    """A call that is made also where its wait was cancelled: the end of a transaction."""
+
+    __slots__ = ()
+    must_run = True

@@ -11,7 +11,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from twolane.aio.awaited_call import AwaitedCall, Returned
+from twolane.aio.awaited_call import AwaitedCall, LastingCall, Returned
 from twolane.aio.call_line import CallLine
 from twolane.aio.preparation import Preparation, Preparations
 from twolane.common.arguments import topic_name, warmed
@@ -72,26 +72,17 @@ class BaseAsyncProducer(Generic[P]):
             raise ClosedProducerError("the producer is closed")
         return loop
 
-    async def _awaited(self, call: AwaitedCall) -> Any:
-        try:
-            await call.future
-        except BaseException as interruption:
-            call.leave(interruption)
-            raise
-        return call.result()
-
     async def _in_line(self, what: str, job: Callable[[], Any], deadline: float) -> Any:
         """Do something in the thread, behind the calls before it."""
         call = AwaitedCall(what, deadline, job, self._enter())
         self._line.append(call)
-        return await self._awaited(call)
+        return await call.wait()
 
     async def _in_line_for_sure(self, what: str, job: Callable[[], Any]) -> Any:
         """Do the same; it is done also where nobody waits for it any more."""
-        call = AwaitedCall(what, math.inf, job, self._enter())
-        call.must_run = True
+        call = LastingCall(what, math.inf, job, self._enter())
         self._line.append(call)
-        return await self._awaited(call)
+        return await call.wait()
 
     async def _beside(self, what: str, job: Callable[[], Any]) -> Any:
         """Do something in a thread of its own, whatever is in line."""
@@ -106,18 +97,22 @@ class BaseAsyncProducer(Generic[P]):
                 call.log_outcome()
 
         threading.Thread(target=run, name="twolane-aio-call", daemon=True).start()
-        return await self._awaited(call)
+        return await call.wait()
 
     async def _settled(self, deadline: float) -> None:
         """Wait until the calls that are being prepared are in line."""
         loop = self._enter()
-        waiting = []
-        for topic in self._preparations:
+        waiting: list[asyncio.Task[Any]] = []
+        for topic in list(self._preparations.topics):
             call = AwaitedCall(topic, deadline, None, loop)
             self._preparations.append(topic, Preparation(call, nothing, AwaitedCall.tell))
-            waiting.append(call.future)
+            waiting.append(asyncio.ensure_future(call.wait()))
         if waiting:
-            await asyncio.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
+            done, late = await asyncio.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
+            for task in done:
+                task.exception()  # told to those who await the calls before it
+            for task in late:
+                task.cancel()
 
     # ---- preparing -----------------------------------------------------------------------------------------------
 
@@ -155,7 +150,7 @@ class BaseAsyncProducer(Generic[P]):
         """Put a call in line; where it has to ask for its topic or its serializers' ids, by `until`, after that."""
         begin_by = call.deadline
         if (
-            topic not in self._preparations
+            topic not in self._preparations.topics
             and self._producer._knows_partitions(topic, partition)
             and not self._is_cold(topic, value, key)
         ):
@@ -220,11 +215,11 @@ class BaseAsyncProducer(Generic[P]):
         begun = AwaitedCall("transaction", self._producer._deadline(timeout), block.__enter__, self._enter())
         self._line.append(begun)
         try:
-            await self._awaited(begun)
+            await begun.wait()
         except BaseException:
-            if begun.is_abandoned:  # it is being begun: behind that it is aborted
+            if begun.future is None:  # it is being begun: behind that it is aborted
                 undone = AwaitedCall("abort_transaction", math.inf, lambda: _undo(begun, block), self._enter())
-                undone.is_abandoned = True
+                undone.future = None
                 self._line.append(undone)
             raise
         try:

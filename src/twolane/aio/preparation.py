@@ -40,31 +40,30 @@ class Preparations:
     loop : asyncio.AbstractEventLoop
     resolve : callable
         ``(topic, deadline)``: returns when the topic's partitions are known, or raises DeliveryError.
+
+    Attributes
+    ----------
+    topics : dict of str to deque of Preparation
+        Topics whose calls are being prepared, each with those that wait for it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, resolve: Callable[[str, float], Any]) -> None:
         self._loop = loop
         self._resolve = resolve
-        self._topics: dict[str, deque[Preparation]] = {}
-
-    def __contains__(self, topic: str) -> bool:
-        return topic in self._topics
-
-    def __iter__(self) -> Any:
-        return iter(list(self._topics))
+        self.topics: dict[str, deque[Preparation]] = {}
 
     def append(self, topic: str, one: Preparation) -> None:
         """Prepare a call behind those to the same topic."""
-        waiting = self._topics.get(topic)
+        waiting = self.topics.get(topic)
         if waiting is None:
-            self._topics[topic] = deque([one])
+            self.topics[topic] = deque([one])
             self._begin(topic)
         else:
             waiting.append(one)
 
     def _begin(self, topic: str) -> None:
-        taken = list(self._topics[topic])
-        self._topics[topic].clear()
+        taken = list(self.topics[topic])
+        self.topics[topic].clear()
         try:
             threading.Thread(target=self._run, args=(topic, taken), name="twolane-prepare", daemon=True).start()
         except RuntimeError as error:  # no more threads
@@ -102,10 +101,10 @@ class Preparations:
                 one.go_on(one.call)
             else:
                 one.call.tell()
-        if self._topics[topic]:
+        if self.topics[topic]:
             self._begin(topic)
         else:
-            del self._topics[topic]
+            del self.topics[topic]
 
 
 def _prepare(one: Preparation) -> None:

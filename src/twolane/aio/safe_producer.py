@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from asyncio import get_running_loop
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from twolane.aio.awaited_call import AwaitedCall
+from twolane.aio.awaited_call import AwaitedCall, AwaitedRecord
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.preparation import Preparation
-from twolane.common.arguments import topic_name
+from twolane.common.arguments import seconds_of, topic_name
 from twolane.common.fair_lock import Waiter
 from twolane.errors import DeliveryError
 from twolane.results import with_opaque
@@ -109,36 +110,39 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
             ``.twolane_outcome`` is what became of the record: a DeliveryError with the verdict *not written* where it
             was withdrawn, *unknown* where it is on its way, or its RecordMetadata.
         """
-        loop = self._enter()
+        loop = self._loop
+        if loop is None or get_running_loop() is not loop or self._closed:
+            loop = self._enter()
         producer = self._producer
-        deadline = producer._deadline(timeout)
+        deadline = monotonic() + (producer._timeout if timeout is None else seconds_of(timeout))
         if type(topic) is not str:
             topic = topic_name(topic)
-        call = AwaitedCall(topic, deadline, None, loop, is_record=True)
-
-        def encode() -> None:
-            call.job = producer._record(
-                topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer, deadline
-            )
-
+        call = AwaitedRecord(topic, deadline, None, loop)
+        arguments = (
+            topic,
+            value,
+            key,
+            headers,
+            partition,
+            timestamp,
+            timestamp_header,
+            serializer,
+            key_serializer,
+            deadline,
+        )
         if (
-            topic not in self._preparations
+            topic not in self._preparations.topics
             and producer._knows_partitions(topic, partition)
             and (
                 (serializer is None and key_serializer is None) or not self._is_cold(topic, serializer, key_serializer)
             )
         ):
-            encode()
+            call.job = producer._record(*arguments)
             self._line.append(call)
         else:
-
-            def prepare() -> None:
-                self._warm_up(topic, serializer, key_serializer, deadline)
-                encode()
-
-            self._preparations.append(topic, Preparation(call, prepare, self._line.append))
+            self._prepare(call, arguments)
         try:
-            await call.future
+            await call.future  # type: ignore[misc]
         except BaseException as interruption:
             call.leave(interruption)
             raise
@@ -151,6 +155,16 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome  # type: ignore[no-any-return]
+
+    def _prepare(self, call: AwaitedCall, arguments: tuple[Any, ...]) -> None:
+        """Let a record's topic or serializers be asked for first, and encode it then."""
+        *_, serializer, key_serializer, deadline = arguments
+
+        def prepare() -> None:
+            self._warm_up(call.what, serializer, key_serializer, deadline)
+            call.job = self._producer._record(*arguments)
+
+        self._preparations.append(call.what, Preparation(call, prepare, self._line.append))
 
     async def send_batch(
         self,
@@ -182,7 +196,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         topic = topic_name(topic)
         producer = self._producer
         # Without a timeout it waits in line as long as it has to.
-        begin_by = time.monotonic() + 1e9 if timeout is None else producer._deadline(timeout)
+        begin_by = monotonic() + 1e9 if timeout is None else producer._deadline(timeout)
 
         def send() -> BatchMetadata:
             return producer.send_batch(
@@ -197,12 +211,12 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
                 key_serializer=key_serializer,
                 on_bad_row=on_bad_row,
                 opaque=opaque,
-                timeout=None if timeout is None else max(0.0, begin_by - time.monotonic()),
+                timeout=None if timeout is None else max(0.0, begin_by - monotonic()),
             )
 
         call = AwaitedCall(topic, begin_by, send, loop)
         self._line_up(topic, call, serializer, key_serializer, producer._deadline(timeout))
-        metadata: BatchMetadata = await self._awaited(call)
+        metadata: BatchMetadata = await call.wait()
         return metadata
 
     async def flush(self, timeout: float | None = None) -> int:
@@ -219,7 +233,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         await self._settled(deadline)
         try:
             left: int = await self._in_line(
-                "flush", lambda: self._producer.flush(max(0.0, deadline - time.monotonic())), deadline
+                "flush", lambda: self._producer.flush(max(0.0, deadline - monotonic())), deadline
             )
         except DeliveryError:  # late
             return len(self._line) + self._producer.stats().in_queue

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from twolane.aio.awaited_call import AwaitedCall
+from twolane.aio.awaited_call import AwaitedCall, AwaitedRecord
 from twolane.aio.base import BaseAsyncProducer, nothing
 from twolane.common.arguments import topic_name
 from twolane.errors import DeliveryError, QueueFullError
@@ -122,7 +122,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
 
         if (
             self._line.is_idle
-            and topic not in self._preparations
+            and topic not in self._preparations.topics
             and producer._knows_partitions(topic, partition)
             and not self._is_cold(topic, serializer, key_serializer)
         ):
@@ -137,9 +137,9 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
                     self._in_a_row = 0
                     await asyncio.sleep(0)
                 return
-        call = AwaitedCall(topic, deadline, lambda: send(max(0.0, deadline - time.monotonic())), loop, is_record=True)
+        call = AwaitedRecord(topic, deadline, lambda: send(max(0.0, deadline - time.monotonic())), loop)
         self._line_up(topic, call, serializer, key_serializer, deadline, partition)
-        await self._awaited(call)
+        await call.wait()
 
     async def submit(
         self,
@@ -229,7 +229,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
 
         call = AwaitedCall(topic, deadline, send, loop)
         self._line_up(topic, call, serializer, key_serializer, deadline)
-        delivery: BatchDelivery = await self._awaited(call)
+        delivery: BatchDelivery = await call.wait()
         return delivery
 
     async def flush(self, timeout: float | None = None) -> int:

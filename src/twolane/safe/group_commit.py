@@ -17,6 +17,7 @@ from twolane.results import DeliveryReport, RecordMetadata, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twolane.client.handle import Topic
     from twolane.common.failures import Ends
     from twolane.common.fair_lock import FairLock, Waiter
     from twolane.errors import DeliveryError
@@ -40,6 +41,9 @@ _RECORD_AT_FAULT = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,
     }
 )
+
+# RecordMetadata is a NamedTuple: made without a call of Python code, as its own _make() does.
+_new = tuple.__new__
 
 
 class Member(Protocol):
@@ -202,31 +206,29 @@ class GroupSender:
             not_sent = []
         for index in not_sent:
             batch[index].sent = False
-        written = []
+        offsets, append_times, kind = outcome.offsets.tolist(), outcome.append_times(), outcome.timestamp_type
+        spans: dict[int, tuple[int, int]] = {}  # of the offsets of each partition
         for index, member in enumerate(batch):
             if member.outcome is not None or not member.sent:
                 continue
             if index in failed:
                 member.outcome = from_report(topic, failed[index]._replace(index=0), fatal=fatal)
-            else:
-                member.outcome = _written(member.job, outcome, index)
-                written.append(member)
+                continue
+            record, offset = member.job, offsets[index]
+            partition = record.partition
+            time_ms = record.timestamp if append_times is None else int(append_times[index])
+            member.outcome = _new(RecordMetadata, (topic, partition, offset, time_ms, kind))
+            first, _ = spans.get(partition, (offset, offset))
+            spans[partition] = first, offset
         # Once each has its own: this may log, and a signal handler may come in between.
-        for member in written:
-            self._watch.acknowledged(topic, member.job.partition, member.outcome.offset, member.outcome.offset)
+        for partition, (first, last) in spans.items():
+            self._watch.acknowledged(topic, partition, first, last)
         at_fault = [
             batch[i]
             for i, report in failed.items()
             if report.error in _RECORD_AT_FAULT and report.verdict is Verdict.NOT_WRITTEN
         ]
         return [batch[index] for index in not_sent], [] if code else at_fault
-
-
-def _written(record: Record, outcome: CallResult, index: int) -> RecordMetadata:
-    """Return the metadata of an acknowledged record."""
-    append_time = outcome.append_time_of(index)
-    stamp = record.timestamp if append_time is None else append_time
-    return RecordMetadata(record.topic.name, record.partition, outcome.offset_of(index), stamp, outcome.timestamp_type)
 
 
 def _too_late(record: Record) -> DeliveryError:
@@ -237,9 +239,9 @@ def _too_late(record: Record) -> DeliveryError:
 
 def _by_topic(group: Sequence[Member]) -> list[list[Member]]:
     """Split a group by topic, keeping the order within each."""
-    topics: dict[str, list[Member]] = {}
+    topics: dict[Topic, list[Member]] = {}
     for member in group:
-        topics.setdefault(member.job.topic.name, []).append(member)
+        topics.setdefault(member.job.topic, []).append(member)
     return list(topics.values())
 
 
