@@ -1,4 +1,4 @@
-"""Which lane, and how large a batch: a short price list of somebody's cluster, and what it says of a wish."""
+"""Which lane, and how large a batch: a short price list of a user's cluster, and what it says of a wish."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USABLE = 0.8
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants; None: does not matter.
+    """What a user wants; None: does not matter.
 
     Attributes
     ----------

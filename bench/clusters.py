@@ -1,4 +1,4 @@
-"""Where the suite sends: the embedded cluster, three brokers of its own behind a delaying proxy, or somebody's."""
+"""Where the suite sends: the embedded cluster, three brokers of its own behind a delaying proxy, or a running one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMBEDDED, OWN, RUNNING = "embedded", "own brokers", "running"
-# A topic that has taken so many bytes is deleted and followed by another: nobody's disk should fill up.
+# A topic that has taken so many bytes is deleted and followed by another: no disk should fill up.
 TOPIC_BYTES = 500_000_000
 TOPIC_SETTINGS = {
     "message.timestamp.type": "CreateTime",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bench.results import Row
 
-# Less than this is nobody's business; more is one only if it is twice the noise as well.
+# Less than this is of no interest; more is one only if it is twice the noise as well.
 LEAST = 0.05
 DEVIATIONS = 2.0
 UNITS = {WALL: ("ns/record", 1e9), CPU: ("CPU ns/record", 1e9), P50: ("us p50", 1e6), P99: ("us p99", 1e6)}

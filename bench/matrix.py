@@ -72,7 +72,7 @@ class Case:
 
     @property
     def guarantee(self) -> str:
-        """The settings that somebody who wants a guarantee chooses."""
+        """The settings that a user who wants a guarantee chooses."""
         in_flight = "default" if self.in_flight is None else self.in_flight
         return f"acks={self.acks} in-flight={in_flight} idempotence={'on' if self.idempotence else 'off'}"
 

@@ -1,7 +1,7 @@
 """Was it written? Counted and read back with confluent-kafka's consumer, which shares nothing with who sent.
 
 Every record of a run is counted by the partitions' offsets. The first and the last ones of each partition are read and
-compared: value, key, timestamp, and that they stand in the order they were sent.
+compared: value, key, timestamp, and that they are in the order they were sent.
 """
 
 from __future__ import annotations

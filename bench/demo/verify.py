@@ -30,7 +30,7 @@ PATIENCE = 30.0  # seconds without one more record
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows ``start`` to ``start + len(offsets)`` of the data set, and where the producer says they stand."""
+    """Rows ``start`` to ``start + len(offsets)`` of the data set, and where the producer says they are."""
 
     topic: str
     start: int
@@ -132,7 +132,7 @@ class Log:
                 index = expected.pop(place, None)
                 if index is None:
                     if place[1] >= ends[place[0]]:
-                        finding.problems.append(f"partition {place[0]} offset {place[1]}: nobody reported this record")
+                        finding.problems.append(f"partition {place[0]} offset {place[1]}: this record was not reported")
                     continue
                 finding.records += 1
                 if problem := _difference(message, rows[index], schema):

@@ -10,7 +10,7 @@ import pyperf
 
 from twolane.serializers import Source
 
-# Makes what is timed; raises if its result is not what somebody else's code says.
+# Makes what is timed; raises if its result is not what another library says.
 Case = Callable[[], Callable[[], object]]
 Clock = Callable[[], float]
 SLICE = 8192

@@ -1,7 +1,7 @@
 """Avro and JSON from columns, and timestamps, at 10^3 to 10^7 records: the cost of a record stays what it is.
 
 ``python -m bench.encoding.bench_flat``; with ``--memory NAME`` (of CASES) it prints the bytes that one case needs
-beyond its input and its result, and times nothing. numpy's astype stands beside pack_timestamps: small arrays cost
+beyond its input and its result, and times nothing. numpy's astype is beside pack_timestamps: small arrays cost
 the call, large ones the pages of a new result.
 """
 
@@ -38,7 +38,7 @@ def avro_row(record: bytes) -> dict[str, Any]:
 
 
 def encoding(serializer: Any, read: Callable[[bytes], Any], n: int) -> Callable[[], int]:
-    """Make the case of a serializer; the first and the last records are read by somebody else's code."""
+    """Make the case of a serializer; the first and the last records are read by another library."""
 
     def encode() -> int:
         through(serializer.bind(given))
@@ -90,7 +90,7 @@ def memory_beyond_input(name: str) -> int:
     function = CASES[name]()
     if (
         sys.platform != "linux"
-    ):  # no way to start the high-water mark anew: what stood while the case was made hides some
+    ):  # no way to start the high-water mark anew: what was there while the case was made hides some
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         result = function()
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (

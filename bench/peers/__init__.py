@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FRANZ_GO = Path(__file__).with_name("franz_go")
-# Names as they stand in tables. The modules of the clients are imported in the contenders' own processes only.
+# Names as they are in tables. The modules of the clients are imported in the contenders' own processes only.
 PRODUCE, CALLBACK = "confluent-kafka produce", "confluent-kafka produce, callback"
 BATCH, ASYNC = "confluent-kafka produce_batch", "confluent-kafka AIOProducer"
 AVRO, JSON = "rows, confluent AvroSerializer, produce", "rows, orjson, produce"

@@ -1,6 +1,6 @@
 """Round-trip time in front of real brokers: toxiproxy, built by Go from its module, in the brokers' place.
 
-Brokers have a listener that sends clients to ports on which somebody else may listen (`KafkaCluster.proxied`). Every
+Brokers have a listener that sends clients to ports on which another program may listen (`KafkaCluster.proxied`). Every
 byte of such a client's connections goes through the proxy, whatever client it is; the brokers among themselves are not
 delayed. Linux's own means (``tc netem``) need privileges and a kernel module that many machines lack.
 """

@@ -50,7 +50,7 @@ def build() -> Path:
 
 def command() -> list[str]:
     """Return the command of the contender, without its task."""
-    # The wildcard of the class path is for jars; a folder of classes stands before it.
+    # The wildcard of the class path is for jars; a folder of classes comes before it.
     java, *rest = java_command(kafka_jars(), MAIN, (), OPTIONS)
     place = rest.index("-cp") + 1
     rest[place] = f"{build()}:{rest[place]}"

@@ -37,7 +37,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-# What is drawn of the price list: label -> which cases. Nobody can read forty lines.
+# What is drawn of the price list: label -> which cases. Forty lines cannot be read.
 LINES: dict[str, Callable[[Case], bool]] = {
     "safe send(), one by one": lambda c: c.contender == SAFE_SEND and c.idempotence,
     "safe send_batch of 100": lambda c: c.contender == SAFE_BATCH and c.batch == 100 and c.idempotence,

@@ -1,4 +1,4 @@
-"""The delaying proxy: round trips take as long as was set, whoever makes them."""
+"""The delaying proxy: round trips take as long as was set, in any connection."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def produced_in(bootstrap: str, topic: str, times: int = 5) -> float:
 @needs_go
 def test_real_brokers_answer_so_much_later(kafka_cluster, topic):
     if not hasattr(kafka_cluster, "proxied"):
-        pytest.skip("somebody else's cluster advertises no proxy")
+        pytest.skip("a cluster that was running before advertises no proxy")
     name = topic(kafka_cluster)
     direct = round_trip(kafka_cluster.bootstrap_servers) * 1000
     with DelayingProxy(kafka_cluster.proxied) as proxy:

@@ -137,7 +137,7 @@ AVRO, JSON = Avro(SCHEMA), Json()
 
 @dataclass
 class Returning:
-    """Somebody's serializer, that returns what it was given."""
+    """A user's serializer, which returns what it was given."""
 
     def encode(self, record: Any) -> Any:
         return record

@@ -182,7 +182,7 @@ def test_secrets_show_nowhere(lane):
 
 @pytest.fixture
 def nobody():
-    """Give an address where nobody listens."""
+    """Give an address without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -1,6 +1,6 @@
 """``send_batch(on_bad_row="skip")`` on both lanes: the good rows go, the bad ones are named; ``opaque=`` comes back.
 
-What stands in the log is read with confluent-kafka's consumer, and values with fastavro.
+The log is read with confluent-kafka's consumer, and values with fastavro.
 """
 
 from __future__ import annotations

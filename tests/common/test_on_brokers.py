@@ -1,4 +1,4 @@
-"""Both lanes on three real brokers: every record stands where the metadata says, with everything it was given."""
+"""Both lanes on three real brokers: every record is where the metadata says, with everything it was given."""
 
 from __future__ import annotations
 

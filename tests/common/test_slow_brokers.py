@@ -100,7 +100,7 @@ def test_an_answer_on_its_way_is_waited_for_by_all_and_lost_by_none():
     topics = Topics(handle, None, "servers")
     topics.on_count = lambda *count: counted.append(count)
     for _ in range(3):
-        # Whoever comes leaves when his time is over. Nobody asks again.
+        # Each caller leaves when its time is over, and none asks again.
         assert topics.ask(known, time.monotonic() + 0.05) == KafkaError._TIMED_OUT
     handle.draining = True
     assert topics.ask(known, time.monotonic() + 60) == KafkaError._TIMED_OUT
@@ -113,7 +113,7 @@ def test_an_answer_on_its_way_is_waited_for_by_all_and_lost_by_none():
     assert known.counted_at > 0
     assert not known.recount
     assert counted == [("t", 2, 2)]
-    # The next one asks for himself.
+    # The next one asks for itself.
     assert topics.ask(known, time.monotonic() + 10) == 0
     assert len(handle.asked) == 3
 

@@ -26,7 +26,7 @@ SHAPES = ("field", "nullable", "array", "map", "record", "alone")
 
 @dataclass(frozen=True)
 class Target:
-    """A type, in one of the places where it may stand."""
+    """A type, in one of the places where it may be."""
 
     family: str
     name: str
@@ -47,7 +47,7 @@ class Target:
         return inner
 
     def dress(self, value: Any) -> Any:
-        """The value as it stands in the field."""
+        """The value as it is in the field."""
         return {"array": [value], "map": {"k": value}, "record": {"r": value}}.get(self.shape, value)
 
     def want(self, value: Value) -> bytes | None:
@@ -155,7 +155,7 @@ def column_of(container: str, *values: Value | None) -> Any:
 
 
 def filler(container: str, value: Value, others: list[Value]) -> Value | None:
-    """Another value that stands with this one in a column."""
+    """Another value that is with this one in a column."""
     able = (one for one in others if container in one.columns and column_of(container, one, value) is not None)
     return next(able, None)
 
@@ -279,7 +279,7 @@ def check_rows(report: Report, target: Target, value: Value, want: bytes | None)
                 report.wrong.append((target, value, CallResult(container, got, wants)))
 
 
-# ---- what stands beside a record's value: keys, headers, timestamps ------------------------------
+# ---- what is beside a record's value: keys, headers, timestamps ------------------------------
 
 
 def prepared(**arguments: Any) -> Any:
@@ -359,7 +359,7 @@ def check_beside(report: Report, target: Target, value: Value, others: list[Valu
 
 
 class AnyValue:
-    """A serializer that takes every value, so that what is refused is what stands beside it."""
+    """A serializer that takes every value, so that what is refused is what is beside it."""
 
     def bind(self, values: Any) -> Any:
         return Bytes().bind([b""] * len(values))

@@ -1,8 +1,8 @@
 """What each kind of value means as each type: the table of docs/serializers.md, and the bytes that follow from it.
 
 A cell names a rule. The rule turns a value into what fastavro (for Avro), the json module or the struct module is asked
-to write, so that the expected bytes are somebody else's. `test_meanings` puts each value through every container that
-can hold it. After a change ``python -m tests.encoding.meanings docs/serializers.md`` writes the table there again.
+to write, so that the expected bytes come from another library. `test_meanings` puts each value through every container
+that can hold it. After a change ``python -m tests.encoding.meanings docs/serializers.md`` writes the table there again.
 """
 
 from __future__ import annotations

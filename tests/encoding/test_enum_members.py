@@ -1,4 +1,4 @@
-"""Members of enum classes: in Avro the symbol that their name or value is, wherever it stands; in JSON the value."""
+"""Members of enum classes: in Avro the symbol that their name or value is, wherever it is; in JSON the value."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(schema, record):
 
 
 def places(type_, member, symbol):
-    """Every place where an enum may stand, with the member there and the symbol that is read back."""
+    """Every place where an enum may be, with the member there and the symbol that is read back."""
     yield type_, member, symbol
     for union in (
         ["null", type_],

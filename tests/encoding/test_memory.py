@@ -17,7 +17,7 @@ pytestmark = [
 
 MOST_MIB = 64
 RECORDS = 1_000_000
-# The high-water mark starts anew once the input stands; what it reaches after that is the encoder's.
+# The high-water mark starts anew once the input is there; what it reaches after that is the encoder's.
 CODE = """
 import json, pathlib, sys
 import numpy as np

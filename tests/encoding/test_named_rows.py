@@ -1,4 +1,4 @@
-"""A row that names its fields is taken by name, whatever its class and wherever it stands; others by position."""
+"""A row that names its fields is taken by name, whatever its class and wherever it is; others by position."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ def test_threads_share_a_source(name, source):
 
 
 def test_timestamps_of_many_zones():
-    """The offset that was last found belongs to one zone, whoever asks."""
+    """The offset that was last found belongs to one zone, whichever thread asks."""
     cases = []
     for zone in [*ZONES, *(datetime.timezone(datetime.timedelta(hours=hours)) for hours in range(-12, 13))]:
         times = [datetime.datetime(2026, 5, 1 + i % 28, i % 24, tzinfo=zone) for i in range(100)]

@@ -2,7 +2,7 @@
 
 Each test gives confluent-kafka's own producer, with the settings that are widely called safe, a fault that happens in
 practice, and shows the damage. If one of these fails, the fault is no longer produced or librdkafka has been repaired:
-either way the test of the safe lane that stands against it proves nothing any more.
+either way the test of the safe lane that guards against it proves nothing any more.
 
 F-numbers are those of the hazard list in docs. Where the damage needs a race to be won, some rounds are played; the
 number of rounds is at least five times what was ever needed.
@@ -249,7 +249,7 @@ def test_f10_a_producer_that_goes_takes_its_records_along(embedded_cluster, topi
 
 
 def test_f11_a_child_of_a_fork_sends_nothing(embedded_cluster, topic):
-    """Its produce() is accepted all the same, and its flush() waits for nobody, if it ever comes back."""
+    """Its produce() is accepted all the same, and its flush() waits for no report, if it ever returns."""
     name = topic(embedded_cluster)
     plain = Plain(embedded_cluster.bootstrap_servers, name)
     plain.send(b"warm")

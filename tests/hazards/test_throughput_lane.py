@@ -1,4 +1,4 @@
-"""The throughput lane on real brokers behind a proxy that misbehaves at random: its promises, kept to the letter."""
+"""The throughput lane on real brokers behind a proxy that misbehaves at random: its promises hold word for word."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def note(sent, value, partition, err, metadata):
 @pytest.mark.slow
 @pytest.mark.parametrize("idempotent", [False, True])
 def test_random_faults(fault_proxy, kafka_cluster, topic, idempotent):
-    """What is called written stands at its offset, what is called not written nowhere."""
+    """What is called written is at its offset, what is called not written nowhere."""
     told = dict.fromkeys(Verdict, 0)
     for round_ in range(ROUNDS):
         name = topic(kafka_cluster, PARTITIONS)

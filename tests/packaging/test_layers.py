@@ -51,7 +51,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("*/twolane/common/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON)),
     ("*/twolane/safe/*", (*LANE, "twolane.safe")),
     ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
-    # Asyncio stands on the lanes, which know nothing of it.
+    # Asyncio uses the lanes, which know nothing of it.
     ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
@@ -79,7 +79,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
             "twolane.throughput.producer",
         ),
     ),
-    # The front door.
+    # The public package.
     ("src/twolane/__init__.py", ()),
     ("src/twolane/__main__.py", ("twolane._about",)),
     ("src/twolane/_about.py", ("numpy", "confluent_kafka", "twolane")),

@@ -61,7 +61,7 @@ def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster,
 
 
 def test_a_batch_over_many_partitions_stops_at_its_own_record(embedded_cluster, make, topic):
-    """Records go grouped by partition, but a full window lets in what stands before `index`, and nothing else."""
+    """Records go grouped by partition, but a full window accepts what is before `index`, and nothing else."""
     name = topic(embedded_cluster, 5)
     producer = make("raise", queue_buffering_max_messages=1_000)
     producer.partitions_for(name)

@@ -16,7 +16,7 @@ UNREACHABLE = "127.0.0.1:9"
 
 
 def test_close_while_another_thread_asks_for_partitions():
-    """That thread is in no line: it stands inside librdkafka with a handle that must not go under its feet."""
+    """That thread does not wait for its turn: it is inside librdkafka with a handle that must stay."""
     done = python(
         f"""
         import threading, time

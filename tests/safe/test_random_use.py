@@ -1,7 +1,7 @@
 """A safe producer driven at random over the embedded cluster, held against a model of what the log must be.
 
 The model keeps, per partition, what was handed over in order with the verdict it got. At the end the log is read with
-confluent-kafka's consumer: everything written stands at its offset, nothing called not written is there, the written
+confluent-kafka's consumer: everything written is at its offset, nothing called not written is there, the written
 records are in order, and every batch is a prefix in every partition.
 """
 

@@ -1,4 +1,4 @@
-"""Signal handlers that do more than raise KeyboardInterrupt, and callers that are in line when somebody closes."""
+"""Signal handlers that do more than raise KeyboardInterrupt, and callers in line when the producer is closed."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ SERIALIZERS = {
 
 
 def read(serializer: str, record: bytes) -> tuple[Any, ...]:
-    """What somebody else's code reads."""
+    """What another library reads."""
     if serializer == "avro":
         read = fastavro.schemaless_reader(io.BytesIO(record), PARSED)
         return read["id"], read["name"], read["x"]

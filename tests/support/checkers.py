@@ -1,7 +1,7 @@
 """What a log must look like after a producer has spoken: the checks, with Jepsen's names where it has one.
 
 A test keeps what it sent as a list of `Sent`, in the order of sending, and reads the log with `tests.support.readers`.
-Values must be unique within the test, or nobody could tell a duplicate from a second record.
+Values must be unique within the test, or a duplicate could not be told from a second record.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def lost_writes(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
         if (one.partition, one.value) not in present:
             problems.append(f"lost write: {one}")
         elif one.offset is not None and there.get((one.partition, one.offset)) != one.value:
-            problems.append(f"not at its offset: {one}, there stands {there.get((one.partition, one.offset))!r}")
+            problems.append(f"not at its offset: {one}, there is {there.get((one.partition, one.offset))!r}")
     return problems
 
 
@@ -63,7 +63,7 @@ def phantom_writes(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]
 
 
 def disorder(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
-    """Return written records that stand, at their first occurrence, before one sent earlier to the same partition.
+    """Return written records that are, at their first occurrence, before one sent earlier to the same partition.
 
     Records of unknown fate are left out: no order was promised for them.
     """
@@ -73,7 +73,7 @@ def disorder(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
         order = {one.value: i for i, one in enumerate(records) if one.verdict is Verdict.WRITTEN}
         seen = list(dict.fromkeys(record.value for record in logs[partition] if record.value in order))
         problems += [
-            f"partition {partition}: {later!r} stands before {earlier!r}"
+            f"partition {partition}: {later!r} is before {earlier!r}"
             for later, earlier in itertools.pairwise(seen)
             if order[later] > order[earlier]
         ]
@@ -81,7 +81,7 @@ def disorder(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
 
 
 def duplicates(sent: Sequence[Sent], log: Sequence[ReadRecord]) -> list[str]:
-    """Return values that stand in a partition more than once."""
+    """Return values that are in a partition more than once."""
     counts = Counter((record.partition, record.value) for record in log)
     return [f"partition {partition}: {value!r} {n} times" for (partition, value), n in counts.items() if n > 1]
 

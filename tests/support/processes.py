@@ -31,7 +31,7 @@ def python(code: str, *arguments: str, timeout: float = 60) -> subprocess.Comple
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not count."""
+    """Whether a process runs; one that was not waited for yet does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

@@ -193,7 +193,7 @@ def answer(request: ProduceRequest, code: int, base_offset: int = -1) -> bytes:
 
 @dataclass(frozen=True)
 class PartitionAnswer:
-    """One partition of an answer; `error_at` is where its error code stands in the bytes."""
+    """One partition of an answer; `error_at` is where its error code is in the bytes."""
 
     index: int
     error: int

@@ -181,7 +181,7 @@ class FaultProxy:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        # A fault that nobody ordered would spoil the test silently.
+        # A fault that was not ordered would spoil the test silently.
         if self.failures and error[0] is None:
             raise self.failures[0]
 
@@ -222,7 +222,7 @@ class FaultProxy:
         return await asyncio.start_server(accept, HOST, listen)
 
     def own(self, writer: asyncio.StreamWriter) -> None:
-        """Close this at the end, if nobody did before."""
+        """Close this at the end, if that was not done before."""
         self._writers.add(writer)
 
     def decide(self, broker: int, request: ProduceRequest) -> Action:
@@ -324,7 +324,7 @@ class Connection:
             if action.kind == "close_before":
                 return
             if request is not None and request.acks == 0:
-                # Nobody waits for an answer, so only what happens to the request itself can be done.
+                # No client waits for an answer, so only what happens to the request itself can be done.
                 answer = None
             else:
                 answer = asyncio.get_running_loop().create_future()

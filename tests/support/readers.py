@@ -1,4 +1,4 @@
-"""Independent readers: what stands in the log, according to confluent-kafka's consumer."""
+"""Independent readers: what is in the log, according to confluent-kafka's consumer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ReadRecord(NamedTuple):
-    """One record as it stands in the log; `timestamp` is (type: 1 CreateTime, 2 LogAppendTime; milliseconds)."""
+    """One record as it is in the log; `timestamp` is (type: 1 CreateTime, 2 LogAppendTime; milliseconds)."""
 
     partition: int
     offset: int

@@ -50,7 +50,7 @@ def test_sound_histories_pass(verdicts, log):
         (checkers.lost_writes, [W, W], b"BA", "not at its offset"),
         (checkers.phantom_writes, [W, N], b"AB", "called not written"),
         (checkers.phantom_writes, [W], b"AZ", "never sent"),
-        (checkers.disorder, [W, W, W], b"ACB", "b'C' stands before b'B'"),
+        (checkers.disorder, [W, W, W], b"ACB", "b'C' is before b'B'"),
         (checkers.duplicates, [W, W], b"ABA", "2 times"),
         (checkers.gaps, [W, U, W], b"AC", "b'B' is missing before b'C'"),
         (checkers.gaps, [N, N, U], b"C", "b'A' is missing"),

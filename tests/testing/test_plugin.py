@@ -1,4 +1,4 @@
-"""The fixtures in a suite of somebody else: what runs, what is skipped and with which words."""
+"""The fixtures in a user's suite: what runs, what is skipped and with which words."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_part_of_a_batch_fails(embedded_cluster, producer, topic):
 
 
 def test_an_answer_without_an_offset_makes_none_up(embedded_cluster, topic):
-    """librdkafka counts up from -1001: the 1002nd record of a request would stand at 0."""
+    """librdkafka counts up from -1001: the 1002nd record of a request would be at 0."""
     name = topic(embedded_cluster)
     with ThroughputProducer(
         bootstrap_servers=embedded_cluster.bootstrap_servers, acks=0, linger_ms=200, batch_num_messages=10_000
@@ -404,7 +404,7 @@ def test_a_refused_send_leaves_no_callback_behind(embedded_cluster, topic):
         assert not producer._callbacks
 
 
-# ---- flush and failures that nobody watches ------------------------------------------------------------------------
+# ---- flush and failures without a callback ------------------------------------------------------------------------
 
 
 def test_flush_raises_the_failures_of_records_nobody_watched(embedded_cluster, producer, name):

@@ -378,7 +378,7 @@ def test_a_producer_that_gets_no_thread_is_an_error_and_leaves_nothing(make, mon
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # of a producer that nobody has
+        warnings.simplefilter("error")  # of a producer without a reference
         with pytest.raises(TwolaneError, match="a thread of its own: can't start new thread"):
             make()
         gc.collect()

@@ -67,7 +67,7 @@ class Named:
 
     def name(self, letter: str) -> str:
         self.count += 1
-        # Full names mean the same wherever they stand.
+        # Full names mean the same wherever they are.
         return f"{'one' if self.count % 2 else 'an.other'}.{letter}{self.count}"
 
     def add(self, schema: dict, values: st.SearchStrategy) -> tuple[dict, st.SearchStrategy]:
@@ -125,7 +125,7 @@ def schemas(draw: st.DrawFn, named: Named, depth: int = 3, in_union: bool = Fals
 
 @st.composite
 def unions(draw: st.DrawFn, named: Named, depth: int) -> tuple[list, st.SearchStrategy]:
-    """Draw a union; a branch that cannot stand beside the others is left out, with the types it defines."""
+    """Draw a union; a branch that cannot be beside the others is left out, with the types it defines."""
     kept: dict[str, tuple[Any, st.SearchStrategy]] = {}
     for _ in range(draw(st.integers(1, 3))):
         before = len(named.made)

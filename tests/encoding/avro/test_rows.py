@@ -384,7 +384,7 @@ def test_missing_field_and_wrong_rows():
 
 
 class Spiteful(dict):
-    """A mapping whose reading empties the list it stands in."""
+    """A mapping whose reading empties the list it is in."""
 
     def __init__(self, rows):
         self.rows = rows

@@ -95,7 +95,7 @@ def arrow_union(members, values, which, *, sparse, names):
 
 @st.composite
 def arrow_unions(draw):
-    """A union with null, an Arrow union, and the rows it stands for; named by branch, or by nothing that says one."""
+    """A union with null, an Arrow union, and the rows it means; named by branch, or by nothing that says one."""
     picked = draw(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=4, unique_by=lambda made: key_of(made[0])))
     types = [draw(st.sampled_from(arrow)) for _, arrow, _ in picked]
     which = draw(batch(st.integers(0, len(picked) - 1), 40))
@@ -134,7 +134,7 @@ def test_arrow_unions(tally, made, data):
 
 
 def test_three_items_of_a_list_are_no_duration():
-    """Found by `make fuzz`. A tuple is one first, a list an array, whatever stands before the other."""
+    """Found by `make fuzz`. A tuple is one first, a list an array, whatever comes before the other."""
     duration = {"type": "fixed", "name": "D", "size": 12, LOGICAL: "duration"}
     assert branches_of([duration, {"type": "array", "items": "boolean"}], [[True, False, True]]) == [1]
     assert branches_of([duration, {"type": "array", "items": "int"}], [[1, 2, 3], (1, 2, 3)]) == [1, 0]
@@ -181,7 +181,7 @@ def test_an_item_of_a_union_without_a_branch_is_named(union, bad, sparse):
     with pytest.raises(SerializationError, match="expected one of") as caught:
         Avro(record(union)).encode_batch({"f": array})
     assert (caught.value.index, caught.value.field) == (2, "f")
-    assert branches_of(union, array[:2]) == [union.index("string")] * 2  # nobody asks for the bad one
+    assert branches_of(union, array[:2]) == [union.index("string")] * 2  # the bad one is not asked for
 
 
 def test_branches_by_name_as_in_fastavro():

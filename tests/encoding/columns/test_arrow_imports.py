@@ -355,7 +355,7 @@ def test_a_type_that_cannot_be_read_is_refused_only_where_it_is_used():
 
 
 def test_a_slice_costs_its_own_items_only():
-    """A bad item outside of it is nobody's: nothing of it is looked at."""
+    """A bad item outside of it is never looked at."""
     node = batch_of(pa.array([["a"], ["b"], ["c"]]).slice(1, 1))
     node.children[0].children[0].replace(1, offsets(-7, 0, 1, -7))
     node.children[0].children[0].replace(2, b"bbbb")
