@@ -29,7 +29,8 @@ from twolane.errors import ConfigError, SerializationError, refused, shown
 from twolane.produce.record_slice import RecordSlice
 from twolane.serializers import Avro, Bytes
 from twolane.serializers.base import BatchSerializer
-from twolane.serializers.protocol import check_serializer, rows_within
+from twolane.serializers.functions import FunctionSerializer
+from twolane.serializers.protocol import check_serializer, is_function, rows_within
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> S
         return serializer if serializer.registry is None else serializer.warm_up(topic, field, deadline=deadline)
     warm_up = getattr(serializer, "warm_up", None)
     if warm_up is None:
-        return serializer
+        return FunctionSerializer(serializer, topic, field) if is_function(serializer) else serializer
     if _takes_deadline(type(serializer)):
         return warm_up(topic, field, deadline=deadline)  # type: ignore[no-any-return]
     return warm_up(topic, field)  # type: ignore[no-any-return]

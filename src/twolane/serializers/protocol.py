@@ -55,6 +55,11 @@ class Serializer(Protocol):
         ...
 
 
+def is_function(serializer: Any) -> bool:
+    """Whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
+    return callable(serializer) and not isinstance(serializer, type) and not hasattr(serializer, "bind")
+
+
 def check_serializer(serializer: Any, name: str, *methods: str) -> None:
     """Refuse what is no serializer, in terms of what was probably meant.
 
@@ -67,7 +72,7 @@ def check_serializer(serializer: Any, name: str, *methods: str) -> None:
     if isinstance(serializer, type):
         own = serializer.__name__
         raise SerializationError(f"{expected}, got the class {own}: make one of it, {own}(...)")
-    if serializer is not None and not all(hasattr(serializer, one) for one in methods):
+    if serializer is not None and not is_function(serializer) and not all(hasattr(serializer, one) for one in methods):
         raise SerializationError(expected, value=serializer)
 
 
