@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns.table import Column, Table, as_columns
@@ -55,7 +56,7 @@ class Serializer(Protocol):
         ...
 
 
-def is_function(serializer: Any) -> bool:
+def is_function(serializer: object) -> TypeGuard[Callable[..., Any]]:
     """Whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
     return callable(serializer) and not isinstance(serializer, type) and not hasattr(serializer, "bind")
 
