@@ -364,8 +364,9 @@ def fatal_error(
     return FatalProducerError(KafkaError(code, reason, True), verdict=verdict, topic=topic, detail=what + reason)
 
 
-def from_metadata(metadata: BatchMetadata, cause: DeliveryError, fatal: str | None = None) -> BatchError:
-    """Return the error of a call: its reason is that of `cause`, its index the first record that was not written."""
+def from_metadata(metadata: BatchMetadata, fatal: str | None = None) -> BatchError:
+    """Return the error of a call: the reason of the first failure by itself, the index of the first of all."""
+    cause = getattr(metadata.failures, "cause", metadata.failures[0])
     error = (BatchError if fatal is None else FatalBatchError)(
         cause.error,
         metadata=metadata,
@@ -383,3 +384,9 @@ def from_metadata(metadata: BatchMetadata, cause: DeliveryError, fatal: str | No
 def cause_of(reports: Sequence[DeliveryReport]) -> DeliveryReport:
     """Return the first report that is no consequence of another; the first of all where each is one."""
     return next((report for report in reports if report.error not in CONSEQUENCES), reports[0])
+
+
+def attach_result(error: BaseException, result: object, note: str) -> None:
+    """Attach what became of a call to the exception that interrupted it: as ``twolane_result``, and as a note."""
+    error.add_note(f"twolane: {note}")
+    error.twolane_result = result  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from twolane.aio.awaited_call import AwaitedCall
 async def outcome_of(task):
     with pytest.raises(asyncio.CancelledError) as caught:
         await task
-    return caught.value.twolane_outcome
+    return caught.value.twolane_result
 
 
 def test_a_record_that_was_not_handed_over_is_withdrawn(embedded_cluster, made, topic, run):
@@ -200,7 +200,7 @@ def test_ctrl_c_in_asyncio_run_cancels_the_wait(embedded_cluster, made, topic):
             try:
                 await task
             except asyncio.CancelledError as error:
-                outcomes.append(error.twolane_outcome)
+                outcomes.append(error.twolane_result)
                 raise
 
     with pytest.raises(KeyboardInterrupt):

@@ -171,7 +171,7 @@ def made(kind: type) -> Any:
     one = EXAMPLES[kind](kind)
     if isinstance(one, BaseException):
         one.add_note("twolane: a note")
-        one.twolane_delivery = delivery()  # type: ignore[attr-defined]
+        one.twolane_result = delivery()  # type: ignore[attr-defined]
     return one
 
 

@@ -126,7 +126,7 @@ def test_what_a_signal_handler_raises_meanwhile_is_raised_with_the_verdict(embed
             producer._watch.offsets[name, 0] = 1_000_000
             with pytest.raises(SystemExit) as caught:
                 producer.send(name, b"v")
-        assert caught.value.twolane_outcome.offset == 1
+        assert caught.value.twolane_result.offset == 1
     finally:
         logger.removeHandler(handler)
         signal.signal(signal.SIGTERM, before)

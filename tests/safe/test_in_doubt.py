@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
 from twolane import DeliveryError, SafeProducer, Verdict
+from twolane.client.handle import Handle
 from twolane.results import DeliveryReport
 from twolane.safe.in_doubt import InDoubtPartitions
 
@@ -53,15 +54,17 @@ def test_with_idempotence_nothing_is_in_doubt(embedded_cluster, topic):
 
 def test_resume_while_another_thread_looks_for_doubts():
     """One thread's resume() once made another's batch fail in the middle of the look."""
-    doubts = InDoubtPartitions(fenced=False)
+    handle = Handle({"bootstrap.servers": "127.0.0.1:9", "log.queue": "true"})
+    doubts = InDoubtPartitions(handle, lambda: None, fenced=False)
 
     class Partitions:
         def __eq__(self, other):
-            doubts.resolve("t", other)
+            doubts.resume("t", other)
             return np.zeros(1, dtype=bool)
 
         __hash__ = None
 
     for partition in range(5):
-        doubts.note("t", [DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, partition)])
+        doubts.add_failures("t", [DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, partition)])
     assert doubts.first_refusal("t", Partitions()) is None
+    handle.close()

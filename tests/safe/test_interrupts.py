@@ -63,7 +63,7 @@ def test_a_batch_interrupted_anywhere_leaves_its_metadata(producer, embedded_clu
         error = interrupted_at(step, lambda: producer.send_batch(name, [b"x"] * 4, partitions=[0, 1, 0, 1]))
         if error is None:
             break
-        metadata = getattr(error, "twolane_metadata", None)
+        metadata = getattr(error, "twolane_result", None)
         if metadata is None:
             assert written(producer) == before
         else:
@@ -116,7 +116,7 @@ def test_a_group_interrupted_anywhere_leaves_everybody_a_verdict(producer, embed
         if error is None:
             break
         # Without one it had not come into the line.
-        outcomes = [getattr(error, "twolane_outcome", None), *ends]
+        outcomes = [getattr(error, "twolane_result", None), *ends]
         assert len(outcomes) == 2
         led += outcomes[0] is not None
         sent = [outcome for outcome in outcomes if isinstance(outcome, RecordMetadata)]
@@ -146,7 +146,7 @@ def test_a_follower_interrupted_hears_of_its_record(producer, embedded_cluster, 
             producer.send(name, b"follower", timeout=math.inf)
         release.join()
     leader.join()
-    outcome = caught.value.twolane_outcome
+    outcome = caught.value.twolane_result
     if answer == "comes soon":
         assert isinstance(outcome, RecordMetadata)
     else:
@@ -167,5 +167,5 @@ def test_a_caller_interrupted_in_line_has_sent_nothing(producer, embedded_cluste
         pytest.raises(KeyboardInterrupt) as caught,
     ):
         producer.send(name, b"x")
-    assert caught.value.twolane_outcome.verdict is Verdict.NOT_WRITTEN
+    assert caught.value.twolane_result.verdict is Verdict.NOT_WRITTEN
     assert written(producer) == 1

@@ -126,7 +126,7 @@ def test_ctrl_c_ends_a_call_within_a_second_and_leaves_a_verdict(embedded_cluste
     assert time.monotonic() - sent[0] < 1.1
     assert any("twolane" in note for note in caught.value.__notes__)
     if call == "send_batch":
-        assert caught.value.twolane_metadata.failed == 10
+        assert caught.value.twolane_result.failed == 10
     counted = producer.stats()
     assert counted.in_queue == 0
     assert counted.unknown == (1 if call == "send" else 10)
@@ -237,7 +237,7 @@ def test_a_sigterm_handler_that_raises_ends_the_call_with_a_verdict(embedded_clu
         assert time.monotonic() - sent[0] < 1.1
     finally:
         signal.signal(signal.SIGTERM, before)
-    verdicts = [verdict for _, verdict in caught.value.twolane_metadata.failures.verdicts()]
+    verdicts = [verdict for _, verdict in caught.value.twolane_result.failures.verdicts()]
     assert verdicts == [Verdict.UNKNOWN] * 5
     embedded_cluster.set_rtt(0)
 

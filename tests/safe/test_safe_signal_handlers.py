@@ -90,7 +90,7 @@ def test_a_follower_of_another_topic_is_not_told_not_written_while_its_record_ma
             producer.send(second, b"follower", timeout=math.inf)
         release.join()
     leader.join()
-    assert caught.value.twolane_outcome.verdict is Verdict.UNKNOWN
+    assert caught.value.twolane_result.verdict is Verdict.UNKNOWN
     assert read_values(embedded_cluster.bootstrap_servers, second) == [b"warm", b"follower"]
 
 
@@ -114,7 +114,7 @@ def test_a_handler_that_raises_an_error_of_ours_hides_no_verdict(embedded_cluste
     """The error that another producer raised in the handler is not taken for that of the record on its way."""
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    foreign = DeliveryError(-1, verdict=Verdict.NOT_WRITTEN, topic="elsewhere")
+    foreign = DeliveryError(KafkaError(-1), verdict=Verdict.NOT_WRITTEN, topic="elsewhere")
 
     def handler():
         raise foreign
@@ -124,9 +124,9 @@ def test_a_handler_that_raises_an_error_of_ours_hides_no_verdict(embedded_cluste
         producer.send(name, b"x") if call == "send" else producer.send_batch(name, [b"x"] * 3)
     assert caught.value is foreign
     if call == "send":
-        assert foreign.twolane_outcome.verdict is Verdict.UNKNOWN
+        assert foreign.twolane_result.verdict is Verdict.UNKNOWN
     else:
-        assert foreign.twolane_metadata.failed == 3
+        assert foreign.twolane_result.failed == 3
     assert producer.in_doubt == {(name, 0)}
 
 

@@ -212,9 +212,9 @@ def test_what_was_sent_before_a_row_changed_is_told(lane, embedded_cluster, topi
         told = "records=251, written=200" if lane is SafeProducer else "200 of 251 records had been accepted"
         assert told in caught.value.__notes__[0]
         if lane is ThroughputProducer:
-            assert list(caught.value.twolane_delivery.result(10).offsets) == [*range(200)]
+            assert list(caught.value.twolane_result.result(10).offsets) == [*range(200)]
         else:
-            assert list(caught.value.twolane_metadata.offsets) == [*range(200), *[-1] * 51]
+            assert list(caught.value.twolane_result.offsets) == [*range(200), *[-1] * 51]
         # The producer works on.
         done = producer.send_batch(name, ROWS[:3], serializer=Avro(SCHEMA))
         assert (done.result(10) if lane is ThroughputProducer else done).written == 3

@@ -90,7 +90,7 @@ cdef class SafeSender:
             Refused before it was sent.
         ClosedProducerError, ForkedProducerError, FatalProducerError
         KeyboardInterrupt, or whatever a signal handler raises
-            With the record's end as a note and as ``.twolane_outcome``: a RecordMetadata or a DeliveryError.
+            With the record's end as a note and as ``.twolane_result``: a RecordMetadata or a DeliveryError.
 
         Notes
         -----

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from twolane.common.logs import log
-from twolane.errors import DeliveryError, Verdict, refused
+from twolane.errors import DeliveryError, Verdict, attach_result, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +140,7 @@ class AwaitedCall:
         elif type(outcome) is Returned:
             outcome = outcome.value
         name = "the record being sent" if self.is_record else f"the call to {self.what!r}"
-        interruption.add_note(f"twolane: {name}: {outcome}")
-        interruption.twolane_outcome = outcome  # type: ignore[attr-defined]
+        attach_result(interruption, outcome, f"{name}: {outcome}")
 
     def log_outcome(self) -> None:
         """Log what became of a call that nothing awaits."""

@@ -46,7 +46,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
     -----
     *Groups.* All ``send()`` calls awaited at one moment share requests, one for each partition; the loop is woken once
     for all of them. *Order.* In each partition, that of the calls. *Cancellation.* It ends the wait. A record that was
-    not handed to librdkafka yet is withdrawn, any other goes on and its outcome is logged; ``.twolane_outcome`` of the
+    not handed to librdkafka yet is withdrawn, any other goes on and its outcome is logged; ``.twolane_result`` of the
     CancelledError says which. ``asyncio.timeout`` and ``wait_for`` cancel, too; ``timeout=`` of a call waits for the
     verdict instead.
 
@@ -107,7 +107,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         Raises
         ------
         asyncio.CancelledError
-            ``.twolane_outcome`` is what became of the record: a DeliveryError with the verdict *not written* where it
+            ``.twolane_result`` is what became of the record: a DeliveryError with the verdict *not written* where it
             was withdrawn, *unknown* where it is on its way, or its RecordMetadata.
         """
         loop = self._loop

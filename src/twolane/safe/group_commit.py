@@ -9,7 +9,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
-from twolane.errors import from_report, refused
+from twolane.errors import attach_result, from_report, refused
 from twolane.produce.record_slice import RecordSlice
 from twolane.reports.call_result import CallResult
 from twolane.results import DeliveryReport, RecordMetadata, Verdict
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from twolane.errors import DeliveryError
     from twolane.produce.record import Record
     from twolane.reports.reader import ReportReader
-    from twolane.safe.aftermath import Aftermath
     from twolane.safe.in_doubt import InDoubtPartitions
     from twolane.safe.ordered_sender import OrderedSender
     from twolane.safe.topic_monitor import TopicMonitor
@@ -76,14 +75,12 @@ class GroupSender:
         delivery: ReportReader,
         doubts: InDoubtPartitions,
         watch: TopicMonitor,
-        aftermath: Aftermath,
     ) -> None:
         self._turns = turns
         self._chunks = chunks
         self._delivery = delivery
         self._doubts = doubts
         self._watch = watch
-        self._aftermath = aftermath
         self._interruption: BaseException | None = None
 
     def lead(self, turn: Waiter) -> None:
@@ -113,17 +110,16 @@ class GroupSender:
             outcome = turn.outcome = self.error_of(turn.job, outcome)
         elif outcome is None:
             outcome = turn.outcome = self.open_end(turn)
-        interruption.add_note(f"twolane: the record being sent: {outcome}")
-        interruption.twolane_outcome = outcome  # type: ignore[attr-defined]
+        attach_result(interruption, outcome, f"the record being sent: {outcome}")
 
     def error_of(self, record: Record, ends: Ends) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
         reports, _, code = ends
-        self._aftermath.of(record.topic.name, reports, code)
+        self._doubts.add_failures(record.topic.name, reports, code)
         if code and not reports:
             reports = [DeliveryReport(0, code, Verdict.NOT_WRITTEN, record.partition)]
         if reports:
-            return from_report(record.topic.name, reports[0], fatal=self._aftermath.fatal_reason())
+            return from_report(record.topic.name, reports[0], fatal=self._doubts.fatal_reason())
         return _too_late(record)
 
     def open_end(self, turn: Waiter) -> DeliveryError:
@@ -138,7 +134,7 @@ class GroupSender:
         report = DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, record.partition)
         if is_over:
             # Otherwise the neighbour will know.
-            self._aftermath.of(record.topic.name, [report])
+            self._doubts.add_failures(record.topic.name, [report])
         return from_report(record.topic.name, report, detail="interrupted before its report came")
 
     def _send_together(self, members: list[Member], deadline: float) -> None:
@@ -198,8 +194,8 @@ class GroupSender:
             return [], []
         reports, not_sent, code = outcome.unacknowledged
         topic = batch[0].job.topic.name
-        self._aftermath.of(topic, reports, code)
-        fatal = self._aftermath.fatal_reason() if reports or code else None
+        self._doubts.add_failures(topic, reports, code)
+        fatal = self._doubts.fatal_reason() if reports or code else None
         failed = {report.index: report for report in reports}
         if code:
             failed |= {i: DeliveryReport(i, code, Verdict.NOT_WRITTEN, batch[i].job.partition) for i in not_sent}

@@ -1,18 +1,25 @@
-"""Partitions whose last word is unknown, and why nothing more may go there without idempotence."""
+"""Partitions in doubt: their last record has an unknown outcome.
+
+Without idempotence the producer refuses records for them until ``resume()``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from twolane.errors import from_report, refused
+from twolane.errors import ClosedProducerError, from_report, refused
 from twolane.results import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from twolane.client.handle import Handle
     from twolane.errors import DeliveryError
     from twolane.results import DeliveryReport
 
@@ -26,16 +33,21 @@ class InDoubtPartitions:
 
     Parameters
     ----------
+    handle : Handle
+    log_events : callable
+        Passes librdkafka's log lines, which say why, to Python's logging.
     fenced : bool
         Idempotence is on: nothing is ever in doubt.
 
     Attributes
     ----------
     causes : dict of (str, int) to DeliveryError
-        What brought each of them into doubt.
+        The failure that brought each of them into doubt.
     """
 
-    def __init__(self, *, fenced: bool) -> None:
+    def __init__(self, handle: Handle, log_events: Callable[[], None], *, fenced: bool) -> None:
+        self._handle = handle
+        self._log_events = log_events
         self._fenced = fenced
         self.causes: dict[tuple[str, int], DeliveryError] = {}
 
@@ -46,16 +58,30 @@ class InDoubtPartitions:
         """Return them as (topic, partition)."""
         return set(self.causes)
 
-    def note(self, topic: str, reports: list[DeliveryReport]) -> None:
-        """Remember the partitions of records whose fate is unknown."""
-        if self._fenced:
-            return
-        for report in reports:
-            if report.verdict is Verdict.UNKNOWN and report.partition >= 0:
-                self.causes.setdefault((topic, report.partition), from_report(topic, report))
+    def add_failures(self, topic: str, reports: list[DeliveryReport], code: int = 0) -> None:
+        """Mark the partitions in doubt, log events, and have the topic's partitions counted again.
 
-    def resolve(self, topic: str, partition: int) -> None:
-        """Forget a doubt. Does nothing where there is none."""
+        Does nothing new when called twice with the same reports, and nothing without a report and a `code`:
+        librdkafka's reason for refusing a record.
+        """
+        if not reports and not code:
+            return
+        if not self._fenced:
+            for report in reports:
+                if report.verdict is Verdict.UNKNOWN and report.partition >= 0:
+                    self.causes.setdefault((topic, report.partition), from_report(topic, report))
+        self._log_events()
+        # Closed already where a signal handler called close() in the middle of the call.
+        with contextlib.suppress(ClosedProducerError):
+            self._handle.open_topic(topic).recount = True
+
+    def fatal_reason(self) -> str | None:
+        """Return librdkafka's reason for declaring the producer unusable, or None."""
+        fatal = None if self._handle.is_closed else self._handle.fatal_error()
+        return None if fatal is None else fatal[1]
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Take records for the partition again. Does nothing where it is not in doubt."""
         self.causes.pop((topic, partition), None)
 
     def refusal(self, topic: str, partition: int) -> DeliveryError | None:

@@ -21,7 +21,6 @@ from twolane.common.transactions import Transactions
 from twolane.config.policy import SAFE
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
 from twolane.safe._send import SafeSender
-from twolane.safe.aftermath import Aftermath
 from twolane.safe.batch_call import BatchCall
 from twolane.safe.group_commit import GroupSender
 from twolane.safe.in_doubt import InDoubtPartitions
@@ -116,7 +115,7 @@ class SafeProducer(SafeSender, BaseProducer):
         self._turns = FairLock()
         # Reentrant: a signal handler may call close() while close() runs.
         self._ending = threading.RLock()
-        self._doubts = InDoubtPartitions(fenced=fenced)
+        self._doubts = InDoubtPartitions(self._handle, self._events.handle, fenced=fenced)
         self._watch = TopicMonitor(
             settings.native,
             check_topics=check_topics,
@@ -126,9 +125,7 @@ class SafeProducer(SafeSender, BaseProducer):
         )
         self._topics.on_count = self._watch.counted
         self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._events.poll)
-        aftermath = Aftermath(self._handle, self._doubts, self._events.handle)
-        self._batches = BatchCall(self._chunks, self._delivery, self._doubts, self._watch, aftermath)
-        self._group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch, aftermath)
+        self._group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         ours, most = self._settings.number("message.timeout.ms"), 2**31 - 1
@@ -201,7 +198,7 @@ class SafeProducer(SafeSender, BaseProducer):
             Refused before anything was sent.
         RuntimeError
             A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
-            raises, ``.twolane_metadata`` has what became of every record.
+            raises, ``.twolane_result`` has what became of every record.
         """
         started = time.monotonic()
         setup = self._deadline(timeout)
@@ -228,15 +225,15 @@ class SafeProducer(SafeSender, BaseProducer):
         moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
         if moved is not None:
             raise moved
-        batch = self._batches.open(call, started)
+        batch = BatchCall(call, started, self._chunks, self._delivery, self._doubts, self._watch)
         turn = Waiter(setup if timeout is not None else started + 1e9)
         deadline = math.inf if timeout is None else setup
         try:
-            return self._in_turn(turn, topic, lambda: self._batches.send(batch, deadline))
+            return self._in_turn(turn, topic, lambda: batch.send(deadline))
         except TwolaneError:
             raise
         except BaseException as interruption:
-            self._batches.note(batch, interruption)
+            batch.attach_to(interruption)
             raise
 
     # ---- partitions in doubt -------------------------------------------------------------------------------------
@@ -251,7 +248,7 @@ class SafeProducer(SafeSender, BaseProducer):
 
         Does nothing where nothing is in doubt.
         """
-        self._doubts.resolve(topic, partition)
+        self._doubts.resume(topic, partition)
 
     @property
     def in_doubt(self) -> set[tuple[str, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from twolane.common.arguments import topic_name
 from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State
-from twolane.errors import DeliveryError, from_report
+from twolane.errors import DeliveryError, from_metadata, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
 from twolane.safe.producer import SafeProducer
 from twolane.testing.fake_base import BOOTSTRAP, Fake, FakeTopics, FakeTransactions, RecordLog, somewhere
@@ -91,7 +91,7 @@ class FakeProducer(Fake, SafeProducer):
             in_transaction=self._transactions.state is State.OPEN,
         )
         if report.error:
-            self._doubts.note(topic, [report])
+            self._doubts.add_failures(topic, [report])
             return from_report(topic, report)
         return RecordMetadata(topic, partition, report.offset, record.timestamp, TimestampType.CREATE_TIME)
 
@@ -168,8 +168,8 @@ class FakeProducer(Fake, SafeProducer):
         )
         self._count_refused(call)
         outcome = self._take_all(call, stops=True)
-        self._doubts.note(call.topic.name, outcome.reports)
+        self._doubts.add_failures(call.topic.name, outcome.reports)
         metadata = self._metadata(call, outcome, started, opaque)
         if metadata.failures:
-            raise self._batches._error(cast("Any", SimpleNamespace(call=call, reports=outcome.reports)), metadata)
+            raise from_metadata(metadata)
         return metadata

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twolane.common.batch_metadata import metadata_of
-from twolane.common.failures import Failures
-from twolane.errors import BatchError, from_metadata
+from twolane.errors import from_metadata
 from twolane.results import DeliveryReport, RefusedRows, Verdict
 from twolane.throughput.delivery import Delivery, Elsewhere
 
@@ -86,7 +85,7 @@ class BatchDelivery(Delivery["BatchMetadata"]):
     def _take(self) -> BatchMetadata:
         assert self._metadata is not None
         if self._metadata.failed:
-            raise self._error(self._metadata)
+            raise from_metadata(self._metadata)
         return self._metadata
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,20 +126,15 @@ class BatchDelivery(Delivery["BatchMetadata"]):
             for i in np.flatnonzero(silent)
         ]
 
-    def _error(self, metadata: BatchMetadata) -> BatchError:
-        failures = metadata.failures
-        cause = failures.cause if isinstance(failures, Failures) else failures[0]
-        return from_metadata(metadata, cause)
-
     def __del__(self) -> None:
         metadata = getattr(self, "_metadata", None)
-        if globals().get("BatchError") is None:
+        if globals().get("from_metadata") is None:
             return  # the interpreter's end has taken the module apart; free-threaded Python lets objects live that long
         if metadata is None or not metadata.failed or self._seen or self._started < self._problems.void_before:
             return
         if self._result.is_forked:
             return  # the parent's batch, and its threads' locks
-        self._keep_unseen(self._error(metadata), "a batch with failures")
+        self._keep_unseen(from_metadata(metadata), "a batch with failures")
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"

@@ -16,7 +16,7 @@ from twolane.common.base import EXIT_TIMEOUT, BaseProducer
 from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State, Transactions
 from twolane.config.policy import THROUGHPUT
-from twolane.errors import ConfigError, DeliveryError, TwolaneError, refused
+from twolane.errors import ConfigError, DeliveryError, TwolaneError, attach_result, refused
 from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
@@ -235,7 +235,7 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
             ``.index`` is the first record not enqueued, ``.delivery`` the BatchDelivery of those before it.
         RuntimeError
             A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
-            raises, ``.twolane_delivery`` is the BatchDelivery of the records that had been accepted.
+            raises, ``.twolane_result`` is the BatchDelivery of the records that had been accepted.
 
         Notes
         -----
@@ -276,11 +276,10 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
                 self._service.add(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
-                error.add_note(f"twolane: {outcome.expected} of {call.n} records had been accepted when this came")
+                note = f"{outcome.expected} of {call.n} records had been accepted when this came"
+                attach_result(error, batch, note)  # those accepted need not be the first ones
                 if isinstance(error, DeliveryError):
                     error.delivery = batch
-                else:  # a signal's exception, most of all: those accepted need not be the first ones
-                    error.twolane_delivery = batch  # type: ignore[attr-defined]
                 raise
             finally:
                 outcome.close_for_appends()
