@@ -8,6 +8,7 @@ import signal
 import threading
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
 from tests.support.safe_lane import signal_when, turn_held, until_in_line
