@@ -168,6 +168,7 @@ def test_a_task_group_withdraws_the_others(embedded_cluster, made, topic, run):
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm"]
 
 
+@pytest.mark.timing
 def test_a_timeout_in_line_is_the_blocking_lanes_error(embedded_cluster, made, topic, run):
     name = topic(embedded_cluster)
 

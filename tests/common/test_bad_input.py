@@ -216,6 +216,7 @@ def test_an_unreachable_broker_is_an_error_within_message_timeout_ms(lane, nobod
         assert time.monotonic() - started < 0.6 + 1.5
 
 
+@pytest.mark.timing
 def test_an_unknown_topic_is_named(embedded_cluster, producer, nothing_sent):
     embedded_cluster.create_topic("absent", 1)
     embedded_cluster.set_topic_error("absent", "UNKNOWN_TOPIC_OR_PART")
@@ -228,6 +229,7 @@ def test_an_unknown_topic_is_named(embedded_cluster, producer, nothing_sent):
         assert caught.value.verdict is Verdict.NOT_WRITTEN
 
 
+@pytest.mark.timing
 def test_a_topic_that_is_not_ours_is_an_error_at_once(embedded_cluster, producer, nothing_sent):
     embedded_cluster.create_topic("secret", 1)
     embedded_cluster.set_topic_error("secret", "TOPIC_AUTHORIZATION_FAILED")

@@ -223,6 +223,7 @@ def test_what_is_refused_for_its_state_does_not_succeed_the_second_time(producer
         getattr(producer, way)(10)
 
 
+@pytest.mark.timing
 @BOTH
 def test_begin_does_not_wait_longer_than_it_may(producer, topic, embedded_cluster, monkeypatch):
     name = topic(embedded_cluster)
@@ -246,6 +247,7 @@ def test_begin_does_not_wait_longer_than_it_may(producer, topic, embedded_cluste
         send(producer, name, b"v")
 
 
+@pytest.mark.timing
 @BOTH
 def test_a_commit_that_must_abort_ends_in_time(embedded_cluster, producer, topic):
     name = topic(embedded_cluster)

@@ -160,6 +160,7 @@ def test_f4_no_acknowledged_record_is_lost_at_a_new_producers_start(fault_proxy,
 # ---- F7: patience ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_f7_the_default_back_off_outlives_a_leader_election(embedded_cluster, topic):
     """Without settings of the user's: three refusals, and the record is written after 1 + 2 + 4 s, give or take."""
     name = topic(embedded_cluster)

@@ -15,6 +15,7 @@ from twolane.common.fair_lock import Waiter
 UNREACHABLE = "127.0.0.1:9"
 
 
+@pytest.mark.timing
 def test_close_while_another_thread_asks_for_partitions():
     """That thread does not wait for its turn: it is inside librdkafka with a handle that must stay."""
     done = python(
@@ -46,6 +47,7 @@ def test_close_while_another_thread_asks_for_partitions():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timing
 def test_close_in_a_signal_handler_ends_the_call_below_it():
     """The turn belongs to the very thread that would wait for it."""
     done = python(
@@ -80,6 +82,7 @@ def test_close_in_a_signal_handler_ends_the_call_below_it():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timing
 def test_close_ends_the_wait_of_init_transactions():
     done = python(
         f"""

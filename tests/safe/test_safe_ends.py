@@ -349,6 +349,7 @@ def test_f11_the_child_of_a_fork_gets_an_error_and_the_parent_goes_on(embedded_c
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"before", b"after"]
 
 
+@pytest.mark.timing
 def test_f11_flush_in_a_child_does_not_wait_for_a_call_of_the_parents(embedded_cluster, topic):
     name = topic(embedded_cluster)
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
@@ -397,6 +398,7 @@ def test_a_producer_open_at_interpreter_exit_is_closed_with_a_warning(embedded_c
 # ---- fatal errors --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_a_fatal_error_ends_the_producer_and_is_told_by_every_call(embedded_cluster, topic):
     """The broker says that sequence numbers are missing: librdkafka gives the producer up, and so does the lane."""
     name = topic(embedded_cluster)

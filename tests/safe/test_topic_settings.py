@@ -212,6 +212,7 @@ def test_a_client_that_cannot_be_made_stops_nobody(embedded_cluster, topic, monk
         wait_until(lambda: checks() == 0)
 
 
+@pytest.mark.timing
 def test_closing_does_not_wait_for_an_answer(embedded_cluster, topic, clients):
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
     producer.send(topic(embedded_cluster), b"x")

@@ -207,6 +207,7 @@ def chaining() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("producer", [SafeProducer, ThroughputProducer])
 @pytest.mark.parametrize("call", ["send", "send_batch", "key"])
 @pytest.mark.parametrize("fault", [silent, dripping])

@@ -200,6 +200,7 @@ def test_a_transaction_cannot_be_waited_for_in_a_callback(kafka_cluster, produce
     assert seen == [None]
 
 
+@pytest.mark.timing
 def test_closing_in_a_transaction_ends_in_time(kafka_cluster, topic):
     name = topic(kafka_cluster)
     producer = ThroughputProducer(
