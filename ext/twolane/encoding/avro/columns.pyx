@@ -7,12 +7,13 @@ leaves gaps between its records; they are closed while all of that is still in t
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
-from twolane.batch cimport Span
-from twolane.encoding.memory.arena cimport Arena, fresh, has_room_onwards, put_bytes, put_zigzag
+from twolane.batch cimport EncodedBatch, Span
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, put_zigzag
 from twolane.encoding.avro.blocks cimport (
     BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
     put_padded, put_texts, widest_step,
@@ -312,7 +313,7 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
 
 
 @cython.final
-cdef class AvroColumns:
+cdef class AvroColumns(ColumnEncoder):
     """The columns of one call, bound to an Avro type: a Source.
 
     Parameters
@@ -335,20 +336,14 @@ cdef class AvroColumns:
     SerializationError
         If a column is missing or a value is not of its field's type, with row and field.
     """
-    cdef Arena _arena
     cdef bytes _prefix
-    cdef list _keep
-    cdef list _segments         # of OpBlock
-    cdef Py_ssize_t _n
-    cdef size_t _left           # bytes, for columns of objects
+    cdef list _segments         # of OpBlock, by row
 
     def __init__(self, schema, RowEncoder rows, values, bytes prefix=b"", limit=None):
         self._prefix = prefix
-        self._left = SIZE_MAX if limit is None else limit
-        self._keep = [values]
-        self._n = len(values)
+        self.begin(values, limit)
         if isinstance(values, Column):
-            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self._keep, &self._left))])
+            self.cut([(values, plan_column(schema, rows.root, values, (<Column>values).name, self))])
             return
         if schema.kind != "record":
             raise SerializationError(f"expected a record schema for a table, got {schema.label}")
@@ -379,7 +374,7 @@ cdef class AvroColumns:
             ):
                 segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
                 anew = True
-        segment.stop = self._n
+        segment.stop = self.n
         if anew:
             with cython.critical_section(rows):
                 rows.precedents = segment
@@ -398,7 +393,7 @@ cdef class AvroColumns:
         name = rows.field_names()[i]
         column = table.get(name)
         if column is not None:
-            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self._keep, &self._left)
+            return plan_column(type.fields[i].type, rows.field_writer(i), column, name, self)
         default = rows.field_default(i)
         if default is None:
             names = ", ".join(map(repr, table.names))
@@ -406,7 +401,7 @@ cdef class AvroColumns:
                 f"no column of that name, and the field has no default; the columns are {names}", field=name
             )
         block = new_ops(1)
-        plan_constant(block.ops, default, self._keep)
+        plan_constant(block.ops, default, self.owners)
         return block
 
     cdef int cut(self, list planned) except -1:
@@ -414,7 +409,7 @@ cdef class AvroColumns:
         cdef Column column
         cdef OpBlock block, segment
         cdef Py_ssize_t part, i, start = 0
-        borders = {self._n}
+        borders = {self.n}
         for column, block in planned:
             if column is not None and block.n == column.n_parts:
                 for part in range(column.n_parts):
@@ -437,67 +432,50 @@ cdef class AvroColumns:
             start = stop
         return 0
 
-    def __len__(self):
-        return self._n
+    cdef Py_ssize_t segment_of(self, Py_ssize_t row) noexcept:
+        """The segment that holds ``row``, by bisection."""
+        cdef Py_ssize_t low = 0, high = len(self._segments) - 1, middle
+        while low < high:
+            middle = (low + high + 1) // 2
+            if (<OpBlock>self._segments[middle]).start <= row:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
-    def first_over(self, Py_ssize_t limit):
-        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
-
-        Only records whose bound exceeds the limit are measured, one at a time: memory for the largest of them is enough.
-        """
-        cdef OpBlock segment
-        cdef Arena arena = Arena.__new__(Arena)
-        cdef Py_ssize_t first, last, i
-        for segment in self._segments:
-            for first in range(0, segment.stop - segment.start, BLOCK):
-                last = min(first + BLOCK, segment.stop - segment.start)
-                if self.bound(segment, first, last) <= <size_t>limit:
-                    continue
-                for i in range(first, last):
-                    if self.bound(segment, i, i + 1) <= <size_t>limit:
-                        continue
-                    arena.start(1)
-                    self.run(segment, i, i + 1, arena, 0)
-                    if arena.offsets[1] > limit:
-                        return segment.start + i, arena.offsets[1]
-        return None
-
-    cdef size_t bound(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop) noexcept:
-        """Bytes that no record among these exceeds, and all of them together hardly."""
-        cdef size_t room = PyBytes_GET_SIZE(self._prefix)
-        cdef Py_ssize_t i
-        with nogil:
-            for i in range(block.n):
-                room += room_for(&block.ops[i], start, stop)
+    cdef size_t bound(self, Py_ssize_t start, Py_ssize_t stop) except? 0:
+        cdef size_t room = <size_t>(PyBytes_GET_SIZE(self._prefix) * (stop - start))
+        cdef OpBlock block
+        cdef Py_ssize_t i, last, segment = self.segment_of(start)
+        while start < stop:
+            block = self._segments[segment]
+            last = min(stop, block.stop)
+            with nogil:
+                for i in range(block.n):
+                    room += room_for(&block.ops[i], start - block.start, last - block.start)
+            start = last
+            segment += 1
         return room
 
-    def slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
-        cdef OpBlock segment
-        cdef Arena arena
-        cdef Py_ssize_t first, last
-        if not 0 <= start <= stop <= self._n:
-            raise IndexError(f"records {start} to {stop} of {self._n}")
-        with cython.critical_section(self):
-            arena = self._arena = fresh(self._arena)
-        arena.start(stop - start)
-        for segment in self._segments:
-            first = max(segment.start, start)
-            last = min(segment.stop, stop)
-            if first < last:
-                self.run(segment, first - segment.start, last - segment.start, arena, first - start)
-        return arena.batch(stop - start)
-
-    cdef int run(self, OpBlock block, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t row) except -1:
-        """Encode rows of one segment behind what the arena holds; ``row`` counts its records."""
+    cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
         cdef const uint8_t* prefix = <const uint8_t*>PyBytes_AS_STRING(self._prefix)
         cdef Py_ssize_t prefix_size = PyBytes_GET_SIZE(self._prefix)
+        cdef OpBlock block
+        cdef Py_ssize_t last, row = start, segment = self.segment_of(start)
         cdef bint room
-        with nogil:
-            room = encode_rows(block.ops, block.n, start, stop, prefix, prefix_size, arena, row)
-        if not room:
-            raise MemoryError()
-        return 0
+        arena.start(stop - start)
+        while row < stop:
+            block = self._segments[segment]
+            last = min(stop, block.stop)
+            with nogil:
+                room = encode_rows(
+                    block.ops, block.n, row - block.start, last - block.start, prefix, prefix_size, arena, row - start
+                )
+            if not room:
+                raise MemoryError()
+            row = last
+            segment += 1
+        return arena.batch(stop - start)
 
 
 cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,

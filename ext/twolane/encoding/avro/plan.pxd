@@ -1,6 +1,7 @@
 """The plan of an Avro column encoder: a flat table of operations, one per field, read row by row without the GIL."""
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.avro.writers cimport Writer
 from twolane.encoding.columns.table cimport Column
 from twolane.encoding.columns.vectors cimport ArrayView
@@ -70,7 +71,7 @@ cdef class OpBlock:
 
 
 cdef OpBlock new_ops(Py_ssize_t n)
-cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left)
+cdef OpBlock plan_column(object type, Writer writer, Column column, str field, ColumnEncoder encoder)
 cdef bint follow(Op* op, const Op* precedent, const ArrayView* vector) noexcept
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1
 cdef bint plan_native(Op* op, object type, const ArrayView* vector, list keep, bint nulls_ok=*) except -1

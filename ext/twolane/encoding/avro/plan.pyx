@@ -12,7 +12,8 @@ cimport cython
 
 from twolane._units cimport DAY_NS
 from twolane.batch cimport Span
-from twolane.encoding.memory.arena cimport Arena, take
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena
 from twolane.encoding.avro.branches cimport branch_named, branch_of, value_at, with_nulls
 from twolane.encoding.avro.rows cimport put_checked
 from twolane.encoding.avro.writers cimport Writer
@@ -59,37 +60,34 @@ cdef OpBlock new_ops(Py_ssize_t n):
     return block
 
 
-cdef OpBlock plan_column(object type, Writer writer, Column column, str field, list keep, size_t* left):
-    """One operation per part; one in all of objects: TooMuch if they take more than ``left`` bytes, which it lowers."""
+cdef OpBlock plan_column(object type, Writer writer, Column column, str field, ColumnEncoder encoder):
+    """Make an operation for each part of a column, or one for all of a column of objects; the encoder owns what they read."""
     cdef OpBlock block
-    cdef Py_ssize_t part, n_kept = len(keep)
+    cdef Py_ssize_t part, n_owners = len(encoder.owners)
     column = with_nulls(type, column)
     if column.objects is None:
         block = new_ops(column.n_parts)
         for part in range(column.n_parts):
-            if not plan_native(&block.ops[part], type, &column.parts[part], keep):
+            if not plan_native(&block.ops[part], type, &column.parts[part], encoder.owners):
                 break
         else:
             # Symbols and clocks were looked up for every row.
-            if not take(left, sum([kept.nbytes for kept in keep[n_kept:] if isinstance(kept, np.ndarray)])):
-                raise MemoryLimitExceeded()
-            keep.append(block)
-            keep.append(column)
+            encoder.spend(sum([owner.nbytes for owner in encoder.owners[n_owners:] if isinstance(owner, np.ndarray)]))
+            encoder.owners += (block, column)
             return block
     block = new_ops(1)
-    plan_objects(block.ops, type, writer, column, field, keep, left)
-    keep.append(block)
+    plan_objects(block.ops, type, writer, column, field, encoder)
+    encoder.owners.append(block)
     return block
 
 
-cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, list keep, size_t* left) except -1:
+cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, ColumnEncoder encoder) except -1:
     """Encode a whole column from Python objects; the operation then copies the bytes."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef Py_ssize_t part, i, row = 0
     cdef tuple objects
     # Offsets, and a byte of each value, are the least.
-    if not take(left, column.length * (sizeof(int64_t) + 1)):
-        raise MemoryLimitExceeded()
+    encoder.spend(column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
     objects = column.taken() if column.objects is not None else None
     for part in range(column.n_parts if objects is None else 1):
@@ -104,15 +102,15 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
             put_checked(writer, value, &arena.out, row, field)
             row += 1
             arena.offsets[row] = arena.out.size
-            if arena.out.size > left[0]:
+            if arena.out.size > encoder.left:
                 raise MemoryLimitExceeded()
-    take(left, arena.out.size)      # it is no more: the loop has looked
+    encoder.spend(arena.out.size)
     op.code = Code.PUT_RAW
     op.vector.kind = Layout.BINARY64
     op.vector.length = column.length
     op.vector.data = arena.out.data
     op.vector.offsets = arena.offsets
-    keep.append(arena)
+    encoder.owners.append(arena)
     return 0
 
 

@@ -10,7 +10,8 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane.batch cimport EncodedBatch, Span, span_at
-from twolane.encoding.memory.arena cimport Arena, append, fresh, has_room
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena, append, has_room
 from twolane.encoding.columns.table cimport Column, Table, as_column
 from twolane.encoding.columns.objects cimport bytes_of, is_missing_or_nan, kind_name
 from twolane.encoding.columns.vectors cimport (
@@ -73,7 +74,7 @@ cdef class BatchSource:
 
 
 @cython.final
-cdef class ColumnSource:
+cdef class BytesColumns(ColumnEncoder):
     """Byte strings of a Column, handed out slice by slice as spans into the column's memory.
 
     Parameters
@@ -84,14 +85,13 @@ cdef class ColumnSource:
         For error messages.
     """
     cdef Column _column
-    cdef Arena _arena
     cdef bint _written          # numpy's four-byte strings: UTF-8 is written into the arena
 
     def __init__(self, Column column, field=None):
         cdef Py_ssize_t part
         cdef const ArrayView* plain
+        self.begin(column, None)
         self._column = column
-        self._written = False
         field = field or column.name or None
         for part in range(column.n_parts):
             plain = &column.parts[part]
@@ -104,9 +104,6 @@ cdef class ColumnSource:
                 plain.meaning not in (LogicalType.PLAIN, LogicalType.TEXT)
             ):
                 raise SerializationError(f"expected bytes or strings, got a column of {kind_name(plain)}", field=field)
-
-    def __len__(self):
-        return self._column.length
 
     def first_over(self, Py_ssize_t limit):
         """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None."""
@@ -127,18 +124,9 @@ cdef class ColumnSource:
                 return self._column.starts[part] + i, size
         return None
 
-    def slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Give records `start` to `stop` as an EncodedBatch; while it lives, its memory is not reused.
-
-        The GIL is released while the spans are gathered.
-        """
+    cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
         cdef Py_ssize_t part, first, last, row = 0
         cdef ArrayView vector
-        cdef Arena arena
-        if not 0 <= start <= stop <= self._column.length:
-            raise IndexError(f"records {start} to {stop} of {self._column.length}")
-        with cython.critical_section(self):
-            arena = self._arena = fresh(self._arena)
         if self._written:
             arena.start(stop - start)
             arena.mark_valid(stop - start)
@@ -369,7 +357,7 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
     else:
         column = as_column(values, field or "")
         if column is not None and column.objects is None:
-            source = ColumnSource(column, field)
+            source = BytesColumns(column, field)
         else:
             try:
                 entries = column.taken() if column is not None else tuple(values)

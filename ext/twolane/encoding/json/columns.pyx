@@ -11,8 +11,9 @@ from libc.string cimport memcpy
 cimport cython
 
 from twolane._units cimport DAY_NS, S_NS
-from twolane.batch cimport Span
-from twolane.encoding.memory.arena cimport Arena, fresh, has_room_onwards, put_bytes, take
+from twolane.batch cimport EncodedBatch, Span
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes
 from twolane.encoding.columns.table cimport Column
 from twolane.encoding.memory.digits cimport put_pair, put_signed, put_unsigned, put_uuid
 from twolane.encoding.json.objects cimport dump_objects
@@ -29,7 +30,6 @@ from twolane.encoding.columns.vectors cimport (
 
 import numpy as np
 
-from twolane.encoding.mismatch import MemoryLimitExceeded
 from twolane.errors import SerializationError
 
 cdef enum:
@@ -348,7 +348,7 @@ cdef tuple year_range(object tick_ns):
 
 
 @cython.final
-cdef class JsonColumns:
+cdef class JsonColumns(ColumnEncoder):
     """The columns of one call as JSON objects, or one column as JSON values: a Source.
 
     Parameters
@@ -372,20 +372,17 @@ cdef class JsonColumns:
         If a column or a value has no JSON form.
     """
     cdef list _columns
-    cdef Arena _arena
     cdef list _vectors          # per column: its JSON, encoded already, or None
     cdef list _keys             # with SLACK bytes behind
     cdef bint _bare             # one column: its values alone, no object around them
-    cdef Py_ssize_t _n
 
     def __init__(self, values, dump, base64, refuse_nan, limit=None):
         cdef Column column
         cdef Py_ssize_t part
-        cdef size_t left = SIZE_MAX if limit is None else limit
-        self._n = len(values)
+        self.begin(values, limit)
         self._bare = isinstance(values, Column)
         self._columns = [values] if self._bare else [values.column(name) for name in values.names]
-        self._columns = [with_clocks(column, &left) for column in self._columns]
+        self._columns = [with_clocks(column, self) for column in self._columns]
         self._keys = []
         self._vectors = []
         for column in self._columns:
@@ -393,83 +390,62 @@ cdef class JsonColumns:
             opening = b"," if self._keys else b"{"
             self._keys.append((b"" if self._bare else opening + dump(name) + b":") + bytes(SLACK))
             if column.objects is not None:
-                self._vectors.append(dump_within(column, dump, name, &left))
+                self._vectors.append(dump_column(column, dump, name, self))
                 continue
             self._vectors.append(None)
             for part in range(column.n_parts):
                 check(&column.parts[part], base64, refuse_nan, name, column.starts[part])
 
-    def __len__(self):
-        return self._n
-
-    def first_over(self, Py_ssize_t limit):
-        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None.
-
-        Records are measured only in blocks whose bound exceeds the limit.
-        """
-        cdef Py_ssize_t start, j, n
-        cdef Arena arena = Arena.__new__(Arena)
-        start = 0
-        while start < self._n:
-            n = min(<Py_ssize_t>BLOCK, self._n - start)
-            if self.run(start, start + n, arena, limit):
-                for j in range(n):
-                    if arena.offsets[j + 1] - arena.offsets[j] > limit:
-                        return start + j, arena.offsets[j + 1] - arena.offsets[j]
-            start += n
-        return None
-
-    def slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
-        cdef Arena arena
-        if not 0 <= start <= stop <= self._n:
-            raise IndexError(f"records {start} to {stop} of {self._n}")
-        with cython.critical_section(self):
-            arena = self._arena = fresh(self._arena)
-        self.run(start, stop, arena, -1)
-        return arena.batch(stop - start, self._bare)
-
-    cdef bint run(self, Py_ssize_t start, Py_ssize_t stop, Arena arena, Py_ssize_t limit) except -1:
-        """Encode rows into the arena, part by part; False if a limit is given and their bound does not exceed it."""
-        cdef bytes fields = bytes(max(1, len(self._keys)) * sizeof(Field))
-        cdef Field* plan = <Field*>PyBytes_AS_STRING(fields)
+    cdef Py_ssize_t fill(self, Field* fields, Py_ssize_t start, Py_ssize_t stop) except -1:
+        """Point each field at row ``start``; return the row before which no column's part ends."""
         cdef Column column
         cdef Arena raw
-        cdef Py_ssize_t i, last, row = start
-        cdef Py_ssize_t n = len(self._keys)
-        cdef size_t room
+        cdef Py_ssize_t i
+        for i in range(len(self._keys)):
+            fields[i].key = <const uint8_t*>PyBytes_AS_STRING(self._keys[i])
+            fields[i].key_size = PyBytes_GET_SIZE(self._keys[i]) - SLACK
+            column = self._columns[i]
+            raw = self._vectors[i]
+            fields[i].raw = raw is not None
+            if raw is not None:
+                fields[i].vector.kind = Layout.BINARY64
+                fields[i].vector.data = raw.out.data
+                fields[i].vector.offsets = raw.offsets + start
+            else:
+                fields[i].vector = column.vector_from(start)
+                stop = min(stop, start + fields[i].vector.length)
+        return stop
+
+    cdef size_t bound(self, Py_ssize_t start, Py_ssize_t stop) except? 0:
+        cdef bytes block = bytes(max(1, len(self._keys)) * sizeof(Field))
+        cdef Field* fields = <Field*>PyBytes_AS_STRING(block)
+        cdef Py_ssize_t last, n = len(self._keys)
+        cdef size_t room = 0
+        while start < stop:
+            last = self.fill(fields, start, stop)
+            room += room_for_rows(fields, n, 0, last - start)
+            start = last
+        return room
+
+    cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
+        cdef bytes block = bytes(max(1, len(self._keys)) * sizeof(Field))
+        cdef Field* fields = <Field*>PyBytes_AS_STRING(block)
+        cdef Py_ssize_t last, row = start, n = len(self._keys)
         arena.start(stop - start)
         if self._bare:
             arena.mark_valid(stop - start)
         while row < stop:
-            last = stop
-            for i in range(n):
-                plan[i].key = <const uint8_t*>PyBytes_AS_STRING(self._keys[i])
-                plan[i].key_size = PyBytes_GET_SIZE(self._keys[i]) - SLACK
-                column = self._columns[i]
-                plan[i].raw = self._vectors[i] is not None
-                if plan[i].raw:
-                    raw = self._vectors[i]
-                    plan[i].vector.kind = Layout.BINARY64
-                    plan[i].vector.data = raw.out.data
-                    plan[i].vector.offsets = raw.offsets + row
-                else:
-                    plan[i].vector = column.vector_from(row)
-                    last = min(last, row + plan[i].vector.length)
-            if limit >= 0 and last == stop and row == start:
-                room = bound(plan, n, 0, stop - start)
-                if room <= <size_t>limit:
-                    return False
+            last = self.fill(fields, row, stop)
             with nogil:
-                if not put_rows(plan, n, last - row, arena, row - start, self._bare):
+                if not put_rows(fields, n, last - row, arena, row - start, self._bare):
                     with gil:
                         raise MemoryError()
             row = last
-        return True
+        return arena.batch(stop - start, self._bare)
 
 
-cdef Column with_clocks(Column column, size_t* left):
-    """The column, knowing what the clock of each instant shows, where that is not UTC; MemoryLimitExceeded as for dump_within()."""
+cdef Column with_clocks(Column column, ColumnEncoder encoder):
+    """The column, knowing what the clock of each instant shows, where that is not UTC."""
     cdef Column made
     cdef Py_ssize_t part
     cdef list keep = []
@@ -482,8 +458,7 @@ cdef Column with_clocks(Column column, size_t* left):
     for part in range(made.n_parts):
         add_clocks(&made.parts[part], keep, made.name)
     made._lenders = (made._lenders, keep)
-    if not take(left, sum([kept.nbytes for kept in keep if isinstance(kept, np.ndarray)])):
-        raise MemoryLimitExceeded()
+    encoder.spend(sum([kept.nbytes for kept in keep if isinstance(kept, np.ndarray)]))
     return made
 
 
@@ -510,15 +485,13 @@ cdef int add_clocks(ArrayView* vector, list keep, str field) except -1:
     return 0
 
 
-cdef Arena dump_within(Column column, object dump, str name, size_t* left):
-    """Encode a column of objects in no more than ``left`` bytes, and take away what was used; MemoryLimitExceeded if it takes more."""
+cdef Arena dump_column(Column column, object dump, str name, ColumnEncoder encoder):
+    """Encode a column of objects."""
     cdef Py_ssize_t n_done = 0
     cdef Arena arena
-    if not take(left, column.length * sizeof(int64_t)):
-        raise MemoryLimitExceeded()
-    arena = dump_objects(column.taken(), dump, name, False, left[0], &n_done)
-    if n_done < column.length or not take(left, arena.out.size):
-        raise MemoryLimitExceeded()
+    encoder.spend(column.length * sizeof(int64_t))
+    arena = dump_objects(column.taken(), dump, name, False, encoder.left, &n_done)
+    encoder.spend(arena.out.size if n_done == column.length else SIZE_MAX)
     return arena
 
 
@@ -530,7 +503,7 @@ cdef inline uint8_t* put_key(uint8_t* at, const uint8_t* key, Py_ssize_t size) n
     return at + size
 
 
-cdef size_t bound(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef size_t room_for_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Bytes that rows ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t room = SLACK + 2 * (stop - start)
     cdef Py_ssize_t j
@@ -551,7 +524,7 @@ cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena
     cdef Span span
     while start < n:
         stop = min(start + <Py_ssize_t>BLOCK, n)
-        if not has_room_onwards(&arena.out, bound(fields, n_fields, start, stop), row + start, n - stop):
+        if not has_room_onwards(&arena.out, room_for_rows(fields, n_fields, start, stop), row + start, n - stop):
             return False
         at = arena.out.data + arena.out.size
         for i in range(start, stop):

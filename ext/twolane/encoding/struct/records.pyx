@@ -8,12 +8,13 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.math cimport fabs
-from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 cimport cython
 
-from twolane.batch cimport Span
-from twolane.encoding.memory.arena cimport Arena, fresh, make_room, put_bytes, take
+from twolane.batch cimport EncodedBatch, Span
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena, make_room, put_bytes
 from twolane.encoding.columns.table cimport Column, Table, read_dtype
 from twolane.encoding.columns.objects cimport bytes_of, is_integer, is_missing, item_of, object_at
 from twolane.encoding.columns.vectors cimport (
@@ -24,7 +25,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from twolane.encoding.mismatch import Mismatch, MemoryLimitExceeded
+from twolane.encoding.mismatch import Mismatch
 from twolane.encoding.named_rows import fields_of
 from twolane.encoding.avro.schema import MISSING
 from twolane.errors import SerializationError
@@ -447,19 +448,15 @@ cdef class StructLayout:
             return True
         return False
 
-    cdef int plan_objects(self, Py_ssize_t field, Leaf* leaf, Column column, Py_ssize_t part, list keep, size_t* left) except -1:
-        """Write the field of every row of a part now; what cannot be written is named by row and field.
-
-        TooMuch if that takes more than ``left`` bytes; it takes away what was used.
-        """
+    cdef int plan_objects(self, Py_ssize_t field, Leaf* leaf, Column column, Py_ssize_t part, ColumnEncoder encoder) except -1:
+        """Write the field of every row of a part now; what cannot be written is named by row and field."""
         cdef tuple objects
         cdef Py_ssize_t i, first = 0, n = column.length
         cdef uint8_t* block
         if column.objects is None:
             first = column.starts[part]
             n = column.parts[part].length
-        if not take(left, n * leaf.width):
-            raise MemoryLimitExceeded()
+        encoder.spend(n * leaf.width)
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
         objects = column.taken() if column.objects is not None else None
@@ -474,12 +471,12 @@ cdef class StructLayout:
         leaf.source.data = block
         leaf.source.offset = 0
         leaf.source.stride = leaf.width
-        keep.append(cells)
+        encoder.owners.append(cells)
         return 0
 
 
 @cython.final
-cdef class StructColumns:
+cdef class StructColumns(ColumnEncoder):
     """The columns of one call, bound to a layout: a Source.
 
     Parameters
@@ -498,23 +495,18 @@ cdef class StructColumns:
         If a column is missing or a value does not fit its field, with row and field.
     """
     cdef StructLayout _layout
-    cdef Arena _arena
-    cdef list _keep
     cdef list _leaves           # per field: bytes of Leaf structs, one per part
     cdef list _columns
-    cdef Py_ssize_t _n
 
     def __init__(self, StructLayout layout, values, limit=None):
-        cdef size_t left = SIZE_MAX if limit is None else limit
         cdef Column column
         cdef Py_ssize_t i, part, n_parts
         cdef Leaf* leaves
         cdef bytes block
         self._layout = layout
-        self._keep = []
         self._leaves = []
         self._columns = []
-        self._n = len(values)
+        self.begin(values, limit)
         if isinstance(values, Column) and layout._n != 1:
             raise SerializationError(f"expected a table with {layout._n} columns, got one column")
         for i, name in enumerate(layout._names):
@@ -525,7 +517,7 @@ cdef class StructColumns:
             for part in range(n_parts):
                 leaves[part] = layout._leaves[i]
                 if column.objects is not None or not layout.plan(&leaves[part], &column.parts[part]):
-                    layout.plan_objects(i, &leaves[part], column, part, self._keep, &left)
+                    layout.plan_objects(i, &leaves[part], column, part, self)
             self._leaves.append(block)
             self._columns.append(column)
 
@@ -538,23 +530,14 @@ cdef class StructColumns:
             column = table.get(table.names[i])
         return column if column is not None else table.column(name)
 
-    def __len__(self):
-        return self._n
-
     def first_over(self, Py_ssize_t limit):
         """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None. All have one size."""
-        return (0, self._layout.width) if self._n and self._layout.width > limit else None
+        return (0, self._layout.width) if self.n and self._layout.width > limit else None
 
-    def slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Encode records `start` to `stop`; while the batch lives, its memory is not reused. The GIL is released."""
+    cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
         cdef Py_ssize_t n = stop - start, width = self._layout.width, row, part, first, last, i
         cdef Column column
         cdef Leaf* leaves
-        cdef Arena arena
-        if not 0 <= start <= stop <= self._n:
-            raise IndexError(f"records {start} to {stop} of {self._n}")
-        with cython.critical_section(self):
-            arena = self._arena = fresh(self._arena)
         arena.start(n)
         make_room(&arena.out, n * width + 1)
         memset(arena.out.data, 0, n * width)

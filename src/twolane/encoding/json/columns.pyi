@@ -1,11 +1,11 @@
 from collections.abc import Callable
 from typing import Any, final
 
-from twolane.batch import EncodedBatch
+from twolane.encoding.column_encoder import ColumnEncoder
 from twolane.encoding.columns.table import Column, Table
 
 @final
-class JsonColumns:
+class JsonColumns(ColumnEncoder):
     def __init__(
         self,
         values: Table | Column,
@@ -14,6 +14,3 @@ class JsonColumns:
         refuse_nan: bool,
         limit: int | None = None,
     ) -> None: ...
-    def __len__(self) -> int: ...
-    def first_over(self, limit: int) -> tuple[int, int] | None: ...
-    def slice(self, start: int, stop: int) -> EncodedBatch: ...

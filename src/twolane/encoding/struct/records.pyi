@@ -4,6 +4,7 @@ from typing import Any, final
 import numpy as np
 
 from twolane.batch import EncodedBatch
+from twolane.encoding.column_encoder import ColumnEncoder
 from twolane.encoding.columns.table import Column, Table
 
 @final
@@ -17,8 +18,5 @@ class StructLayout:
     def encode_rows(self, rows: Iterable[Any], limit: int | None = None) -> EncodedBatch: ...
 
 @final
-class StructColumns:
+class StructColumns(ColumnEncoder):
     def __init__(self, layout: StructLayout, values: Table | Column, limit: int | None = None) -> None: ...
-    def __len__(self) -> int: ...
-    def first_over(self, limit: int) -> tuple[int, int] | None: ...
-    def slice(self, start: int, stop: int) -> EncodedBatch: ...

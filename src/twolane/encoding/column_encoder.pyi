@@ -1,0 +1,9 @@
+from typing_extensions import disjoint_base
+
+from twolane.batch import EncodedBatch
+
+@disjoint_base
+class ColumnEncoder:
+    def __len__(self) -> int: ...
+    def first_over(self, limit: int) -> tuple[int, int] | None: ...
+    def slice(self, start: int, stop: int) -> EncodedBatch: ...
