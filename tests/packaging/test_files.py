@@ -63,6 +63,20 @@ def test_the_file_map_names_every_module() -> None:
     assert not {name for name in names if not re.search(rf"`(?:[\w/]+/)?{re.escape(name)}(?:\.\w+)?`", page)}
 
 
+def test_the_walks_name_functions_that_exist() -> None:
+    named = set(re.findall(r"`([a-z_/]+):(\w+)`", read("docs/architecture.md")))
+    assert len(named) > 20
+    assert not {(path, name) for path, name in named if not _defines(path, name)}
+
+
+def _defines(path: str, name: str) -> bool:
+    files = [
+        ROOT / wing / "twolane" / f"{path}{end}" for wing, end in (("src", ".py"), ("ext", ".pyx"), ("ext", ".pxd"))
+    ]
+    pattern = re.compile(rf"^\s*(?:async )?(?:def|cdef|cpdef)\b[^=]*?\b{name}\(", re.M)
+    return any(pattern.search(file.read_text()) for file in files if file.exists())
+
+
 def declared() -> set[str]:
     """Return the names of all packages that pyproject.toml asks for."""
     project = tomllib.loads(read("pyproject.toml"))
