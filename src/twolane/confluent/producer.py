@@ -227,7 +227,7 @@ class Producer:
         return True
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
-        """Give records up; each gets its report.
+        """Drop records; each gets its report.
 
         Parameters
         ----------
@@ -297,7 +297,7 @@ class Producer:
         self._transact(transaction_calls.commit_transaction, timeout)
 
     def abort_transaction(self, timeout: float = -1) -> None:
-        """Give the transaction's records up, and abort."""
+        """Drop the transaction's records, and abort."""
         self._open()
         self._unknown_topics.purge()
         self._transact(transaction_calls.abort_transaction, timeout)

@@ -23,7 +23,7 @@ CONTAINERS = ("__array__", "__arrow_c_array__", "__arrow_c_stream__")
 
 
 def by_name(row: Any) -> dict[Any, Any] | None:
-    """Give the fields of a row by name.
+    """Return the fields of a row by name.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def by_name(row: Any) -> dict[Any, Any] | None:
 
 
 def unmasked(value: Any, mask: Any) -> Any:
-    """Give a field of a masked record; numpy's own item is masked as a whole where a part of it is."""
+    """Return a field of a masked record; numpy's own item is masked as a whole where a part of it is."""
     if isinstance(mask, np.void):
         return np.ma.mvoid(value, mask=mask)  # type: ignore[no-untyped-call]
     if isinstance(mask, np.ndarray):
@@ -79,7 +79,7 @@ def unmasked(value: Any, mask: Any) -> Any:
 
 
 def names_of(row: Any) -> list[str] | None:
-    """Give the names of a row that is a sequence and says them beside; None if it is no such row."""
+    """Return the names of a row that is a sequence and says them beside; None if it is no such row."""
     if not hasattr(type(row), "__getitem__"):
         return None
     for attribute in ("_fields", "__fields__"):
@@ -90,7 +90,7 @@ def names_of(row: Any) -> list[str] | None:
 
 
 def paired(names: list[str], values: Iterable[Any], row: Any) -> dict[str, Any]:
-    """Give a dict of names and values that loses none of them."""
+    """Return a dict of names and values that loses none of them."""
     values = tuple(values)
     if len(values) != len(names):
         raise Mismatch(f"a row of {len(names)} fields", row)
@@ -101,12 +101,12 @@ def paired(names: list[str], values: Iterable[Any], row: Any) -> dict[str, Any]:
 
 
 def lost_name(names: Sequence[str]) -> str | None:
-    """Give the first name that ``namedtuple(rename=True)`` made up, as ``itertuples()`` may."""
+    """Return the first name that ``namedtuple(rename=True)`` made up, as ``itertuples()`` may."""
     return next((name for i, name in enumerate(names) if name == f"_{i}"), None)
 
 
 def different(names: list[str], row: Any) -> list[str]:
-    """Give the names, of which no two are the same."""
+    """Return the names, of which no two are the same."""
     if len(set(names)) != len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise Mismatch(f"a row whose fields have different names ({twice!r} is there twice)", row)
@@ -114,7 +114,7 @@ def different(names: list[str], row: Any) -> list[str]:
 
 
 def fields_of(row: Any, names: Collection[str]) -> Any:
-    """Give a row in the form in which a record with these fields is read from it.
+    """Return a row in the form in which a record with these fields is read from it.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def fields_of(row: Any, names: Collection[str]) -> Any:
 
 
 def has_fields(row: Any) -> bool:
-    """Tell whether its attributes are fields: not those of a value (a date's year) or a container (a size)."""
+    """Return whether its attributes are fields: not those of a value (a date's year) or a container (a size)."""
     kind = type(row)
     if any(hasattr(kind, name) for name in BY_ATTRIBUTES):
         return True
@@ -146,7 +146,7 @@ def has_fields(row: Any) -> bool:
 
 
 def all_named(rows: Iterable[Any], name: str, field: str) -> Iterator[Any]:
-    """Give rows so that a field of each can be read: as dicts, or as they are where the attribute `name` is that field.
+    """Return rows so that a field of each can be read: as dicts, or as they are where attribute `name` is that field.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def all_named(rows: Iterable[Any], name: str, field: str) -> Iterator[Any]:
 
 
 def others_of(row: Any, names: Collection[str]) -> list[Any]:
-    """Give the fields that a row has beside these, of what `fields_of` gives.
+    """Return the fields that a row has beside these, of what `fields_of` gives.
 
     Of an object: those that its class declares, or else its public attributes. ``"-type"`` in a dict names a branch.
     """

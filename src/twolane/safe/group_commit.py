@@ -189,7 +189,7 @@ class GroupSender:
         return rest
 
     def _settle(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
-        """Give every member that was sent its outcome, unless it has one."""
+        """Set the outcome of every member that was sent, unless it has one."""
         if outcome.unacknowledged is None:
             return [], []
         reports, not_sent, code = outcome.unacknowledged

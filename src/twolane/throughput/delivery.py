@@ -44,7 +44,7 @@ class Delivery(Generic[R]):
         raise NotImplementedError
 
     def done(self) -> bool:
-        """Tell whether everything was reported."""
+        """Return whether everything was reported."""
         return self._is_done
 
     def result(self, timeout: float | None = None) -> R:

@@ -46,7 +46,7 @@ class Naming:
         self.used: set[str] = set()
 
     def __call__(self, hint: str) -> str:
-        """Give a name like `hint` that Avro allows and that no other type has."""
+        """Return a name like `hint` that Avro allows and that no other type has."""
         base = NAME.sub("_", hint) or "_"
         if base[0].isdigit():
             base = f"_{base}"
@@ -58,14 +58,14 @@ class Naming:
 
 
 def checked_field(name: str) -> str:
-    """Give the name of a field, or say that Avro does not allow it (a changed one would not find its column)."""
+    """Return the name of a field, or say that Avro does not allow it (a changed one would not find its column)."""
     if not name or NAME.search(name) or name[0].isdigit():
         raise SerializationError("expected a name of letters, digits and underscores for a field", field=name)
     return name
 
 
 def from_description(description: tuple[str, str, bool, list[Any], Any], naming: Naming, hint: str) -> Any:
-    """Give the Avro type of one Arrow type: (format, name, nullable, children, dictionary)."""
+    """Return the Avro type of one Arrow type: (format, name, nullable, children, dictionary)."""
     form, _, nullable, children, dictionary = description
     made: Any
     if dictionary is not None:
@@ -106,7 +106,7 @@ def from_description(description: tuple[str, str, bool, list[Any], Any], naming:
 
 
 def union_of(types: list[Any]) -> list[Any]:
-    """Give the union of some types, of which each may be a union with null itself."""
+    """Return the union of some types, of which each may be a union with null itself."""
     branches: list[Any] = []
     for made in types:
         branches += [branch for branch in (made if isinstance(made, list) else [made]) if branch not in branches]
@@ -114,13 +114,13 @@ def union_of(types: list[Any]) -> list[Any]:
 
 
 def field_of(description: Any, naming: Naming, hint: str) -> dict[str, Any]:
-    """Give a record's field; one that may be null has null as its default."""
+    """Return a record's field; one that may be null has null as its default."""
     made = {"name": checked_field(description[1]), "type": from_description(description, naming, hint)}
     return {**made, "default": None} if isinstance(made["type"], list) and "null" in made["type"] else made
 
 
 def schema_of_dtype(dtype: Any, naming: Naming, hint: str) -> Any:
-    """Give the Avro type of a numpy dtype."""
+    """Return the Avro type of a numpy dtype."""
     dtype = np.dtype(dtype)
     if dtype.names is not None:
         name = naming(hint)
@@ -155,7 +155,7 @@ def schema_of_dtype(dtype: Any, naming: Naming, hint: str) -> Any:
 
 
 def schema_of_rows(rows: Iterable[Any], naming: Naming, hint: str) -> Any:
-    """Give a record type that takes all the rows: what is missing or None somewhere becomes nullable."""
+    """Return a record type that takes all the rows: what is missing or None somewhere becomes nullable."""
     seen: dict[str, list[Any]] = {}
     n = 0
     for row in rows:
@@ -178,7 +178,7 @@ def schema_of_rows(rows: Iterable[Any], naming: Naming, hint: str) -> Any:
 
 
 def as_mapping(row: Any) -> Mapping[str, Any]:
-    """Give a row's fields by name."""
+    """Return a row's fields by name."""
     named = as_row(row)
     if named is None:
         reason = "expected rows with names: dicts, dataclasses, attrs, pydantic or named tuples"
@@ -187,7 +187,7 @@ def as_mapping(row: Any) -> Mapping[str, Any]:
 
 
 def fields_by_name(row: Any) -> Mapping[str, Any] | None:
-    """Give the fields of a row, or of an object with declared attributes; None for a value."""
+    """Return the fields of a row, or of an object with declared attributes; None for a value."""
     if is_dataclass(row) and not isinstance(row, type):
         return {field.name: getattr(row, field.name) for field in fields(row)}
     if hasattr(row, "model_dump"):
@@ -198,7 +198,7 @@ def fields_by_name(row: Any) -> Mapping[str, Any] | None:
 
 
 def type_of_values(values: list[Any], naming: Naming, hint: str) -> Any:
-    """Give one type that takes all the values; ints give way to floats, anything else that differs is a union."""
+    """Return one type that takes all the values; ints give way to floats, anything else that differs is a union."""
     present = [value for value in values if not is_missing(value)]
     if not any(isinstance(value, (int, float, np.number)) and not is_missing_or_nan(value) for value in present):
         # NaN stands for what is missing beside anything but numbers.
@@ -248,7 +248,7 @@ def type_of_values(values: list[Any], naming: Naming, hint: str) -> Any:
 
 
 def as_row(value: Any) -> Mapping[str, Any] | None:
-    """Give the fields of a nested row, None for a value."""
+    """Return the fields of a nested row, None for a value."""
     try:
         return fields_by_name(value)
     except Mismatch as error:
@@ -256,7 +256,7 @@ def as_row(value: Any) -> Mapping[str, Any] | None:
 
 
 def symbols_of(kind: type[enum.Enum], hint: str) -> list[str]:
-    """Give the symbols of an enum class: its members' values, as JSON has them, or their names where those cannot be.
+    """Return the symbols of an enum class: its members' values, as JSON has them, or their names where those cannot be.
 
     An encoder takes the one of name and value that is a symbol, so the other must not be one of another member.
     """
@@ -273,14 +273,14 @@ def symbols_of(kind: type[enum.Enum], hint: str) -> list[str]:
 
 
 def wider(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Give a decimal that holds both."""
+    """Return a decimal that holds both."""
     scale = max(one["scale"], other["scale"])
     whole = max(one["precision"] - one["scale"], other["precision"] - other["scale"])
     return {**one, "precision": whole + scale, "scale": scale}
 
 
 def type_of_value(value: Any, hint: str) -> Any:
-    """Give the Avro type of one value that has no parts."""
+    """Return the Avro type of one value that has no parts."""
     if isinstance(value, (bool, np.bool_)):
         return "boolean"
     if isinstance(value, (int, np.integer)):

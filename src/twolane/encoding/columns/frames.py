@@ -12,18 +12,18 @@ from twolane.errors import SerializationError
 
 
 def is_frame(values: Any) -> bool:
-    """Tell whether it is a pandas frame, or one like it."""
+    """Return whether it is a pandas frame, or one like it."""
     return hasattr(values, "iloc") and hasattr(values, "columns")
 
 
 def columns_of(frame: Any) -> Iterator[tuple[str, Any]]:
-    """Give label and series of each column: labels that are no text as their text, and not the index."""
+    """Return label and series of each column: labels that are no text as their text, and not the index."""
     for label, series in frame.items():
         yield str(label), series
 
 
 def levels_of(frame: Any) -> Iterator[tuple[str, Any]]:
-    """Give the index's levels that have a name no column has."""
+    """Return the index's levels that have a name no column has."""
     index = frame.index
     labels = {str(label) for label in frame.columns}
     for level, label in enumerate(index.names):
@@ -32,7 +32,7 @@ def levels_of(frame: Any) -> Iterator[tuple[str, Any]]:
 
 
 def array_of(values: Any, dtype: Any) -> tuple[Any, Any, bool] | None:
-    """Give the numpy array behind a pandas series, array or index, the zone of its times, and whether NaN is missing.
+    """Return the numpy array behind a pandas series, array or index, the zone of its times, and whether NaN is missing.
 
     None where it has a dtype of pandas' own, which is Arrow's affair.
     """
@@ -45,7 +45,7 @@ def array_of(values: Any, dtype: Any) -> tuple[Any, Any, bool] | None:
 
 
 def lent_by(values: Any, name: str) -> Any:
-    """Give what an object lends to Arrow: a capsule of a stream, or a tuple of two of an array.
+    """Return what an object lends to Arrow: a capsule of a stream, or a tuple of two of an array.
 
     None if it offers neither protocol, and an array where pandas cannot do it: it reaches Arrow through pyarrow, which
     may be missing, or know no type.

@@ -19,7 +19,7 @@ def count_fields(dtype: np.dtype[Any]) -> int:
 
 
 def days_of(times: Any) -> Any:
-    """Give datetime64 of years or months, an array or one, as days.
+    """Return datetime64 of years or months, an array or one, as days.
 
     Numpy's own conversion wraps around; here what lies beyond a quadrillion, as in no record, is cut to that.
     """

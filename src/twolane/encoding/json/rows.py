@@ -40,7 +40,7 @@ EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001
 
 
 def times_are_wrong() -> bool:
-    """Tell whether orjson drops leading zeros of a time's microseconds, as 3.13.0 does: 10 ms come out as .10000."""
+    """Return whether orjson drops leading zeros of a time's microseconds, as 3.13.0 does: 10 ms come out as .10000."""
     return orjson is not None and orjson.dumps(datetime.time(0, 0, 0, 10_000)) != b'"00:00:00.010000"'
 
 
@@ -89,7 +89,7 @@ class FastDump:
         self.many = (orjson.dumps, self._native, TIME_OPTION, orjson.Fragment(b"\n"))
 
     def _native(self, value: Any) -> Any:
-        """Give something that orjson knows; it writes arrays of numbers itself, and singles."""
+        """Return something that orjson knows; it writes arrays of numbers itself, and singles."""
         kind = type(value)
         if kind in PLAIN_SCALARS:
             return value.item()
@@ -107,7 +107,7 @@ class FastDump:
 
 
 def time_text(value: np.datetime64) -> str:
-    """Give the text of a time of numpy, as columns write it: a day, or a time with as many digits as it needs."""
+    """Return the text of a time of numpy, as columns write it: a day, or a time with as many digits as it needs."""
     unit, count = np.datetime_data(value.dtype)
     if unit in ("Y", "M"):
         value, unit, count = days_of(value), "D", 1
@@ -133,7 +133,7 @@ class Fallback:
         self.large: Callable[[str], Any] = int  # an int beyond 64 bits, in the form that the encoder takes
 
     def __call__(self, value: Any) -> Any:
-        """Give something that JSON knows."""
+        """Return something that JSON knows."""
         if is_missing(value):
             return None
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -227,7 +227,7 @@ def stepped(value: Any, fallback: Fallback, nan: str, depth: int, step: str | in
 
 
 def text(value: str) -> str:
-    """Give a str that UTF-8 can hold."""
+    """Return a str that UTF-8 can hold."""
     value = str.__str__(value)  # what it holds, as orjson: a class of its own may say something else
     try:
         value.encode()
@@ -237,14 +237,14 @@ def text(value: str) -> str:
 
 
 def whole(value: int, fallback: Fallback) -> Any:
-    """Give an int; JSON has them of any size, as Python writes them."""
+    """Return an int; JSON has them of any size, as Python writes them."""
     if -(2**63) <= value < 2**64:
         return int(value)
     return fallback.large(digits(value))
 
 
 def digits(value: int) -> str:
-    """Give the text of an int of any size that Python writes."""
+    """Return the text of an int of any size that Python writes."""
     try:
         return int.__repr__(value)
     except ValueError:
@@ -252,7 +252,7 @@ def digits(value: int) -> str:
 
 
 def key_text(key: Any, fallback: Fallback, nan: str) -> str:
-    """Give the text of a key: what its value is as a value, without quotes."""
+    """Return the text of a key: what its value is as a value, without quotes."""
     if isinstance(key, enum.Enum):
         return key_text(key.value, fallback, nan)
     if isinstance(key, str):

@@ -18,7 +18,7 @@ TOKEN = re.compile(r"\s*(\d*)([a-zA-Z?])\s*")
 
 
 def layout_of(layout: Any) -> np.dtype[Any]:
-    """Give a structured dtype for a numpy dtype, whatever makes one, or a format of the `struct` module.
+    """Return a structured dtype for a numpy dtype, whatever makes one, or a format of the `struct` module.
 
     Fields of a format are called f0, f1, ...; a dtype without fields becomes one field f0.
 

@@ -22,7 +22,7 @@ UTC = ("UTC", "Z", "Etc/UTC", "GMT", "Etc/GMT", "utc")
 
 
 def named(name: str) -> datetime.tzinfo:
-    """Give the zone of a name as Arrow's types have it: one of the zone database, or an offset such as ``+05:30``."""
+    """Return the zone of a name as Arrow's types have it: one of the zone database, or an offset such as ``+05:30``."""
     if name in UTC:
         return datetime.UTC
     fixed = FIXED.fullmatch(name)
@@ -34,7 +34,7 @@ def named(name: str) -> datetime.tzinfo:
 
 
 def zone_of(zone: Any) -> datetime.tzinfo:
-    """Give the zone of a name, or itself.
+    """Return the zone of a name, or itself.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def zone_of(zone: Any) -> datetime.tzinfo:
 
 
 def is_utc(zone: Any) -> bool:
-    """Tell whether its clocks show UTC at any time."""
+    """Return whether its clocks show UTC at any time."""
     return zone_of(zone) is datetime.UTC or str(zone) in UTC
 
 
@@ -109,7 +109,7 @@ class Instant(datetime.datetime):
         return self._with_nanosecond(made) if isinstance(made, Instant) else made
 
     def to_datetime64(self) -> np.datetime64:
-        """Give what the clock shows, as pandas.Timestamp does."""
+        """Return what the clock shows, as pandas.Timestamp does."""
         plain = self.replace(tzinfo=None)
         return np.datetime64(plain, "us").astype("M8[ns]") + np.timedelta64(self.nanosecond, "ns")  # type: ignore[no-any-return]
 
