@@ -115,6 +115,12 @@ def test_a_lane_does_not_name_the_other(lane: str, other: str) -> None:
             assert not re.search(rf"twolane\.{other}\b", (ROOT / path).read_text()), path
 
 
+def test_what_compiled_code_needs_is_passed_to_it() -> None:
+    """No function of ``ext/`` takes a whole producer, whose Python methods it would call."""
+    takes = re.compile(r"^\s*(?:cp?)?def\b.*\bobject producer\b", re.M)
+    assert not [path for path in sources(".pyx", ".pxd", below="ext/") if takes.search((ROOT / path).read_text())]
+
+
 def test_no_name_is_there_twice_in_a_room() -> None:
     """Neither as a compiled and a Python module, nor as a module and a folder."""
     kinds: dict[str, set[str]] = {}
