@@ -106,7 +106,7 @@ class SerializationError(TwolaneError, ValueError):
 
     Attributes
     ----------
-    index, field, topic
+    index, field, topic : int, str, str or None
         As given.
     opaque : object
         Of the call, where ``on_bad_row="skip"`` left the row out.
@@ -197,7 +197,8 @@ class DeliveryError(TwolaneError, KafkaException):
     ----------
     verdict : Verdict
         Not written, or unknown.
-    topic, partition : str, int or None
+    topic : str or None
+    partition : int or None
         Where it was sent; None where no partition was chosen yet.
     index : int
         Row in its call, 0 for a single record.
