@@ -5,13 +5,11 @@ Everything that can be refused is refused here, before the first record of the c
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -27,10 +25,10 @@ from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, SerializationError, refused, shown
 from twolane.produce.record_slice import RecordSlice
-from twolane.serializers import Avro, Bytes
-from twolane.serializers.base import BatchSerializer
+from twolane.serializers import Bytes
+from twolane.serializers.base import BaseSerializer
 from twolane.serializers.functions import FunctionSerializer
-from twolane.serializers.protocol import check_serializer, is_function, rows_within
+from twolane.serializers.protocol import check_serializer, for_topic, is_function, rows_within
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
@@ -233,30 +231,12 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
 
 def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
-    if type(serializer) is Avro:
-        return serializer if serializer.registry is None else serializer.warm_up(topic, field, deadline=deadline)
-    warm_up = getattr(serializer, "warm_up", None)
-    if warm_up is None:
-        return FunctionSerializer(serializer, topic, field) if is_function(serializer) else serializer
-    if _takes_deadline(type(serializer)):
-        return warm_up(topic, field, deadline=deadline)  # type: ignore[no-any-return]
-    return warm_up(topic, field)  # type: ignore[no-any-return]
-
-
-def _takes_deadline(kind: type) -> bool:
-    """Whether ``warm_up`` of this class has a parameter `deadline`; one that cannot be looked into counts as none."""
-    known = _KNOWN.get(kind)
-    if known is None:
-        try:
-            known = "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
-        except (AttributeError, TypeError, ValueError):
-            known = False
-        _KNOWN[kind] = known
-    return known
-
-
-# Of the user's own classes: whether warm_up takes a deadline.
-_KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+    if getattr(type(serializer), "warm_up", None) is BaseSerializer.warm_up:
+        known: Any = serializer
+        return serializer if known.registry is None else known.warm_up(topic, field, deadline=deadline)
+    if is_function(serializer):
+        return FunctionSerializer(serializer, topic, field)
+    return for_topic(serializer, topic, field, deadline)
 
 
 def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float) -> bytes | None:
@@ -273,7 +253,10 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
     if record is None or (serializer is None and type(record) is bytes):
         return record
     try:
-        return warmed(serializer or _BYTES, topic, field, deadline).encode(record)
+        known = warmed(serializer or _BYTES, topic, field, deadline)
+        if getattr(known, "schema_headers", ()):
+            raise SerializationError("send() writes no schema's id in a header: use send_batch([value])", field=field)
+        return known.encode(record)
     except (AttributeError, TypeError):
         # Both: text has an encode() too.
         check_serializer(serializer, "serializer" if field == "value" else "key_serializer", "encode", "bind")
@@ -350,13 +333,17 @@ def bind_call(
             values = list(values)
         warm = serializer or _BYTES
         # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
-        read = table if columns is None or not isinstance(warm, (BatchSerializer, Bytes)) else columns
+        read = table if columns is None or not isinstance(warm, BaseSerializer) else columns
         bound = warm.bind(values if read is None or getattr(read, "objects", None) is not None else read)
         n = len(bound)
         bound_keys = None
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer)
         ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
+        for one in (serializer, None if keys is None else key_serializer):
+            for name, value in getattr(one, "schema_headers", ()):
+                shared = BatchSource(EncodedBatch.constant(value), n)
+                ready_headers = ready_headers.with_column(name.encode(), shared, n)
         times: Any = _times(timestamps, table, values)
         if timestamp_header is not None:
             times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)

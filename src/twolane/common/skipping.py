@@ -50,7 +50,7 @@ from twolane.serializers.bad_rows import (
     select_rows,
     skips_bad_rows,
 )
-from twolane.serializers.base import BatchSerializer
+from twolane.serializers.base import BaseSerializer
 from twolane.serializers.protocol import check_serializer
 from twolane.serializers.raw import bind_bytes
 
@@ -173,7 +173,7 @@ def _kept(argument: Any) -> Any:
 def _readable_by(serializer: Any, values: Any) -> Any:
     """Give values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
     columns = readable(values)
-    if not isinstance(columns, Column) or serializer is None or isinstance(serializer, (BatchSerializer, Bytes)):
+    if not isinstance(columns, Column) or serializer is None or isinstance(serializer, BaseSerializer):
         return columns
     return values if _is_column(values) and hasattr(values, "__len__") else list(values)
 

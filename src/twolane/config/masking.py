@@ -41,6 +41,12 @@ def without_credentials(url: str) -> str:
     return scheme + place.rpartition("@")[2]
 
 
+def without_urls(text: str) -> str:
+    """Return a text without the credentials of URLs in it, in quotes and without a scheme too."""
+    text = re.sub(r"[A-Za-z][\w+.-]*://\S+", lambda url: without_credentials(url.group()), text)
+    return re.sub(r"[^\s/'\"]+@", "", text)
+
+
 def _cut(text: str) -> tuple[str, str, str]:
     """Cut a text at its first ``?`` or ``#``."""
     found = re.search("[?#]", text)

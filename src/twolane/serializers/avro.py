@@ -11,12 +11,12 @@ from twolane.encoding.avro.infer import Naming, from_description, schema_of_dtyp
 from twolane.encoding.avro.rows import RowEncoder
 from twolane.encoding.avro.schema import (
     AvroType,
-    checked_id,
     definitions,
     full_name,
     is_definition,
     load,
     parse,
+    shape,
     standalone,
 )
 from twolane.encoding.avro.suspects import suspects
@@ -24,8 +24,8 @@ from twolane.encoding.columns.arrow import describe
 from twolane.encoding.columns.bytes import BatchSource
 from twolane.encoding.columns.table import Table
 from twolane.encoding.named_rows import refuse_others
-from twolane.errors import SerializationError, shown
-from twolane.serializers.base import BatchSerializer
+from twolane.errors import SerializationError
+from twolane.serializers.confluent import FramedSerializer
 from twolane.serializers.protocol import rows_of
 
 if TYPE_CHECKING:
@@ -38,17 +38,7 @@ if TYPE_CHECKING:
     from twolane.serializers.protocol import Source
 
 
-def framing(schema_id: int | None) -> bytes:
-    """Give what stands before a record in Confluent's wire format: a zero byte and the schema's id, big-endian.
-
-    Source: https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/#wire-format
-    """
-    if schema_id is None:
-        return b""
-    return b"\0" + checked_id(schema_id).to_bytes(4, "big")
-
-
-class Avro(BatchSerializer):
+class Avro(FramedSerializer):
     r"""Avro's binary encoding, of rows or columns, bare or in Confluent's wire format.
 
     Parameters
@@ -94,6 +84,8 @@ class Avro(BatchSerializer):
     b'\x00\x00\x00\x00\x07\x01'
     """
 
+    schema_type = "AVRO"
+
     def __init__(
         self,
         schema: Any = None,
@@ -104,29 +96,15 @@ class Avro(BatchSerializer):
         strict: bool = False,
         strict_names: bool = False,
     ) -> None:
-        if registry is not None and schema_id is not None and schema is not None:
-            raise ValueError("schema_id: a fixed id needs no registry, or no schema")
-        if not isinstance(references, (list, tuple)) or not all(hasattr(one, "subject") for one in references):
-            raise ValueError(f"references: expected a list of SchemaReference, got {shown(references)}")
-        self.references = tuple(references) or tuple(getattr(schema, "references", None) or ())
-        if registry is None and (schema is None or self.references):
-            raise ValueError("schema: only a registry tells it, or what it refers to")
-        if getattr(schema, "schema_type", None) not in (None, "AVRO"):
-            raise SerializationError(f"expected a schema of Avro, got one of {schema.schema_type}")
+        super().__init__(schema, registry, schema_id, references)
+        if registry is None and schema is None:
+            raise ValueError("schema: only a registry tells it")
         self.schema = load(schema)
-        self.registry = registry
-        if registry is not None and not hasattr(registry, "resolve"):
-            from twolane.serializers.schema_registry import Registry
-
-            self.registry = Registry(registry)
-        self.schema_id = schema_id
-        self._prefix = framing(schema_id)
         self._options: dict[str, Any] = {"strict": strict, "strict_names": strict_names}
         # What a registry has to tell first is not known yet.
         known = schema is not None and not self.references
         self.type: AvroType = parse(self.schema, **self._options) if known else AvroType("null")
         self._rows = RowEncoder(self.type, self._prefix)
-        self._warm: dict[tuple[str, str], Avro] = {}
 
     @classmethod
     def from_arrow(
@@ -200,63 +178,38 @@ class Avro(BatchSerializer):
             raise SerializationError(f"expected examples that a schema can be made of: {error}") from error
         return made
 
-    def warm_up(self, topic: str, field: str = "value", *, deadline: float | None = None) -> Avro:
-        """Give the serializer for one topic: it knows its schema's id and never asks a registry.
-
-        Parameters
-        ----------
-        topic : str
-        field : {"value", "key"}
-            What of the record it encodes.
-        deadline : float, optional
-            Of `time.monotonic()`: when to stop waiting for the registry. A minute from now, without it.
-
-        Returns
-        -------
-        Avro
-            This one, where there is no registry. Asked once per topic; later calls cost a dictionary look-up.
-
-        Raises
-        ------
-        SerializationError
-            If the registry cannot be reached, refuses the schema or does not answer in time.
-        """
-        if self.registry is None:
-            return self
-        warm = self._warm.get((topic, field))
-        if warm is None:
-            # Threads that ask for the first time side by side all get the same one.
-            warm = self._warm.setdefault((topic, field), self._resolved(topic, field, deadline))
-        return warm
-
     def _resolved(self, topic: str, field: str, deadline: float | None) -> Avro:
         if isinstance(self.schema, list) and getattr(self.registry, "by_record", False):
-            return AvroByRecord(self, topic, field, deadline)
+            return AvroByRecord.of(self, topic, field, deadline)
         name = full_name(self.schema, "", "schema")[0] if is_definition(self.schema) else None
         return self._framed(self.schema, name, topic, field, deadline)
 
     def _framed(self, schema: Any, name: str | None, topic: str, field: str, deadline: float | None) -> Avro:
-        """Give the serializer with the id of one schema."""
-        more: dict[str, Any] = {"references": self.references} if self.references else {}
-        if self.schema_id is not None:
-            more["schema_id"] = self.schema_id
+        """Return the serializer with the id of one schema."""
         text = None if schema is None else json.dumps(schema)
-        schema_id, text = self.registry.resolve(
-            text, topic=topic, field=field, record_name=name, deadline=deadline, **more
-        )
-        return Avro(text, schema_id=schema_id, **self._options)
+        resolved = self._ask(text, topic, field, deadline, name)
+        made = load(resolved.text)
+        if resolved.referenced:
+            # A bare encoder has no registry: what other subjects define stands where it is first named.
+            known: dict[str, Any] = {}
+            for _, other in resolved.referenced:
+                for full, definition in definitions(load(other)).items():
+                    known.setdefault(full, definition)
+            made = standalone(made, known)
+        return self._frame(lambda number: Avro(made, schema_id=number, **self._options), resolved, field)
 
-    def _known(self) -> Avro:
-        """Return the serializer that the registry's answers made of this one, where there is no doubt which."""
-        made = list(self._warm.values())
-        if not made:
-            raise SerializationError(
-                "the schema's id is asked of the registry by topic: send() and send_batch() do that, or warm_up(topic)"
-            )
-        if any(other.schema_id != made[0].schema_id or type(other) is not type(made[0]) for other in made):
-            topics = ", ".join(sorted({repr(topic) for topic, _ in self._warm}))
-            raise SerializationError(f"several ids are known, of {topics}: use what warm_up(topic) returns")
-        return made[0]
+    @staticmethod
+    def _is_same(one: str, other: str) -> bool:
+        return bool(shape(parse(one)) == shape(parse(other)))
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "schema": self.schema,
+            "registry": self.registry,
+            "schema_id": self.schema_id,
+            "references": self.references,
+            **self._options,
+        }
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record; None stays None.
@@ -267,29 +220,24 @@ class Avro(BatchSerializer):
             With the path of the first value that is not of its field's type.
         """
         if self.registry is not None:
-            return self._known().encode(record)
+            return self._ready().encode(record)
         return self._rows.encode(record)
 
     def _takes_single(self) -> bool:
         return self.type.kind != "record"
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
-        if self.registry is not None:
-            return self._known()._encode_rows(rows, limit)
         return self._rows.encode_rows(rows, limit)
 
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
-        if self.registry is not None:
-            return self._known()._bind_columns(columns, limit)
         if self.type.strict and isinstance(columns, Table):
             refuse_others([entry.name for entry in self.type.fields], columns.names)
         return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
 
     def suspects(self, columns: Table) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
         """Find the rows of a table that may be bad, see `avro_suspects`; None where that cannot tell."""
-        if self.registry is not None:
-            return self._known().suspects(columns)
-        return suspects(self.type, self._rows, columns) if self.type.kind == "record" else None
+        ready = self._ready()
+        return suspects(ready.type, ready._rows, columns) if ready.type.kind == "record" else None
 
     def __repr__(self) -> str:
         framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""
@@ -303,17 +251,26 @@ class AvroByRecord(Avro):
     As Java's serializer does: the record's own schema and id, and no number of a branch.
     """
 
-    def __init__(self, union: Avro, topic: str, field: str, deadline: float | None) -> None:
+    def __init__(self, schema: Any, each: list[Avro], **options: Any) -> None:
+        self._each = each
+        super().__init__(schema, **options)
+
+    @classmethod
+    def of(cls, union: Avro, topic: str, field: str, deadline: float | None) -> AvroByRecord:
+        """Ask for the id of each branch."""
         known = definitions(union.schema)
         # What one branch defines, another may name.
         alone = [standalone(branch, known) for branch in union.schema]
         names = [full_name(one, "", "schema")[0] if is_definition(one) else None for one in alone]
         if None in names:
             raise SerializationError("the record name strategy needs a union of types with names")
-        self._each = [
-            union._framed(branch, name, topic, field, deadline) for branch, name in zip(alone, names, strict=True)
-        ]
-        super().__init__(union.schema, **union._options)
+        each = [union._framed(branch, name, topic, field, deadline) for branch, name in zip(alone, names, strict=True)]
+        if any(one.schema_headers for one in each):
+            raise SerializationError("records of several subjects have their ids before them: schema_id_in='prefix'")
+        return cls(union.schema, each, **union._options)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"schema": self.schema, "each": self._each, **self._options}
 
     def _reframe(self, record: bytes | None) -> bytes | None:
         if record is None:

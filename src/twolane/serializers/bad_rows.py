@@ -311,6 +311,7 @@ class NativeFirst:
 
     def __init__(self, serializer: Any) -> None:
         self._serializer = serializer
+        self.schema_headers = getattr(serializer, "schema_headers", ())
 
     @staticmethod
     def of(serializer: Any, values: Any) -> Any:

@@ -1,10 +1,9 @@
-"""What serializers of rows and columns have in common: how many records become bytes."""
+"""What the serializers of this package have in common: how many records become bytes, and how they are pickled."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from twolane.serializers.bad_rows import OnBadRow, encode_good_rows, skips_bad_rows
 from twolane.serializers.materialize import bind_around_nulls, bind_columns, bind_rows
@@ -17,8 +16,50 @@ if TYPE_CHECKING:
     from twolane.encoding.columns.table import Column, Table
 
 
-class BatchSerializer(ABC):
-    """Encodes batches by two functions: one that encodes rows, and one that binds columns."""
+class BaseSerializer:
+    """What the lanes ask of a serializer (see `Serializer`), by `encode` and `bind`.
+
+    It is pickled as the arguments that it was made of: `_settings`.
+    """
+
+    registry: Any = None
+    # Record headers that say which schema each record has: (name, value).
+    schema_headers: tuple[tuple[str, bytes], ...] = ()
+
+    def encode(self, record: Any) -> bytes | None:
+        """Encode one record; None stays None."""
+        raise NotImplementedError
+
+    def bind(self, values: Any) -> Source:
+        """Validate all records and return their source."""
+        raise NotImplementedError
+
+    def warm_up(self, topic: str, field: str = "value", *, deadline: float | None = None) -> Self:
+        """Return the serializer for one topic: it knows its schema's id and never asks a registry.
+
+        Parameters
+        ----------
+        topic : str
+        field : {"value", "key"}
+            What of the record it encodes.
+        deadline : float, optional
+            Of `time.monotonic()`: when to stop waiting for the registry. A minute from now, without it.
+
+        Returns
+        -------
+        serializer
+            This one, where there is no registry. Asked once per topic; later calls cost a dictionary look-up.
+
+        Raises
+        ------
+        SerializationError
+            If the registry cannot be reached, refuses the schema or does not answer in time.
+        """
+        return self if self.registry is None else self._warmed(topic, field, deadline)
+
+    def _warmed(self, topic: str, field: str, deadline: float | None) -> Self:
+        """Return the serializer that the registry's answer makes of this one."""
+        raise NotImplementedError
 
     def encode_batch(self, values: Any, *, on_bad_row: OnBadRow = "raise") -> EncodedBatch:
         """Encode all records of `values`: rows, or columns.
@@ -34,15 +75,39 @@ class BatchSerializer(ABC):
         SerializationError
             With the row and the field, or the path, of the first value that is not of its type.
         """
-        if skips_bad_rows(on_bad_row):
-            return encode_good_rows(self, values)
-        columns = bindable(values, single=self._takes_single())
+        return encode_good_rows(self, values) if skips_bad_rows(on_bad_row) else self._encode_all(values)
+
+    def _encode_all(self, values: Any) -> EncodedBatch:
+        source = self.bind(values)
+        return source.slice(0, len(source))
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the arguments that make this serializer anew."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> Any:
+        return self._settings()
+
+    def __setstate__(self, state: Any) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class BatchSerializer(BaseSerializer):
+    """Encodes batches by two functions: one that encodes rows, and one that binds columns."""
+
+    def _ready(self) -> Self:
+        """Return the serializer to encode with; SerializationError if a registry must be asked first."""
+        return self
+
+    def _encode_all(self, values: Any) -> EncodedBatch:
+        ready = self._ready()
+        columns = bindable(values, single=ready._takes_single())
         if columns is None:
-            return self._encode_rows(rows_of(values), None)
-        return self._bind(columns, None).slice(0, len(columns))
+            return ready._encode_rows(rows_of(values), None)
+        return ready._bind(columns, None).slice(0, len(columns))
 
     def bind(self, values: Any) -> Source:
-        """Validate all records and give their source.
+        """Validate all records and return their source.
 
         Rows, and columns of Python objects, are encoded to check them. Other columns are encoded slice by slice.
 
@@ -51,30 +116,27 @@ class BatchSerializer(ABC):
         SerializationError
             As for `encode_batch`.
         """
-        columns = bindable(values, single=self._takes_single())
+        ready = self._ready()
+        columns = bindable(values, single=ready._takes_single())
         if columns is None:
-            return bind_rows(values, self._encode_rows)
-        return bind_columns(columns, self._bind)
+            return bind_rows(values, ready._encode_rows)
+        return bind_columns(columns, ready._bind)
 
     def _bind(self, columns: Table | Column, limit: int | None) -> Source:
         return bind_around_nulls(columns, partial(self._bind_columns, limit=limit))
 
     def bind_natively(self, columns: Table | Column) -> Source:
-        """Do as `bind`, but make no Python object of a value: TooMuch where that cannot be, as of many bad values."""
-        return self._bind(columns, 0)
+        """Do as `bind`, but make no Python object of a value: MemoryLimitExceeded where that cannot be."""
+        return self._ready()._bind(columns, 0)
 
-    @abstractmethod
-    def encode(self, record: Any) -> bytes | None:
-        """Encode one record; None stays None."""
-
-    @abstractmethod
     def _takes_single(self) -> bool:
-        """Whether one column alone makes records."""
+        """Return whether one column alone makes records."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         """Encode rows in their order until `limit` bytes are reached, and the first in any case."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
         """Validate columns; MemoryLimitExceeded if those of Python objects take more than `limit` bytes."""
+        raise NotImplementedError

@@ -6,19 +6,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from twolane.errors import SerializationError
-from twolane.serializers.protocol import bindable, rows_of
+from twolane.serializers.protocol import Serializer, bindable, rows_of
 from twolane.serializers.raw import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twolane.batch import EncodedBatch
     from twolane.serializers.protocol import Source
 
 _BYTES = Bytes()
 
 
-class FunctionSerializer:
+class FunctionSerializer(Serializer):
     """Calls a function for each row.
 
     Parameters
@@ -40,11 +39,6 @@ class FunctionSerializer:
     def encode(self, record: Any) -> bytes | None:
         """Encode one record; None stays None."""
         return None if record is None else _BYTES.encode(self._call(record, None))
-
-    def encode_batch(self, values: Any) -> EncodedBatch:
-        """Encode all rows."""
-        source = self.bind(values)
-        return source.slice(0, len(source))
 
     def bind(self, values: Any) -> Source:
         """Encode all rows: each is seen once, however many there are."""

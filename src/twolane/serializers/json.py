@@ -68,6 +68,9 @@ class Json(BatchSerializer):
         except Mismatch as error:
             raise error.as_error(None, None) from None
 
+    def _settings(self) -> dict[str, Any]:
+        return {"binary": self._binary, "nan": self._nan}
+
     def _takes_single(self) -> bool:
         return True
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from twolane.batch import EncodedBatch
 from twolane.encoding.columns.table import Column, Table, as_columns
@@ -36,24 +38,71 @@ class Source(Protocol):
 
 @runtime_checkable
 class Serializer(Protocol):
-    """Values of one kind to bytes. Immutable after construction, so that several threads may share one.
+    """Values of one kind to record bytes. Immutable after construction, so that several threads may share one.
 
-    A serializer may have ``warm_up(topic, field)`` besides: it gives the serializer to use for that topic, and the
-    lanes call it before anything is bound. If it has a parameter `deadline` too, that is when the call ends, in seconds
-    of `time.monotonic()`: what ``warm_up`` waits for should end by then. See `good_rows` for what else it may have.
+    A call asks, in this order: `warm_up` for its topic; then `encode` of one record (``send``), or `bind` of all
+    (``send_batch``), whose source returns the bytes slice by slice. A class that inherits from this one needs `encode`
+    and `bind`; one that does not may lack `warm_up`, or its parameter `deadline`.
+
+    A value that is refused raises a SerializationError: its `index` is the number of the record among those given, by
+    which `send_batch(on_bad_row="skip")` leaves that row out; without an index the whole call is refused. None, and
+    what else is missing, becomes None or a null record: a tombstone, or no key.
+
+    With ``schema_headers``, pairs of a name and bytes, each record of ``send_batch`` gets these headers behind its own.
+    With ``bind_natively(table)``, which raises MemoryLimitExceeded where it would make Python objects of values, and
+    ``suspects(table)``, the rows that may be bad, bad rows are found in less time; see `bad_rows`.
     """
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record."""
         ...
 
-    def encode_batch(self, values: Any) -> EncodedBatch:
-        """Encode all records of `values`, rows or columns."""
+    def bind(self, values: Any) -> Source:
+        """Validate all of `values` (rows, columns, or a Table read from them) and return their source."""
         ...
 
-    def bind(self, values: Any) -> Source:
-        """Validate all of `values` (rows, columns, or a Table already read from them) and give their source."""
-        ...
+    def encode_batch(self, values: Any) -> EncodedBatch:
+        """Encode all records of `values`, rows or columns."""
+        source = self.bind(values)
+        return source.slice(0, len(source))
+
+    def warm_up(self, topic: str, field: str = "value", *, deadline: float | None = None) -> Serializer:
+        """Return the serializer for one topic, which encodes without asking anyone; called before anything is encoded.
+
+        Parameters
+        ----------
+        topic : str
+        field : {"value", "key"}
+            What of the record it encodes.
+        deadline : float, optional
+            When the call ends, in seconds of `time.monotonic()`; wait no longer.
+        """
+        return self
+
+
+def for_topic(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
+    """Return the serializer for this topic, also of a class that does not inherit from `Serializer`."""
+    warm_up = getattr(serializer, "warm_up", None)
+    if warm_up is None:
+        return serializer
+    if _takes_deadline(type(serializer)):
+        return warm_up(topic, field, deadline=deadline)  # type: ignore[no-any-return]
+    return warm_up(topic, field)  # type: ignore[no-any-return]
+
+
+def _takes_deadline(kind: type) -> bool:
+    """Return whether ``warm_up`` of a class has a parameter `deadline`; no, where its signature cannot be read."""
+    known = _TAKES_DEADLINE.get(kind)
+    if known is None:
+        try:
+            known = "deadline" in inspect.signature(kind.warm_up).parameters  # type: ignore[attr-defined]
+        except (AttributeError, TypeError, ValueError):
+            known = False
+        _TAKES_DEADLINE[kind] = known
+    return known
+
+
+_TAKES_DEADLINE: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def is_function(serializer: object) -> TypeGuard[Callable[..., Any]]:
@@ -86,7 +135,7 @@ def rows_within(size: int, most: int, *sources: Source) -> int:
 
 
 def bindable(values: Any, *, single: bool) -> Any:
-    """Give `values` as a Table, or as a Column where a `single` one makes records; None where they are rows."""
+    """Return `values` as a Table, or as a Column where a `single` one makes records; None where they are rows."""
     columns = as_columns(values)
     if columns is None or isinstance(columns, Table):
         return columns
@@ -98,7 +147,7 @@ def bindable(values: Any, *, single: bool) -> Any:
 
 
 def rows_of(values: Any) -> Any:
-    """Give an iterable of rows, or say that it is none."""
+    """Return an iterable of rows; SerializationError if it is none."""
     if isinstance(values, Column):
         return values.objects
     if isinstance(values, (str, bytes, bytearray, memoryview)) or not hasattr(values, "__iter__"):

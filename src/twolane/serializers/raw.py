@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from twolane.encoding.columns.bytes import bytes_source, spans_of
 from twolane.encoding.columns.table import Column
 from twolane.errors import SerializationError
-from twolane.serializers.bad_rows import OnBadRow, encode_good_rows, skips_bad_rows
+from twolane.serializers.base import BaseSerializer
 from twolane.serializers.materialize import bind_rows
 
 if TYPE_CHECKING:
-    from twolane.batch import EncodedBatch
     from twolane.serializers.protocol import Source
 
 
@@ -27,7 +26,7 @@ def bind_bytes(values: Any, n: int | None = None, *, field: str | None = None, s
     return source
 
 
-class Bytes:
+class Bytes(BaseSerializer):
     r"""Bytes as they are: bytes, str (as UTF-8), bytearray, memoryview, byte strings of numpy and Arrow.
 
     None is a tombstone.
@@ -39,7 +38,7 @@ class Bytes:
     """
 
     def encode(self, record: Any) -> bytes | None:
-        """Give the bytes of one record; None stays None.
+        """Return the bytes of one record; None stays None.
 
         Raises
         ------
@@ -54,34 +53,18 @@ class Bytes:
             error.index = None  # type: ignore[attr-defined]
             raise
 
-    def encode_batch(self, values: Any, *, on_bad_row: OnBadRow = "raise") -> EncodedBatch:
-        """Give the bytes of all records.
-
-        Parameters
-        ----------
-        values : sequence or array
-        on_bad_row : {"raise", "skip"}
-            With "skip" the batch has the good ones only: its ``rows`` says which, its ``refused`` why not the others.
+    def bind(self, values: Any) -> Source:
+        """Validate all records and return their source; bytes objects and arrays are borrowed, not copied.
 
         Raises
         ------
         SerializationError
             With the index of the first record that is neither bytes, str, bytearray, memoryview nor None.
         """
-        if skips_bad_rows(on_bad_row):
-            return encode_good_rows(self, values)
-        source = self.bind(values)
-        return source.slice(0, len(source))
-
-    def bind(self, values: Any) -> Source:
-        """Validate all records and give their source; bytes objects and arrays are borrowed, not copied.
-
-        Raises
-        ------
-        SerializationError
-            As for `encode_batch`.
-        """
         return bind_bytes(values, scalars=False)
+
+    def _settings(self) -> dict[str, Any]:
+        return {}
 
     def __repr__(self) -> str:
         return "Bytes()"

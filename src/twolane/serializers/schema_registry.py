@@ -1,4 +1,4 @@
-"""Schema ids from a Schema Registry: asked once per topic, never per record.
+"""Schema ids from a Schema Registry: asked once per topic, never per record, for schemas of any type.
 
 Stands on confluent_kafka's client (``pip install confluent-kafka[schemaregistry]``), which brings TLS, basic auth,
 retries and, for tests, ``mock://`` registries. Nothing here is imported unless a registry is used.
@@ -6,7 +6,6 @@ retries and, for tests, ``mock://`` registries. Nothing here is imported unless 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -17,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twolane.config.masking import Hider, without_credentials
-from twolane.encoding.avro.schema import checked_id, definitions, load, parse, shape, standalone
-from twolane.errors import ConfigError, SerializationError
+from twolane.config.masking import Hider, masked, without_credentials, without_urls
+from twolane.errors import ConfigError, SerializationError, shown
+from twolane.serializers.confluent import Resolved, checked_id
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -71,14 +70,14 @@ class Request:
 
     Attributes
     ----------
-    answer : tuple of int and str, or None
+    answer : Resolved or None
     fault : str
         Where there is no answer.
     """
 
     begun: float = field(default_factory=time.monotonic)
     done: threading.Event = field(default_factory=threading.Event)
-    answer: tuple[int, str] | None = None
+    answer: Resolved | None = None
     fault: str = ""
 
 
@@ -92,7 +91,7 @@ class Line:
     client: Any
     hide: Hider
     forks: int = field(default_factory=lambda: _forks)
-    known: dict[Any, tuple[int, str]] = field(default_factory=dict)
+    known: dict[Any, Resolved] = field(default_factory=dict)
     asked: dict[Any, Request] = field(default_factory=dict)
 
 
@@ -113,6 +112,10 @@ class Registry:
     subject_name : callable, default :func:`topic_subject`
         ``(topic, "key" or "value", record name) -> subject``. With :func:`record_subject` and
         :func:`topic_record_subject` each record of a union at the root has the subject of its own name.
+    schema_id_in : {"prefix", "header"}, default "prefix"
+        Where records say which schema they have: before the record, or in a header ``__value_schema_id`` or
+        ``__key_schema_id`` that holds the schema's GUID (``schema.id.serializer``). `send_batch` alone writes headers
+        for it.
 
     Raises
     ------
@@ -134,11 +137,16 @@ class Registry:
         use_latest: bool = False,
         normalize: bool = False,
         subject_name: SubjectName = topic_subject,
+        schema_id_in: str = "prefix",
     ) -> None:
         if auto_register and use_latest:
             raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
         if not callable(subject_name):
             raise ConfigError("subject_name: expected a function", key="subject_name")
+        if schema_id_in not in ("prefix", "header"):
+            raise ConfigError(
+                f"schema_id_in: expected 'prefix' or 'header', got {shown(schema_id_in)}", key="schema_id_in"
+            )
         opened, self.url, hide = open_client(client)
         self._line = Line(opened, hide)
         # A function, so that nothing that shows a Registry shows what it was made of.
@@ -149,6 +157,26 @@ class Registry:
         self._use_latest = use_latest
         self._normalize = normalize
         self._subject_name = subject_name
+        self.schema_id_in = schema_id_in
+
+    def __reduce__(self) -> Any:
+        settings = dict(self._configuration())
+        recipe = "make it in the other process, or pickle what warm_up(topic) of the serializer returns"
+        if not settings:
+            raise TypeError(f"a registry cannot be pickled where its client's settings are not known: {recipe}")
+        hidden = [key for key, value in settings.items() if not _may_be_pickled(key, value)]
+        if hidden:
+            raise TypeError(
+                f"a registry cannot be pickled where its settings may hold secrets ({', '.join(hidden)}): {recipe}"
+            )
+        options = {
+            "auto_register": self._auto_register,
+            "use_latest": self._use_latest,
+            "normalize": self._normalize,
+            "subject_name": self._subject_name,
+            "schema_id_in": self.schema_id_in,
+        }
+        return _remade, (settings, options)
 
     @property
     def by_record(self) -> bool:
@@ -160,7 +188,7 @@ class Registry:
         weakref.finalize(self, lambda forks: client.close() if forks == _forks else None, _forks)
 
     def _own_line(self) -> Line:
-        """Give this process' line."""
+        """Return this process' line."""
         line = self._line
         if line.forks == _forks:
             return line
@@ -189,8 +217,9 @@ class Registry:
         references: Sequence[Any] = (),
         schema_id: int | None = None,
         deadline: float | None = None,
-    ) -> tuple[int, str]:
-        """Give the id and the text of the schema to write with.
+        is_same: Callable[[str, str], bool] | None = None,
+    ) -> Resolved:
+        """Return the id of the schema to write with, its text, and the schemas that it refers to.
 
         Parameters
         ----------
@@ -208,6 +237,8 @@ class Registry:
             Write with the schema of this id (``use.schema.id``).
         deadline : float, optional
             Of `time.monotonic()`. A minute from now, without it.
+        is_same : callable, optional
+            Returns whether two texts are the same schema: an answer about another one is refused.
 
         Raises
         ------
@@ -235,7 +266,7 @@ class Registry:
         )
         about = f"schema registry at {self.url}, subject {subject!r}: {doing}"
         request = self._request(
-            line, question, lambda: self._ask(line.client, subject, schema, kind, references, schema_id)
+            line, question, lambda: self._ask(line.client, subject, schema, kind, references, schema_id, is_same)
         )
         now = time.monotonic()
         left = PATIENCE if deadline is None else deadline - now
@@ -246,8 +277,8 @@ class Registry:
             raise SerializationError(f"{about} failed: {request.fault}")
         return request.answer
 
-    def _request(self, line: Line, question: Any, ask: Callable[[], tuple[int, str]]) -> Request:
-        """Give the request that is under way for a question, or begin one."""
+    def _request(self, line: Line, question: Any, ask: Callable[[], Resolved]) -> Request:
+        """Return the request that is under way for a question, or begin one."""
         mine = Request()
         found = line.asked.setdefault(question, mine)
         if found is not mine:
@@ -276,23 +307,33 @@ class Registry:
         return mine
 
     def _ask(
-        self, client: Any, subject: str, text: str | None, kind: str, references: Sequence[Any], schema_id: int | None
-    ) -> tuple[int, str]:
+        self,
+        client: Any,
+        subject: str,
+        text: str | None,
+        kind: str,
+        references: Sequence[Any],
+        schema_id: int | None,
+        is_same: Callable[[str, str], bool] | None,
+    ) -> Resolved:
         from confluent_kafka.schema_registry import Schema
 
         if schema_id is not None:
             # With the subject, the registry itself refuses an id that is none of it.
-            return checked_id(schema_id), whole(client, of_kind(client.get_schema(schema_id, subject), kind))
+            schema = of_kind(client.get_schema(schema_id, subject), kind)
+            return Resolved(checked_id(schema_id), schema.schema_str, None, referenced(client, schema))
         if self._use_latest or text is None:
-            latest = client.get_latest_version(subject)
-            return id_of(latest, subject), whole(client, of_kind(latest.schema, kind))
-        schema = Schema(text, kind, list(references))
-        ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
-        given = ask(subject, schema, self._normalize)
-        told = getattr(given.schema, "schema_str", None)
-        if told and told != text and kind == "AVRO" and not references and shape(parse(told)) != shape(parse(text)):
-            raise ValueError("the answer is about another schema")
-        return id_of(given, subject), whole(client, schema)
+            given = client.get_latest_version(subject)
+            schema = of_kind(given.schema, kind)
+        else:
+            schema = Schema(text, kind, list(references))
+            ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
+            given = ask(subject, schema, self._normalize)
+            told = getattr(given.schema, "schema_str", None)
+            if is_same is not None and told and told != text and not references and not is_same(told, text):
+                raise ValueError("the answer is about another schema")
+        number = id_of(given, subject)
+        return Resolved(number, str(schema.schema_str), getattr(given, "guid", None), referenced(client, schema))
 
     def __repr__(self) -> str:
         return f"Registry({self.url})"
@@ -301,12 +342,12 @@ class Registry:
 THREAD_NAME = "twolane-registry"
 
 
-def answer(line: Line, question: Any, request: Request, ask: Callable[[], tuple[int, str]]) -> None:
+def answer(line: Line, question: Any, request: Request, ask: Callable[[], Resolved]) -> None:
     """Ask, and tell all who wait."""
     try:
         request.answer = line.known[question] = ask()
     except Exception as error:  # noqa: BLE001 - the client lets through whatever its HTTP library raises
-        request.fault = line.hide(without_secrets(error)) or type(error).__name__
+        request.fault = line.hide(without_urls(str(error))) or type(error).__name__
         if isinstance(error, ValueError) and hasattr(line.client, "clear_caches"):
             line.client.clear_caches()  # else it would give the refused answer again, as that of this subject
     finally:
@@ -316,14 +357,14 @@ def answer(line: Line, question: Any, request: Request, ask: Callable[[], tuple[
 
 
 def of_kind(schema: Any, kind: str) -> Any:
-    """Give a schema if it is of this kind: a text such as ``{"type": "string"}`` means something in each of them."""
+    """Return a schema if it is of this kind: a text such as ``{"type": "string"}`` means something in each of them."""
     if schema.schema_type != kind:
         raise ValueError(f"expected a schema of type {kind}, got {schema.schema_type}")
     return schema
 
 
 def id_of(registered: Any, subject: str) -> int:
-    """Give the id that the registry tells, if it tells it of the subject that it was asked for."""
+    """Return the id that the registry answers, if the answer is about the subject that was asked for."""
     told = registered.subject
     # A subject outside the default context comes with the context that the URL names.
     if (
@@ -335,39 +376,48 @@ def id_of(registered: Any, subject: str) -> int:
     return checked_id(registered.schema_id)
 
 
-def whole(client: Any, schema: Schema) -> str:
-    """Give a schema's text with what it refers to in other subjects put where it is first named."""
-    known: dict[str, Any] = {}
-    collect(client, schema, known, {}, 0)
-    if not known:
-        return str(schema.schema_str)
-    return json.dumps(standalone(load(schema.schema_str), known))
+def referenced(client: Any, schema: Schema) -> tuple[tuple[str, str], ...]:
+    """Return name and text of each schema that a schema refers to, and of those that they refer to."""
+    found: list[tuple[str, str]] = []
+    seen: set[Any] = set()
+
+    def collect(schema: Schema, depth: int) -> None:
+        for reference in schema.references or ():
+            place = (reference.subject, reference.version)
+            if place in seen:
+                continue
+            seen.add(place)
+            if len(seen) > MOST_REFERENCES or depth >= DEEPEST_REFERENCE:
+                raise ValueError(f"more than {MOST_REFERENCES} references, or {DEEPEST_REFERENCE} in a row")
+            registered = client.get_version(reference.subject, reference.version)
+            id_of(registered, str(reference.subject))
+            found.append((str(reference.name), str(registered.schema.schema_str)))
+            collect(registered.schema, depth + 1)
+
+    collect(schema, 0)
+    return tuple(found)
 
 
-def collect(client: Any, schema: Schema, known: dict[str, Any], seen: dict[Any, None], depth: int) -> None:
-    """Add what the schemas define that a schema refers to, and those that they refer to."""
-    for reference in schema.references or ():
-        place = (reference.subject, reference.version)
-        if place in seen:
-            continue
-        seen[place] = None
-        if len(seen) > MOST_REFERENCES or depth >= DEEPEST_REFERENCE:
-            raise ValueError(f"more than {MOST_REFERENCES} references, or {DEEPEST_REFERENCE} in a row")
-        registered = client.get_version(reference.subject, reference.version)
-        id_of(registered, str(reference.subject))
-        for name, definition in definitions(load(registered.schema.schema_str)).items():
-            known.setdefault(name, definition)
-        collect(client, registered.schema, known, seen, depth + 1)
+def _may_be_pickled(key: str, value: Any) -> bool:
+    """Return whether a setting of a client holds no secret for sure."""
+    if isinstance(value, str):
+        return masked(key, value) == value
+    return value is None or isinstance(value, (bool, int, float))
+
+
+def _remade(settings: dict[str, Any], options: dict[str, Any]) -> Registry:
+    """Make a registry anew in another process, with a client of its own."""
+    return Registry(settings, **options)
 
 
 def configuration(client: Any) -> Mapping[str, Any]:
-    """Give a client's configuration, or nothing where it is not known."""
+    """Return a client's configuration, or nothing where it is not known."""
     configured = client if isinstance(client, Mapping) else getattr(client, "_conf", None)
     return configured if isinstance(configured, Mapping) else {}
 
 
 def open_client(client: Any) -> tuple[Any, str, Hider]:
-    """Give a client, the URL to show for it, and what takes secrets out of texts."""
+    """Return a client, the URL to show for it, and what takes secrets out of texts."""
     if not isinstance(client, Mapping):
         if not hasattr(client, "register_schema"):
             raise ConfigError(f"registry: expected a SchemaRegistryClient or its configuration, got {type(client)}")
@@ -383,7 +433,7 @@ def open_client(client: Any) -> tuple[Any, str, Hider]:
     try:
         return SchemaRegistryClient.new_client(dict(client)), shown, hide
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        reason, key = hide(without_secrets(error)), "url"
+        reason, key = hide(without_urls(str(error))), "url"
         if isinstance(error, OSError):
             # Of certificates and keys; Python's error says of none which.
             files = [name for name in client if str(name).endswith(".location")]
@@ -394,15 +444,5 @@ def open_client(client: Any) -> tuple[Any, str, Hider]:
 
 
 def hider(settings: Mapping[Any, Any]) -> Hider:
-    """Give what takes the secrets of a client's configuration out of texts."""
+    """Return what takes the secrets of a client's configuration out of texts."""
     return Hider({str(key): value for key, value in settings.items() if isinstance(value, str)})
-
-
-def without_secrets(error: Exception) -> str:
-    """Give an error's text with every URL in it cleaned."""
-    return without_users(re.sub(r"[A-Za-z][\w+.-]*://\S+", lambda url: without_credentials(url.group()), str(error)))
-
-
-def without_users(text: str) -> str:
-    """Give a text without what stands before an @: also in quotes, and where a URL lacks its scheme."""
-    return re.sub(r"[^\s/'\"]+@", "", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.struct.format import layout_of
@@ -44,6 +45,8 @@ class Struct(BatchSerializer):
     """
 
     def __init__(self, layout: Any) -> None:
+        # struct.Struct cannot be pickled, its format can.
+        self._given = layout.format if isinstance(layout, struct.Struct) else layout
         self._layout = StructLayout(layout_of(layout))
 
     @property
@@ -60,6 +63,9 @@ class Struct(BatchSerializer):
             With the first field whose value does not fit.
         """
         return self._layout.encode(record)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"layout": self._given}
 
     def _takes_single(self) -> bool:
         return len(self.dtype.names or ()) == 1

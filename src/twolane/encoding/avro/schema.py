@@ -153,19 +153,6 @@ def parse(schema: Any, *, strict: bool = False, strict_names: bool = False) -> A
     return Parser(strict, strict_names).type(load(schema), "", "schema", 0)
 
 
-def checked_id(schema_id: Any) -> int:
-    """Give a schema's id, from a user or a registry: an int of 31 bits, as the wire format and Java have it.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-    """
-    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 <= schema_id < 2**31:
-        raise ValueError(f"schema_id: expected an int from 0 to 2147483647, got {shown(schema_id)}")
-    return schema_id
-
-
 def refused(reason: str) -> SerializationError:
     """Make the error for a schema that cannot be used."""
     return SerializationError(f"Avro schema: {reason}")
