@@ -231,11 +231,11 @@ def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
 
 def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:
     """Return the serializer for this topic: one with a registry asks it once per topic, before anything is encoded."""
+    known: Any = serializer
     if getattr(type(serializer), "warm_up", None) is BaseSerializer.warm_up:
-        known: Any = serializer
         return serializer if known.registry is None else known.warm_up(topic, field, deadline=deadline)
     if is_function(serializer):
-        return FunctionSerializer(serializer, topic, field)
+        return FunctionSerializer(known, topic, field)
     return for_topic(serializer, topic, field, deadline)
 
 

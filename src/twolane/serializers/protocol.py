@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from twolane.batch import EncodedBatch
@@ -105,7 +104,7 @@ def _takes_deadline(kind: type) -> bool:
 _TAKES_DEADLINE: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
-def is_function(serializer: object) -> TypeGuard[Callable[..., Any]]:
+def is_function(serializer: object) -> bool:
     """Whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
     return callable(serializer) and not isinstance(serializer, type) and not hasattr(serializer, "bind")
 
