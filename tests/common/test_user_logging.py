@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.processes import python
 from tests.support.readers import read_values
+from tests.support.waiting import wait_until
 from twolane import SafeProducer, ThroughputProducer
 from twolane.common.logs import log
 
@@ -167,7 +168,7 @@ def test_a_dropped_batch_with_failures_is_kept_for_flush(embedded_cluster, topic
         bad_logging(SystemExit)
         delivery = producer.send_batch(name, [b"v"])
         producer.purge()
-        assert delivery._waiters.wait(delivery.done, 10)
+        wait_until(delivery.done)
         del delivery
         gc.collect()
         with pytest.raises(Exception, match="Purged"):
