@@ -123,6 +123,36 @@ def test_close_ends_calls_that_ask_for_their_topic(embedded_cluster, made, topic
     run(main())
 
 
+def test_a_call_that_knows_its_topic_only_after_close_is_refused(embedded_cluster, made, topic, run):
+    name = topic(embedded_cluster)
+    asked, answer = threading.Event(), threading.Event()
+
+    async def main():
+        producer = made()
+        producer._enter()
+        find = producer._preparations._resolve
+
+        def find_late(*arguments):
+            found = find(*arguments)
+            asked.set()
+            assert answer.wait(30)
+            return found
+
+        producer._preparations._resolve = find_late
+        tasks = [asyncio.create_task(producer.send_batch(name, [b"v"]))]
+        tasks.append(asyncio.create_task(producer.send(name, b"v")))
+        await until(asked.is_set)
+        await producer.close()
+        answer.set()
+        for task in tasks:
+            with pytest.raises(ClosedProducerError):
+                await asyncio.wait_for(task, 5)
+        asked.clear()
+        answer.clear()
+
+    run(main())
+
+
 def test_its_thread_ends_with_it(embedded_cluster, made, topic, run):
     name = topic(embedded_cluster)
 

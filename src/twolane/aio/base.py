@@ -79,7 +79,7 @@ class BaseAsyncProducer(Generic[P]):
         return await call.wait()
 
     async def _in_line_for_sure(self, what: str, job: Callable[[], Any]) -> Any:
-        """Do the same; it is done also where nobody waits for it any more."""
+        """Do the same; it is done also where the wait for it was cancelled."""
         call = LastingCall(what, math.inf, job, self._enter())
         self._line.append(call)
         return await call.wait()
@@ -93,7 +93,7 @@ class BaseAsyncProducer(Generic[P]):
             call.run()
             try:
                 loop.call_soon_threadsafe(call.tell)
-            except RuntimeError:  # the loop is closed: whoever awaited is gone
+            except RuntimeError:  # the loop is closed, and no task of it goes on
                 call.log_outcome()
 
         threading.Thread(target=run, name="twolane-aio-call", daemon=True).start()
@@ -270,7 +270,7 @@ class BaseAsyncProducer(Generic[P]):
             self._enter()  # says whose it is
         self._closed = True
         if self._loop is loop:
-            self._line.dismiss(_closed_meanwhile)
+            self._line.refuse(_closed_meanwhile)
         try:
             await self._beside("close", lambda: self._producer.close(timeout))
         finally:
@@ -308,7 +308,7 @@ class BaseAsyncProducer(Generic[P]):
             # Also where warnings are errors: the records matter more.
             try:
                 producer._end_unclosed()
-            except Exception as problem:  # noqa: BLE001 - nobody could take it
+            except Exception as problem:  # noqa: BLE001 - no caller could take it
                 log(logging.ERROR, "closing %r", producer, error=problem)
             if self._loop is not None:
                 self._line.stop()

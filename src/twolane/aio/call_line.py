@@ -7,13 +7,14 @@ woke: they usually send again, and so go along.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from twolane.common.logs import log
 from twolane.safe.group_commit import GROUP, GROUP_SPREAD
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class CallLine:
         self._is_busy = False  # a group is on its way
         self._is_due = False  # the next one is about to be handed over
         self._clock: asyncio.TimerHandle | None = None
+        self._refusal: Callable[[], BaseException] | None = None
         self._groups: SimpleQueue[tuple[list[AwaitedCall], Callable[[list[AwaitedCall]], None]] | None] = SimpleQueue()
         threading.Thread(target=_serve, args=(self._groups, make), name=name, daemon=True).start()
 
@@ -63,6 +65,10 @@ class CallLine:
 
     def append(self, call: AwaitedCall) -> None:
         """Put a call at the end of the line."""
+        if self._refusal is not None:
+            call.end_unsent(self._refusal())
+            call.tell()
+            return
         self._waiting.append(call)
         if not self._is_busy:
             if not self._is_due:
@@ -71,11 +77,12 @@ class CallLine:
         elif self._clock is None:
             self._clock = self._loop.call_later(LOOK, self._look_at_deadlines)
 
-    def dismiss(self, error: Callable[[], BaseException]) -> None:
-        """End all calls that wait; those on their way go on."""
+    def refuse(self, refusal: Callable[[], BaseException]) -> None:
+        """End all calls that wait or come, with what `refusal` makes; those on their way go on."""
+        self._refusal = refusal
         while self._waiting:
             call = self._waiting.popleft()
-            call.end_unsent(error())
+            call.end_unsent(refusal())
             call.tell()
 
     def stop(self) -> None:
@@ -112,13 +119,13 @@ class CallLine:
         """Take a group's outcomes over; called by the thread."""
         try:
             self._loop.call_soon_threadsafe(self._reported, group)
-        except RuntimeError:  # the loop is closed: whoever awaited is gone
+        except RuntimeError:  # the loop is closed, and no task of it goes on
             for call in group:
                 call.log_outcome()
-            with suppress(IndexError):
-                while True:
-                    call = self._waiting.popleft()
-                    call.end_unsent(call.late())
+            left = sum(call.end_unsent(call.late()) for call in self._waiting)
+            self._waiting.clear()
+            if left:
+                log(logging.WARNING, "%d calls were not made: their event loop was closed", left)
 
     def _reported(self, group: list[AwaitedCall]) -> None:
         self._is_busy = False

@@ -85,7 +85,7 @@ class Preparations:
                         one.call.end_unsent(copy.copy(error))
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                 for one in open_ones:
-                    one.call.end_unsent(error)
+                    one.call.end_unsent(copy.copy(error))
             else:
                 for one in open_ones:
                     _prepare(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from asyncio import get_running_loop
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
@@ -276,4 +277,4 @@ def _make(producer: SafeProducer, group: list[AwaitedCall]) -> None:
         except BaseException as error:  # noqa: BLE001 - raised where they are awaited
             for call in group:
                 if call.outcome is None:
-                    call.outcome = error
+                    call.outcome = copy.copy(error)  # each task raises its own, with its own traceback

@@ -120,7 +120,7 @@ class Delivery(Generic[R]):
             raise ForkedProducerError("the reports of what was sent go to the process that sent it")
 
     def _keep_unseen(self, error: DeliveryError, what: str) -> None:
-        """Let flush() and close() raise an error that nobody looked at: failures are not lost in silence."""
+        """Let flush() and close() raise an error that was not asked for: failures are not lost in silence."""
         self._problems.add(error)
         log(logging.ERROR, "nobody looked at %s: %s", what, error)
 
@@ -234,5 +234,5 @@ def _record_elsewhere(is_done: bool, error: DeliveryError | None, metadata: Reco
 def _task() -> Any:
     try:
         return asyncio.current_task()
-    except RuntimeError:  # no loop: somebody steps through it by hand
+    except RuntimeError:  # no loop: it is stepped through by hand
         return None
