@@ -117,7 +117,7 @@ class BaseAsyncProducer(Generic[P]):
     # ---- preparing -----------------------------------------------------------------------------------------------
 
     def _is_cold(self, topic: str, value: Serializer | None, key: Serializer | None) -> bool:
-        """Whether one of the serializers may have to ask a registry for this topic."""
+        """Return whether one of the serializers may have to ask a registry for this topic."""
         if value is None and key is None:
             return False
         for serializer, field in ((value, "value"), (key, "key")):

@@ -133,7 +133,7 @@ def _times(timestamps: Any, table: Any, rows: Any) -> Any:
 
 
 def _is_column(values: Any) -> bool:
-    """Whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
+    """Return whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
     return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
 
 

@@ -85,17 +85,17 @@ class Skipped:
     refused: RefusedRows
 
     def row(self, record: int) -> int:
-        """Give the caller's number of a record; of the one behind the last the number of rows."""
+        """Return the caller's number of a record; of the one behind the last the number of rows."""
         return int(self.rows[record]) if record < len(self.rows) else self.n
 
     def upto(self, n: int) -> Skipped:
-        """Give what is left of it where only the first `n` records were gone into."""
+        """Return what is left of it where only the first `n` records were gone into."""
         if n >= len(self.rows):
             return self
         return Skipped(self.row(n), self.rows[:n], self.refused.before(self.row(n)))
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Give an array by record as one by row, -1 where a row was refused."""
+        """Return an array by record as one by row, -1 where a row was refused."""
         wide = np.full(self.n, -1, dtype=values.dtype)
         wide[self.rows] = values
         return wide
@@ -164,14 +164,14 @@ def prepare_for(
 
 
 def _kept(argument: Any) -> Any:
-    """Give what can be read twice: iterators and Arrow streams can be read once."""
+    """Return what can be read twice: iterators and Arrow streams can be read once."""
     if hasattr(argument, "__arrow_c_stream__") and (isinstance(argument, Iterator) or not hasattr(argument, "__len__")):
         return readable(argument)
     return list(argument) if isinstance(argument, Iterator) else argument
 
 
 def _readable_by(serializer: Any, values: Any) -> Any:
-    """Give values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
+    """Return values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
     columns = readable(values)
     if not isinstance(columns, Column) or serializer is None or isinstance(serializer, BaseSerializer):
         return columns
@@ -233,7 +233,7 @@ class _GoodRows:
                 self.bad_rows.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
 
     def _named(self, argument: Any, what: str) -> Any:
-        """Give what an argument stands for: a column by its name; of rows, those without it are bad."""
+        """Return what an argument stands for: a column by its name; of rows, those without it are bad."""
         if not isinstance(argument, str) or self._table is not None:
             return _column_or(argument, self._table, None, what)
         entries, missing, problem = [], [], None
@@ -345,7 +345,7 @@ def _naming(check: Check) -> Check:
 
 
 def _rows_of(argument: Any, rows: NDArray[np.int64]) -> Any:
-    """Give some rows of an argument that `_GoodRows` has read, or what stands for all."""
+    """Return some rows of an argument that `_GoodRows` has read, or what stands for all."""
     if isinstance(argument, Timestamps):
         return replace(argument, values=_rows_of(argument.values, rows))
     if isinstance(argument, _Pairs):

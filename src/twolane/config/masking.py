@@ -141,13 +141,13 @@ class Hider:
 
 
 def _is_of(word: str, value: str) -> bool:
-    """Tell whether a word of what librdkafka says about a value stands in it, or was cut from it."""
+    """Return whether a word of what librdkafka says about a value stands in it, or was cut from it."""
     word = word.strip("\ufffd.,;()")
     return word in value and any(letter.isalnum() for letter in word)
 
 
 def _pieces(key: str, value: str) -> Iterable[str]:
-    """Give the parts of a hidden value that may come alone: lines of keys; users and passwords, also with %xx read."""
+    """Return the parts of a hidden value that may come alone: lines of keys; users and passwords, %xx read too."""
     if key in _SECRET:
         parts = re.split("[:\n]" if key in REGISTRY_SECRET else "\n", value)
         return [*parts, _basic(value)] if key in REGISTRY_SECRET else parts
@@ -162,7 +162,7 @@ def _pieces(key: str, value: str) -> Iterable[str]:
 
 
 def _basic(credentials: str) -> str:
-    """Give what HTTP's basic authentication makes of a user and a password: servers may tell what they were sent."""
+    """Return what HTTP's basic authentication makes of a user and a password: servers may tell what they were sent."""
     return b64encode(credentials.encode(errors="surrogatepass")).decode().rstrip("=")
 
 
