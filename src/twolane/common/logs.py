@@ -62,7 +62,7 @@ def warn(text: str, category: type[Warning], source: Any = None) -> None:
 
 
 def _is_of_a_signal(raised: BaseException) -> bool:
-    """Return whether a signal handler raised this in the middle of the user's logging: they run in the main thread only."""
+    """Return whether a signal handler raised this during the user's logging: they run in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         return False
     if type(raised) is KeyboardInterrupt:

@@ -249,7 +249,7 @@ class _Search:
         return row if self._rows is None else int(self._rows[row])
 
     def _without_nulls(self, row: int, error: SerializationError) -> bool:
-        """Refuse, where a null was refused, all nulls of its column behind it at once, and go on with the other rows."""
+        """Refuse all nulls of a column behind one that was refused, and go on with the other rows."""
         values = self._values
         if not isinstance(values, Column):
             return False
