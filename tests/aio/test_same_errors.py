@@ -1,15 +1,16 @@
-"""What a blocking call raises or returns, the awaited one does."""
+"""What a blocking producer takes, raises or returns, the awaited one does."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import inspect
 
 import pytest
 from confluent_kafka import KafkaError
 
 from tests.aio.conftest import run_in
-from twolane import AsyncSafeProducer, Json, SafeProducer, Struct
+from twolane import AsyncSafeProducer, AsyncThroughputProducer, Json, SafeProducer, Struct, ThroughputProducer
 
 PRODUCE = 0
 
@@ -89,6 +90,23 @@ def pair(embedded_cluster):
     }
     with SafeProducer(**settings) as blocking:
         yield blocking, lambda: AsyncSafeProducer(**settings)
+
+
+def parameters(function):
+    return [(one.name, one.kind, one.default) for one in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize(
+    ("blocking", "awaited"), [(SafeProducer, AsyncSafeProducer), (ThroughputProducer, AsyncThroughputProducer)]
+)
+def test_every_method_and_argument(blocking, awaited):
+    public = [name for name, _ in inspect.getmembers(blocking) if not name.startswith("_")]
+    assert not [name for name in public if not hasattr(awaited, name)]
+    callables = ["__init__", *(name for name in public if callable(getattr(blocking, name)))]
+    different = {
+        name for name in callables if parameters(getattr(blocking, name)) != parameters(getattr(awaited, name))
+    }
+    assert not different
 
 
 def compare(pair, method, name, arguments, keywords, before=lambda: None):

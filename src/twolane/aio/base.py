@@ -171,6 +171,10 @@ class BaseAsyncProducer(Generic[P]):
         """The settings in force, by librdkafka's names; secrets are masked. A copy."""
         return self._producer.config
 
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Log in with these from the next connection on; not awaited. As the blocking ``set_sasl_credentials()``."""
+        self._producer.set_sasl_credentials(username, password)
+
     def stats(self) -> Stats:
         """Return the producer's figures of this moment; not awaited. See ``Stats``."""
         return self._producer.stats()
