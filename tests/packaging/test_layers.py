@@ -36,6 +36,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("ext/twolane/_units.p*", (*C, UNITS)),
     ("ext/twolane/batch.p*", (*C, "numpy")),
     # Formats know nothing of Kafka.
+    ("src/twolane/encoding/json/schema.py", ("jsonschema", "referencing", *ENCODING, "twolane.errors")),
     ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", UNITS, "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
     # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.

@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
+import numpy as np
+
+from twolane.batch import EncodedBatch
 from twolane.errors import SerializationError, shown
 from twolane.serializers.base import BatchSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from twolane.serializers.protocol import Source
 
 
 class Resolved(NamedTuple):
@@ -65,6 +70,41 @@ def id_header(field: str, guid: str | None) -> tuple[str, bytes]:
     if guid is None:
         raise SerializationError("the registry gives schemas no GUIDs: an id in a header needs a newer registry")
     return f"__{field}_schema_id", b"\1" + UUID(guid).bytes
+
+
+def prefixed(batch: EncodedBatch, prefix: bytes) -> EncodedBatch:
+    """Return records with the same bytes before each; null records stay null."""
+    if not prefix:
+        return batch
+    offsets, valid = batch.offsets, batch.valid
+    places = np.zeros(len(batch) + 1, dtype=np.int64)
+    np.cumsum(np.diff(offsets) + len(prefix) * valid, out=places[1:])
+    data = np.empty(int(places[-1]), dtype=np.uint8)
+    at_prefix = places[:-1][valid][:, None] + np.arange(len(prefix))
+    is_record = np.ones(len(data), dtype=np.bool_)
+    is_record[at_prefix] = False
+    data[at_prefix] = np.frombuffer(prefix, dtype=np.uint8)
+    data[is_record] = batch.data[offsets[0] : offsets[-1]]
+    return EncodedBatch(data, places, valid)
+
+
+class PrefixedSource:
+    """A Source whose records have the same bytes before each."""
+
+    def __init__(self, source: Source, prefix: bytes) -> None:
+        self._source, self._prefix = source, prefix
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def first_over(self, limit: int) -> tuple[int, int] | None:
+        """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None."""
+        found = self._source.first_over(max(0, limit - len(self._prefix)))
+        return None if found is None else (found[0], found[1] + len(self._prefix))
+
+    def slice(self, start: int, stop: int) -> EncodedBatch:
+        """Encode records `start` to `stop`."""
+        return prefixed(self._source.slice(start, stop), self._prefix)
 
 
 class FramedSerializer(BatchSerializer):

@@ -1,28 +1,42 @@
-"""`Json`: JSON objects in UTF-8."""
+"""`Json`: JSON objects in UTF-8, bare or in Confluent's wire format."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.columns.objects import is_missing
 from twolane.encoding.json.columns import JsonColumns
 from twolane.encoding.json.objects import dump_rows
 from twolane.encoding.json.rows import make_dump
+from twolane.encoding.json.schema import check_records, make_validator, schema_text
 from twolane.encoding.mismatch import Mismatch
-from twolane.serializers.base import BatchSerializer
+from twolane.serializers.confluent import FramedSerializer, PrefixedSource, prefixed
+from twolane.serializers.materialize import PIECE, PIECE_ROWS
+from twolane.serializers.protocol import rows_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from twolane.batch import EncodedBatch
     from twolane.encoding.columns.table import Column, Table
+    from twolane.serializers.protocol import Source
 
 
-class Json(BatchSerializer):
+class Json(FramedSerializer):
     r"""JSON objects in UTF-8, without blanks.
 
     Parameters
     ----------
+    schema : str, dict, bool, Path or confluent_kafka's Schema, optional
+        A JSON schema. It changes no bytes: records that do not fit it are refused with `validate`.
+    registry, schema_id, references
+        As for `Avro`. With them each record is in Confluent's wire format; without a schema it is the registry's.
+    validate : bool, default False
+        Refuse records that do not fit the schema. This reads each record's JSON again, by the library jsonschema
+        (``pip install twolane[jsonschema]``): several times the cost of encoding it.
+    referenced : sequence of (str, str)
+        Name, as ``$ref`` has it, and text of other schemas, to validate with where no registry has them.
     binary : {"error", "base64"}
         What bytes become: JSON has no form for them.
     nan : {"null", "error"}
@@ -44,7 +58,23 @@ class Json(BatchSerializer):
     b'{"id":1,"temp":21.5}'
     """
 
-    def __init__(self, *, binary: str = "error", nan: str = "null") -> None:
+    schema_type = "JSON"
+
+    def __init__(
+        self,
+        schema: Any = None,
+        registry: Any = None,
+        schema_id: int | None = None,
+        *,
+        references: Sequence[Any] = (),
+        validate: bool = False,
+        binary: str = "error",
+        nan: str = "null",
+        referenced: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(schema, registry, schema_id, references)
+        if validate and schema is None and registry is None:
+            raise ValueError("validate: expected a schema, or a registry that has it")
         if binary not in ("error", "base64"):
             raise ValueError(f"binary: expected 'error' or 'base64', got {binary!r}")
         if nan not in ("null", "error"):
@@ -52,6 +82,12 @@ class Json(BatchSerializer):
         self._binary = binary
         self._nan = nan
         self._dump = make_dump(binary=binary, nan=nan)
+        self._text = schema_text(schema)
+        self._referenced = tuple(referenced)  # name and text of what a registry's schema refers to
+        self._validate = validate
+        self._check = None
+        if validate and registry is None and self._text is not None:
+            self._check = make_validator(self._text, self._referenced)
 
     def encode(self, record: Any) -> bytes | None:
         """Encode one record; None stays None.
@@ -61,24 +97,61 @@ class Json(BatchSerializer):
         SerializationError
             With the path of the first value that has no JSON form.
         """
+        if self.registry is not None:
+            return self._ready().encode(record)
         if is_missing(record):
             return None
         try:
-            return self._dump(record)
+            made = self._dump(record)
+            found = None if self._check is None else self._check(made)
         except Mismatch as error:
             raise error.as_error(None, None) from None
+        if found is not None:
+            raise found.as_error(None, None)
+        return self._prefix + made if self._prefix else made
+
+    def _resolved(self, topic: str, field: str, deadline: float | None) -> Json:
+        title = None if self._text is None else json.loads(self._text)
+        name = title.get("title") if isinstance(title, dict) else None
+        resolved = self._ask(self._text, topic, field, deadline, name)
+        options = {**self._options(), "referenced": resolved.referenced}
+        return self._frame(lambda number: Json(resolved.text, schema_id=number, **options), resolved, field)
+
+    @staticmethod
+    def _is_same(one: str, other: str) -> bool:
+        return bool(json.loads(one) == json.loads(other))
+
+    def _options(self) -> dict[str, Any]:
+        return {"validate": self._validate, "binary": self._binary, "nan": self._nan}
 
     def _settings(self) -> dict[str, Any]:
-        return {"binary": self._binary, "nan": self._nan}
+        return {
+            "schema": self._text,
+            "registry": self.registry,
+            "schema_id": self.schema_id,
+            "references": self.references,
+            "referenced": self._referenced,
+            **self._options(),
+        }
 
     def _takes_single(self) -> bool:
         return True
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
-        return dump_rows(rows, self._dump, limit)
+        batch = dump_rows(rows, self._dump, limit)
+        if self._check is not None:
+            check_records(self._check, batch)
+        return prefixed(batch, self._prefix)
 
-    def _bind_columns(self, columns: Table | Column, limit: int | None) -> JsonColumns:
-        return JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error", limit)
+    def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
+        source = JsonColumns(columns, self._dump, self._binary == "base64", self._nan == "error", limit)
+        if self._check is not None:
+            rows = rows_within(PIECE, PIECE_ROWS, source)
+            for start in range(0, len(source), rows):
+                check_records(self._check, source.slice(start, min(start + rows, len(source))), start)
+        return PrefixedSource(source, self._prefix) if self._prefix else source
 
     def __repr__(self) -> str:
-        return f"Json(binary={self._binary!r}, nan={self._nan!r})"
+        framed = f", schema_id={self.schema_id}" if self.schema_id is not None else ""
+        validated = ", validate=True" if self._validate else ""
+        return f"Json(binary={self._binary!r}, nan={self._nan!r}{framed}{validated})"

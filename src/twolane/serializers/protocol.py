@@ -104,7 +104,7 @@ def _takes_deadline(kind: type) -> bool:
 _TAKES_DEADLINE: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
-def is_function(serializer: object) -> bool:
+def is_function(serializer: Any) -> bool:
     """Whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
     return callable(serializer) and not isinstance(serializer, type) and not hasattr(serializer, "bind")
 
