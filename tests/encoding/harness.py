@@ -17,7 +17,7 @@ from tests.encoding import containers, meanings
 from tests.encoding.meanings import CELLS, RefusedRows
 from tests.encoding.values import VALUES, Value
 from twolane import Avro, Bytes, Json, SerializationError, Struct, TimestampError
-from twolane.common.arguments import prepare
+from twolane.common.arguments import BatchArguments, Limits, prepare
 
 UNABLE = (TypeError, ValueError, OverflowError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pl.exceptions.PolarsError)
 NAN = next(one for one in VALUES if one.kind == "NaN")
@@ -289,7 +289,8 @@ def prepared(**arguments: Any) -> Any:
     )
     fixed = {"max_bytes": 10**6, "partitioner": "murmur2", "sticky_bytes": 16_384}
     topics = types.SimpleNamespace(known=lambda *_: topic, look_for=lambda *_: None)
-    return prepare(topics, 0.0, "t", **{**every, "partitions": 0, **fixed, **arguments})
+    given = {**every, "partitions": 0, "on_bad_row": "raise", "opaque": None, **arguments}
+    return prepare("t", given.pop("values"), BatchArguments(**given), topics, 0.0, Limits(**fixed))
 
 
 def keys(keys: Any, **rest: Any) -> list[bytes | None]:

@@ -225,5 +225,5 @@ def test_large_records_are_encoded_few_at_a_time(size, rows):
     texts = [b"", b"x" * size]
     avro = Avro({"type": "record", "name": "R", "fields": [{"name": "x", "type": "bytes"}]})
     for source, expected in [(avro.bind({"x": np.array(texts)}), rows), (Bytes().bind(texts), 8192)]:
-        call = ProduceCall(None, 2, source, None, 1, None, batch_headers(None, 2, None), "murmur2_random", 1)
+        call = ProduceCall(None, 2, source, None, 1, None, batch_headers(None, 2, None), None)
         assert call.slice_rows(8192) == expected

@@ -1,4 +1,4 @@
-"""What the arguments of one call mean: checked, encoded where that is the way to check them, and cut into Feeds.
+"""The arguments of one call: checked, encoded where that is the way to check them, and cut into slices of records.
 
 Everything that can be refused is refused here, before the first record of the call is handed to librdkafka.
 """
@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -26,6 +26,7 @@ from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds
 from twolane.errors import ConfigError, SerializationError, refused, shown
 from twolane.produce.record_slice import RecordSlice
 from twolane.serializers import Bytes
+from twolane.serializers.bad_rows import skips_bad_rows
 from twolane.serializers.base import BaseSerializer
 from twolane.serializers.functions import FunctionSerializer
 from twolane.serializers.protocol import check_serializer, for_topic, is_function, rows_within
@@ -40,18 +41,41 @@ if TYPE_CHECKING:
     from twolane.common.skipping import Skipped
     from twolane.common.topics import Topics
     from twolane.serializers import Serializer, Source
+    from twolane.serializers.bad_rows import OnBadRow
 
 SIZE_CHECK_SLICE = 65_536
 # What a slice's values, or its keys, may take while they are encoded.
 SLICE_BYTES = 32 * 2**20
-_BYTES = Bytes()
-# Seconds that no one waits for: Python's locks take some 290 years, but not infinity.
+BYTES = Bytes()
+# Seconds, the longest timeout: Python's locks take some 290 years, but not infinity.
 FOREVER = 1e9
 
 
 def now_ms() -> int:
     """Return the time as a record's CreateTime."""
     return time.time_ns() // MS_NS
+
+
+class BatchArguments(NamedTuple):
+    """The arguments of ``send_batch()`` behind the values, in the order of its signature."""
+
+    keys: Any
+    headers: Any
+    partitions: Any
+    timestamps: Any
+    timestamp_header: str | None
+    serializer: Serializer | None
+    key_serializer: Serializer | None
+    on_bad_row: OnBadRow
+    opaque: Any
+
+
+class Limits(NamedTuple):
+    """What a producer sets for all its calls: ``message.max.bytes``, partitioner, bytes of a sticky partition."""
+
+    max_bytes: int
+    partitioner: str
+    sticky_bytes: int
 
 
 @dataclass(slots=True)
@@ -69,9 +93,9 @@ class ProduceCall:
         None: chosen slice by slice.
     headers : BatchHeaders
     skipped : Skipped or None
-        The rows of the caller's that are left out, and those that these are.
+        Which of the caller's rows the records are, and the errors of the others.
     opaque : object
-        The caller's own, passed through.
+        The caller's, passed through.
     """
 
     topic: Topic
@@ -81,23 +105,25 @@ class ProduceCall:
     timestamps: int | NDArray[np.int64]
     partitions: int | NDArray[np.int32] | None
     headers: BatchHeaders
-    partitioner: str
-    sticky_bytes: int
+    limits: Limits
     skipped: Skipped | None = None
     opaque: Any = None
 
     def slice_rows(self, most: int) -> int:
         """Return how many records to encode at a time: `most`, or as many of the largest as `SLICE_BYTES` hold."""
-        # What is encoded already takes nothing more.
-        sources = [one for one in (self.values, self.keys) if one is not None and not isinstance(one, BatchSource)]
-        return rows_within(SLICE_BYTES, most, *sources)
+        rows = most
+        for source in (self.values, self.keys):
+            if source is not None and not isinstance(source, BatchSource):  # what is encoded takes nothing more
+                rows = min(rows, rows_within(SLICE_BYTES, most, source))
+        return rows
 
     def feed(self, start: int, stop: int) -> tuple[RecordSlice, int | NDArray[np.int32]]:
         """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
         values = self.values.slice(start, stop)
         keys = self.keys.slice(start, stop) if self.keys is not None else None
         if self.partitions is None:
-            partitions = assign(self.topic, self.partitioner, values, keys, stop - start, self.sticky_bytes)
+            _, partitioner, sticky_bytes = self.limits
+            partitions = assign(self.topic, partitioner, values, keys, stop - start, sticky_bytes)
         else:
             partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
@@ -129,15 +155,15 @@ def _times(timestamps: Any, table: Any, rows: Any) -> Any:
     """Return the times as they are to be packed, with the column that is named in place of its name."""
     if isinstance(timestamps, Timestamps):
         return replace(timestamps, values=_times(timestamps.values, table, rows))
-    return _listed(_column_or(timestamps, table, rows, "timestamps"), "timestamps")
+    return column_values(named_column(timestamps, table, rows, "timestamps"), "timestamps")
 
 
-def _is_column(values: Any) -> bool:
-    """Return whether a serializer reads the values as an array: numpy, pandas and polars, or the Arrow C interface."""
+def is_array(values: Any) -> bool:
+    """Return whether serializers read the values as an array: numpy, pandas and polars, or the Arrow C interface."""
     return any(hasattr(values, name) for name in ("dtype", "__arrow_c_stream__", "__arrow_c_array__"))
 
 
-def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
+def named_column(value: Any, table: Any, rows: Any, what: str) -> Any:
     """Return the column that a ``str`` names, from the table or from rows of mappings; anything else as it is."""
     if not isinstance(value, str):
         if isinstance(value, Set):
@@ -157,7 +183,7 @@ def _column_or(value: Any, table: Any, rows: Any, what: str) -> Any:
         raise SerializationError(reason, index=index, field=value) from None
 
 
-def _listed(values: Any, what: str) -> Any:
+def column_values(values: Any, what: str) -> Any:
     """Return a column's values; of a mapping the keys would be taken for them."""
     if isinstance(values, Mapping):
         raise SerializationError("expected a column, got a mapping", field=what, value=values)
@@ -174,7 +200,7 @@ Fault = tuple[int, int, str, int | None]
 
 
 def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
-    """Find the records whose partition does not exist; one partition for all is the first one's."""
+    """Yield the records whose partition does not exist; one partition for all is the first one's."""
     count = topic.partition_count
     places = np.array([partitions]) if isinstance(partitions, int) else partitions
     for index in np.flatnonzero((places < 0) | (places >= count)):
@@ -187,12 +213,13 @@ def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
         )
 
 
-def too_large(call: ProduceCall, max_bytes: int) -> Iterator[Fault]:
-    """Find the records that are larger than ``message.max.bytes``."""
-    headers = call.headers
-    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each or ()]
-    shared = wire_size(headers.shared, HEADER_OVERHEAD)
-    shared += sum(len(name) + HEADER_OVERHEAD for name, _ in headers.columns)
+def too_large(call: ProduceCall) -> Iterator[Fault]:
+    """Yield the records that are larger than ``message.max.bytes``."""
+    headers, max_bytes = call.headers, call.limits.max_bytes
+    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each] if headers.each else []
+    shared = wire_size(headers.shared, HEADER_OVERHEAD) if headers.shared else 0
+    for name, _ in headers.columns:
+        shared += len(name) + HEADER_OVERHEAD
     largest = max(each, default=shared)
     limit = max_bytes - RECORD_OVERHEAD
     # The ordinary case, without looking at records: nothing comes near the limit.
@@ -219,7 +246,7 @@ def too_large(call: ProduceCall, max_bytes: int) -> Iterator[Fault]:
 
 
 def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:
-    """Refuse the call for the first record that cannot go."""
+    """Raise the error of the first record that cannot go."""
     for index, code, detail, partition in faults:
         raise refused(topic.name, code, detail, index=index, partition=partition)
 
@@ -253,7 +280,7 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
     if record is None or (serializer is None and type(record) is bytes):
         return record
     try:
-        known = warmed(serializer or _BYTES, topic, field, deadline)
+        known = warmed(serializer or BYTES, topic, field, deadline)
         if getattr(known, "schema_headers", ()):
             raise SerializationError("send() writes no schema's id in a header: use send_batch([value])", field=field)
         return known.encode(record)
@@ -263,7 +290,7 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
         raise
     except SerializationError as error:
         if field == "key":
-            _name_keys(error, field)
+            prefix_field(error, field)
         raise
 
 
@@ -284,22 +311,22 @@ def _stamp_all(timestamps: Any, n: int, headers: BatchHeaders, name: str) -> tup
     return times, headers.with_column(encoded, bytes_source(nanoseconds.astype(">i8").view("V8")), n)
 
 
-def _name_keys(error: SerializationError, name: str) -> None:
+def prefix_field(error: SerializationError, name: str) -> None:
     """Put the argument before the path of a field: a key's field must not be taken for one of the value."""
     error.field = f"{name}.{error.field}" if error.field else name
 
 
 def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer | None) -> Source:
     """Return the keys' source: bytes as they are, or what the serializer makes of a column, of rows, of one value."""
-    entries = _column_or(keys, table, rows, "keys")
+    entries = named_column(keys, table, rows, "keys")
     if serializer is None or isinstance(serializer, Bytes):
         return bind_bytes(entries, n, field="keys")
     try:
-        if not hasattr(entries, "__iter__") and not _is_column(entries) and not isinstance(entries, (Column, Table)):
+        if not hasattr(entries, "__iter__") and not is_array(entries) and not isinstance(entries, (Column, Table)):
             return BatchSource(EncodedBatch.constant(serializer.encode(entries)), n)
         bound = serializer.bind(entries)
     except SerializationError as error:
-        _name_keys(error, "keys")
+        prefix_field(error, "keys")
         raise
     if len(bound) != n:
         raise SerializationError(f"expected {n} entries, one per record, got {len(bound)}", field="keys")
@@ -307,31 +334,18 @@ def _bind_keys(keys: Any, table: Any, rows: Any, n: int, serializer: Serializer 
 
 
 def bind_call(
-    topics: Topics,
-    deadline: float,
-    topic: str,
-    values: Any,
-    *,
-    keys: Any,
-    headers: Any,
-    partitions: Any,
-    timestamps: Any,
-    timestamp_header: str | None,
-    serializer: Serializer | None,
-    key_serializer: Serializer | None,
-    partitioner: str,
-    sticky_bytes: int,
+    topic: str, values: Any, given: BatchArguments, topics: Topics, deadline: float, limits: Limits
 ) -> ProduceCall:
     """Do as `prepare`, but for what depends on the topic: that a partition exists, that a record is not too large."""
-    topic = topic_name(topic)
+    keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, _, opaque = given
     try:
         columns = as_columns(values)
         table = columns if isinstance(columns, Table) else None
-        if table is None and not isinstance(values, (list, tuple, Column)) and not _is_column(values):
+        if table is None and not isinstance(values, (list, tuple, Column)) and not is_array(values):
             if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
                 raise SerializationError("expected a sequence of records or columns", value=values)
             values = list(values)
-        warm = serializer or _BYTES
+        warm = serializer or BYTES
         # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
         read = table if columns is None or not isinstance(warm, BaseSerializer) else columns
         bound = warm.bind(values if read is None or getattr(read, "objects", None) is not None else read)
@@ -339,7 +353,7 @@ def bind_call(
         bound_keys = None
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer)
-        ready_headers = batch_headers(headers, n, lambda name: _column_or(name, table, values, "headers"))
+        ready_headers = batch_headers(headers, n, lambda name: named_column(name, table, values, "headers"))
         for one in (serializer, None if keys is None else key_serializer):
             for name, value in getattr(one, "schema_headers", ()):
                 shared = BatchSource(EncodedBatch.constant(value), n)
@@ -354,7 +368,7 @@ def bind_call(
             places = int(partitions)
         elif partitions is not None:
             # Whatever does not exist in the topic is refused below, with the topic's own count.
-            listed = _listed(_column_or(partitions, table, values, "partitions"), "partitions")
+            listed = column_values(named_column(partitions, table, values, "partitions"), "partitions")
             places = int32_column(listed, n, low=-(2**31))
     except SerializationError as error:
         error.topic = topic
@@ -362,22 +376,31 @@ def bind_call(
     known = topics.known(topic, deadline)
     if places is not None:
         topics.look_for(known, places if isinstance(places, int) else int(places.max(initial=0)), deadline)
-    return ProduceCall(known, n, bound, bound_keys, times, places, ready_headers, partitioner, sticky_bytes)
+    return ProduceCall(known, n, bound, bound_keys, times, places, ready_headers, limits, None, opaque)
 
 
 def prepare(
-    topics: Topics, deadline: float, topic: str, values: Any, *, max_bytes: int, **arguments: Any
+    topic: str, values: Any, given: BatchArguments, topics: Topics, deadline: float, limits: Limits
 ) -> ProduceCall:
-    """Check every argument of a batch call.
+    """Check every argument of a call, none of whose rows may be bad; the serializers are those for this topic."""
+    call = bind_call(topic, values, given, topics, deadline, limits)
+    if call.partitions is not None:
+        refuse_first(call.topic, out_of_range(call.topic, call.partitions))
+    refuse_first(call.topic, too_large(call))
+    return call
+
+
+def bind_arguments(
+    topic: Any, values: Any, given: BatchArguments, topics: Topics, deadline: float, limits: Limits
+) -> ProduceCall:
+    """Check every argument of ``send_batch()``.
 
     Parameters
     ----------
     topics : Topics
         Counts the topic's partitions, by `deadline`.
-    max_bytes : int
-        ``message.max.bytes``.
-    **arguments
-        As for `bind_call`.
+    deadline : float
+        ``time.monotonic()``; a registry is waited for as long.
 
     Raises
     ------
@@ -386,8 +409,21 @@ def prepare(
     DeliveryError
         Unknown topic or partition, record too large; the verdict is NOT_WRITTEN.
     """
-    call = bind_call(topics, deadline, topic, values, **arguments)
-    if call.partitions is not None:
-        refuse_first(call.topic, out_of_range(call.topic, call.partitions))
-    refuse_first(call.topic, too_large(call, max_bytes))
-    return call
+    topic = topic if type(topic) is str else topic_name(topic)
+    serializer, key_serializer = given.serializer, given.key_serializer
+    try:
+        if serializer is not None:
+            check_serializer(serializer, "serializer", "bind")
+            serializer = warmed(serializer, topic, "value", deadline)
+        if key_serializer is not None and given.keys is not None:
+            check_serializer(key_serializer, "key_serializer", "bind")
+            key_serializer = warmed(key_serializer, topic, "key", deadline)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+    given = given._replace(serializer=serializer, key_serializer=key_serializer)
+    if skips_bad_rows(given.on_bad_row):
+        from twolane.common.skipping import prepare_good  # which stands on this module
+
+        return prepare_good(topic, values, given, topics, deadline, limits)
+    return prepare(topic, values, given, topics, deadline, limits)

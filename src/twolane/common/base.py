@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from twolane.client.handle import Handle
-from twolane.common.arguments import seconds_of, topic_name
+from twolane.common.arguments import Limits, bind_arguments, seconds_of, topic_name
 from twolane.common.client_events import EventHandler
 from twolane.common.logs import ClientLog, log, warn
 from twolane.common.process_exit import Exits
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from twolane.common.arguments import ProduceCall
+    from twolane.common.arguments import BatchArguments, ProduceCall
 
 # Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
 # numbers, and librdkafka begins anew at 0. The rest is for rises without a failure: a request behind one that is
@@ -159,11 +159,15 @@ class BaseProducer:
             refused=self._refused_rows,
         )
 
-    def _count_refused(self, call: ProduceCall) -> None:
+    def _bind(self, topic: str, values: Any, given: BatchArguments, deadline: float, sticky_bytes: int) -> ProduceCall:
+        """Check the arguments of a ``send_batch()``, and count the rows that it leaves out."""
+        limits = Limits(self._max_bytes, self._partitioner, sticky_bytes)
+        call = bind_arguments(topic, values, given, self._topics, deadline, limits)
         if call.skipped is not None:
             # Reentrant: a signal handler may send with the producer that it interrupts.
             with self._counting:
                 self._refused_rows += len(call.skipped.refused)
+        return call
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

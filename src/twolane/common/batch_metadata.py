@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from twolane.common.skipping import Skipped
     from twolane.reports.call_result import CallResult
 
+NONE = RefusedRows()
+
 
 def metadata_of(
     topic: str,
@@ -47,8 +49,8 @@ def metadata_of(
     offsets = outcome.offsets[:n]
     kind = outcome.timestamp_type
     times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
-    places = [(index, int(partitions[index])) for index in behind]
-    refused = RefusedRows()
+    places = [(index, int(partitions[index])) for index in behind] if behind else []
+    refused = NONE
     if skipped is not None:
         skipped = skipped.upto(n)
         reports = numbered(reports, skipped.rows)

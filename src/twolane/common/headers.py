@@ -137,7 +137,8 @@ def batch_headers(headers: Any, n: int, column: Callable[[str], Any]) -> BatchHe
     return BatchHeaders(each=[shared_headers(entry, index) for index, entry in enumerate(headers)])
 
 
-def _is_column(value: Any) -> bool:
+def has_value_per_record(value: Any) -> bool:
+    """Return whether a header's value is a column; else it is one value for all records."""
     if not hasattr(value, "__len__") or isinstance(value, (*_BYTES, Mapping, Set)):
         return False
     return not is_missing(value)  # of which some classes have a length
@@ -146,7 +147,7 @@ def _is_column(value: Any) -> bool:
 def _by_name(pairs: Sequence[tuple[str, Any]], n: int) -> BatchHeaders:
     shared, columns = [], []
     for name, value in pairs:
-        if _is_column(value):
+        if has_value_per_record(value):
             encoded, _ = _one(name, None, None)
             columns.append((encoded, bind_bytes(value, n, field=f"headers[{name!r}]", scalars=False)))
         else:

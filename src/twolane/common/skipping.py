@@ -17,21 +17,18 @@ from confluent_kafka import KafkaError
 
 from twolane.batch import EncodedBatch
 from twolane.common.arguments import (
-    _BYTES,
-    _column_or,
-    _is_column,
-    _listed,
-    _name_keys,
+    BYTES,
     bind_call,
+    column_values,
+    is_array,
+    named_column,
     out_of_range,
+    prefix_field,
     prepare,
     refuse_first,
     too_large,
-    topic_name,
-    warmed,
 )
-from twolane.common.headers import _is_column as _is_header_column
-from twolane.common.headers import shared_headers
+from twolane.common.headers import has_value_per_record, shared_headers
 from twolane.encoding.columns.bytes import int32_column
 from twolane.encoding.columns.table import Column, Table
 from twolane.encoding.mismatch import MemoryLimitExceeded
@@ -48,22 +45,21 @@ from twolane.serializers.bad_rows import (
     readable,
     report_of,
     select_rows,
-    skips_bad_rows,
 )
 from twolane.serializers.base import BaseSerializer
-from twolane.serializers.protocol import check_serializer
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from twolane.common.arguments import Fault, ProduceCall
+    from twolane.common.arguments import BatchArguments, Fault, Limits, ProduceCall
     from twolane.common.topics import Topics
     from twolane.errors import TwolaneError
     from twolane.results import RefusedRows
 
 # Refusals before anything is sent that concern one record.
 _OF_A_RECORD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION)
+_BY_RECORD = ("keys", "headers", "partitions", "timestamps")
 _SCALARS = (str, bytes, bytearray, memoryview, int, float, np.generic, type(None))
 
 
@@ -85,11 +81,11 @@ class Skipped:
     refused: RefusedRows
 
     def row(self, record: int) -> int:
-        """Return the caller's number of a record; of the one behind the last the number of rows."""
+        """Return the caller's number of a record; behind the last record the number of rows."""
         return int(self.rows[record]) if record < len(self.rows) else self.n
 
     def upto(self, n: int) -> Skipped:
-        """Return what is left of it where only the first `n` records were gone into."""
+        """Return the same of the first `n` records alone."""
         if n >= len(self.rows):
             return self
         return Skipped(self.row(n), self.rows[:n], self.refused.before(self.row(n)))
@@ -102,7 +98,7 @@ class Skipped:
 
 
 def prepare_good(
-    topics: Topics, deadline: float, topic: str, values: Any, *, max_bytes: int, opaque: Any = None, **arguments: Any
+    topic: str, values: Any, given: BatchArguments, topics: Topics, deadline: float, limits: Limits
 ) -> ProduceCall:
     """Do as `prepare`, but leave bad rows out.
 
@@ -111,21 +107,17 @@ def prepare_good(
     SerializationError, TimestampError, DeliveryError
         For what concerns the call as a whole.
     """
-    topic = topic_name(topic)
     try:
-        values = _readable_by(arguments["serializer"], values)
+        values = _readable_by(given.serializer, values)
     except SerializationError as error:
         error.topic = topic
         raise
-    for name in ("keys", "timestamps", "partitions"):
-        argument = arguments[name]
-        if isinstance(argument, Timestamps):
-            arguments[name] = replace(argument, values=_kept(argument.values))
-        elif argument is not None:
-            arguments[name] = _kept(argument)
-    first = {**arguments, "serializer": NativeFirst.of(arguments["serializer"], values)}
+    given = given._replace(
+        keys=_kept(given.keys), timestamps=_kept(given.timestamps), partitions=_kept(given.partitions)
+    )
+    first = given._replace(serializer=NativeFirst.of(given.serializer, values))
     try:
-        return prepare(topics, deadline, topic, values, max_bytes=max_bytes, **first)
+        return prepare(topic, values, first, topics, deadline, limits)
     except MemoryLimitExceeded:
         pass
     except SerializationError as error:
@@ -135,47 +127,27 @@ def prepare_good(
         if error.error.code() not in _OF_A_RECORD:
             raise
     try:
-        return _GoodRows(topic, values, arguments).call(topics, deadline, max_bytes, opaque)
+        return _GoodRows(topic, values, given).call(topics, deadline, limits)
     except SerializationError as error:
         error.topic = topic
         raise
 
 
-def prepare_for(
-    on_bad_row: str, topics: Topics, deadline: float, topic: str, values: Any, **arguments: Any
-) -> ProduceCall:
-    """Check a call as `prepare` or `prepare_good` does, with the serializers for this topic."""
-    opaque = arguments.pop("opaque")
-    topic = topic_name(topic)
-    for name, field in (("serializer", "value"), ("key_serializer", "key")):
-        if arguments[name] is not None and (field == "value" or arguments["keys"] is not None):
-            try:
-                check_serializer(arguments[name], name, "bind")
-                arguments[name] = warmed(arguments[name], topic, field, deadline)
-            except SerializationError as error:
-                error.topic = topic
-                raise
-    if skips_bad_rows(on_bad_row):
-        call = prepare_good(topics, deadline, topic, values, opaque=opaque, **arguments)
-    else:
-        call = prepare(topics, deadline, topic, values, **arguments)
-    call.opaque = opaque
-    return call
-
-
 def _kept(argument: Any) -> Any:
     """Return what can be read twice: iterators and Arrow streams can be read once."""
+    if isinstance(argument, Timestamps):
+        return replace(argument, values=_kept(argument.values))
     if hasattr(argument, "__arrow_c_stream__") and (isinstance(argument, Iterator) or not hasattr(argument, "__len__")):
         return readable(argument)
     return list(argument) if isinstance(argument, Iterator) else argument
 
 
 def _readable_by(serializer: Any, values: Any) -> Any:
-    """Return values that can be read in parts; a serializer of the user's own, who knows no Column, gets his array."""
+    """Return values that can be read in parts; a serializer of the user's own gets the array it was given."""
     columns = readable(values)
     if not isinstance(columns, Column) or serializer is None or isinstance(serializer, BaseSerializer):
         return columns
-    return values if _is_column(values) and hasattr(values, "__len__") else list(values)
+    return values if is_array(values) and hasattr(values, "__len__") else list(values)
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -185,13 +157,13 @@ class _Pairs(list[tuple[str, Any]]):
 class _GoodRows:
     """The arguments of a call with a bad row, and which of its rows are good."""
 
-    def __init__(self, topic: str, values: Any, arguments: dict[str, Any]) -> None:
+    def __init__(self, topic: str, values: Any, given: BatchArguments) -> None:
         self._values = values
         self._topic = topic
         self._table = values if isinstance(values, Table) else None
-        self._others = dict(arguments)
+        self._given = given
         self.bad_rows = BadRows(len(values))
-        self._serializer = arguments["serializer"] or _BYTES
+        self._serializer = given.serializer or BYTES
         find_bad_rows(self.bad_rows, self._serializer, values)
         for name, look in (
             ("keys", self._check_keys),
@@ -199,21 +171,21 @@ class _GoodRows:
             ("timestamps", self._check_times),
             ("partitions", self._check_partitions),
         ):
-            if self._others[name] is not None:
+            if (argument := getattr(given, name)) is not None:
                 try:
-                    self._others[name] = look(self._named(self._others[name], name))
+                    self._given = self._given._replace(**{name: look(self._named(argument, name))})
                 except SerializationError as error:
                     error.field = error.field or name
                     raise
 
-    def call(self, topics: Topics, deadline: float, max_bytes: int, opaque: Any) -> ProduceCall:
+    def call(self, topics: Topics, deadline: float, limits: Limits) -> ProduceCall:
         """Return the call of the good rows."""
         is_second = False
         while True:
             rows = self.bad_rows.good()
-            others = {name: _rows_of(value, rows) for name, value in self._others.items()}
+            given = self._given._replace(**{name: _rows_of(getattr(self._given, name), rows) for name in _BY_RECORD})
             try:
-                call = bind_call(topics, deadline, self._topic, select_rows(self._values, rows), **others)
+                call = bind_call(self._topic, select_rows(self._values, rows), given, topics, deadline, limits)
             except SerializationError as error:
                 if error.index is None or is_second:
                     raise
@@ -225,9 +197,9 @@ class _GoodRows:
                 refuse_first(call.topic, out_of_range(call.topic, call.partitions))
             elif call.partitions is not None:
                 faults += out_of_range(call.topic, call.partitions)
-            faults += too_large(call, max_bytes)
+            faults += too_large(call)
             if not faults:
-                call.skipped = Skipped(self.bad_rows.n, rows, self.bad_rows.refused(self._topic, opaque))
+                call.skipped = Skipped(self.bad_rows.n, rows, self.bad_rows.refused(self._topic, given.opaque))
                 return call
             for index, code, detail, partition in faults:
                 self.bad_rows.add(int(rows[index]), (_not_sent, (self._topic, code, detail, partition)))
@@ -235,11 +207,11 @@ class _GoodRows:
     def _named(self, argument: Any, what: str) -> Any:
         """Return what an argument stands for: a column by its name; of rows, those without it are bad."""
         if not isinstance(argument, str) or self._table is not None:
-            return _column_or(argument, self._table, None, what)
+            return named_column(argument, self._table, None, what)
         entries, missing, problem = [], [], None
         for index, row in enumerate(self._values):
             try:
-                entries += _column_or(argument, None, (row,), what)
+                entries += named_column(argument, None, (row,), what)
             except SerializationError as error:
                 entries.append(None)
                 missing.append(index)
@@ -263,14 +235,14 @@ class _GoodRows:
             )
 
     def _check_keys(self, keys: Any) -> Any:
-        serializer = self._others["key_serializer"]
+        serializer = self._given.key_serializer
         if serializer is None or isinstance(serializer, Bytes):
             if isinstance(keys, _SCALARS) or (isinstance(keys, EncodedBatch) and keys.is_constant):
                 return keys
             keys = readable(keys)
             self._look(keys, lambda part: bind_bytes(part, len(part), field="keys"), "keys")
             return keys
-        if not hasattr(keys, "__iter__") and not _is_column(keys) and not isinstance(keys, Column):
+        if not hasattr(keys, "__iter__") and not is_array(keys) and not isinstance(keys, Column):
             return keys
         keys = _readable_by(serializer, keys)
         quick = quick_check(serializer, keys)
@@ -297,7 +269,7 @@ class _GoodRows:
         pairs = _Pairs()
         for name, given in headers:
             value, field = given, f"headers[{name!r}]"
-            if _is_header_column(given):
+            if has_value_per_record(given):
                 value = readable(given)
                 self._look(value, partial(_bind_header, field=field), field)
             pairs.append((name, value))
@@ -309,10 +281,10 @@ class _GoodRows:
         return self._check_times_as(times, Timestamps(None))
 
     def _check_times_as(self, times: Any, meant: Timestamps) -> Any:
-        times = _listed(times, "timestamps")
+        times = column_values(times, "timestamps")
         if isinstance(times, _SCALARS) or not (hasattr(times, "__len__") or hasattr(times, "__iter__")):
             return times
-        packed = timestamp_column if self._others["timestamp_header"] is None else nanosecond_column
+        packed = timestamp_column if self._given.timestamp_header is None else nanosecond_column
         times = times if isinstance(times, np.ndarray) and times.ndim == 1 else readable(times)
         if isinstance(times, Table):
             raise TimestampError("expected a column of times, or of numbers, got a table", field="timestamps")
@@ -322,7 +294,7 @@ class _GoodRows:
     def _check_partitions(self, partitions: Any) -> Any:
         if isinstance(partitions, _SCALARS):
             return partitions
-        partitions = readable(_listed(partitions, "partitions"))
+        partitions = readable(column_values(partitions, "partitions"))
         self._look(partitions, lambda part: int32_column(part, len(part), low=-(2**31)), "partitions")
         return partitions
 
@@ -332,13 +304,13 @@ def _bind_header(part: Any, field: str) -> None:
 
 
 def _naming(check: Check) -> Check:
-    """Let a check of keys say that it is one, as `calls` does."""
+    """Return a check of keys that names the argument, as `arguments` does."""
 
     def named(part: Any) -> None:
         try:
             check(part)
         except SerializationError as error:
-            _name_keys(error, "keys")
+            prefix_field(error, "keys")
             raise
 
     return named

@@ -120,8 +120,9 @@ class BatchCall:
             stop = min(call.n, self.reached + self._rows)
             records, partitions = call.feed(self.reached, stop)
             self.partitions[self.reached : stop] = partitions
-            refused = self._in_doubt.first_refusal(topic.name, self.partitions[self.reached : stop])
-            if refused is not None:
+            if self._in_doubt.causes and (
+                refused := self._in_doubt.first_refusal(topic.name, self.partitions[self.reached : stop])
+            ):
                 self.reason = str(refused.detail)
                 return
             self.start, self.reached, self.is_sending = self.reached, stop, True
@@ -160,7 +161,8 @@ class BatchCall:
 
     def _finish(self) -> BatchMetadata:
         """Mark partitions in doubt, compare offsets, and return what is known of every record."""
-        self._in_doubt.add_failures(self.call.topic.name, self.reports, self.code)
+        if self.reports or self.code:
+            self._in_doubt.add_failures(self.call.topic.name, self.reports, self.code)
         if not self._is_monitored:
             self._is_monitored = True
             self._compare_offsets()

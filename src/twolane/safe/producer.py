@@ -11,12 +11,13 @@ import logging
 import math
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from twolane.common.arguments import BatchArguments
 from twolane.common.base import STILL_RUNS, BaseProducer
 from twolane.common.fair_lock import FairLock, Waiter
 from twolane.common.logs import log
-from twolane.common.skipping import prepare_for
 from twolane.common.transactions import Transactions
 from twolane.config.policy import SAFE
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
@@ -202,34 +203,18 @@ class SafeProducer(SafeSender, BaseProducer):
         """
         started = time.monotonic()
         setup = self._deadline(timeout)
-        call = prepare_for(
-            on_bad_row,
-            self._topics,
-            setup,
-            topic,
-            values,
-            keys=keys,
-            headers=headers,
-            partitions=partitions,
-            timestamps=timestamps,
-            timestamp_header=timestamp_header,
-            serializer=serializer,
-            key_serializer=key_serializer,
-            opaque=opaque,
-            max_bytes=self._max_bytes,
-            partitioner=self._partitioner,
-            sticky_bytes=self._chunks.chunk_bytes,
+        given = BatchArguments(
+            keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
         )
+        call = self._bind(topic, values, given, setup, self._chunks.chunk_bytes)
         topic = call.topic.name
-        self._count_refused(call)
-        moved = self._watch.refusal(topic) if keys is not None and partitions is None else None
-        if moved is not None:
-            raise moved
+        if keys is not None and partitions is None and topic in self._watch.moved:
+            raise self._watch.refusal(topic)
         batch = BatchCall(call, started, self._chunks, self._delivery, self._doubts, self._watch)
         turn = Waiter(setup if timeout is not None else started + 1e9)
         deadline = math.inf if timeout is None else setup
         try:
-            return self._in_turn(turn, topic, lambda: batch.send(deadline))
+            return self._in_turn(turn, topic, partial(batch.send, deadline))
         except TwolaneError:
             raise
         except BaseException as interruption:

@@ -92,10 +92,8 @@ class TopicMonitor:
         """Place records by key over the partitions there are now."""
         self.moved.pop(topic, None)
 
-    def refusal(self, topic: str) -> DeliveryError | None:
-        """Return the error of a record placed by its key, after the number of partitions changed; else None."""
-        if topic not in self.moved:
-            return None
+    def refusal(self, topic: str) -> DeliveryError:
+        """Return the error of a record placed by its key, of a topic that has `moved`."""
         before, count = self.moved[topic]
         return refused(
             topic,

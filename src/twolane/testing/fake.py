@@ -6,8 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from twolane.common.arguments import topic_name
-from twolane.common.skipping import prepare_for
+from twolane.common.arguments import BatchArguments, topic_name
 from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_metadata, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
@@ -148,25 +147,10 @@ class FakeProducer(Fake, SafeProducer):
     ) -> BatchMetadata:
         started = time.monotonic()
         deadline = self._deadline(timeout)
-        call = prepare_for(
-            on_bad_row,
-            self._topics,
-            deadline,
-            topic,
-            values,
-            keys=keys,
-            headers=headers,
-            partitions=partitions,
-            timestamps=timestamps,
-            timestamp_header=timestamp_header,
-            serializer=serializer,
-            key_serializer=key_serializer,
-            opaque=opaque,
-            max_bytes=self._max_bytes,
-            partitioner=self._partitioner,
-            sticky_bytes=self._chunks.chunk_bytes,
+        given = BatchArguments(
+            keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
         )
-        self._count_refused(call)
+        call = self._bind(topic, values, given, deadline, self._chunks.chunk_bytes)
         outcome = self._take_all(call, stops=True)
         self._doubts.add_failures(call.topic.name, outcome.reports)
         metadata = self._metadata(call, outcome, started, opaque)

@@ -6,8 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from twolane.common.arguments import topic_name
-from twolane.common.skipping import prepare_for
+from twolane.common.arguments import BatchArguments, topic_name
 from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
@@ -140,25 +139,10 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         started = time.monotonic()
         deadline = self._deadline(timeout)
         with self._entered():
-            call = prepare_for(
-                on_bad_row,
-                self._topics,
-                deadline,
-                topic,
-                values,
-                keys=keys,
-                headers=headers,
-                partitions=partitions,
-                timestamps=timestamps,
-                timestamp_header=timestamp_header,
-                serializer=serializer,
-                key_serializer=key_serializer,
-                opaque=opaque,
-                max_bytes=self._max_bytes,
-                partitioner=self._partitioner,
-                sticky_bytes=STICKY_BYTES,
+            given = BatchArguments(
+                keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
-            self._count_refused(call)
+            call = self._bind(topic, values, given, deadline, STICKY_BYTES)
         outcome = self._take_all(call, stops=False)
         batch = BatchDelivery(
             call.topic.name,

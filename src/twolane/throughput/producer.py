@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import ProduceCall
+from twolane.common.arguments import BatchArguments, ProduceCall
 from twolane.common.base import EXIT_TIMEOUT, BaseProducer
-from twolane.common.skipping import prepare_for
 from twolane.common.transactions import State, Transactions
 from twolane.config.policy import THROUGHPUT
-from twolane.errors import ConfigError, DeliveryError, TwolaneError, attach_result, refused
+from twolane.errors import REFUSED, ConfigError, DeliveryError, TwolaneError, attach_result, refused
 from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
@@ -245,30 +244,15 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
         deadline = self._deadline(timeout)
         self._enter()
         try:
-            call = prepare_for(
-                on_bad_row,
-                self._topics,
-                deadline,
-                topic,
-                values,
-                keys=keys,
-                headers=headers,
-                partitions=partitions,
-                timestamps=timestamps,
-                timestamp_header=timestamp_header,
-                serializer=serializer,
-                key_serializer=key_serializer,
-                opaque=opaque,
-                max_bytes=self._max_bytes,
-                partitioner=self._partitioner,
-                sticky_bytes=STICKY_BYTES,
+            given = BatchArguments(
+                keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
+            call = self._bind(topic, values, given, deadline, STICKY_BYTES)
             outcome = CallResult(self._delivery, call.n)
             places = np.empty(call.n, dtype=np.int32)
             batch = BatchDelivery(
                 call.topic.name, outcome, places, started, self._service.problems, call.skipped, opaque
             )
-            self._count_refused(call)
             outcome.attach()
             self._accumulator.drain()  # what this thread sent one by one goes first
             try:
@@ -300,7 +284,7 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
                 if error:
                     call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
                     self._handle.raise_if_fatal(call.topic.name)
-                    raise refused(call.topic.name, error, "refused by librdkafka", index=batch._row(start + at))
+                    raise refused(call.topic.name, error, REFUSED, index=batch._row(start + at))
                 if blocked_partition >= 0:
                     self._backpressure.wait_for_first_ack(call.topic, blocked_partition, deadline, batch)
                 elif at < stop - start:

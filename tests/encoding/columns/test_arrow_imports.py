@@ -16,7 +16,7 @@ import pytest
 
 from tests.encoding.columns.arrow_producers import GET_NEXT, NEVER, Holder, Stream, node_of
 from twolane import Avro, Bytes, Json, Struct
-from twolane.common.arguments import prepare
+from twolane.common.arguments import BatchArguments, Limits, prepare
 from twolane.encoding.columns.table import as_column, as_columns, as_table
 from twolane.errors import SerializationError
 
@@ -74,8 +74,7 @@ def test_a_copied_producer_is_as_good_as_the_one_it_was_copied_from(name):
 
 def call(values, **arguments):
     made = {"keys": None, "headers": None, "partitions": 0, "timestamps": None, "timestamp_header": None} | {
-        "serializer": Json(), "key_serializer": None, "max_bytes": 10**6, "partitioner": "murmur2_random",
-        "sticky_bytes": 0,
+        "serializer": Json(), "key_serializer": None, "on_bad_row": "raise", "opaque": None,
     } | arguments  # fmt: skip
 
     class Known:
@@ -87,7 +86,7 @@ def call(values, **arguments):
 
         def look_for(self, *_): ...
 
-    return prepare(Topics(), 0.0, "t", values, **made)
+    return prepare("t", values, BatchArguments(**made), Topics(), 0.0, Limits(10**6, "murmur2_random", 0))
 
 
 @pytest.mark.parametrize("lend", [Holder, Stream])
