@@ -15,9 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from twolane.common.arguments import BatchArguments
-from twolane.common.base import STILL_RUNS, BaseProducer
+from twolane.common.base import STILL_RUNS
 from twolane.common.fair_lock import FairLock, Waiter
 from twolane.common.logs import log
+from twolane.common.transactional_producer import TransactionalProducer
 from twolane.common.transactions import Transactions
 from twolane.config.policy import SAFE
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, TwolaneError
@@ -29,10 +30,8 @@ from twolane.safe.ordered_sender import OrderedSender
 from twolane.safe.topic_monitor import TopicMonitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Unpack
-
-    from confluent_kafka import TopicPartition
 
     from twolane.config.typed import ProducerSettings
     from twolane.results import BatchMetadata
@@ -47,7 +46,7 @@ TRANSACTION_MS = 60_000
 PURGE_SECONDS, CLOSE_SECONDS = 1.1, 1.4
 
 
-class SafeProducer(SafeSender, BaseProducer):
+class SafeProducer(SafeSender, TransactionalProducer):
     """A producer that waits for the brokers, keeps order, and says exactly what is in the log.
 
     Parameters
@@ -99,7 +98,7 @@ class SafeProducer(SafeSender, BaseProducer):
     ) -> None:
         if on_partition_change not in ("notice", "error"):
             raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
-        BaseProducer.__init__(self, config, keywords)
+        TransactionalProducer.__init__(self, config, keywords)
         settings = self._settings
         fenced = settings.flag("enable.idempotence")
         # Every request carries these names, and librdkafka counts them against batch.size.
@@ -251,113 +250,11 @@ class SafeProducer(SafeSender, BaseProducer):
         """Take records by key again after the number of partitions changed (``on_partition_change="error"``)."""
         self._watch.accept(topic)
 
-    # ---- transactions --------------------------------------------------------------------------------------------
+    def _run_alone(self, what: str, deadline: float, work: Callable[[], None]) -> None:
+        self._in_turn(Waiter(deadline), what, work)
 
-    def init_transactions(self, timeout: float | None = None) -> None:
-        """Register the ``transactional.id``; once, before the first ``transaction()``.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; ``message.timeout.ms`` by default.
-
-        Raises
-        ------
-        ConfigError
-            No ``transactional.id`` is set.
-        TransactionError
-            ``.retriable`` ones were retried until the timeout.
-        FatalProducerError
-            Another producer has taken the id over.
-        """
-        self._refuse_in_child()
-        deadline = self._deadline(timeout)
-        self._in_turn(Waiter(deadline), "init_transactions", lambda: self._transactions.init(deadline))
-
-    @contextlib.contextmanager
-    def transaction(self, timeout: float | None = None) -> Iterator[None]:
-        """Make everything sent in a ``with`` block visible together, or not at all.
-
-        Commits when the block ends, aborts when it raises. A commit that fails for good aborts and raises
-        TransactionError; one whose answer was lost is retried until `timeout`. When that runs out the error says what
-        is open: ``commit_transaction()`` goes on with a commit; ``abort_transaction()``, or the next ``transaction()``,
-        with an abort.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to begin, and again to end it; ``message.timeout.ms`` by default.
-
-        Examples
-        --------
-        >>> with producer.transaction():                                       # doctest: +SKIP
-        ...     producer.send_batch("ledger", entries)
-        ...     producer.send_offsets_to_transaction(consumer.position(assigned), consumer.consumer_group_metadata())
-        """
-        self._refuse_in_child()
-        with self._transactions.run(lambda: self._deadline(timeout)):
-            yield
-
-    def commit_transaction(self, timeout: float | None = None) -> None:
-        """Commit the transaction that is open, or go on with a commit that timed out or was interrupted.
-
-        For a commit at the end of a ``transaction()`` block that raised: this tells what became of it.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; ``message.timeout.ms`` by default.
-
-        Raises
-        ------
-        TransactionError
-            ``.verdict`` is UNKNOWN where it may be committed: call this again. ``.must_abort``: it failed, and was
-            aborted.
-        FatalProducerError
-            Another producer has taken the ``transactional.id`` over.
-        """
-        self._refuse_in_child()
-        self._transactions.commit(self._deadline(timeout))
-
-    def abort_transaction(self, timeout: float | None = None) -> None:
-        """Abort the transaction that is open, or go on with an abort that timed out or was interrupted.
-
-        Parameters and errors are those of ``commit_transaction()``. A commit that has begun cannot be aborted.
-        """
-        self._refuse_in_child()
-        self._transactions.abort(self._deadline(timeout))
-
-    def send_offsets_to_transaction(
-        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
-    ) -> None:
-        """Commit consumed offsets with the transaction: read, process, write exactly once.
-
-        Parameters
-        ----------
-        offsets : list of confluent_kafka.TopicPartition
-            Of the next records to read, as ``consumer.position()`` gives them.
-        group_metadata : object
-            ``consumer.consumer_group_metadata()`` of a confluent-kafka consumer.
-        timeout : float, optional
-            Seconds; ``message.timeout.ms`` by default.
-
-        Raises
-        ------
-        TransactionError
-            ``.retriable`` ones were retried until the timeout; ``.must_abort`` says that the transaction is lost.
-        FatalProducerError
-            Another producer has taken the ``transactional.id`` over.
-        """
-        self._refuse_in_child()
-        deadline = self._deadline(timeout)
-        self._in_turn(
-            Waiter(deadline),
-            "send_offsets_to_transaction",
-            lambda: self._transactions.send_offsets(offsets, group_metadata, deadline),
-        )
-
-    def _refuse_in_child(self) -> None:
-        """Raise in a forked child, where whoever had the turn does not exist."""
+    def _check_may_wait(self, what: str) -> None:
+        # In a forked child the thread that had the turn does not exist.
         if self._handle.is_forked:
             raise ForkedProducerError("this producer was made before fork(): make a new one in the child process")
 
@@ -373,7 +270,7 @@ class SafeProducer(SafeSender, BaseProducer):
         """
         if self._closed:
             return 0
-        self._refuse_in_child()
+        self._check_may_wait("flush")
         turn = Waiter(self._deadline(timeout))
         if not self._turns.is_below:  # in a signal handler it would wait for the call that is below it
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
@@ -12,8 +11,9 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.common.arguments import BatchArguments, ProduceCall
-from twolane.common.base import EXIT_TIMEOUT, BaseProducer
-from twolane.common.transactions import State, Transactions
+from twolane.common.base import EXIT_TIMEOUT
+from twolane.common.transactional_producer import TransactionalProducer
+from twolane.common.transactions import Transactions
 from twolane.config.policy import THROUGHPUT
 from twolane.errors import REFUSED, ConfigError, DeliveryError, TwolaneError, attach_result, refused
 from twolane.produce.accumulator import RecordAccumulator
@@ -27,10 +27,8 @@ from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
-
-    from confluent_kafka import TopicPartition
 
     from twolane.config.typed import ProducerSettings
     from twolane.serializers import Serializer
@@ -49,7 +47,7 @@ IN_FLIGHT = "max.in.flight.requests.per.connection"
 OnFull = Literal["block", "raise"]
 
 
-class ThroughputProducer(ThroughputSender, BaseProducer):
+class ThroughputProducer(ThroughputSender, TransactionalProducer):
     """A pipelined producer that makes no Python object per record it need not make.
 
     Parameters
@@ -93,7 +91,7 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
             raise ConfigError(f"on_full: expected 'block', 'raise' or a callable, got {on_full!r}")
         if not 0 <= resume_at < 1:
             raise ConfigError(f"resume_at: expected a part of the window, 0 to below 1, got {resume_at!r}")
-        BaseProducer.__init__(self, config, keywords)
+        TransactionalProducer.__init__(self, config, keywords)
         given = self._settings.given
         # With one request in flight nothing can overtake a first batch that is refused.
         self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
@@ -302,76 +300,19 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
 
     # ---- transactions --------------------------------------------------------------------------------------------
 
-    def init_transactions(self, timeout: float | None = None) -> None:
-        """Register the ``transactional.id``; once, before the first ``transaction()``. As on the safe lane."""
-        self._refuse_to_wait("init_transactions")
-        self._transactions.init(self._deadline(timeout))
-
-    @contextlib.contextmanager
-    def transaction(self, timeout: float | None = None) -> Iterator[None]:
-        """Make everything sent in a ``with`` block visible together, or not at all, whichever thread sent it.
-
-        When the block ends, every record's report is waited for, and every callback; then it is committed. It is
-        aborted when the block raises, when a record of it failed, and when a callback raised; the error is raised here,
-        and records that are still in the queue are dropped. Where the end itself runs out of time, go on as on the safe
-        lane: ``commit_transaction()``, ``abort_transaction()``.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds for the reports, and again for the commit; ``message.timeout.ms`` by default.
-
-        Raises
-        ------
-        As ``flush()``, and TransactionError, FatalProducerError as on the safe lane.
-        """
-        self._refuse_to_wait("transaction")
-        with self._void_if_it_fails(), self._transactions.run(lambda: self._deadline(timeout)):
-            yield
-            self._await_reports(timeout)
-
-    def commit_transaction(self, timeout: float | None = None) -> None:
-        """Commit the transaction that is open, or go on with a commit. As on the safe lane; waits for reports first."""
-        self._refuse_to_wait("commit_transaction")
-        if self._transactions.state is State.OPEN:
-            self._await_reports(timeout)
-        self._transactions.commit(self._deadline(timeout))
-
-    def abort_transaction(self, timeout: float | None = None) -> None:
-        """Abort the transaction that is open, or go on with an abort. As on the safe lane."""
-        self._refuse_to_wait("abort_transaction")
-        self._transactions.abort(self._deadline(timeout))
-        self._forget_all()
+    def _check_may_wait(self, what: str) -> None:
+        self._refuse_if_closed()
+        if self._service.problems.is_delivery_thread:
+            raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
 
     def _await_reports(self, timeout: float | None) -> None:
         if left := self.flush(timeout):
             raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
 
-    @contextlib.contextmanager
-    def _void_if_it_fails(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._forget_all()
-            raise
-
-    def _forget_all(self) -> None:
-        """Forget what was sent in a transaction that failed: it is void, and no news for a later flush()."""
+    def _forget_failures(self) -> None:
+        # What was sent is void, and no news for a later flush().
         self._service.flush(time.monotonic() + PURGE_WAIT)
         self._service.problems.forget()
-
-    def send_offsets_to_transaction(
-        self, offsets: list[TopicPartition], group_metadata: Any, timeout: float | None = None
-    ) -> None:
-        """Commit consumed offsets with the transaction. As on the safe lane."""
-        self._refuse_to_wait("send_offsets_to_transaction")
-        self._transactions.send_offsets(offsets, group_metadata, self._deadline(timeout))
-
-    def _refuse_to_wait(self, what: str) -> None:
-        """Raise where the producer is closed, and in the service thread, which must not wait for the brokers."""
-        self._refuse_if_closed()
-        if self._service.problems.is_delivery_thread:
-            raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -398,7 +339,7 @@ class ThroughputProducer(ThroughputSender, BaseProducer):
         Exception
             What a callback raised since the last ``flush()``.
         """
-        self._refuse_to_wait("flush")
+        self._check_may_wait("flush")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         mine = threading.get_ident()
         left = self._service.flush(deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine})
