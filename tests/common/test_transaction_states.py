@@ -267,6 +267,18 @@ def test_a_commit_that_must_abort_ends_in_time(embedded_cluster, producer, topic
 
 
 @BOTH
+def test_a_commit_in_a_block_is_not_written_once_the_block_has_aborted_it(embedded_cluster, producer, topic):
+    name = topic(embedded_cluster)
+    with pytest.raises(TransactionError) as caught, producer.transaction(10):
+        send(producer, name, b"v")
+        embedded_cluster.push_errors(ApiKey.END_TXN, [KafkaError.UNKNOWN] * 2)  # of the commit and of its abort
+        producer.commit_transaction(10)
+    assert caught.value.must_abort
+    assert producer._transactions.state is State.NONE
+    assert caught.value.verdict is Verdict.NOT_WRITTEN
+
+
+@BOTH
 def test_threads_wait_for_each_others_calls(embedded_cluster, producer, topic):
     """Of two that end a transaction at once one does, the other is told that none is open."""
     name = topic(embedded_cluster)

@@ -7,6 +7,7 @@ import enum
 import math
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
@@ -108,6 +109,7 @@ class Transactions:
         self._pass_notes_on = pass_notes_on
         self._turns = FairLock()
         self._beginning: _Beginning | None = None
+        self._failed_commit: weakref.ref[TransactionError] | None = None  # its transaction is not aborted yet
         self._owner: object = None  # the block whose end commits
         self._is_ready = False  # init_transactions() has succeeded
         self.state = State.NONE
@@ -164,6 +166,9 @@ class Transactions:
             self.abort(timeout())
         except Exception as problem:  # noqa: BLE001 - the body's error is the one to raise
             error.add_note(f"twolane: the transaction could not be aborted either: {problem}")
+        else:
+            if self._failed_commit is not None and self._failed_commit() is error:
+                error.verdict = Verdict.NOT_WRITTEN  # type: ignore[attr-defined]
 
     # ---- one thread at a time, in a state that allows it -------------------------------------------------------------
 
@@ -241,6 +246,7 @@ class Transactions:
             error.verdict = Verdict.NOT_WRITTEN
         except TransactionError as problem:
             error.add_note(f"twolane: {problem}")
+            self._failed_commit = weakref.ref(error)
 
     def _abort(self, deadline: float) -> None:
         resumed = self.state is State.ABORTING
