@@ -168,7 +168,7 @@ class Transactions:
             error.add_note(f"twolane: the transaction could not be aborted either: {problem}")
         else:
             if self._failed_commit is not None and self._failed_commit() is error:
-                error.verdict = Verdict.NOT_WRITTEN  # type: ignore[attr-defined]
+                error.verdict = Verdict.NOT_WRITTEN
 
     # ---- one thread at a time, in a state that allows it -------------------------------------------------------------
 
