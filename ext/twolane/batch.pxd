@@ -1,6 +1,6 @@
-"""The joint of the two wings: bytes of records, as the encoders leave them and the client takes them.
+"""The interface between encoding/ and the client: bytes of records, as encoders write them and librdkafka copies them.
 
-Everything right of this struct knows Kafka and no formats; everything left of it knows formats and no Kafka.
+encoding/ knows formats and no Kafka; client/, produce/ and reports/ know Kafka and no formats.
 """
 from libc.stdint cimport int64_t, uint8_t
 
@@ -24,7 +24,7 @@ cdef struct ByteColumn:
 
 
 cdef inline Span span_at(const ByteColumn* column, Py_ssize_t i) noexcept nogil:
-    """The bytes of record ``i``. GIL: not needed; borrows."""
+    """Return the bytes of record ``i``. GIL: not needed; borrows."""
     cdef Span span
     if column.broadcast:
         i = 0

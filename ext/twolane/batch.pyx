@@ -65,7 +65,7 @@ cdef class EncodedBatch:
     @staticmethod
     cdef EncodedBatch from_pointers(object owner, Py_ssize_t n, const uint8_t* data,
                                     const int64_t* offsets, const uint8_t* valid):
-        """A batch over memory that ``owner`` keeps alive. Borrows."""
+        """Return a batch over memory that ``owner`` keeps alive. Borrows."""
         cdef EncodedBatch batch = EncodedBatch.__new__(EncodedBatch)
         batch._owner = owner
         batch.column.n = n
@@ -76,7 +76,7 @@ cdef class EncodedBatch:
 
     @staticmethod
     cdef EncodedBatch from_spans(object owner, Py_ssize_t n, const Span* spans):
-        """A batch over spans (and the bytes they point at) that ``owner`` keeps alive. Borrows."""
+        """Return a batch over spans (and the bytes they point at) that ``owner`` keeps alive. Borrows."""
         cdef EncodedBatch batch = EncodedBatch.__new__(EncodedBatch)
         batch._owner = owner
         batch.column.n = n
@@ -84,7 +84,7 @@ cdef class EncodedBatch:
         return batch
 
     cpdef EncodedBatch slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Give records ``start`` to ``stop`` as a batch of their own, without copying anything.
+        """Return records ``start`` to ``stop`` as a batch of their own, without copying anything.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ cdef class EncodedBatch:
         return part
 
     def select(self, rows):
-        """Give some records as a batch of their own, without copying their bytes.
+        """Return some records as a batch of their own, without copying their bytes.
 
         Parameters
         ----------

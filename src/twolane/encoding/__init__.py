@@ -1,1 +1,1 @@
-"""The encoding wing: values to bytes, times to milliseconds. Nothing in it knows Kafka."""
+"""Encoding: values to bytes, times to milliseconds. Nothing in it knows Kafka."""

@@ -32,7 +32,7 @@ class Mismatch(Exception):
         self.path: list[str | int | tuple[object]] = []
 
     def as_error(self, index: int | None, field: str | None) -> SerializationError:
-        """Make the error that users see; `field` stands before the path."""
+        """Make the error that users see; `field` is the first step of the path."""
         path = field or ""
         for step in reversed(self.path):
             if isinstance(step, str):

@@ -11,7 +11,7 @@ cimport cython
 from twolane.batch cimport Span
 from twolane.encoding.memory.arena cimport put_bytes, put_zigzag
 from twolane.encoding.avro.plan cimport Code, Op
-from twolane.encoding.columns.vectors cimport Layout, ArrayView, bits_at, is_valid, item_at, plain_span_at, span_of
+from twolane.encoding.columns.array_view cimport Layout, ArrayView, bits_at, is_valid, item_at, plain_span_at, span_of
 
 cdef enum:
     BLOCK = 64              # rows at most, so that a word holds their validity
@@ -65,7 +65,7 @@ cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
 
 
 cdef inline int64_t number_of(const Code code, const uint8_t* item) noexcept nogil:
-    """An int or a long. GIL: not needed."""
+    """Return an int or a long. GIL: not needed."""
     cdef int64_t number = 0
     cdef int32_t small = 0
     if code == Code.PUT_INT32:
@@ -80,7 +80,7 @@ cdef inline int64_t number_of(const Code code, const uint8_t* item) noexcept nog
 
 
 cdef inline uint8_t* put_fixed(const Code code, const uint8_t* item, uint8_t* at) noexcept nogil:
-    """A value of fixed width, whatever it is: also where it stands for a null. GIL: not needed."""
+    """A value of fixed width, whatever it is: also below a null. GIL: not needed."""
     if code == Code.PUT_BOOL:
         at[0] = item[0] != 0
         return at + 1
@@ -97,17 +97,17 @@ cdef inline void put_all(
     const Op* op, const Code code, const bint branched, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
     """A column of fixed width, or of bits; a null is written as any value, and then not counted. GIL: not needed."""
-    cdef const uint8_t* item = op.vector.data
-    cdef Py_ssize_t stride = op.vector.stride
+    cdef const uint8_t* item = op.view.data
+    cdef Py_ssize_t stride = op.view.stride
     cdef uint64_t bits = 0
     cdef uint8_t value_byte = op.value_byte, null_byte = op.null_byte
     cdef uint8_t* at
     cdef uint8_t* end
     cdef Py_ssize_t i
     if code == Code.PUT_BIT:
-        bits = bits_at(op.vector.data, op.vector.offset + start, n)
+        bits = bits_at(op.view.data, op.view.offset + start, n)
     else:
-        item = item_at(&op.vector, start)
+        item = item_at(&op.view, start)
     for i in range(n):
         at = places[i]
         if branched:
@@ -144,9 +144,9 @@ cdef inline void put_texts(
     const Op* op, const bint wide, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
     """Byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL: not needed."""
-    cdef const void* offsets = op.vector.offsets
-    cdef const uint8_t* data = op.vector.data
-    cdef Py_ssize_t first = op.vector.offset + start
+    cdef const void* offsets = op.view.offsets
+    cdef const uint8_t* data = op.view.data
+    cdef Py_ssize_t first = op.view.offset + start
     cdef int64_t begin = offset_at(offsets, wide, first), end
     cdef int64_t safe = offset_at(offsets, wide, first + n) - SLACK
     cdef bint branched = op.branched
@@ -179,8 +179,8 @@ cdef inline Py_ssize_t bytes_of(uint64_t word) noexcept nogil:
 
 cdef inline void put_padded(const Op* op, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
     """Numpy's byte strings of up to SLACK bytes side by side: all of them moved, and what is padding not counted. GIL: not needed."""
-    cdef const uint8_t* item = item_at(&op.vector, start)
-    cdef Py_ssize_t width = op.vector.width
+    cdef const uint8_t* item = item_at(&op.view, start)
+    cdef Py_ssize_t width = op.view.width
     cdef uint64_t low_mask = ~<uint64_t>0 >> (8 * max(0, 8 - width))
     cdef uint64_t high_mask = ~<uint64_t>0 >> (8 * (16 - width)) if width > 8 else 0
     cdef bint branched = op.branched
@@ -205,36 +205,36 @@ cdef inline void put_padded(const Op* op, uint64_t valid, Py_ssize_t start, Py_s
             memcpy(at + 1, pair, SLACK)
             places[i] = at + 1 + size
         else:
-            span = plain_span_at(&op.vector, start + i)
+            span = plain_span_at(&op.view, start + i)
             places[i] = put_bytes(put_zigzag(at, span.size), span.data, span.size)
         item += width
         valid >>= 1
 
 
-cdef inline size_t widest_step(const ArrayView* vector, const bint wide, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The most that an offset of these items lies above the one before; TOO_LONG also where they fall. GIL: not needed."""
+cdef inline size_t widest_step(const ArrayView* view, const bint wide, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Return the most that an offset of these items lies above the one before; TOO_LONG also where they fall. GIL: not needed."""
     cdef Py_ssize_t i
     cdef uint64_t most = 0, size
-    for i in range(vector.offset + start, vector.offset + stop):
-        size = <uint64_t>(offset_at(vector.offsets, wide, i + 1) - offset_at(vector.offsets, wide, i))
+    for i in range(view.offset + start, view.offset + stop):
+        size = <uint64_t>(offset_at(view.offsets, wide, i + 1) - offset_at(view.offsets, wide, i))
         if size > most:
             most = size
     return min(most, <uint64_t>TOO_LONG)
 
 
-cdef inline size_t longest_span(const ArrayView* vector, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The most bytes that one of these byte strings has, or more. GIL: not needed."""
+cdef inline size_t longest_span(const ArrayView* view, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Return the most bytes that one of these byte strings has, or more. GIL: not needed."""
     cdef size_t most = 0
     cdef Py_ssize_t i
-    if vector.kind == Layout.BINARY32:
-        return widest_step(vector, False, start, stop)
-    if vector.kind == Layout.BINARY64:
-        return widest_step(vector, True, start, stop)
-    if vector.kind == Layout.FIXED or vector.kind == Layout.PADDED:
-        return vector.width
+    if view.layout == Layout.BINARY32:
+        return widest_step(view, False, start, stop)
+    if view.layout == Layout.BINARY64:
+        return widest_step(view, True, start, stop)
+    if view.layout == Layout.FIXED or view.layout == Layout.PADDED:
+        return view.width
     for i in range(start, stop):
-        if is_valid(vector, i):
-            most = max(most, <size_t>span_of(vector, i).size)
+        if is_valid(view, i):
+            most = max(most, <size_t>span_of(view, i).size)
     return most
 
 

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t
 
 from twolane.encoding.columns.table cimport Column
 from twolane.encoding.columns.objects cimport object_at
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     NO_MEMBER, Layout, LogicalType, ArrayView, float_at, is_valid, list_size, list_start, union_child, union_item,
 )
 
@@ -51,63 +51,63 @@ cdef str name_of(object branch):
 
 
 cdef Py_ssize_t first_of(list names, tuple group) except -2:
-    """The first branch of the group, or -1."""
+    """Return the first branch of the group, or -1."""
     for i, name in enumerate(names):
         if name in group:
             return i
     return -1
 
 
-cdef Py_ssize_t branch_of(object type, const ArrayView* vector) except -2:
-    """The branch that takes every value which is not null, if it can be written as that; -1 where it depends on the value."""
+cdef Py_ssize_t branch_of(object type, const ArrayView* view) except -2:
+    """Return the branch that takes every value which is not null, if it can be written as that; -1 where it depends on the value."""
     cdef list names = [name_of(branch) for branch in type.branches]
-    cdef const ArrayView* plain = vector
-    if vector.kind == Layout.DICTIONARY:
-        plain = vector.dictionary
-    cdef Layout kind = plain.kind
+    cdef const ArrayView* plain = view
+    if view.layout == Layout.DICTIONARY:
+        plain = view.dictionary
+    cdef Layout layout = plain.layout
     cdef Py_ssize_t i
     others = [i for i, name in enumerate(names) if name != "null"]
     if len(others) == 1:
         return others[0]
-    if plain.meaning == LogicalType.TIMESTAMP:
+    if plain.logical == LogicalType.TIMESTAMP:
         # A naive datetime is a wall clock, and an aware one is none; datetime64 and numpy's columns may be either.
         groups = (INSTANTS, WALLS) if plain.zoned else (INSTANTS + WALLS,)
-    elif plain.meaning == LogicalType.TEXT:
+    elif plain.logical == LogicalType.TEXT:
         groups, rivals = (("string",),), ("enum", "uuid")
         return -1 if first_of(names, rivals) >= 0 else first_of(names, groups[0])
     else:
-        groups = BY_MEANING.get(<int>plain.meaning)
+        groups = BY_MEANING.get(<int>plain.logical)
     if groups is not None:
         for group in groups:
             i = first_of(names, group)
             if i >= 0:
                 return i
         return -1
-    if Layout.INT8 <= kind <= Layout.UINT64:
+    if Layout.INT8 <= layout <= Layout.UINT64:
         i = first_of(names, ("int", "long"))
         # An int takes what fits into it, and leaves the rest to a long behind it.
-        if i >= 0 and names[i] == "int" and "long" in names and kind in (Layout.INT64, Layout.UINT32, Layout.UINT64):
+        if i >= 0 and names[i] == "int" and "long" in names and layout in (Layout.INT64, Layout.UINT32, Layout.UINT64):
             return -1
         return i
-    if kind in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED):
+    if layout in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
         return branch_of_bytes(type, plain, names)
-    if kind == Layout.FLOAT64 and "float" in names and "double" in names:
+    if layout == Layout.FLOAT64 and "float" in names and "double" in names:
         return -1       # a float takes what it holds exactly
-    group, rivals = BY_KIND.get(<int>kind, ((), ()))
+    group, rivals = BY_KIND.get(<int>layout, ((), ()))
     i = first_of(names, group)
     if first_of(names, rivals) >= 0 or (i >= 0 and names[i] in SEVERAL and names.count(names[i]) > 1):
         return -1
     return i
 
 
-cdef Py_ssize_t branch_of_bytes(object type, const ArrayView* vector, list names) except -2:
-    """The branch for bytes: a fixed of that size, bytes, or a string, which they may stand for; -1 if that depends."""
+cdef Py_ssize_t branch_of_bytes(object type, const ArrayView* view, list names) except -2:
+    """Return the branch for bytes: a fixed of that size, bytes, or a string, which they may stand for; -1 if that depends."""
     cdef Py_ssize_t i
     if first_of(names, ("uuid", "duration")) >= 0:
         return -1
-    if vector.kind == Layout.FIXED:
+    if view.layout == Layout.FIXED:
         for i, branch in enumerate(type.branches):
-            if names[i] == "fixed" and branch.size == vector.width:
+            if names[i] == "fixed" and branch.size == view.width:
                 return i
     elif "fixed" in names:
         return -1
@@ -116,7 +116,7 @@ cdef Py_ssize_t branch_of_bytes(object type, const ArrayView* vector, list names
 
 
 cdef Py_ssize_t branch_named(object type, str name) except -2:
-    """The branch of that full name, or the one of that name without its namespace; -1 for none."""
+    """Return the branch of that full name, or the one of that name without its namespace; -1 for none."""
     cdef Py_ssize_t found = -1
     names = [branch.name or branch.kind for branch in type.branches]
     if name in names:
@@ -129,70 +129,70 @@ cdef Py_ssize_t branch_named(object type, str name) except -2:
     return found
 
 
-cdef bint is_union(const ArrayView* vector) noexcept nogil:
-    return vector.kind == Layout.UNION_DENSE or vector.kind == Layout.UNION_SPARSE
+cdef bint is_union(const ArrayView* view) noexcept nogil:
+    return view.layout == Layout.UNION_DENSE or view.layout == Layout.UNION_SPARSE
 
 
-cdef bint has_union(const ArrayView* vector) noexcept nogil:
-    """Whether it is a union of Arrow, or has one below it. GIL: not needed."""
+cdef bint has_union(const ArrayView* view) noexcept nogil:
+    """Return whether it is a union of Arrow, or has one below it. GIL: not needed."""
     cdef Py_ssize_t i
-    for i in range(vector.n_children):
-        if has_union(&vector.children[i]):
+    for i in range(view.n_children):
+        if has_union(&view.children[i]):
             return True
-    return is_union(vector)
+    return is_union(view)
 
 
-cdef object value_at(object type, const ArrayView* vector, Py_ssize_t i):
+cdef object value_at(object type, const ArrayView* view, Py_ssize_t i):
     """Item ``i`` as a Python object; of a union with the branch's name, as rows say it, where Arrow's member has it."""
     cdef const ArrayView* child
     cdef Py_ssize_t j, first, branch
-    if not has_union(vector) or not is_valid(vector, i):
-        return object_at(vector, i)
-    if is_union(vector):
-        j = union_child(vector, i)
+    if not has_union(view) or not is_valid(view, i):
+        return object_at(view, i)
+    if is_union(view):
+        j = union_child(view, i)
         if j == NO_MEMBER:
-            return object_at(vector, i)     # refuses it
-        child = &vector.children[j]
+            return object_at(view, i)     # refuses it
+        child = &view.children[j]
         branch = branch_named(type, (<bytes>child.name).decode()) if type.kind == "union" and child.name != NULL else -1
         if branch < 0 or type.branches[branch].kind == "null":
-            return value_at(type, child, union_item(vector, i))
+            return value_at(type, child, union_item(view, i))
         type = type.branches[branch]
-        value = value_at(type, child, union_item(vector, i))
+        value = value_at(type, child, union_item(view, i))
         return None if value is None else (type.name or type.kind, value)
     if type.kind == "union":
-        branch = branch_of(type, vector)
+        branch = branch_of(type, view)
         if branch < 0:
-            return object_at(vector, i)
+            return object_at(view, i)
         type = type.branches[branch]
-    if type.kind == "record" and vector.kind == Layout.STRUCT:
+    if type.kind == "record" and view.layout == Layout.STRUCT:
         types = {field.name: field.type for field in type.fields}
         made = {}
-        for j in range(vector.n_children):
-            name = (<bytes>vector.children[j].name).decode()
+        for j in range(view.n_children):
+            name = (<bytes>view.children[j].name).decode()
             if name in types:
-                made[name] = value_at(types[name], &vector.children[j], vector.offset + i)
+                made[name] = value_at(types[name], &view.children[j], view.offset + i)
             elif type.strict:
                 made[name] = None       # refused by its name
         return made
-    first = list_start(vector, i) if vector.kind >= Layout.LIST32 and vector.kind != Layout.STRUCT else 0
-    child = vector.children
-    if type.kind == "array" and vector.kind in (
+    first = list_start(view, i) if view.layout >= Layout.LIST32 and view.layout != Layout.STRUCT else 0
+    child = view.children
+    if type.kind == "array" and view.layout in (
         Layout.LIST32, Layout.LIST64, Layout.LIST_VIEW32, Layout.LIST_VIEW64, Layout.FIXED_LIST
     ):
-        return [value_at(type.items, child, first + j) for j in range(list_size(vector, i))]
-    if type.kind == "map" and vector.kind == Layout.MAP:
+        return [value_at(type.items, child, first + j) for j in range(list_size(view, i))]
+    if type.kind == "map" and view.layout == Layout.MAP:
         first += child.offset
         return {
             object_at(&child.children[0], first + j): value_at(type.items, &child.children[1], first + j)
-            for j in range(list_size(vector, i))
+            for j in range(list_size(view, i))
         }
-    return object_at(vector, i)
+    return object_at(view, i)
 
 
 cdef Column with_nulls(object type, Column column):
-    """A column of pandas whose NaN, which is how pandas says that a value is missing, are null where the type has null."""
+    """Return a column of pandas whose NaN, which is how pandas says that a value is missing, are null where the type has null."""
     cdef Column made
-    cdef ArrayView* vector
+    cdef ArrayView* view
     cdef uint8_t* bits
     cdef Py_ssize_t i
     if not column.nan_is_missing or type.kind != "union" or branch_named(type, "null") < 0:
@@ -201,14 +201,14 @@ cdef Column with_nulls(object type, Column column):
     if column.objects is not None:
         made.objects = tuple([None if isinstance(value, float) and value != value else value for value in made.objects])
         return made
-    if made.n_parts != 1 or not Layout.FLOAT16 <= made.parts.kind <= Layout.FLOAT64 or made.parts.validity != NULL:
+    if made.n_parts != 1 or not Layout.FLOAT16 <= made.parts.layout <= Layout.FLOAT64 or made.parts.validity != NULL:
         return column
-    vector = made.parts
-    valid = bytes((vector.offset + vector.length) // 8 + 1)
+    view = made.parts
+    valid = bytes((view.offset + view.length) // 8 + 1)
     bits = <uint8_t*>PyBytes_AS_STRING(valid)
-    for i in range(vector.length):
-        if float_at(vector, i) == float_at(vector, i):
-            bits[(vector.offset + i) >> 3] |= <uint8_t>(1 << ((vector.offset + i) & 7))
-    vector.validity = bits
-    made._lenders = (made._lenders, valid)
+    for i in range(view.length):
+        if float_at(view, i) == float_at(view, i):
+            bits[(view.offset + i) >> 3] |= <uint8_t>(1 << ((view.offset + i) & 7))
+    view.validity = bits
+    made._owners = (made._owners, valid)
     return made

@@ -18,12 +18,12 @@ from twolane.encoding.avro.blocks cimport (
     BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
     put_padded, put_texts, widest_step,
 )
-from twolane.encoding.avro.plan cimport Code, Op, OpBlock, follow, new_ops, plan_column, plan_constant
+from twolane.encoding.avro.plan cimport Code, Op, OpBlock, new_ops, reuse_plan, new_ops, plan_column, plan_constant
 from twolane.encoding.avro.rows cimport RowEncoder
 from twolane.encoding.columns.table cimport Column, Table
 from twolane.encoding.memory.digits cimport put_uuid
 from twolane.encoding.columns.checks cimport Duration, duration_at
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     Layout, ArrayView, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start,
     plain_span_at, put_ucs4, span_of, union_child, union_item, valid_bits,
 )
@@ -44,7 +44,7 @@ cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
     """Numpy's four-byte strings: the length is known only once they are written, so they are written first."""
     cdef uint8_t scratch[10]
     # Most lengths take one byte; where it takes more, the string moves up.
-    cdef uint8_t* end = put_ucs4(at + 1, &op.vector, i)
+    cdef uint8_t* end = put_ucs4(at + 1, &op.view, i)
     cdef Py_ssize_t size = end - at - 1
     cdef Py_ssize_t width = put_zigzag(scratch, size) - scratch
     if width > 1:
@@ -59,8 +59,8 @@ cdef extern from "string.h" nogil:
 
 cdef uint8_t* put_decimal(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """A little-endian integer as big-endian two's complement, without its needless leading bytes for bytes."""
-    cdef const uint8_t* data = item_at(&op.vector, i)
-    cdef Py_ssize_t size = op.vector.width
+    cdef const uint8_t* data = item_at(&op.view, i)
+    cdef Py_ssize_t size = op.view.width
     cdef Py_ssize_t j
     cdef uint8_t sign = 0xFF if data[size - 1] & 0x80 else 0
     if op.code == Code.PUT_DECIMAL:
@@ -80,7 +80,7 @@ cdef uint8_t* put_decimal(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
 
 
 cdef inline uint8_t value_of(uint8_t digit) noexcept nogil:
-    """The number a hexadecimal digit stands for, of which binding has seen only lower case. GIL: not needed."""
+    """Return the number a hexadecimal digit stands for, of which binding has seen only lower case. GIL: not needed."""
     return digit - c"0" if digit <= c"9" else digit - c"a" + 10
 
 
@@ -112,24 +112,24 @@ cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     cdef Op item
     if op.code == Code.PUT_RECORD:
         for j in range(op.n_items):
-            at = put(&op.items[j], op.vector.offset + i, at)
+            at = put(&op.items[j], op.view.offset + i, at)
         return at
     if op.code == Code.PUT_UUID_BYTES:
-        return put_uuid_bytes(plain_span_at(&op.vector, i), at)
+        return put_uuid_bytes(plain_span_at(&op.view, i), at)
     if op.code == Code.PUT_DURATION:
-        return put_duration(duration_at(&op.vector, i), at)
+        return put_duration(duration_at(&op.view, i), at)
     if op.code == Code.PUT_UNION:
-        return put(&op.items[union_child(&op.vector, i)], union_item(&op.vector, i), at)
-    n = list_size(&op.vector, i)
+        return put(&op.items[union_child(&op.view, i)], union_item(&op.view, i), at)
+    n = list_size(&op.view, i)
     if n > 0:
         at = put_zigzag(at, n)
         if op.code == Code.PUT_SUBARRAY:
             item = op.items[0]
-            item.vector.data = item_at(&op.vector, i)
+            item.view.data = item_at(&op.view, i)
             for j in range(n):
                 at = put(&item, j, at)
         else:
-            first = list_start(&op.vector, i)
+            first = list_start(&op.view, i)
             for j in range(first, first + n):
                 at = put(&op.items[0], j, at)
                 if op.code == Code.PUT_MAP:
@@ -140,7 +140,7 @@ cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
 
 cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Write item ``i`` of one operation, give the place behind it: items of items, and what is rare. GIL: not needed."""
-    cdef const ArrayView* vector = &op.vector
+    cdef const ArrayView* view = &op.view
     cdef int64_t number = 0
     cdef int32_t small = 0
     cdef double wide
@@ -150,55 +150,55 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     cdef const int64_t* wide_offsets
     cdef Code code = op.code
     if op.branched:
-        if not is_valid(vector, i):
+        if not is_valid(view, i):
             at[0] = op.null_byte
             return at + 1
         at[0] = op.value_byte
         at += 1
     if code == Code.PUT_INT64 or code == Code.PUT_INT32 or code == Code.PUT_PER_1000 or code == Code.PUT_PER_1000000:
-        return put_zigzag(at, number_of(code, item_at(vector, i)))
+        return put_zigzag(at, number_of(code, item_at(view, i)))
     elif code == Code.PUT_FLOAT64 or code == Code.PUT_FLOAT32 or code == Code.PUT_BOOL:
-        return put_fixed(code, item_at(vector, i), at)
+        return put_fixed(code, item_at(view, i), at)
     elif code == Code.PUT_TEXT32:
-        narrow_offsets = <const int32_t*>vector.offsets + vector.offset + i
+        narrow_offsets = <const int32_t*>view.offsets + view.offset + i
         small = narrow_offsets[1] - narrow_offsets[0]
-        return put_bytes(put_zigzag(at, small), vector.data + narrow_offsets[0], small)
+        return put_bytes(put_zigzag(at, small), view.data + narrow_offsets[0], small)
     elif code == Code.PUT_TEXT64:
-        wide_offsets = <const int64_t*>vector.offsets + vector.offset + i
+        wide_offsets = <const int64_t*>view.offsets + view.offset + i
         number = wide_offsets[1] - wide_offsets[0]
-        return put_bytes(put_zigzag(at, number), vector.data + wide_offsets[0], number)
+        return put_bytes(put_zigzag(at, number), view.data + wide_offsets[0], number)
     elif code == Code.PUT_BIT:
-        at[0] = bool_at(vector, i)
+        at[0] = bool_at(view, i)
         return at + 1
     elif code == Code.PUT_INTEGER:
-        return put_zigzag(at, int_at(vector, i))
+        return put_zigzag(at, int_at(view, i))
     elif code == Code.PUT_TIMES:
         # Unsigned: binding has shown that it fits, and an array that changes meanwhile may only make a wrong number.
-        return put_zigzag(at, <int64_t>(<unsigned long long>int_at(vector, i) * <unsigned long long>op.factor))
+        return put_zigzag(at, <int64_t>(<unsigned long long>int_at(view, i) * <unsigned long long>op.factor))
     elif code == Code.PUT_PER:
-        return put_zigzag(at, floor_div(int_at(vector, i), op.factor))
+        return put_zigzag(at, floor_div(int_at(view, i), op.factor))
     elif code == Code.PUT_DOUBLE:
-        wide = float_at(vector, i)
+        wide = float_at(view, i)
         memcpy(at, &wide, 8)
         return at + 8
     elif code == Code.PUT_FLOAT:
-        single = <float>float_at(vector, i)
+        single = <float>float_at(view, i)
         memcpy(at, &single, 4)
         return at + 4
     elif code == Code.PUT_SPAN:
-        return put_span(at, span_of(vector, i))
+        return put_span(at, span_of(view, i))
     elif code == Code.PUT_UCS4:
         return put_symbols(op, i, at)
     elif code == Code.PUT_FIXED:
-        return put_bytes(at, item_at(vector, i), op.size)
+        return put_bytes(at, item_at(view, i), op.size)
     elif code == Code.PUT_RAW:
-        span = plain_span_at(vector, i)
+        span = plain_span_at(view, i)
         return put_bytes(at, span.data, span.size)
     elif code == Code.PUT_SYMBOL:
-        return put_zigzag(at, op.table[vector.offset + i])
+        return put_zigzag(at, op.table[view.offset + i])
     elif code == Code.PUT_UUID:
         at[0] = 72      # 36, zigzag
-        return put_uuid(at + 1, item_at(vector, i))
+        return put_uuid(at + 1, item_at(view, i))
     elif code == Code.PUT_DECIMAL or code == Code.PUT_DECIMAL_FIXED:
         return put_decimal(op, i, at)
     elif code == Code.PUT_NOTHING:
@@ -207,15 +207,15 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
 
 
 cdef inline bint is_padded(const Op* op) noexcept nogil:
-    """Whether put_padded() can write it. GIL: not needed."""
-    return op.code == Code.PUT_SPAN and op.vector.kind == Layout.PADDED and 0 < op.vector.width <= SLACK and (
-        op.vector.stride == op.vector.width
+    """Return whether put_padded() can write it. GIL: not needed."""
+    return op.code == Code.PUT_SPAN and op.view.layout == Layout.PADDED and 0 < op.view.width <= SLACK and (
+        op.view.stride == op.view.width
     )
 
 
 cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
     """Write ``n`` items from ``start`` on, each at its place, and move the places behind them. GIL: not needed."""
-    cdef uint64_t valid = valid_bits(&op.vector, start, n) if op.branched else ~<uint64_t>0
+    cdef uint64_t valid = valid_bits(&op.view, start, n) if op.branched else ~<uint64_t>0
     cdef Code code = op.code
     cdef Py_ssize_t i
     if code == Code.PUT_INT64:
@@ -242,7 +242,7 @@ cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** pla
         put_padded(op, valid, start, n, places)
     elif code == Code.PUT_RECORD and not op.branched:
         for i in range(op.n_items):
-            put_column(&op.items[i], op.vector.offset + start, n, places)
+            put_column(&op.items[i], op.view.offset + start, n, places)
     else:
         for i in range(n):
             places[i] = put(op, start + i, places[i])
@@ -251,18 +251,18 @@ cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** pla
 cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Bytes that none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
     cdef Code code = op.code
-    cdef Layout kind = op.vector.kind
+    cdef Layout layout = op.view.layout
     cdef size_t most = 0
     cdef Py_ssize_t i
     if code == Code.PUT_TEXT32 or code == Code.PUT_TEXT64 or code == Code.PUT_SPAN or code == Code.PUT_RAW:
-        return op.bound + longest_span(&op.vector, start, stop)
+        return op.bound + longest_span(&op.view, start, stop)
     if code == Code.PUT_RECORD:
         most = op.bound
         for i in range(op.n_items):
-            most += longest(&op.items[i], op.vector.offset + start, op.vector.offset + stop)
+            most += longest(&op.items[i], op.view.offset + start, op.view.offset + stop)
         return most
-    if code == Code.PUT_ARRAY and (kind == Layout.LIST32 or kind == Layout.LIST64) and is_plain(op.items):
-        return op.bound + op.items.bound * widest_step(&op.vector, kind == Layout.LIST64, start, stop)
+    if code == Code.PUT_ARRAY and (layout == Layout.LIST32 or layout == Layout.LIST64) and is_plain(op.items):
+        return op.bound + op.items.bound * widest_step(&op.view, layout == Layout.LIST64, start, stop)
     if code != Code.PUT_ARRAY and code != Code.PUT_MAP and code != Code.PUT_UNION:
         return room_for(op, start, start + 1)       # all alike
     for i in range(start, stop):
@@ -271,44 +271,44 @@ cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept no
 
 
 cdef bint is_plain(const Op* op) noexcept nogil:
-    """Whether an item has no bytes or items of its own: its bound is all it takes. GIL: not needed."""
+    """Return whether an item has no bytes or items of its own: its bound is all it takes. GIL: not needed."""
     return op.code < Code.PUT_SPAN and op.code != Code.PUT_TEXT32 and op.code != Code.PUT_TEXT64
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t total = <size_t>(op.bound * (stop - start))
-    cdef const ArrayView* vector = &op.vector
+    cdef const ArrayView* view = &op.view
     cdef Py_ssize_t i, first, last
     if start >= stop:
         return 0
     if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN):
-        if vector.kind == Layout.BINARY32:
-            total += (<const int32_t*>vector.offsets)[vector.offset + stop] - (
-                <const int32_t*>vector.offsets)[vector.offset + start]
-        elif vector.kind == Layout.BINARY64:
-            total += (<const int64_t*>vector.offsets)[vector.offset + stop] - (
-                <const int64_t*>vector.offsets)[vector.offset + start]
-        elif vector.kind == Layout.FIXED or vector.kind == Layout.PADDED:
-            total += <size_t>vector.width * (stop - start)
+        if view.layout == Layout.BINARY32:
+            total += (<const int32_t*>view.offsets)[view.offset + stop] - (
+                <const int32_t*>view.offsets)[view.offset + start]
+        elif view.layout == Layout.BINARY64:
+            total += (<const int64_t*>view.offsets)[view.offset + stop] - (
+                <const int64_t*>view.offsets)[view.offset + start]
+        elif view.layout == Layout.FIXED or view.layout == Layout.PADDED:
+            total += <size_t>view.width * (stop - start)
         else:
             for i in range(start, stop):
-                if is_valid(vector, i):
-                    total += span_of(vector, i).size
+                if is_valid(view, i):
+                    total += span_of(view, i).size
     elif op.code == Code.PUT_UCS4:
-        total += <size_t>vector.width * (stop - start)
+        total += <size_t>view.width * (stop - start)
     elif op.code == Code.PUT_RECORD:
         for i in range(op.n_items):
-            total += room_for(&op.items[i], vector.offset + start, vector.offset + stop)
+            total += room_for(&op.items[i], view.offset + start, view.offset + stop)
     elif op.code == Code.PUT_ARRAY or op.code == Code.PUT_MAP:
-        first = list_start(vector, start)
-        last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
+        first = list_start(view, start)
+        last = list_start(view, stop - 1) + list_size(view, stop - 1)
         for i in range(op.n_items):
             total += room_for(&op.items[i], first, last)
     elif op.code == Code.PUT_UNION:
         for i in range(start, stop):
-            first = union_item(vector, i)
-            total += room_for(&op.items[union_child(vector, i)], first, first + 1)
+            first = union_item(view, i)
+            total += room_for(&op.items[union_child(view, i)], first, first + 1)
     return total
 
 
@@ -325,7 +325,7 @@ cdef class AvroColumns(ColumnEncoder):
     values : Table or Column
         Borrowed and kept alive. Columns beside the record's fields are ignored.
     prefix : bytes
-        Stands before each record.
+        Written before each record.
     limit : int, optional
         Bytes that columns may take which have to be encoded from Python objects now.
 
@@ -355,29 +355,29 @@ cdef class AvroColumns(ColumnEncoder):
         cdef tuple names = rows.field_names()
         cdef Py_ssize_t i, n = len(names)
         cdef Column column
-        cdef OpBlock segment, precedents
+        cdef OpBlock segment, cached_plan
         cdef bint anew
         for i in range(n):
             column = table.get(names[i])
             if column is not None and column.objects is None and column.n_parts != 1:
                 return False
-        # Other threads bind columns of the same schema, and follow() lets the GIL go: operations that they may follow are
+        # Other threads bind columns of the same schema, and reuse_plan() lets the GIL go: operations that they may follow are
         # never changed, but others take their place.
         with cython.critical_section(rows):
-            precedents = rows.precedents
-        anew = precedents is None
+            cached_plan = rows.cached_plan
+        anew = cached_plan is None
         segment = new_ops(n)
         for i in range(n):
             column = table.get(names[i])
-            if precedents is None or column is None or column.objects is not None or column.nan_is_missing or not follow(
-                &segment.ops[i], &precedents.ops[i], column.parts
+            if cached_plan is None or column is None or column.objects is not None or column.nan_is_missing or not reuse_plan(
+                &segment.ops[i], &cached_plan.ops[i], column.parts
             ):
                 segment.ops[i] = self.plan_field(type, rows, table, i).ops[0]
                 anew = True
         segment.stop = self.n
         if anew:
             with cython.critical_section(rows):
-                rows.precedents = segment
+                rows.cached_plan = segment
         self._segments = [segment]
         return True
 
@@ -388,7 +388,7 @@ cdef class AvroColumns(ColumnEncoder):
         return 0
 
     cdef OpBlock plan_field(self, object type, RowEncoder rows, Table table, Py_ssize_t i):
-        """The operations for one field of the record: from its column, or else from its default."""
+        """Return the operations for one field of the record: from its column, or else from its default."""
         cdef OpBlock block
         name = rows.field_names()[i]
         column = table.get(name)
@@ -424,16 +424,16 @@ cdef class AvroColumns(ColumnEncoder):
                 if column is not None and column.objects is None and block.n == column.n_parts:
                     part = column.part_of(start)
                     segment.ops[i] = block.ops[part]
-                    segment.ops[i].vector.offset += start - column.starts[part]
+                    segment.ops[i].view.offset += start - column.starts[part]
                 else:
                     segment.ops[i] = block.ops[0]
-                    segment.ops[i].vector.offset += start
+                    segment.ops[i].view.offset += start
             self._segments.append(segment)
             start = stop
         return 0
 
     cdef Py_ssize_t segment_of(self, Py_ssize_t row) noexcept:
-        """The segment that holds ``row``, by bisection."""
+        """Return the segment that holds ``row``, by bisection."""
         cdef Py_ssize_t low = 0, high = len(self._segments) - 1, middle
         while low < high:
             middle = (low + high + 1) // 2
@@ -509,7 +509,7 @@ cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssiz
 
 
 cdef Py_ssize_t loops_of(const Op* op) noexcept nogil:
-    """How many columns here have a loop of their own in put_column(). GIL: not needed."""
+    """Return how many columns here have a loop of their own in put_column(). GIL: not needed."""
     cdef Py_ssize_t i, total = 0
     if op.code == Code.PUT_RECORD and not op.branched:
         for i in range(op.n_items):

@@ -80,7 +80,7 @@ cdef int put_timestamp(object value, int64_t unit, bint local, Buffer* out) exce
 
 
 cdef object ticks_of(object value, object unit_ns):
-    """A datetime64 in units of so many nanoseconds, rounded down; None for NaT."""
+    """Return a datetime64 in units of so many nanoseconds, rounded down; None for NaT."""
     name, count = np.datetime_data(value.dtype)
     if np.isnat(value):
         return None
@@ -91,7 +91,7 @@ cdef object ticks_of(object value, object unit_ns):
 
 
 cdef bint is_day(object value) except -1:
-    """Whether it is a day and not a time of one: a date that is no datetime, or a datetime64 of days or longer."""
+    """Return whether it is a day and not a time of one: a date that is no datetime, or a datetime64 of days or longer."""
     if isinstance(value, datetime64):
         return np.datetime_data(value.dtype)[0] in ("D", "W", "M", "Y")
     return PyDate_Check(value) and not PyDateTime_Check(value)

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.avro.writers cimport Writer
 from twolane.encoding.columns.table cimport Column
-from twolane.encoding.columns.vectors cimport ArrayView
+from twolane.encoding.columns.array_view cimport ArrayView
 
 
 cdef enum Code:
@@ -50,8 +50,8 @@ cdef enum Recheck:            # what has to be seen in the values before an oper
 
 cdef struct Op:
     Code code
-    Recheck proof
-    bint branched           # a union: the branch's number stands before the value
+    Recheck recheck
+    bint branched           # a union: the branch's number is written before the value
     bint takes_nulls        # and null is one of its branches
     uint8_t null_byte       # the branches' numbers, zigzag; so at most 64 branches
     uint8_t value_byte
@@ -59,7 +59,7 @@ cdef struct Op:
     Py_ssize_t size         # of a fixed
     int64_t factor
     const int32_t* table    # of PUT_SYMBOL
-    ArrayView vector
+    ArrayView view
     Op* items               # fields of a record, item of an array, key and value of a map, members of a union
     Py_ssize_t n_items
 
@@ -72,6 +72,6 @@ cdef class OpBlock:
 
 cdef OpBlock new_ops(Py_ssize_t n)
 cdef OpBlock plan_column(object type, Writer writer, Column column, str field, ColumnEncoder encoder)
-cdef bint follow(Op* op, const Op* precedent, const ArrayView* vector) noexcept
+cdef bint reuse_plan(Op* op, const Op* cached, const ArrayView* view) noexcept
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1
-cdef bint plan_native(Op* op, object type, const ArrayView* vector, list keep, bint nulls_ok=*) except -1
+cdef bint plan_native(Op* op, object type, const ArrayView* view, list keep, bint nulls_ok=*) except -1

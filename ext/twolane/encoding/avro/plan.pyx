@@ -24,7 +24,7 @@ from twolane.encoding.columns.checks cimport (
     are_durations, are_uuids, first_null, first_null_inside, in_range, in_single_range, is_text,
     items_of,
 )
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     NO_MEMBER, Layout, LogicalType, ArrayView, index_at, is_valid, plain_span_at, union_child, union_item,
 )
 
@@ -89,7 +89,7 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
     # Offsets, and a byte of each value, are the least.
     encoder.spend(column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
-    objects = column.taken() if column.objects is not None else None
+    objects = column.snapshot() if column.objects is not None else None
     for part in range(column.n_parts if objects is None else 1):
         for i in range(column.parts[part].length if objects is None else column.length):
             if objects is None:
@@ -106,10 +106,10 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
                 raise MemoryLimitExceeded()
     encoder.spend(arena.out.size)
     op.code = Code.PUT_RAW
-    op.vector.kind = Layout.BINARY64
-    op.vector.length = column.length
-    op.vector.data = arena.out.data
-    op.vector.offsets = arena.offsets
+    op.view.layout = Layout.BINARY64
+    op.view.length = column.length
+    op.view.data = arena.out.data
+    op.view.offsets = arena.offsets
     encoder.owners.append(arena)
     return 0
 
@@ -117,30 +117,30 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
     """The same bytes for every row: a default."""
     op.code = Code.PUT_RAW
-    op.vector.kind = Layout.FIXED
-    op.vector.length = PY_SSIZE_T_MAX
-    op.vector.data = <const uint8_t*>PyBytes_AS_STRING(encoded)
-    op.vector.width = PyBytes_GET_SIZE(encoded)
+    op.view.layout = Layout.FIXED
+    op.view.length = PY_SSIZE_T_MAX
+    op.view.data = <const uint8_t*>PyBytes_AS_STRING(encoded)
+    op.view.width = PyBytes_GET_SIZE(encoded)
     keep.append(encoded)
     return 0
 
 
-cdef bint follow(Op* op, const Op* precedent, const ArrayView* vector) noexcept:
+cdef bint reuse_plan(Op* op, const Op* cached, const ArrayView* view) noexcept:
     """Fill the operation as for a column of the same field and layout before; False if this one has to be planned anew."""
-    cdef const ArrayView* seen = &precedent.vector
+    cdef const ArrayView* seen = &cached.view
     cdef bint good = True
-    if precedent.proof == Recheck.EVERYTHING or seen.kind != vector.kind or seen.meaning != vector.meaning or (
-        seen.width != vector.width or seen.tick_ns != vector.tick_ns or seen.swapped != vector.swapped
-        or seen.zoned != vector.zoned
+    if cached.recheck == Recheck.EVERYTHING or seen.layout != view.layout or seen.logical != view.logical or (
+        seen.width != view.width or seen.tick_ns != view.tick_ns or seen.swapped != view.swapped
+        or seen.zoned != view.zoned
     ):
         return False
-    if not precedent.takes_nulls and first_null(vector) >= 0:
+    if not cached.takes_nulls and first_null(view) >= 0:
         return False
-    if precedent.proof == Recheck.UTF8:
+    if cached.recheck == Recheck.UTF8:
         with nogil:
-            good = is_text(vector)
-    op[0] = precedent[0]
-    op.vector = vector[0]
+            good = is_text(view)
+    op[0] = cached[0]
+    op.view = view[0]
     return good
 
 
@@ -148,31 +148,31 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 
-cdef bint plan_native(Op* op, object type, const ArrayView* vector, list keep, bint nulls_ok=False) except -1:
+cdef bint plan_native(Op* op, object type, const ArrayView* view, list keep, bint nulls_ok=False) except -1:
     """Fill the operation; False if there is none, or a value may fail. With ``nulls_ok`` the caller sees to nulls."""
-    op.vector = vector[0]
+    op.view = view[0]
     op.bound = 0
-    if vector.kind == Layout.UNION_DENSE or vector.kind == Layout.UNION_SPARSE:
-        return plan_union(op, type, vector, keep)
+    if view.layout == Layout.UNION_DENSE or view.layout == Layout.UNION_SPARSE:
+        return plan_union(op, type, view, keep)
     if type.kind == "union":
-        return plan_branch(op, type, -1, vector, keep, nulls_ok)
+        return plan_branch(op, type, -1, view, keep, nulls_ok)
     if type.kind == "null":
         op.code = Code.PUT_NOTHING
-        return vector.kind == Layout.NULLS
-    return (nulls_ok or first_null(vector) < 0) and plan_values(op, type, vector, keep)
+        return view.layout == Layout.NULLS
+    return (nulls_ok or first_null(view) < 0) and plan_values(op, type, view, keep)
 
 
-cdef bint plan_values(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_values(Op* op, object type, const ArrayView* view, list keep) except -1:
     """The same for a type that is no union, and leaving nulls aside."""
-    if vector.kind == Layout.UNREADABLE:
+    if view.layout == Layout.UNREADABLE:
         return False
     if type.logical is not None:
-        return plan_logical(op, type, vector, keep)
-    return vector.meaning in (LogicalType.PLAIN, LogicalType.TEXT) and plan_plain(op, type, vector, keep)
+        return plan_logical(op, type, view, keep)
+    return view.logical in (LogicalType.PLAIN, LogicalType.TEXT) and plan_plain(op, type, view, keep)
 
 
 cdef bint plan_branch(
-    Op* op, object type, Py_ssize_t branch, const ArrayView* vector, list keep, bint nulls_ok
+    Op* op, object type, Py_ssize_t branch, const ArrayView* view, list keep, bint nulls_ok
 ) except -1:
     """All of a column as one branch of a union, and its nulls as null; -1 to choose the branch."""
     cdef Py_ssize_t null = branch_named(type, "null")
@@ -181,24 +181,24 @@ cdef bint plan_branch(
     op.branched = True
     op.takes_nulls = null >= 0
     op.null_byte = 2 * null if null >= 0 else 0
-    if vector.kind == Layout.NULLS:
+    if view.layout == Layout.NULLS:
         op.code = Code.PUT_NOTHING
         op.bound = 1
         return null >= 0
-    if null < 0 and not nulls_ok and first_null(vector) >= 0:
+    if null < 0 and not nulls_ok and first_null(view) >= 0:
         return False
     if branch < 0:
-        branch = branch_of(type, vector)
-    if branch < 0 or not plan_values(op, type.branches[branch], vector, keep):
+        branch = branch_of(type, view)
+    if branch < 0 or not plan_values(op, type.branches[branch], view, keep):
         return False
     op.value_byte = 2 * branch
     op.bound += 1
     return True
 
 
-cdef bint plan_union(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_union(Op* op, object type, const ArrayView* view, list keep) except -1:
     """A union of Arrow: each of its members is planned for the type, as the branch of that name if there is one."""
-    cdef OpBlock block = new_ops(vector.n_children)
+    cdef OpBlock block = new_ops(view.n_children)
     cdef bint nullable = type.kind == "null" or (type.kind == "union" and branch_named(type, "null") >= 0)
     cdef const ArrayView* whole
     cdef ArrayView child
@@ -207,26 +207,26 @@ cdef bint plan_union(Op* op, object type, const ArrayView* vector, list keep) ex
     op.code = Code.PUT_UNION
     op.items = block.ops
     op.n_items = block.n
-    for i in range(vector.length):
-        j = union_child(vector, i)
+    for i in range(view.length):
+        j = union_child(view, i)
         if j == NO_MEMBER:
             return False
-        item = union_item(vector, i)
-        whole = &vector.children[j]
+        item = union_item(view, i)
+        whole = &view.children[j]
         if not 0 <= item < whole.length or not (nullable or is_valid(whole, item)):
             return False
-    for j in range(vector.n_children):
+    for j in range(view.n_children):
         # Only the items that are asked for have to be writable.
         first = PY_SSIZE_T_MAX
         last = -1
-        for i in range(vector.length):
-            if union_child(vector, i) == j:
-                item = union_item(vector, i)
+        for i in range(view.length):
+            if union_child(view, i) == j:
+                item = union_item(view, i)
                 first = min(first, item)
                 last = max(last, item)
         if last < 0:
             continue
-        child = vector.children[j]
+        child = view.children[j]
         child.offset += first
         child.length = last + 1 - first
         branch = -1
@@ -236,120 +236,120 @@ cdef bint plan_union(Op* op, object type, const ArrayView* vector, list keep) ex
             if not plan_native(&block.ops[j], type, &child, keep, True):
                 return False
         else:
-            block.ops[j].vector = child
+            block.ops[j].view = child
             if not plan_branch(&block.ops[j], type, branch, &child, keep, True):
                 return False
-        block.ops[j].vector.offset -= first
+        block.ops[j].view.offset -= first
     return True
 
 
-cdef bint plan_plain(Op* op, object type, const ArrayView* vector, list keep) except -1:
-    cdef Layout kind = vector.kind
-    cdef bint is_integer = Layout.INT8 <= kind <= Layout.UINT64
+cdef bint plan_plain(Op* op, object type, const ArrayView* view, list keep) except -1:
+    cdef Layout layout = view.layout
+    cdef bint is_integer = Layout.INT8 <= layout <= Layout.UINT64
     wanted = type.kind
     if wanted == "boolean":
-        op.code = Code.PUT_BIT if kind == Layout.BIT else Code.PUT_BOOL
-        op.proof = Recheck.NOTHING
+        op.code = Code.PUT_BIT if layout == Layout.BIT else Code.PUT_BOOL
+        op.recheck = Recheck.NOTHING
         op.bound = 1
-        return kind == Layout.BIT or kind == Layout.BYTE_BOOL
+        return layout == Layout.BIT or layout == Layout.BYTE_BOOL
     if wanted == "long":
-        return is_integer and plan_integer(op, vector, INT64_MIN, INT64_MAX)
+        return is_integer and plan_integer(op, view, INT64_MIN, INT64_MAX)
     if wanted == "int":
-        return is_integer and plan_integer(op, vector, INT32_MIN, INT32_MAX)
+        return is_integer and plan_integer(op, view, INT32_MIN, INT32_MAX)
     if wanted == "double":
-        op.code = Code.PUT_FLOAT64 if kind == Layout.FLOAT64 and not vector.swapped else Code.PUT_DOUBLE
-        op.proof = Recheck.NOTHING
+        op.code = Code.PUT_FLOAT64 if layout == Layout.FLOAT64 and not view.swapped else Code.PUT_DOUBLE
+        op.recheck = Recheck.NOTHING
         op.bound = 8
-        return is_integer or Layout.FLOAT16 <= kind <= Layout.FLOAT64
+        return is_integer or Layout.FLOAT16 <= layout <= Layout.FLOAT64
     if wanted == "float":
-        op.code = Code.PUT_FLOAT32 if kind == Layout.FLOAT32 and not vector.swapped else Code.PUT_FLOAT
+        op.code = Code.PUT_FLOAT32 if layout == Layout.FLOAT32 and not view.swapped else Code.PUT_FLOAT
         op.bound = 4
-        return is_integer or kind == Layout.FLOAT16 or kind == Layout.FLOAT32 or (
-            kind == Layout.FLOAT64 and in_single_range(vector)
+        return is_integer or layout == Layout.FLOAT16 or layout == Layout.FLOAT32 or (
+            layout == Layout.FLOAT64 and in_single_range(view)
         )
     if wanted == "string" or wanted == "bytes":
-        return plan_bytes(op, vector, wanted == "string")
+        return plan_bytes(op, view, wanted == "string")
     if wanted == "fixed":
         op.code = Code.PUT_FIXED
         op.size = type.size
         op.bound = op.size
-        return (kind == Layout.FIXED or kind == Layout.PADDED) and vector.width == op.size
+        return (layout == Layout.FIXED or layout == Layout.PADDED) and view.width == op.size
     if wanted == "enum":
-        return plan_enum(op, type, vector, keep)
+        return plan_enum(op, type, view, keep)
     if wanted == "array":
-        return plan_array(op, type, vector, keep)
+        return plan_array(op, type, view, keep)
     if wanted == "map":
-        return plan_map(op, type, vector, keep)
-    return wanted == "record" and kind == Layout.STRUCT and plan_record(op, type, vector, keep)
+        return plan_map(op, type, view, keep)
+    return wanted == "record" and layout == Layout.STRUCT and plan_record(op, type, view, keep)
 
 
-cdef bint plan_integer(Op* op, const ArrayView* vector, int64_t low, int64_t high) noexcept:
+cdef bint plan_integer(Op* op, const ArrayView* view, int64_t low, int64_t high) noexcept:
     """Integers as they are, if all lie in low..high; kinds that cannot leave it need no look."""
-    cdef Layout kind = vector.kind
+    cdef Layout layout = view.layout
     cdef bint safe
     op.code = Code.PUT_INTEGER
-    if kind == Layout.INT64 and not vector.swapped:
+    if layout == Layout.INT64 and not view.swapped:
         op.code = Code.PUT_INT64
-    elif kind == Layout.INT32 and not vector.swapped:
+    elif layout == Layout.INT32 and not view.swapped:
         op.code = Code.PUT_INT32
     op.bound = VARINT
     if low == INT64_MIN:
-        safe = kind != Layout.UINT64
+        safe = layout != Layout.UINT64
     else:
-        safe = low == INT32_MIN and kind not in (Layout.INT64, Layout.UINT64, Layout.UINT32)
+        safe = low == INT32_MIN and layout not in (Layout.INT64, Layout.UINT64, Layout.UINT32)
     if safe:
-        op.proof = Recheck.NOTHING
+        op.recheck = Recheck.NOTHING
     else:
         with nogil:
-            safe = in_range(vector, low, high)
+            safe = in_range(view, low, high)
     return safe
 
 
-cdef bint plan_bytes(Op* op, const ArrayView* vector, bint text) noexcept:
+cdef bint plan_bytes(Op* op, const ArrayView* view, bint text) noexcept:
     """Byte strings; a string must be UTF-8, and bytes must not have been declared as text."""
-    cdef const ArrayView* plain = vector
+    cdef const ArrayView* plain = view
     cdef bint good
-    if vector.kind == Layout.DICTIONARY:
-        plain = vector.dictionary
+    if view.layout == Layout.DICTIONARY:
+        plain = view.dictionary
         # Of other meanings the bytes of a dictionary are not what a value says.
-        if first_null(plain) >= 0 or plain.meaning not in (LogicalType.PLAIN, LogicalType.TEXT):
+        if first_null(plain) >= 0 or plain.logical not in (LogicalType.PLAIN, LogicalType.TEXT):
             return False
     op.bound = VARINT
-    if plain.kind == Layout.UCS4:
+    if plain.layout == Layout.UCS4:
         op.code = Code.PUT_UCS4
-        if not text or plain != vector:
+        if not text or plain != view:
             return False
         with nogil:
-            good = ucs4_is_text(vector)
+            good = ucs4_is_text(view)
         return good
-    if plain.kind not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED):
+    if plain.layout not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
         return False
     op.code = Code.PUT_SPAN
-    if vector.kind == Layout.BINARY32:
+    if view.layout == Layout.BINARY32:
         op.code = Code.PUT_TEXT32
-    elif vector.kind == Layout.BINARY64:
+    elif view.layout == Layout.BINARY64:
         op.code = Code.PUT_TEXT64
-    if plain == vector:
-        op.proof = Recheck.UTF8 if text and vector.meaning != LogicalType.TEXT else Recheck.NOTHING
-    if text and plain.meaning != LogicalType.TEXT:
+    if plain == view:
+        op.recheck = Recheck.UTF8 if text and view.logical != LogicalType.TEXT else Recheck.NOTHING
+    if text and plain.logical != LogicalType.TEXT:
         with nogil:
             good = is_text(plain)
         return good
-    return text or plain.meaning != LogicalType.TEXT
+    return text or plain.logical != LogicalType.TEXT
 
 
-cdef bint plan_enum(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_enum(Op* op, object type, const ArrayView* view, list keep) except -1:
     """Symbols are looked up now, once per row, or once per entry of a dictionary."""
-    cdef const ArrayView* plain = vector
+    cdef const ArrayView* plain = view
     cdef Py_ssize_t i, j, n_symbols = len(type.symbols)
     cdef list symbols = [name.encode() for name in type.symbols]
     cdef int32_t* entries
     cdef int32_t* rows
     cdef Span span
     cdef bytes symbol
-    if vector.kind == Layout.DICTIONARY:
-        plain = vector.dictionary
-    if plain.kind not in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED):
+    if view.layout == Layout.DICTIONARY:
+        plain = view.dictionary
+    if plain.layout not in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
         return False
     table = np.zeros(plain.length, dtype=np.int32)
     entries = <int32_t*><uintptr_t>table.__array_interface__["data"][0]
@@ -367,25 +367,25 @@ cdef bint plan_enum(Op* op, object type, const ArrayView* vector, list keep) exc
                 break
         else:
             entries[i] = -1
-    if plain != vector:
-        looked_up = np.zeros(vector.length, dtype=np.int32)
+    if plain != view:
+        looked_up = np.zeros(view.length, dtype=np.int32)
         rows = <int32_t*><uintptr_t>looked_up.__array_interface__["data"][0]
-        for i in range(vector.length):
-            rows[i] = entries[index_at(vector, i)] if is_valid(vector, i) else 0
+        for i in range(view.length):
+            rows[i] = entries[index_at(view, i)] if is_valid(view, i) else 0
         table = looked_up
         entries = rows
-    for i in range(vector.length):
-        if entries[i] < 0 and is_valid(vector, i):
+    for i in range(view.length):
+        if entries[i] < 0 and is_valid(view, i):
             return False
     op.code = Code.PUT_SYMBOL
     op.bound = VARINT
     # put() looks up by the item's absolute number, offset included, as for every other operation.
-    op.table = entries - vector.offset
+    op.table = entries - view.offset
     keep.append(table)
     return True
 
 
-cdef bint plan_record(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_record(Op* op, object type, const ArrayView* view, list keep) except -1:
     cdef OpBlock block = new_ops(len(type.fields))
     cdef ArrayView child
     cdef Py_ssize_t i, j
@@ -395,21 +395,21 @@ cdef bint plan_record(Op* op, object type, const ArrayView* vector, list keep) e
     op.items = block.ops
     op.n_items = block.n
     op.bound = 0
-    if type.strict and vector.n_children > len(type.fields):
+    if type.strict and view.n_children > len(type.fields):
         return False        # rows say which is too much
     for i, field in enumerate(type.fields):
         found = False
-        for j in range(vector.n_children):
-            if vector.children[j].name != NULL and <bytes>vector.children[j].name == field.name.encode():
-                child = vector.children[j]
+        for j in range(view.n_children):
+            if view.children[j].name != NULL and <bytes>view.children[j].name == field.name.encode():
+                child = view.children[j]
                 # Items of the struct are items of its children: both are counted from the struct's offset.
-                child.offset += vector.offset
-                child.length = vector.length
+                child.offset += view.offset
+                child.length = view.length
                 # A null record has nulls inside, mostly; what counts are those of the others.
-                nulls_ok = vector.validity != NULL and first_null_inside(vector, &vector.children[j]) < 0
+                nulls_ok = view.validity != NULL and first_null_inside(view, &view.children[j]) < 0
                 found = plan_native(&block.ops[i], field.type, &child, keep, nulls_ok)
                 # put() hands over the struct's item number with its offset.
-                block.ops[i].vector.offset -= vector.offset
+                block.ops[i].view.offset -= view.offset
                 break
         if not found:
             return False
@@ -417,56 +417,55 @@ cdef bint plan_record(Op* op, object type, const ArrayView* vector, list keep) e
     return True
 
 
-cdef bint plan_item(Op* op, object type, const ArrayView* vector, ArrayView* child, list keep) except -1:
+cdef bint plan_item(Op* op, object type, const ArrayView* view, ArrayView* child, list keep) except -1:
     """Plan the items of a list; put() counts them from the child's own first item again."""
-    cdef Py_ssize_t shift = child.offset - vector.children[0].offset
+    cdef Py_ssize_t shift = child.offset - view.children[0].offset
     if not plan_native(op, type, child, keep):
         return False
-    op.vector.offset -= shift
+    op.view.offset -= shift
     return True
 
 
-cdef bint plan_array(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_array(Op* op, object type, const ArrayView* view, list keep) except -1:
     cdef OpBlock block = new_ops(1)
     cdef ArrayView child
     keep.append(block)
     op.items = block.ops
     op.n_items = 1
     op.bound = VARINT + 1
-    if vector.kind == Layout.SUBARRAY:
-        return plan_subarray(op, type, vector, keep)
+    if view.layout == Layout.SUBARRAY:
+        return plan_subarray(op, type, view, keep)
     op.code = Code.PUT_ARRAY
-    return items_of(vector, &child) and plan_item(block.ops, type.items, vector, &child, keep)
+    return items_of(view, &child) and plan_item(block.ops, type.items, view, &child, keep)
 
 
-cdef bint plan_subarray(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_subarray(Op* op, object type, const ArrayView* view, list keep) except -1:
     """Rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
-    cdef ArrayView child = vector.children[0]
-    cdef Layout kind = child.kind
+    cdef ArrayView child = view.children[0]
+    cdef Layout layout = child.layout
     op.code = Code.PUT_SUBARRAY
-    child.data = vector.data
+    child.data = view.data
     child.length = 0
-    if kind not in (Layout.BYTE_BOOL, Layout.INT8, Layout.INT16, Layout.INT32, Layout.INT64, Layout.UINT8, Layout.UINT16, Layout.UINT32,
-                    Layout.FLOAT16, Layout.FLOAT32, Layout.FLOAT64):
+    if layout != Layout.BYTE_BOOL and not Layout.INT8 <= layout <= Layout.FLOAT64 or layout == Layout.UINT64:
         return False
-    if type.items.logical is not None or (type.items.kind == "int" and kind in (Layout.INT64, Layout.UINT32)):
+    if type.items.logical is not None or (type.items.kind == "int" and layout in (Layout.INT64, Layout.UINT32)):
         return False
-    if type.items.kind == "float" and kind == Layout.FLOAT64:
+    if type.items.kind == "float" and layout == Layout.FLOAT64:
         return False
     if not plan_native(op.items, type.items, &child, keep):
         return False
-    op.bound += vector.width * op.items.bound
+    op.bound += view.width * op.items.bound
     return True
 
 
-cdef bint plan_map(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_map(Op* op, object type, const ArrayView* view, list keep) except -1:
     """Arrow's maps: lists of a struct of key and value."""
     cdef OpBlock block = new_ops(2)
     cdef ArrayView entries
     cdef ArrayView child
     cdef Py_ssize_t i
     keep.append(block)
-    if vector.kind != Layout.MAP or not items_of(vector, &entries) or entries.n_children != 2:
+    if view.layout != Layout.MAP or not items_of(view, &entries) or entries.n_children != 2:
         return False
     if first_null(&entries) >= 0:
         return False
@@ -481,114 +480,114 @@ cdef bint plan_map(Op* op, object type, const ArrayView* vector, list keep) exce
         if i == 0 and (first_null(&child) >= 0 or not plan_bytes(&block.ops[0], &child, True)):
             return False
         if i == 0:
-            block.ops[0].vector = child
+            block.ops[0].view = child
         elif not plan_native(&block.ops[1], type.items, &child, keep):
             return False
         # put() counts entries from the start of the map's own child.
-        block.ops[i].vector.offset -= entries.offset - vector.children[0].offset
+        block.ops[i].view.offset -= entries.offset - view.children[0].offset
     return True
 
 
-cdef bint plan_logical(Op* op, object type, const ArrayView* vector, list keep) except -1:
+cdef bint plan_logical(Op* op, object type, const ArrayView* view, list keep) except -1:
     cdef int64_t unit
-    cdef Layout kind = vector.kind
+    cdef Layout layout = view.layout
     logical = type.logical
     if logical == "decimal":
         op.code = Code.PUT_DECIMAL_FIXED if type.kind == "fixed" else Code.PUT_DECIMAL
         op.size = type.size
-        op.bound = VARINT + max(vector.width, op.size)
-        return vector.meaning == LogicalType.DECIMAL and kind == Layout.FIXED and vector.scale == type.scale and (
-            vector.precision <= type.precision
+        op.bound = VARINT + max(view.width, op.size)
+        return view.logical == LogicalType.DECIMAL and layout == Layout.FIXED and view.scale == type.scale and (
+            view.precision <= type.precision
         )
     if logical == "uuid":
-        return plan_uuid(op, type, vector)
+        return plan_uuid(op, type, view)
     if logical == "duration":
-        return plan_duration(op, vector)
+        return plan_duration(op, view)
     if logical not in TIME_UNITS:
         return False
     unit = TIME_UNITS[logical]
-    if vector.meaning == LogicalType.PLAIN and Layout.INT8 <= kind <= Layout.UINT64:
+    if view.logical == LogicalType.PLAIN and Layout.INT8 <= layout <= Layout.UINT64:
         if logical.startswith("time-"):
-            return plan_integer(op, vector, 0, DAY_NS // unit - 1)
-        return plan_integer(op, vector, INT32_MIN, INT32_MAX) if type.kind == "int" else (
-            plan_integer(op, vector, INT64_MIN, INT64_MAX)
+            return plan_integer(op, view, 0, DAY_NS // unit - 1)
+        return plan_integer(op, view, INT32_MIN, INT32_MAX) if type.kind == "int" else (
+            plan_integer(op, view, INT64_MIN, INT64_MAX)
         )
     if logical.startswith("time-"):
-        if vector.meaning != LogicalType.TIME:
+        if view.logical != LogicalType.TIME:
             return False
-    elif vector.meaning != LogicalType.TIMESTAMP and vector.meaning != LogicalType.DATE:
+    elif view.logical != LogicalType.TIMESTAMP and view.logical != LogicalType.DATE:
         return False
-    elif vector.zoned and (logical == "date" or logical.startswith("local-")):
-        if not turn_to_wall(&op.vector, keep) or not plan_ticks(op, &op.vector, unit, type.kind == "int"):
+    elif view.zoned and (logical == "date" or logical.startswith("local-")):
+        if not turn_to_wall(&op.view, keep) or not plan_ticks(op, &op.view, unit, type.kind == "int"):
             return False
-        op.proof = Recheck.EVERYTHING
+        op.recheck = Recheck.EVERYTHING
         return True
-    return plan_ticks(op, vector, unit, type.kind == "int")
+    return plan_ticks(op, view, unit, type.kind == "int")
 
 
-cdef bint plan_uuid(Op* op, object type, const ArrayView* vector) noexcept:
+cdef bint plan_uuid(Op* op, object type, const ArrayView* view) noexcept:
     """From 16 bytes, or from the text that a UUID is written as: 36 characters, lower case."""
     cdef bint fixed = type.kind == "fixed"
     cdef bint good
     op.size = 16
     op.bound = 37
-    if vector.kind == Layout.FIXED and vector.width == 16 and vector.meaning in (LogicalType.PLAIN, LogicalType.UUID):
+    if view.layout == Layout.FIXED and view.width == 16 and view.logical in (LogicalType.PLAIN, LogicalType.UUID):
         op.code = Code.PUT_FIXED if fixed else Code.PUT_UUID
         return True
-    if vector.kind not in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED):
+    if view.layout not in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
         return False
     op.code = Code.PUT_UUID_BYTES if fixed else Code.PUT_SPAN
     with nogil:
-        good = are_uuids(vector)
+        good = are_uuids(view)
     return good
 
 
-cdef bint plan_duration(Op* op, const ArrayView* vector) except -1:
+cdef bint plan_duration(Op* op, const ArrayView* view) except -1:
     """Arrow's intervals and durations; months, days and milliseconds must fit into 32 bits without a sign."""
     cdef bint good
     op.bound = op.size = 12
     op.code = Code.PUT_DURATION
-    if vector.meaning == LogicalType.DURATION:
-        if DAY_NS % vector.tick_ns and vector.tick_ns % DAY_NS:
+    if view.logical == LogicalType.DURATION:
+        if DAY_NS % view.tick_ns and view.tick_ns % DAY_NS:
             return False
-    elif vector.meaning != LogicalType.MONTHS:
+    elif view.logical != LogicalType.MONTHS:
         op.code = Code.PUT_FIXED
-        return vector.kind == Layout.FIXED and vector.width == 12 and vector.meaning == LogicalType.PLAIN
+        return view.layout == Layout.FIXED and view.width == 12 and view.logical == LogicalType.PLAIN
     with nogil:
-        good = are_durations(vector)
+        good = are_durations(view)
     return good
 
 
-cdef bint plan_ticks(Op* op, const ArrayView* vector, int64_t unit, bint narrow) noexcept:
+cdef bint plan_ticks(Op* op, const ArrayView* view, int64_t unit, bint narrow) noexcept:
     """Ticks of the column's unit to ticks of the schema's, if the results fit into a long (or an int)."""
     cdef int64_t low = INT32_MIN if narrow else INT64_MIN
     cdef int64_t high = INT32_MAX if narrow else INT64_MAX
     cdef bint good = True
-    if vector.kind != Layout.INT64 and vector.kind != Layout.INT32:
+    if view.layout != Layout.INT64 and view.layout != Layout.INT32:
         return False
     op.bound = VARINT
-    if vector.tick_ns == unit:
-        return plan_integer(op, vector, low, high)
-    if vector.tick_ns > unit:
-        if vector.tick_ns % unit:
+    if view.tick_ns == unit:
+        return plan_integer(op, view, low, high)
+    if view.tick_ns > unit:
+        if view.tick_ns % unit:
             return False
-        op.factor = vector.tick_ns // unit
+        op.factor = view.tick_ns // unit
         op.code = Code.PUT_TIMES
         with nogil:
-            good = in_range(vector, low // op.factor, high // op.factor)
+            good = in_range(view, low // op.factor, high // op.factor)
         return good
-    if unit % vector.tick_ns:
+    if unit % view.tick_ns:
         return False
-    op.factor = unit // vector.tick_ns
+    op.factor = unit // view.tick_ns
     op.code = Code.PUT_PER
-    if vector.kind == Layout.INT64 and not vector.swapped:
+    if view.layout == Layout.INT64 and not view.swapped:
         if op.factor == 1000:
             op.code = Code.PUT_PER_1000
         elif op.factor == 1_000_000:
             op.code = Code.PUT_PER_1000000
     if narrow and op.factor < 4_294_967_296:
         with nogil:
-            good = in_range(vector, low * op.factor, high * op.factor)
+            good = in_range(view, low * op.factor, high * op.factor)
     elif not narrow:
-        op.proof = Recheck.NOTHING
+        op.recheck = Recheck.NOTHING
     return good

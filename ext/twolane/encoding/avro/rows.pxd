@@ -8,7 +8,7 @@ cdef class RowEncoder:
     cdef readonly Writer root
     cdef readonly Py_ssize_t default_steps, default_bytes   # what the schema's defaults took: for tests
     cdef bytes _prefix              # Confluent framing, or nothing
-    cdef object precedents          # for AvroColumns: an OpBlock of the operations that its fields had the last time, or None
+    cdef object cached_plan          # for AvroColumns: an OpBlock of the operations that its fields had the last time, or None
     cdef EncodedBatch encode_objects(self, tuple rows, size_t limit)
     cdef tuple field_names(self)
     cdef Writer field_writer(self, Py_ssize_t i)

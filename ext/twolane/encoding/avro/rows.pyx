@@ -41,7 +41,7 @@ cdef object ABSENT = MISSING
 cdef enum:
     MANY = 64              # objects that are read by one call
     MOST_STEPS = 1 << 20        # values of defaults that are encoded, tried branches of unions among them
-    MOST_FILLED = 1 << 20       # bytes of defaults that stand inside other defaults without being written there
+    MOST_FILLED = 1 << 20       # bytes of defaults inside other defaults that are not written there
 
 
 @cython.final
@@ -126,10 +126,10 @@ cdef class RecordWriter(Writer):
         return 0
 
     cdef bint learn(self, object value) except -1:
-        """Find out whether fields stand in the instance's dict, and remember that of the class."""
+        """Find out whether fields are in the instance's dict, and remember that of the class."""
         # A pydantic dataclass may have slots instead.
         cdef bint in_dict = hasattr(type(value), "__pydantic_fields__") and hasattr(value, "__dict__")
-        # Other threads compare their values' classes with the one that stands here, and hold no lock meanwhile: it must not
+        # Other threads compare their values' classes with the one stored here, and hold no lock meanwhile: it must not
         # die, and its address become another's, before it is gone from here.
         with cython.critical_section(self):
             if in_dict:
@@ -140,7 +140,7 @@ cdef class RecordWriter(Writer):
         return in_dict
 
     cdef bint are_alike(self, tuple rows, Py_ssize_t start, Py_ssize_t stop):
-        """Whether all are objects of the class whose attributes are read, so that the reader may read them in a row."""
+        """Return whether all are objects of the class whose attributes are read, so that the reader may read them in a row."""
         cdef Py_ssize_t i
         if self._reader is None:
             return False
@@ -243,7 +243,7 @@ RECEIVE.ml_doc = NULL
 
 
 cdef Writer writer_of(object type, dict made):
-    """The writer of an AvroType; ``made`` holds those of named types, which may refer to themselves."""
+    """Return the writer of an AvroType; ``made`` holds those of named types, which may refer to themselves."""
     cdef Writer writer
     cdef UnionWriter union
     cdef RecordWriter record
@@ -319,7 +319,7 @@ cdef class Defaults:
         self._begun = set()
 
     cdef int fill(self, object type) except -1:
-        """Encode all of the defaults below, now that all writers stand."""
+        """Encode all of the defaults below, now that all writers exist."""
         if type in self._done:
             return 0
         self._done.add(type)
@@ -336,7 +336,7 @@ cdef class Defaults:
         return 0
 
     cdef bytes of_field(self, object type, Py_ssize_t i):
-        """The default of a record's field, which has one."""
+        """Return the default of a record's field, which has one."""
         cdef RecordWriter record = self._made[type]
         field = type.fields[i]
         if record._defaults[i] is not None:
@@ -370,7 +370,7 @@ cdef class Defaults:
             free(out.data)
 
     cdef tuple of_union(self, object type, object value, dict known):
-        """The first branch that takes the value, and its bytes; None if no branch does.
+        """Return the first branch that takes the value, and its bytes; None if no branch does.
 
         1.12 allows every branch, earlier versions only the first.
         """
@@ -459,7 +459,7 @@ cdef class RowEncoder:
     ----------
     schema : AvroType
     prefix : bytes
-        Stands before each record: the Confluent framing, or nothing.
+        Written before each record: the Confluent framing, or nothing.
 
     Raises
     ------
@@ -482,15 +482,15 @@ cdef class RowEncoder:
             raise SerializationError("Avro schema: a default that is nested too deep, or never ends") from None
 
     cdef tuple field_names(self):
-        """The names of the fields of the record at the root."""
+        """Return the names of the fields of the record at the root."""
         return (<RecordWriter>self.root)._names
 
     cdef Writer field_writer(self, Py_ssize_t i):
-        """The writer of field ``i`` of the record at the root."""
+        """Return the writer of field ``i`` of the record at the root."""
         return (<RecordWriter>self.root)._writers[i]
 
     cdef bytes field_default(self, Py_ssize_t i):
-        """The encoded default of field ``i`` of the record at the root, or None."""
+        """Return the encoded default of field ``i`` of the record at the root, or None."""
         return (<RecordWriter>self.root)._defaults[i]
 
     def encode(self, record):

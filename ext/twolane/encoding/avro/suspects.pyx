@@ -9,7 +9,7 @@ from libc.string cimport memset
 from twolane.encoding.avro.plan cimport Op, plan_native
 from twolane.encoding.avro.rows cimport RowEncoder
 from twolane.encoding.columns.table cimport Column, Table, address_of
-from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, int_at, is_valid
+from twolane.encoding.columns.array_view cimport Layout, LogicalType, ArrayView, int_at, is_valid
 
 import numpy as np
 
@@ -19,34 +19,34 @@ cdef enum:
     OUT_OF_RANGE = 3        # bad for sure: an integer
 
 
-cdef int mark_plain(object type, const ArrayView* vector, int32_t field, int32_t* fields, uint8_t* why) except -1:
+cdef int mark_plain(object type, const ArrayView* view, int32_t field, int32_t* fields, uint8_t* why) except -1:
     """Mark nulls and integers that are bad for sure; what an earlier field says of a row stands."""
     cdef Py_ssize_t i
     cdef int64_t number
     cdef bint nullable = type.kind == "union" or type.kind == "null"
     cdef bint narrow = type.kind == "int" and type.logical is None
-    cdef bint ranged = vector.meaning == LogicalType.PLAIN and Layout.INT8 <= vector.kind <= Layout.UINT64 and type.logical is None and (
-        narrow or (type.kind == "long" and vector.kind == Layout.UINT64)
+    cdef bint ranged = view.logical == LogicalType.PLAIN and Layout.INT8 <= view.layout <= Layout.UINT64 and type.logical is None and (
+        narrow or (type.kind == "long" and view.layout == Layout.UINT64)
     )
-    if nullable or (vector.validity == NULL and not ranged):
+    if nullable or (view.validity == NULL and not ranged):
         return 0
-    for i in range(vector.length):
-        if not is_valid(vector, i):
+    for i in range(view.length):
+        if not is_valid(view, i):
             if fields[i] < 0:
                 fields[i] = field
                 why[i] = IS_NULL
         elif ranged:
-            number = int_at(vector, i)
-            if (narrow and not INT32_MIN <= number <= INT32_MAX) or (number < 0 and vector.kind == Layout.UINT64):
+            number = int_at(view, i)
+            if (narrow and not INT32_MIN <= number <= INT32_MAX) or (number < 0 and view.layout == Layout.UINT64):
                 if fields[i] < 0:
                     fields[i] = field
                     why[i] = OUT_OF_RANGE
     return 0
 
 
-cdef bint is_native(object type, const ArrayView* vector, Py_ssize_t first, Py_ssize_t n, list keep) except -1:
-    """Whether some items have a native operation; nulls do not count where `mark_plain` has seen to them."""
-    cdef ArrayView part = vector[0]
+cdef bint is_native(object type, const ArrayView* view, Py_ssize_t first, Py_ssize_t n, list keep) except -1:
+    """Return whether some items have a native operation; nulls do not count where `mark_plain` has seen to them."""
+    cdef ArrayView part = view[0]
     cdef Op op
     cdef bint good
     memset(&op, 0, sizeof(op))
@@ -57,29 +57,29 @@ cdef bint is_native(object type, const ArrayView* vector, Py_ssize_t first, Py_s
     return good
 
 
-cdef int halve(object type, const ArrayView* vector, Py_ssize_t first, Py_ssize_t n, int32_t field, int32_t* fields,
+cdef int halve(object type, const ArrayView* view, Py_ssize_t first, Py_ssize_t n, int32_t field, int32_t* fields,
                uint8_t* why, list keep) except -1:
     """Mark rows that have no native operation for themselves."""
-    if is_native(type, vector, first, n, keep):
+    if is_native(type, view, first, n, keep):
         return 0
     if n == 1:
         fields[first] = field
         why[first] = LOOK
         return 0
-    halve(type, vector, first, n // 2, field, fields, why, keep)
-    return halve(type, vector, first + n // 2, n - n // 2, field, fields, why, keep)
+    halve(type, view, first, n // 2, field, fields, why, keep)
+    return halve(type, view, first + n // 2, n - n // 2, field, fields, why, keep)
 
 
-cdef int mark_rest(object type, const ArrayView* vector, int32_t field, int32_t* fields, uint8_t* why) except -1:
+cdef int mark_rest(object type, const ArrayView* view, int32_t field, int32_t* fields, uint8_t* why) except -1:
     """Look for other bad rows: in the part as a whole, and where that is not good run by run between those that are known."""
     cdef Py_ssize_t first = 0, i
     cdef list keep = []
-    if is_native(type, vector, 0, vector.length, keep):
+    if is_native(type, view, 0, view.length, keep):
         return 0
-    for i in range(vector.length + 1):
-        if i == vector.length or fields[i] >= 0:
+    for i in range(view.length + 1):
+        if i == view.length or fields[i] >= 0:
             if i > first:
-                halve(type, vector, first, i - first, field, fields, why, keep)
+                halve(type, view, first, i - first, field, fields, why, keep)
             first = i + 1
     return 0
 
@@ -126,7 +126,7 @@ def suspects(schema, RowEncoder rows, Table values):
 
 
 def integers(Column column not None, rows):
-    """Give the integers of some rows, which are no nulls, as a list.
+    """Return the integers of some rows, which are no nulls, as a list.
 
     Parameters
     ----------
@@ -134,10 +134,10 @@ def integers(Column column not None, rows):
         Of integers.
     rows : iterable of int
     """
-    cdef ArrayView vector
+    cdef ArrayView view
     cdef Py_ssize_t row
     found = []
     for row in rows:
-        vector = column.vector_from(row)
-        found.append(<uint64_t>int_at(&vector, 0) if vector.kind == Layout.UINT64 else int_at(&vector, 0))
+        view = column.view_from(row)
+        found.append(<uint64_t>int_at(&view, 0) if view.layout == Layout.UINT64 else int_at(&view, 0))
     return found

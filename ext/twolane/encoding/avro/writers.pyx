@@ -141,7 +141,7 @@ cdef class FloatWriter(Writer):
 
 
 cdef str text_of(object value):
-    """The text that bytes of a column may stand for; None for anything else, and where they are no UTF-8."""
+    """Return the text that bytes of a column may stand for; None for anything else, and where they are no UTF-8."""
     if isinstance(value, ColumnBytes):
         try:
             return value.decode()
@@ -236,7 +236,7 @@ cdef class EnumWriter(Writer):
         return append_zigzag(out, <object>place)
 
     cdef object place_of(self, object member):
-        """The symbol of a member of an enum.Enum: its name or its value, whichever is one."""
+        """Return the symbol of a member of an enum.Enum: its name or its value, whichever is one."""
         name, value = member.name, member.value
         named = self._places.get(name) if isinstance(name, str) else None
         valued = self._places.get(value) if isinstance(value, str) else None
@@ -318,7 +318,7 @@ cdef int fits_by_trial(Writer writer, object value, bint days) except -1:
 
 
 cdef Writer logical_writer(object type):
-    """The writer of a logical type."""
+    """Return the writer of a logical type."""
     cdef TimestampWriter stamp
     cdef LogicalWriter other
     if "timestamp-" in type.logical:
@@ -335,7 +335,7 @@ cdef Writer logical_writer(object type):
 
 
 cdef Writer enum_writer(object type):
-    """The writer of an enum's symbols."""
+    """Return the writer of an enum's symbols."""
     cdef EnumWriter writer = EnumWriter.__new__(EnumWriter)
     writer._places = {symbol: i for i, symbol in enumerate(type.symbols)}
     writer._listed = ", ".join(type.symbols[:8]) + (", ..." if len(type.symbols) > 8 else "")
@@ -344,7 +344,7 @@ cdef Writer enum_writer(object type):
 
 
 cdef Writer plain_writer(str kind, object type):
-    """The writer of a primitive or a fixed, whatever the logical type says."""
+    """Return the writer of a primitive or a fixed, whatever the logical type says."""
     cdef IntegerWriter integer
     cdef FloatWriter number
     cdef FixedWriter fixed
@@ -484,7 +484,7 @@ cdef class UnionWriter(Writer):
         return (<Writer>self.branches[i]).put(value, out)
 
     cdef bint says_null(self, object value) except -1:
-        """Whether the value stands for null; the commonest types do not."""
+        """Return whether the value stands for null; the commonest types do not."""
         if type(value) is str or type(value) is int or type(value) is dict:
             return False
         if type(value) is float:
@@ -492,7 +492,7 @@ cdef class UnionWriter(Writer):
         return is_missing(value) if self.keeps_nan else is_missing_or_nan(value)
 
     cdef Py_ssize_t named(self, object value) except -2:
-        """The branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
+        """Return the branch that a row names, by a tuple (branch, value) or by "-type" in a dict; -1 for none."""
         cdef Py_ssize_t i
         name = None
         if type(value) is tuple:
@@ -512,7 +512,7 @@ cdef class UnionWriter(Writer):
         return i
 
     cdef Py_ssize_t choose(self, object value) except -2:
-        """The branch that takes the value best, the first among equals; -1 if none does."""
+        """Return the branch that takes the value best, the first among equals; -1 if none does."""
         cdef Py_ssize_t i, best = -1
         cdef int score, best_score = 0
         cdef dict known = {} if self.forks else None

@@ -4,7 +4,7 @@ Source: https://arrow.apache.org/docs/format/CDataInterface.html and CStreamInte
 """
 from libc.stdint cimport int64_t
 
-from twolane.encoding.columns.vectors cimport ArrayView
+from twolane.encoding.columns.array_view cimport ArrayView
 
 
 cdef struct ArrowSchema:
@@ -46,17 +46,17 @@ cdef class ArrowType:
 
 cdef class ArrowChunk:
     cdef ArrowArray array           # owned: released with this object
-    cdef ArrowType type             # keeps alive the names that vectors point at
-    cdef ArrayView root                # the array as a vector; borrows from array and type
-    cdef ArrayView* _pool              # the vectors below root, one block
+    cdef ArrowType type             # keeps alive the names that views point at
+    cdef ArrayView root                # the array as a view; borrows from array and type
+    cdef ArrayView* _pool              # the views below root, one block
     cdef Py_ssize_t _used, _size
-    cdef list _kept                 # what vectors point at and neither array nor type has: tables of unions, runs, zones
+    cdef list _kept                 # what views point at and neither array nor type has: tables of unions, runs, zones
 
     cdef int read(self, ArrowType type) except -1
     cdef ArrayView* take(self, Py_ssize_t n) except NULL
-    cdef int fill(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
-    cdef int fill_values(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
-    cdef int fill_runs(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1
+    cdef int fill(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1
+    cdef int fill_values(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1
+    cdef int fill_runs(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1
 
 
 cdef class ArrowData:
@@ -65,5 +65,5 @@ cdef class ArrowData:
     cdef bint is_table(self)
 
 
-cdef ArrowData read_lent(object lent)
+cdef ArrowData read_export(object exported)
 cdef str text(const char* name)

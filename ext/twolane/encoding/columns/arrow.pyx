@@ -1,6 +1,6 @@
 """Read anything with ``__arrow_c_stream__`` or ``__arrow_c_array__`` in place, without pyarrow.
 
-The producer's capsules are moved into owners (ArrowType, ArrowChunk); the vectors made here borrow from them. What a capsule
+The producer's capsules are moved into owners (ArrowType, ArrowChunk); the views made here borrow from them. What a capsule
 held can be read once, so a call asks for it once. Structures that were released are refused, and so is what does not keep to
 its format: counts of buffers and children, lengths, offsets, indices (vector_checks.fault_of). What cannot be seen is trusted:
 how long buffers are, and that text is UTF-8.
@@ -16,11 +16,11 @@ from twolane._units cimport DAY_NS, MS_NS
 from twolane.encoding.columns.objects cimport narrow
 from twolane.encoding.memory.utf8 cimport is_utf8
 from twolane.encoding.columns.checks cimport buffers_of, children_of, fault_of, says_nothing, takes_no_bytes
-from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, int_at, is_valid, item_at
+from twolane.encoding.columns.array_view cimport Layout, LogicalType, ArrayView, int_at, is_valid, item_at
 
 from twolane._units import ARROW_NS
 from twolane.encoding.columns.arrow_formats import KNOWN_AS, STORED_AS_MEANT, parameters_of
-from twolane.encoding.columns.frames import columns_of, is_frame, lent_by
+from twolane.encoding.columns.frames import columns_of, is_frame, arrow_export_of
 from twolane.errors import SerializationError
 
 cdef extern from "Python.h":
@@ -48,10 +48,10 @@ cdef dict LAYOUTS = {
     b"g": (Layout.FLOAT64, LogicalType.PLAIN, 8, 0),
     b"z": (Layout.BINARY32, LogicalType.PLAIN, 0, 0),
     b"Z": (Layout.BINARY64, LogicalType.PLAIN, 0, 0),
-    b"vz": (Layout.VIEWED, LogicalType.PLAIN, 16, 0),
+    b"vz": (Layout.BINARY_VIEW, LogicalType.PLAIN, 16, 0),
     b"u": (Layout.BINARY32, LogicalType.TEXT, 0, 0),
     b"U": (Layout.BINARY64, LogicalType.TEXT, 0, 0),
-    b"vu": (Layout.VIEWED, LogicalType.TEXT, 16, 0),
+    b"vu": (Layout.BINARY_VIEW, LogicalType.TEXT, 16, 0),
     b"tdD": (Layout.INT32, LogicalType.DATE, 4, DAY_NS),
     b"tdm": (Layout.INT64, LogicalType.DATE, 8, MS_NS),
     b"tiM": (Layout.FIXED, LogicalType.MONTHS, 4, 0),
@@ -74,12 +74,12 @@ for letter, ns in ARROW_NS.items():
     LAYOUTS[b"tD" + letter] = Layout.INT64, LogicalType.DURATION, 8, ns
 
 
-cdef int lay_out(ArrayView* vector, tuple layout) except -1:
-    vector.kind = <Layout><int>layout[0]
-    vector.meaning = <LogicalType><int>layout[1]
-    vector.width = layout[2]
-    vector.stride = vector.width
-    vector.tick_ns = layout[3]
+cdef int lay_out(ArrayView* view, tuple layout) except -1:
+    view.layout = <Layout><int>layout[0]
+    view.logical = <LogicalType><int>layout[1]
+    view.width = layout[2]
+    view.stride = view.width
+    view.tick_ns = layout[3]
     return 0
 
 
@@ -91,9 +91,9 @@ for known in LAYOUTS:
         lay_out(&LETTERS[<int>known[0]], LAYOUTS[known])
 
 
-cdef bint may_have_nulls(Layout kind) noexcept nogil:
-    """Whether the first buffer is a bitmap of nulls; a union's children say what is null. GIL: not needed."""
-    return kind not in (Layout.NULLS, Layout.UNREADABLE, Layout.UNION_DENSE, Layout.UNION_SPARSE)
+cdef bint may_have_nulls(Layout layout) noexcept nogil:
+    """Return whether the first buffer is a bitmap of nulls; a union's children say what is null. GIL: not needed."""
+    return layout not in (Layout.NULLS, Layout.UNREADABLE, Layout.UNION_DENSE, Layout.UNION_SPARSE)
 
 
 cdef int refuse(const char* name, str what) except -1:
@@ -111,7 +111,7 @@ cdef class ArrowType:
 
 @cython.final
 cdef class ArrowChunk:
-    """Owner of one ArrowArray and of the vectors that look into it."""
+    """Owner of one ArrowArray and of the views that look into it."""
 
     def __cinit__(self):
         self._kept = []
@@ -122,7 +122,7 @@ cdef class ArrowChunk:
             self.array.release(&self.array)
 
     cdef int read(self, ArrowType type) except -1:
-        """Make the vectors. Called once, after `array` was filled."""
+        """Make the views. Called once, after `array` was filled."""
         cdef const ArrayView* where = NULL
         cdef const char* fault
         self.type = type
@@ -138,14 +138,14 @@ cdef class ArrowChunk:
         return 0
 
     cdef ArrayView* take(self, Py_ssize_t n) except NULL:
-        """``n`` vectors of the pool, side by side."""
+        """``n`` views of the pool, side by side."""
         if self._used + n > self._size:
             raise SerializationError("an Arrow array has more children than its schema says")
         self._used += n
         return self._pool + self._used - n
 
-    cdef int fill(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
-        """Describe one array, and its children and dictionary, as vectors."""
+    cdef int fill(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1:
+        """Describe one array, and its children and dictionary, as views."""
         cdef bytes extension
         if array == NULL or array.release == NULL:
             refuse(schema.name, "the array was released already")
@@ -156,89 +156,89 @@ cdef class ArrowChunk:
         if array.n_children != schema.n_children or (array.n_children and array.children == NULL):
             refuse(schema.name, f"an array with {array.n_children} children, a type with {schema.n_children}")
         if strcmp(schema.format, "+r") == 0:
-            self.fill_runs(vector, schema, array)
+            self.fill_runs(view, schema, array)
         else:
-            read_format(vector, schema, self._kept)
-            vector.length = array.length
-            vector.offset = array.offset
-            if schema.dictionary != NULL and vector.kind != Layout.UNREADABLE:
-                if not Layout.INT8 <= vector.kind <= Layout.UINT64 or vector.meaning != LogicalType.PLAIN:
+            read_format(view, schema, self._kept)
+            view.length = array.length
+            view.offset = array.offset
+            if schema.dictionary != NULL and view.layout != Layout.UNREADABLE:
+                if not Layout.INT8 <= view.layout <= Layout.UINT64 or view.logical != LogicalType.PLAIN:
                     refuse(schema.name, f"a dictionary with indices of the format {text(schema.format)!r}")
-                vector.dictionary = self.take(1)
-                self.fill(vector.dictionary, schema.dictionary, array.dictionary)
-                vector.index_kind = vector.kind
-                vector.kind = Layout.DICTIONARY
-                # What its items say is for who looks them up; text alone concerns the bytes behind the indices too.
-                vector.meaning = LogicalType.TEXT if vector.dictionary.meaning == LogicalType.TEXT else LogicalType.PLAIN
-            if vector.kind != Layout.UNREADABLE:
-                self.fill_values(vector, schema, array)
-                if vector.kind == Layout.DICTIONARY and says_nothing(vector):
-                    vector.kind = Layout.NULLS
-        vector.name = NO_NAME if schema.name == NULL else schema.name
+                view.dictionary = self.take(1)
+                self.fill(view.dictionary, schema.dictionary, array.dictionary)
+                view.index_layout = view.layout
+                view.layout = Layout.DICTIONARY
+                # The dictionary's own view has their logical type; TEXT is set here too, for code that reads bytes through the indices.
+                view.logical = LogicalType.TEXT if view.dictionary.logical == LogicalType.TEXT else LogicalType.PLAIN
+            if view.layout != Layout.UNREADABLE:
+                self.fill_values(view, schema, array)
+                if view.layout == Layout.DICTIONARY and says_nothing(view):
+                    view.layout = Layout.NULLS
+        view.name = NO_NAME if schema.name == NULL else schema.name
         if schema.metadata != NULL:
             extension = extension_of(schema)
             if extension is not None:
-                extend(vector, extension, self._kept)
+                extend(view, extension, self._kept)
         return 0
 
-    cdef int fill_values(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
+    cdef int fill_values(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1:
         """Buffers and children of a type that can be read."""
-        cdef Py_ssize_t i, n_children = children_of(vector.kind)
+        cdef Py_ssize_t i, n_children = children_of(view.layout)
         cdef bint empty = array.length == 0
-        if array.n_buffers < buffers_of(vector.kind) or (
-            array.n_buffers > buffers_of(vector.kind) and vector.kind != Layout.VIEWED
-            and (vector.kind != Layout.NULLS or array.n_buffers > 1)      # polars has one
+        if array.n_buffers < buffers_of(view.layout) or (
+            array.n_buffers > buffers_of(view.layout) and view.layout != Layout.BINARY_VIEW
+            and (view.layout != Layout.NULLS or array.n_buffers > 1)      # polars has one
         ):
             refuse(schema.name, f"{array.n_buffers} buffers of an array of the format {text(schema.format)!r}")
         if n_children >= 0 and schema.n_children != n_children:
             refuse(schema.name, f"{schema.n_children} children of an array of the format {text(schema.format)!r}")
-        if may_have_nulls(vector.kind) and array.null_count != 0:
-            vector.validity = <const uint8_t*>array.buffers[0]
-            if vector.validity == NULL and array.null_count > 0 and not empty:
+        if may_have_nulls(view.layout) and array.null_count != 0:
+            view.validity = <const uint8_t*>array.buffers[0]
+            if view.validity == NULL and array.null_count > 0 and not empty:
                 refuse(schema.name, f"{array.null_count} nulls, and no bitmap that says which")
-        for i in range(1 if may_have_nulls(vector.kind) else 0, buffers_of(vector.kind)):
+        for i in range(1 if may_have_nulls(view.layout) else 0, buffers_of(view.layout)):
             # Of strings that are all empty, and of views that need no blocks, some writers leave the last one out.
-            if array.buffers[i] == NULL and not empty and i < 2 and not (vector.kind == Layout.FIXED and vector.width == 0):
+            if array.buffers[i] == NULL and not empty and i < 2 and not (view.layout == Layout.FIXED and view.width == 0):
                 refuse(schema.name, f"buffer {i} is missing")
-        if vector.kind == Layout.BINARY32 or vector.kind == Layout.BINARY64:
-            vector.offsets = array.buffers[1]
-            vector.data = <const uint8_t*>array.buffers[2]
-            if vector.data == NULL:
-                if not empty and not takes_no_bytes(vector):
+        if view.layout == Layout.BINARY32 or view.layout == Layout.BINARY64:
+            view.offsets = array.buffers[1]
+            view.data = <const uint8_t*>array.buffers[2]
+            if view.data == NULL:
+                if not empty and not takes_no_bytes(view):
                     refuse(schema.name, "buffer 2 is missing")
-                vector.data = <const uint8_t*>b""
-        elif vector.kind == Layout.VIEWED:
-            vector.data = <const uint8_t*>array.buffers[1]
-            vector.buffers = array.buffers + 2
-            vector.n_buffers = array.n_buffers - 3
-            vector.sizes = array.buffers[array.n_buffers - 1]
-        elif vector.kind in (Layout.LIST32, Layout.LIST64, Layout.MAP):
-            vector.offsets = array.buffers[1]
-        elif vector.kind in (Layout.LIST_VIEW32, Layout.LIST_VIEW64):
-            vector.offsets = array.buffers[1]
-            vector.sizes = array.buffers[2]
-            if vector.sizes == NULL and not empty:
+                view.data = <const uint8_t*>b""
+        elif view.layout == Layout.BINARY_VIEW:
+            view.data = <const uint8_t*>array.buffers[1]
+            view.buffers = array.buffers + 2
+            view.n_buffers = array.n_buffers - 3
+            view.sizes = array.buffers[array.n_buffers - 1]
+        elif view.layout in (Layout.LIST32, Layout.LIST64, Layout.MAP):
+            view.offsets = array.buffers[1]
+        elif view.layout in (Layout.LIST_VIEW32, Layout.LIST_VIEW64):
+            view.offsets = array.buffers[1]
+            view.sizes = array.buffers[2]
+            if view.sizes == NULL and not empty:
                 refuse(schema.name, "buffer 2 is missing")
-        elif vector.kind in (Layout.UNION_DENSE, Layout.UNION_SPARSE):
-            vector.data = <const uint8_t*>array.buffers[0]
-            if vector.kind == Layout.UNION_DENSE:
-                vector.offsets = array.buffers[1]
-            if vector.n_children != schema.n_children:
+        elif view.layout in (Layout.UNION_DENSE, Layout.UNION_SPARSE):
+            view.data = <const uint8_t*>array.buffers[0]
+            if view.layout == Layout.UNION_DENSE:
+                view.offsets = array.buffers[1]
+            if view.n_children != schema.n_children:
                 refuse(schema.name, f"{schema.n_children} members of a union of the format {text(schema.format)!r}")
-        elif vector.kind not in (Layout.NULLS, Layout.STRUCT, Layout.FIXED_LIST):
-            vector.data = <const uint8_t*>array.buffers[1]
-            if vector.meaning == LogicalType.INTEGER:
-                narrow(vector, self._kept)
+        elif view.layout not in (Layout.NULLS, Layout.STRUCT, Layout.FIXED_LIST):
+            view.data = <const uint8_t*>array.buffers[1]
+            if view.logical == LogicalType.INTEGER:
+                narrow(view, self._kept)
         if schema.n_children:
-            vector.n_children = schema.n_children
-            vector.children = self.take(schema.n_children)
+            view.n_children = schema.n_children
+            view.children = self.take(schema.n_children)
             for i in range(schema.n_children):
-                self.fill(&vector.children[i], schema.children[i], array.children[i])
-        if vector.kind == Layout.MAP and (vector.children[0].kind != Layout.STRUCT or vector.children[0].n_children != 2):
+                self.fill(&view.children[i], schema.children[i], array.children[i])
+        if view.layout == Layout.MAP and (view.children[0].layout != Layout.STRUCT or view.children[0].n_children != 2):
             refuse(schema.name, "a map whose entries are no struct of key and value")
         return 0
 
-    cdef int fill_runs(self, ArrayView* vector, const ArrowSchema* schema, const ArrowArray* array) except -1:
+    cdef int fill_runs(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1:
         """Runs become items: of numbers, times and the like the values, of others indices into the values."""
         cdef ArrayView* ends
         cdef ArrayView* values
@@ -254,11 +254,11 @@ cdef class ArrowChunk:
         values = ends + 1
         self.fill(ends, schema.children[0], array.children[0])
         self.fill(values, schema.children[1], array.children[1])
-        if values.kind == Layout.UNREADABLE:
-            vector[0] = values[0]
-            vector.length = array.length
+        if values.layout == Layout.UNREADABLE:
+            view[0] = values[0]
+            view.length = array.length
             return 0
-        if ends.kind not in (Layout.INT16, Layout.INT32, Layout.INT64) or ends.validity != NULL or (
+        if ends.layout not in (Layout.INT16, Layout.INT32, Layout.INT64) or ends.validity != NULL or (
             ends.length > values.length or values.length > INT32_MAX
         ):
             refuse(schema.name, "run ends that are no integers, or more than there are values")
@@ -269,26 +269,26 @@ cdef class ArrowChunk:
             before = end
         if end < array.offset + array.length:
             refuse(schema.name, f"{array.offset + array.length} items, and runs that end at {end}")
-        flat = Layout.INT8 <= values.kind <= Layout.FLOAT64 or values.kind == Layout.FIXED
+        flat = Layout.INT8 <= values.layout <= Layout.FLOAT64 or values.layout == Layout.FIXED
         if flat:
-            vector[0] = values[0]
+            view[0] = values[0]
             stride = values.stride
         else:
-            vector.kind = Layout.DICTIONARY
-            vector.index_kind = Layout.INT32
-            vector.meaning = LogicalType.TEXT if values.meaning == LogicalType.TEXT else LogicalType.PLAIN
-            vector.stride = vector.width = 4
-            vector.dictionary = values
-        vector.length = array.length
-        vector.offset = 0
-        vector.validity = NULL
+            view.layout = Layout.DICTIONARY
+            view.index_layout = Layout.INT32
+            view.logical = LogicalType.TEXT if values.logical == LogicalType.TEXT else LogicalType.PLAIN
+            view.stride = view.width = 4
+            view.dictionary = values
+        view.length = array.length
+        view.offset = 0
+        view.validity = NULL
         self._kept.append(PyBytes_FromStringAndSize(NULL, array.length * stride + 1))
         out = <uint8_t*>PyBytes_AS_STRING(self._kept[-1])
-        vector.data = out
-        if values.validity != NULL or values.kind == Layout.NULLS:
+        view.data = out
+        if values.validity != NULL or values.layout == Layout.NULLS:
             self._kept.append(bytes(array.length // 8 + 1))
             bits = <uint8_t*>PyBytes_AS_STRING(self._kept[-1])
-            vector.validity = bits
+            view.validity = bits
         for i in range(array.length):
             while int_at(ends, run) <= array.offset + i:
                 run += 1
@@ -303,7 +303,7 @@ cdef class ArrowChunk:
 
 
 cdef Py_ssize_t count_types(const ArrowSchema* schema, int depth) except -1:
-    """How many vectors a schema needs: itself, what is below it, and dictionaries. It is sound at the top."""
+    """Return how many views a schema needs: itself, what is below it, and dictionaries. It is sound at the top."""
     cdef Py_ssize_t total = 1
     cdef int64_t i
     if depth > MAX_DEPTH:
@@ -330,7 +330,7 @@ cdef str text(const char* name):
 
 
 cdef bytes extension_of(const ArrowSchema* schema):
-    """The name of an extension type, from the metadata: how many pairs, then of each key and value the length and bytes."""
+    """Return the name of an extension type, from the metadata: how many pairs, then of each key and value the length and bytes."""
     cdef const char* at = schema.metadata
     cdef int32_t n = 0, size = 0
     cdef int i
@@ -351,83 +351,83 @@ cdef bytes extension_of(const ArrowSchema* schema):
     return None
 
 
-cdef int extend(ArrayView* vector, bytes extension, list kept) except -1:
+cdef int extend(ArrayView* view, bytes extension, list kept) except -1:
     """What an extension type means beyond its storage; another one than these is known by name only."""
-    if extension == b"arrow.uuid" and vector.kind == Layout.FIXED and vector.width == 16:
-        vector.meaning = LogicalType.UUID
-    elif extension == b"arrow.bool8" and vector.kind == Layout.INT8:
-        vector.kind = Layout.BYTE_BOOL
-        # Any byte but 0 is true; who copies booleans relies on 1.
-        made = bytes([item_at(vector, i)[0] != 0 for i in range(vector.length)])
+    if extension == b"arrow.uuid" and view.layout == Layout.FIXED and view.width == 16:
+        view.logical = LogicalType.UUID
+    elif extension == b"arrow.bool8" and view.layout == Layout.INT8:
+        view.layout = Layout.BYTE_BOOL
+        # Any byte but 0 is true; code that copies booleans needs 1.
+        made = bytes([item_at(view, i)[0] != 0 for i in range(view.length)])
         kept.append(made)
-        vector.data = <const uint8_t*>PyBytes_AS_STRING(made) - vector.offset
+        view.data = <const uint8_t*>PyBytes_AS_STRING(made) - view.offset
     elif extension not in STORED_AS_MEANT:
-        leave_unread(vector, b"Arrow's extension type " + extension, kept)
+        leave_unread(view, b"Arrow's extension type " + extension, kept)
     return 0
 
 
-cdef int leave_unread(ArrayView* vector, bytes what, list kept) except -1:
-    """Let nobody look into it."""
-    vector.kind = Layout.UNREADABLE
-    vector.meaning = LogicalType.PLAIN
-    vector.n_children = 0
-    vector.validity = NULL
+cdef int leave_unread(ArrayView* view, bytes what, list kept) except -1:
+    """Mark it as UNREADABLE, with the name of its type for messages."""
+    view.layout = Layout.UNREADABLE
+    view.logical = LogicalType.PLAIN
+    view.n_children = 0
+    view.validity = NULL
     kept.append(what)
-    vector.unread = what
+    view.unread = what
     return 0
 
 
-cdef int read_format(ArrayView* vector, const ArrowSchema* schema, list kept) except -1:
-    """Layout, meaning, width and unit from Arrow's format string, into a vector that is all zero."""
+cdef int read_format(ArrayView* view, const ArrowSchema* schema, list kept) except -1:
+    """Layout, meaning, width and unit from Arrow's format string, into a view that is all zero."""
     cdef bytes format
     if schema.format[0] > 0 and schema.format[1] == 0:
-        vector[0] = LETTERS[<int>schema.format[0]]
-        if vector.kind == Layout.UNREADABLE:
-            leave_unread(vector, b"Arrow's format " + schema.format, kept)
+        view[0] = LETTERS[<int>schema.format[0]]
+        if view.layout == Layout.UNREADABLE:
+            leave_unread(view, b"Arrow's format " + schema.format, kept)
         return 0
     format = schema.format
     try:
         if format in LAYOUTS:
-            lay_out(vector, LAYOUTS[format])
-            vector.precision = format == b"_plu128"
-        elif not read_parameters(vector, format, kept):
-            leave_unread(vector, b"Arrow's format " + format, kept)
+            lay_out(view, LAYOUTS[format])
+            view.precision = format == b"_plu128"
+        elif not read_parameters(view, format, kept):
+            leave_unread(view, b"Arrow's format " + format, kept)
     except (ValueError, KeyError, OverflowError):
         refuse(schema.name, f"the format {text(schema.format)!r}")
     return 0
 
 
-cdef bint read_parameters(ArrayView* vector, bytes format, list kept) except -1:
+cdef bint read_parameters(ArrayView* view, bytes format, list kept) except -1:
     """A format with parameters behind a colon; False for one that is not known, ValueError or KeyError for parameters."""
     found = parameters_of(format)
     if found is None:
         return False
     what, first, second, third = found
     if what == "timestamp":
-        vector.kind = Layout.INT64
-        vector.meaning = LogicalType.TIMESTAMP
-        vector.width = vector.stride = 8
-        vector.tick_ns = first
-        vector.zoned = second is not None
-        if vector.zoned:
+        view.layout = Layout.INT64
+        view.logical = LogicalType.TIMESTAMP
+        view.width = view.stride = 8
+        view.tick_ns = first
+        view.zoned = second is not None
+        if view.zoned:
             kept.append(second)
-            vector.zone = <const void*>second
+            view.zone = <const void*>second
     elif what == "list":
-        vector.kind = Layout.FIXED_LIST
-        vector.width = first
+        view.layout = Layout.FIXED_LIST
+        view.width = first
     elif what == "dense" or what == "sparse":
-        vector.kind = Layout.UNION_DENSE if what == "dense" else Layout.UNION_SPARSE
-        vector.stride = 1
-        vector.n_children = second      # how many there have to be
+        view.layout = Layout.UNION_DENSE if what == "dense" else Layout.UNION_SPARSE
+        view.stride = 1
+        view.n_children = second      # how many there have to be
         kept.append(first)
-        vector.members = <const uint8_t*>PyBytes_AS_STRING(first)
+        view.members = <const uint8_t*>PyBytes_AS_STRING(first)
     else:
-        vector.kind = Layout.FIXED
-        vector.stride = vector.width = first if what == "fixed" else third
+        view.layout = Layout.FIXED
+        view.stride = view.width = first if what == "fixed" else third
         if what == "decimal":
-            vector.meaning = LogicalType.DECIMAL
-            vector.precision = first
-            vector.scale = second
+            view.logical = LogicalType.DECIMAL
+            view.precision = first
+            view.scale = second
     return True
 
 
@@ -439,7 +439,7 @@ cdef class ArrowData:
         self.chunks = []
 
     cdef bint is_table(self):
-        """Whether it is a table (a struct with named children) and not a single column."""
+        """Return whether it is a table (a struct with named children) and not a single column."""
         return strcmp(self.type.schema.format, "+s") == 0 and extension_of(&self.type.schema) is None
 
 
@@ -448,7 +448,7 @@ cdef object used_up(str what):
 
 
 cdef object opened(object capsule, const char* name):
-    """The capsule, if it is one of that name."""
+    """Return the capsule, if it is one of that name."""
     if not PyCapsule_IsValid(capsule, name):
         raise SerializationError(f"expected an Arrow capsule named {text(name)}", value=capsule)
     return capsule
@@ -490,13 +490,13 @@ cdef ArrowData read_stream(object capsule):
     cdef ArrowType type = ArrowType.__new__(ArrowType)
     cdef ArrowChunk chunk
     cdef ArrowArrayStream stream
-    cdef ArrowArrayStream* lent = <ArrowArrayStream*>PyCapsule_GetPointer(
+    cdef ArrowArrayStream* exported = <ArrowArrayStream*>PyCapsule_GetPointer(
         opened(capsule, "arrow_array_stream"), "arrow_array_stream"
     )
     cdef int code
     with cython.critical_section(capsule):
-        stream = lent[0]
-        lent.release = NULL
+        stream = exported[0]
+        exported.release = NULL
     if stream.release == NULL:
         raise used_up("a stream")
     try:
@@ -532,9 +532,9 @@ cdef int raise_stream_error(ArrowArrayStream* stream, int code) except -1:
     raise SerializationError(f"the Arrow stream failed with error {code}: {text(reason) or 'no reason given'}")
 
 
-cdef ArrowData read_lent(object lent):
-    """What lies in the capsules."""
-    return read_array(lent) if type(lent) is tuple else read_stream(lent)
+cdef ArrowData read_export(object exported):
+    """Return what lies in the capsules."""
+    return read_array(exported) if type(exported) is tuple else read_stream(exported)
 
 
 cdef tuple described(const ArrowSchema* schema, int depth):
@@ -577,7 +577,7 @@ def describe(values):
         return "+s", "", False, [(found[0], name, True, *found[3:]) for name, found in [
             (name, describe(series)) for name, series in columns_of(values)
         ]], None
-    lent = lent_by(values, "")
-    if lent is None:
+    exported = arrow_export_of(values, "")
+    if exported is None:
         raise TypeError(f"expected an Arrow schema or Arrow data, got {values.__class__.__name__}")
-    return described(&read_lent(lent).type.schema, 0)
+    return described(&read_export(exported).type.schema, 0)

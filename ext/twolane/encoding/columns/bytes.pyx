@@ -13,8 +13,8 @@ from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, append, has_room
 from twolane.encoding.columns.table cimport Column, Table, as_column
-from twolane.encoding.columns.objects cimport bytes_of, is_missing_or_nan, kind_name
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.objects cimport bytes_of, is_missing_or_nan, type_name
+from twolane.encoding.columns.array_view cimport (
     Layout, LogicalType, ArrayView, has_value, int_at, is_valid, item_at, put_ucs4, span_of, swap32, ucs4_units,
 )
 
@@ -69,7 +69,7 @@ cdef class BatchSource:
         return None if i < 0 or n == 0 else (i, span.size)
 
     def slice(self, Py_ssize_t start, Py_ssize_t stop):
-        """Give records `start` to `stop` as an EncodedBatch that shares this one's memory."""
+        """Return records `start` to `stop` as an EncodedBatch that shares this one's memory."""
         return self.batch.slice(start, stop)
 
 
@@ -95,27 +95,27 @@ cdef class BytesColumns(ColumnEncoder):
         field = field or column.name or None
         for part in range(column.n_parts):
             plain = &column.parts[part]
-            if plain.kind == Layout.DICTIONARY:
+            if plain.layout == Layout.DICTIONARY:
                 plain = plain.dictionary
-            if plain.kind == Layout.UCS4 and plain == &column.parts[part]:
+            if plain.layout == Layout.UCS4 and plain == &column.parts[part]:
                 self._written = True
                 check_ucs4(plain, column.starts[part], field)
-            elif plain.kind not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED, Layout.NULLS) or (
-                plain.meaning not in (LogicalType.PLAIN, LogicalType.TEXT)
+            elif plain.layout not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW, Layout.NULLS) or (
+                plain.logical not in (LogicalType.PLAIN, LogicalType.TEXT)
             ):
-                raise SerializationError(f"expected bytes or strings, got a column of {kind_name(plain)}", field=field)
+                raise SerializationError(f"expected bytes or strings, got a column of {type_name(plain)}", field=field)
 
     def first_over(self, Py_ssize_t limit):
         """Find the first record whose bytes exceed `limit`: (index, size in bytes), or None."""
         cdef Py_ssize_t part, i = 0, size = 0
-        cdef const ArrayView* vector
+        cdef const ArrayView* view
         for part in range(self._column.n_parts):
-            vector = &self._column.parts[part]
-            if vector.kind in (Layout.FIXED, Layout.PADDED, Layout.UCS4) and vector.width <= limit:
+            view = &self._column.parts[part]
+            if view.layout in (Layout.FIXED, Layout.PADDED, Layout.UCS4) and view.width <= limit:
                 continue
             with nogil:
-                for i in range(vector.length):
-                    size = ucs4_bytes(vector, i) if vector.kind == Layout.UCS4 else valid_span(vector, i).size
+                for i in range(view.length):
+                    size = ucs4_bytes(view, i) if view.layout == Layout.UCS4 else valid_span(view, i).size
                     if size > limit:
                         break
                 else:
@@ -126,7 +126,7 @@ cdef class BytesColumns(ColumnEncoder):
 
     cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
         cdef Py_ssize_t part, first, last, row = 0
-        cdef ArrayView vector
+        cdef ArrayView view
         if self._written:
             arena.start(stop - start)
             arena.mark_valid(stop - start)
@@ -139,65 +139,65 @@ cdef class BytesColumns(ColumnEncoder):
             last = min(stop, self._column.starts[part + 1])
             if first >= last:
                 break
-            vector = self._column.parts[part]
-            vector.offset += first - self._column.starts[part]
+            view = self._column.parts[part]
+            view.offset += first - self._column.starts[part]
             if self._written:
-                write_ucs4(&vector, arena, row, last - first)
+                write_ucs4(&view, arena, row, last - first)
             else:
                 with nogil:
-                    gather_spans(&vector, arena.spans + row, last - first)
+                    gather_spans(&view, arena.spans + row, last - first)
             row += last - first
         if self._written:
             return arena.batch(row, True)
         return arena.span_batch(row, self._column)
 
 
-cdef inline Span valid_span(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """The bytes of item ``i``, or no bytes for a null: also one inside the dictionary. GIL: not needed; borrows."""
+cdef inline Span valid_span(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return the bytes of item ``i``, or no bytes for a null: also one inside the dictionary. GIL: not needed; borrows."""
     cdef Span span
     span.data = NULL
     span.size = 0
-    if has_value(vector, i):
-        span = span_of(vector, i)
+    if has_value(view, i):
+        span = span_of(view, i)
         if span.data == NULL:
             span.data = NOTHING     # an empty string of a block that was left out
     return span
 
 
-cdef void gather_spans(const ArrayView* vector, Span* spans, Py_ssize_t n) noexcept nogil:
+cdef void gather_spans(const ArrayView* view, Span* spans, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        spans[i] = valid_span(vector, i)
+        spans[i] = valid_span(view, i)
 
 
-cdef Py_ssize_t ucs4_bytes(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef Py_ssize_t ucs4_bytes(const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """Bytes of numpy string ``i`` in UTF-8. GIL: not needed."""
-    cdef const uint8_t* at = item_at(vector, i)
+    cdef const uint8_t* at = item_at(view, i)
     cdef Py_ssize_t j, size = 0
     cdef uint32_t unit = 0
-    for j in range(ucs4_units(vector, at) if is_valid(vector, i) else 0):
+    for j in range(ucs4_units(view, at) if is_valid(view, i) else 0):
         memcpy(&unit, at + 4 * j, 4)
-        if vector.swapped:
+        if view.swapped:
             unit = swap32(unit)
         size += 1 if unit < 0x80 else 2 if unit < 0x800 else 3 if unit < 0x10000 else 4
     return size
 
 
-cdef int check_ucs4(const ArrayView* vector, Py_ssize_t row, object field) except -1:
+cdef int check_ucs4(const ArrayView* view, Py_ssize_t row, object field) except -1:
     """Refuse code points that UTF-8 does not know: surrogates, and what lies above U+10FFFF."""
     cdef Py_ssize_t i = 0, j
     cdef const uint8_t* at
     cdef uint32_t unit = 0
     cdef bint bad = False
     with nogil:
-        for i in range(vector.length):
-            at = item_at(vector, i)
-            for j in range(vector.width // 4):
+        for i in range(view.length):
+            at = item_at(view, i)
+            for j in range(view.width // 4):
                 memcpy(&unit, at + 4 * j, 4)
-                if vector.swapped:
+                if view.swapped:
                     unit = swap32(unit)
                 if unit > 0x10FFFF or 0xD800 <= unit <= 0xDFFF:
-                    bad = is_valid(vector, i)
+                    bad = is_valid(view, i)
                     break
             if bad:
                 break
@@ -208,18 +208,18 @@ cdef int check_ucs4(const ArrayView* vector, Py_ssize_t row, object field) excep
     return 0
 
 
-cdef int write_ucs4(const ArrayView* vector, Arena arena, Py_ssize_t row, Py_ssize_t n) except -1:
+cdef int write_ucs4(const ArrayView* view, Arena arena, Py_ssize_t row, Py_ssize_t n) except -1:
     """Write numpy strings as UTF-8 behind what the arena holds."""
     cdef Py_ssize_t i
     cdef bint room = True
     with nogil:
         for i in range(n):
             if i % BLOCK == 0:
-                room = has_room(&arena.out, <size_t>BLOCK * vector.width)
+                room = has_room(&arena.out, <size_t>BLOCK * view.width)
                 if not room:
                     break
-            if is_valid(vector, i):
-                arena.out.size = put_ucs4(arena.out.data + arena.out.size, vector, i) - arena.out.data
+            if is_valid(view, i):
+                arena.out.size = put_ucs4(arena.out.data + arena.out.size, view, i) - arena.out.data
             else:
                 arena.valid[row + i] = 0
             arena.offsets[row + i + 1] = arena.out.size
@@ -282,7 +282,7 @@ def spans_of(values, limit=None, *, field=None):
 
 
 cpdef bytes ready_bytes(object value, object index=None, object field=None):
-    """Give what a record holds of one text or buffer, as plain ``bytes``: the rule for keys, values and headers.
+    """Return what a record holds of one text or buffer, as plain ``bytes``: the rule for keys, values and headers.
 
     A class derived from str or bytes counts as its base, whatever its methods say.
 
@@ -360,7 +360,7 @@ def bytes_source(values, n=None, *, field=None, scalars=True):
             source = BytesColumns(column, field)
         else:
             try:
-                entries = column.taken() if column is not None else tuple(values)
+                entries = column.snapshot() if column is not None else tuple(values)
             except TypeError:
                 raise SerializationError("expected bytes or a sequence of bytes", field=field, value=values) from None
             source = BatchSource(spans_of(entries, field=field))
@@ -443,7 +443,7 @@ def int32_column(values, n, field="partitions", *, low=-1):
     """
     cdef Column column = as_column(values, field)
     cdef Py_ssize_t part, i = 0
-    cdef const ArrayView* vector
+    cdef const ArrayView* view
     cdef int32_t* out
     cdef int64_t number = 0, least = low
     cdef bint bad
@@ -454,29 +454,29 @@ def int32_column(values, n, field="partitions", *, low=-1):
     result = np.empty(n, dtype=np.int32)
     out = <int32_t*><uintptr_t>result.__array_interface__["data"][0]
     if column.objects is not None:
-        for i, value in enumerate(column.taken()):
+        for i, value in enumerate(column.snapshot()):
             out[i] = one_int32(value, low, i, field)
         return result
     for part in range(column.n_parts):
-        vector = &column.parts[part]
-        if not Layout.INT8 <= vector.kind <= Layout.UINT64 or vector.meaning != LogicalType.PLAIN:
-            raise SerializationError(f"expected integers, got a column of {kind_name(vector)}", field=field)
+        view = &column.parts[part]
+        if not Layout.INT8 <= view.layout <= Layout.UINT64 or view.logical != LogicalType.PLAIN:
+            raise SerializationError(f"expected integers, got a column of {type_name(view)}", field=field)
         bad = False
         with nogil:
-            for i in range(vector.length):
-                number = int_at(vector, i)
-                if number < least or number > INT32_MAX or not is_valid(vector, i):
+            for i in range(view.length):
+                number = int_at(view, i)
+                if number < least or number > INT32_MAX or not is_valid(view, i):
                     bad = True
                     break
                 out[column.starts[part] + i] = <int32_t>number
         if bad:
-            shown_value = (<uint64_t>number if vector.kind == Layout.UINT64 else number) if is_valid(vector, i) else None
+            shown_value = (<uint64_t>number if view.layout == Layout.UINT64 else number) if is_valid(view, i) else None
             one_int32(shown_value, low, column.starts[part] + i, field)
     return result
 
 
 def index_of(value, reason, index, field, topic=None):
-    """Give a value of any class of integers as an int; SerializationError for anything else, and for a bool."""
+    """Return a value of any class of integers as an int; SerializationError for anything else, and for a bool."""
     if not isinstance(value, bool):
         try:
             return operator.index(value)

@@ -1,7 +1,7 @@
-"""An item of a vector as a Python object, for errors and types without a native path; what an object is, what a mapping holds."""
+"""An item of a view as a Python object, for errors and types without a native path; what an object is, what a mapping holds."""
 from cpython.object cimport PyObject
 
-from twolane.encoding.columns.vectors cimport ArrayView
+from twolane.encoding.columns.array_view cimport ArrayView
 
 
 # Without the GIL another thread may change a dict or a list of the caller's between any two instructions: borrowed references
@@ -32,13 +32,13 @@ cdef extern from *:
 
 
 cpdef list entries_of(object mapping)
-cdef str kind_name(const ArrayView* vector)
-cdef object object_at(const ArrayView* vector, Py_ssize_t i)
+cdef str type_name(const ArrayView* view)
+cdef object object_at(const ArrayView* view, Py_ssize_t i)
 cdef bint is_integer(object value) except -1
 cdef bytes bytes_of(object value)
 cpdef bint is_missing(object value) except -1
 cpdef bint is_missing_or_nan(object value) except -1
-cdef bint has_zone(const ArrayView* vector) except -1
-cdef object ahead_of(const ArrayView* vector)
-cdef bint turn_to_wall(ArrayView* vector, list keep) except -1
-cdef int narrow(ArrayView* vector, list kept) except -1
+cdef bint has_zone(const ArrayView* view) except -1
+cdef object ahead_of(const ArrayView* view)
+cdef bint turn_to_wall(ArrayView* view, list keep) except -1
+cdef int narrow(ArrayView* view, list kept) except -1

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from twolane.batch cimport Span
 from twolane.encoding.columns.table cimport Column, Table, address_of
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     Layout, ArrayView, bool_at, has_value, is_valid, item_at, list_size, list_start, plain_span_at, union_item,
 )
 
@@ -23,22 +23,22 @@ cdef uint8_t* block_of(list keep, Py_ssize_t size) except NULL:
     return <uint8_t*>PyBytes_AS_STRING(block)
 
 
-cdef Py_ssize_t item_bytes(const ArrayView* vector) noexcept:
+cdef Py_ssize_t item_bytes(const ArrayView* view) noexcept:
     """Bytes of one item in ``data``, of the kinds that have them side by side."""
-    cdef Layout kind = vector.index_kind if vector.kind == Layout.DICTIONARY else vector.kind
-    if kind in (Layout.INT64, Layout.UINT64, Layout.FLOAT64):
+    cdef Layout layout = view.index_layout if view.layout == Layout.DICTIONARY else view.layout
+    if layout in (Layout.INT64, Layout.UINT64, Layout.FLOAT64):
         return 8
-    if kind in (Layout.INT32, Layout.UINT32, Layout.FLOAT32):
+    if layout in (Layout.INT32, Layout.UINT32, Layout.FLOAT32):
         return 4
-    if kind in (Layout.INT16, Layout.UINT16, Layout.FLOAT16):
+    if layout in (Layout.INT16, Layout.UINT16, Layout.FLOAT16):
         return 2
-    if kind in (Layout.INT8, Layout.UINT8, Layout.BYTE_BOOL):
+    if layout in (Layout.INT8, Layout.UINT8, Layout.BYTE_BOOL):
         return 1
-    return 16 if kind == Layout.VIEWED else vector.width
+    return 16 if layout == Layout.BINARY_VIEW else view.width
 
 
 cdef int choose(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
-    """Items ``rows`` of a vector as a vector of their own."""
+    """Items ``rows`` of a view as a view of their own."""
     cdef Py_ssize_t i
     cdef uint8_t* bits
     out[0] = source[0]
@@ -50,24 +50,24 @@ cdef int choose(const ArrayView* source, const int64_t* rows, Py_ssize_t n, Arra
         for i in range(n):
             bits[i >> 3] |= <uint8_t>(is_valid(source, rows[i]) << (i & 7))
         out.validity = bits
-    if source.kind == Layout.NULLS or source.kind == Layout.UNREADABLE:
+    if source.layout == Layout.NULLS or source.layout == Layout.UNREADABLE:
         return 0
-    if source.kind == Layout.BIT:
+    if source.layout == Layout.BIT:
         bits = block_of(keep, (n + 7) >> 3)
         memset(bits, 0, (n + 7) >> 3)
         for i in range(n):
             bits[i >> 3] |= <uint8_t>(bool_at(source, rows[i]) << (i & 7))
         out.data = bits
         return 0
-    if source.kind == Layout.BINARY32 or source.kind == Layout.BINARY64:
+    if source.layout == Layout.BINARY32 or source.layout == Layout.BINARY64:
         return choose_strings(source, rows, n, out, keep)
-    if source.kind == Layout.UNION_DENSE or source.kind == Layout.UNION_SPARSE:
+    if source.layout == Layout.UNION_DENSE or source.layout == Layout.UNION_SPARSE:
         return choose_members(source, rows, n, out, keep)
-    if source.kind == Layout.STRUCT:
+    if source.layout == Layout.STRUCT:
         return choose_fields(source, rows, n, out, keep)
-    if source.kind == Layout.SUBARRAY:
+    if source.layout == Layout.SUBARRAY:
         return choose_subarrays(source, rows, n, out, keep)
-    if source.kind >= Layout.LIST32:
+    if source.layout >= Layout.LIST32:
         return choose_lists(source, rows, n, out, keep)
     return choose_items(source, rows, n, out, keep)
 
@@ -102,7 +102,7 @@ cdef int choose_strings(const ArrayView* source, const int64_t* rows, Py_ssize_t
         if offsets[i + 1] > offsets[i]:
             span = plain_span_at(source, rows[i])
             memcpy(data + offsets[i], span.data, offsets[i + 1] - offsets[i])
-    out.kind = Layout.BINARY64
+    out.layout = Layout.BINARY64
     out.offsets = offsets
     out.data = data
     return 0
@@ -116,7 +116,7 @@ cdef int choose_members(const ArrayView* source, const int64_t* rows, Py_ssize_t
     for i in range(n):
         types[i] = item_at(source, rows[i])[0]
         offsets[i] = <int32_t>union_item(source, rows[i])
-    out.kind = Layout.UNION_DENSE
+    out.layout = Layout.UNION_DENSE
     out.data = types
     out.stride = 1
     out.offsets = offsets
@@ -161,7 +161,7 @@ cdef int choose_subarrays(const ArrayView* source, const int64_t* rows, Py_ssize
 cdef int choose_lists(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
     """Lists and maps, and the items that they hold."""
     cdef Py_ssize_t i, j, first, total = 0
-    cdef bint fixed = source.kind == Layout.FIXED_LIST
+    cdef bint fixed = source.layout == Layout.FIXED_LIST
     cdef int64_t* inside
     cdef int64_t* wide = NULL
     cdef int32_t* narrow = NULL
@@ -169,7 +169,7 @@ cdef int choose_lists(const ArrayView* source, const int64_t* rows, Py_ssize_t n
         if fixed or is_valid(source, rows[i]):
             total += list_size(source, rows[i])
     inside = <int64_t*>block_of(keep, total * <Py_ssize_t>sizeof(int64_t))
-    if source.kind == Layout.MAP:
+    if source.layout == Layout.MAP:
         narrow = <int32_t*>block_of(keep, (n + 1) * <Py_ssize_t>sizeof(int32_t))
         narrow[0] = 0
         out.offsets = narrow
@@ -177,7 +177,7 @@ cdef int choose_lists(const ArrayView* source, const int64_t* rows, Py_ssize_t n
         wide = <int64_t*>block_of(keep, (n + 1) * <Py_ssize_t>sizeof(int64_t))
         wide[0] = 0
         out.offsets = wide
-        out.kind = Layout.LIST64
+        out.layout = Layout.LIST64
     total = 0
     for i in range(n):
         if fixed or is_valid(source, rows[i]):
@@ -205,9 +205,9 @@ cdef Column chosen_from(Column column, object rows):
     chosen.length = len(rows)
     chosen.nan_is_missing = column.nan_is_missing
     chosen.is_numpy = column.is_numpy
-    chosen._lenders = keep
+    chosen._owners = keep
     if column.objects is not None:
-        objects = column.taken()
+        objects = column.snapshot()
         chosen.objects = [objects[row] for row in rows.tolist()]
         return chosen
     numbers = <const int64_t*>address_of(rows)
@@ -233,7 +233,7 @@ cdef Column chosen_from(Column column, object rows):
 
 
 def select(values, rows):
-    """Give some rows of a Table or a Column as one of their own.
+    """Return some rows of a Table or a Column as one of their own.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def select(values, rows):
 
 
 def null_rows(Column column not None):
-    """Tell which rows of a column are null, without asking Python: an array of bool, or None for a column of objects."""
+    """Return which rows of a column are null, without asking Python: an array of bool, or None for a column of objects."""
     cdef Py_ssize_t part, i
     cdef uint8_t* at
     if column.objects is not None:

@@ -1,25 +1,25 @@
-"""Columns and tables: who owns the memory that vectors look into."""
+"""Columns and tables: they own the memory that views point into."""
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t
 
-from twolane.encoding.columns.vectors cimport Layout, ArrayView
+from twolane.encoding.columns.array_view cimport Layout, ArrayView
 
 
 cdef class Column:
     cdef readonly str name
     cdef readonly object objects    # a list or tuple of Python objects, or an object array; then there are no parts
-    cdef ArrayView* parts              # owned table of vectors, one per chunk
+    cdef ArrayView* parts              # owned table of views, one per chunk
     cdef Py_ssize_t* starts         # first row of each part, and the number of rows at the end (n_parts + 1)
     cdef Py_ssize_t n_parts
     cdef Py_ssize_t length
     cdef bint is_numpy              # read from a numpy array, whose datetime64 are in UTC
     cdef bint nan_is_missing        # pandas' float and object columns: NaN is null where the type has one
-    cdef object _lenders            # keep alive the memory that the parts point at
+    cdef object _owners            # keep alive the memory that the parts point at
 
     cdef int make_parts(self, Py_ssize_t n) except -1
     cdef Py_ssize_t part_of(self, Py_ssize_t row) noexcept nogil
-    cdef ArrayView vector_from(self, Py_ssize_t row) noexcept
-    cdef tuple taken(self)
+    cdef ArrayView view_from(self, Py_ssize_t row) noexcept
+    cdef tuple snapshot(self)
     cdef Column part(self, Py_ssize_t start, Py_ssize_t stop)
 
 
@@ -46,11 +46,11 @@ cdef struct ArrayInterface:
 
 
 cdef inline const ArrayInterface* interface_of(object array_struct) except NULL:
-    """What a numpy array's ``__array_struct__`` holds, and keeps alive: for every dtype, and sooner than as a buffer."""
+    """Return what a numpy array's ``__array_struct__`` holds, and keeps alive: for every dtype, and sooner than as a buffer."""
     return <const ArrayInterface*>PyCapsule_GetPointer(array_struct, NULL)
 
 
-cdef inline Layout plain_kind(char typekind, int width) noexcept nogil:
+cdef inline Layout plain_layout(char typekind, int width) noexcept nogil:
     """Of numpy's numbers, booleans and strings; UNREADABLE for all else. GIL: not needed."""
     if typekind == c"i":
         return Layout.INT64 if width == 8 else Layout.INT32 if width == 4 else Layout.INT16 if width == 2 else Layout.INT8
@@ -71,4 +71,4 @@ cpdef object as_columns(object values)
 cpdef Column as_column(object values, str name=*)
 cdef const uint8_t* address_of(object array) except NULL
 cdef Column column_of_times(object values, str name)
-cdef int read_dtype(ArrayView* vector, object dtype, str name, ArrayView* pool, list keep) except -1
+cdef int read_dtype(ArrayView* view, object dtype, str name, ArrayView* pool, list keep) except -1

@@ -1,20 +1,20 @@
 """Columnar input: numpy arrays, dicts of arrays, anything that speaks the Arrow C interface.
 
-Nothing is copied: a Column keeps its lenders alive and holds vectors (vectors.pxd) that look into their memory. Lists and
-object arrays stay what they are; whoever encodes their objects takes the references of all or of a part, and converts them.
+Nothing is copied: a Column keeps its owners alive and holds views (array_view.pxd) that look into their memory. Lists and
+object arrays stay what they are; their encoder takes a snapshot of all or of a part, and converts it.
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.limits cimport INT_MAX
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uintptr_t
 cimport cython
 
-from twolane.encoding.columns.arrow cimport ArrowChunk, ArrowData, read_lent, text
-from twolane.encoding.columns.objects cimport entries_of, kind_name
-from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, int_at, is_valid
+from twolane.encoding.columns.arrow cimport ArrowChunk, ArrowData, read_export, text
+from twolane.encoding.columns.objects cimport entries_of, type_name
+from twolane.encoding.columns.array_view cimport Layout, LogicalType, ArrayView, int_at, is_valid
 
 import numpy as np
 
-from twolane.encoding.columns.frames import array_of, columns_of, is_frame, lent_by, levels_of
+from twolane.encoding.columns.frames import array_of, columns_of, is_frame, arrow_export_of, levels_of
 from twolane._units import UNIT_NS
 from twolane.encoding.columns.numpy_dtypes import coarser, count_fields
 from twolane.errors import SerializationError, shown
@@ -28,8 +28,8 @@ TIMES.update({np.dtype(f"m8[{unit}]"): (ns, LogicalType.DURATION) for unit, ns i
 
 
 @cython.final
-cdef class VectorBlock:
-    """Owner of the vectors below a numpy column (fields of a nested dtype, items of a subarray)."""
+cdef class ViewBlock:
+    """Owner of the views below a numpy column (fields of a nested dtype, items of a subarray)."""
     cdef ArrayView* block
 
     def __cinit__(self, Py_ssize_t n):
@@ -69,7 +69,7 @@ cdef class Column:
         return 0
 
     cdef Py_ssize_t part_of(self, Py_ssize_t row) noexcept nogil:
-        """The part that holds ``row``, by bisection. GIL: not needed."""
+        """Return the part that holds ``row``, by bisection. GIL: not needed."""
         cdef Py_ssize_t low = 0, high = self.n_parts - 1, middle
         while low < high:
             middle = (low + high + 1) // 2
@@ -79,16 +79,16 @@ cdef class Column:
                 high = middle - 1
         return low
 
-    cdef ArrayView vector_from(self, Py_ssize_t row) noexcept:
-        """The rest of the part that holds ``row``, as a vector whose item 0 is that row."""
+    cdef ArrayView view_from(self, Py_ssize_t row) noexcept:
+        """Return the rest of the part that holds ``row``, as a view whose item 0 is that row."""
         cdef Py_ssize_t part = self.part_of(row)
-        cdef ArrayView vector = self.parts[part]
-        vector.offset += row - self.starts[part]
-        vector.length -= row - self.starts[part]
-        return vector
+        cdef ArrayView view = self.parts[part]
+        view.offset += row - self.starts[part]
+        view.length -= row - self.starts[part]
+        return view
 
-    cdef tuple taken(self):
-        """The objects as they are now, which nobody else changes any more."""
+    cdef tuple snapshot(self):
+        """Return the objects as a tuple, which the caller of the lane cannot change."""
         cdef object objects = self.objects.tolist() if isinstance(self.objects, ndarray) else self.objects
         cdef tuple taken = tuple(objects)
         if len(taken) < self.length:
@@ -104,10 +104,10 @@ cdef class Column:
         column.length = stop - start
         column.nan_is_missing = self.nan_is_missing
         column.is_numpy = self.is_numpy
-        column._lenders = self
+        column._owners = self
         if self.objects is not None:
             column.objects = self.objects[start:stop]
-            column.objects = column.taken()
+            column.objects = column.snapshot()
             return column
         first = self.part_of(start)
         column.make_parts(self.part_of(max(stop - 1, start)) + 1 - first if stop > start else 0)
@@ -127,7 +127,7 @@ cdef class Column:
     @property
     def type_name(self):
         """str: the column's type, as error messages name it."""
-        return "objects" if self.objects is not None else kind_name(self.parts) if self.n_parts else "nothing"
+        return "objects" if self.objects is not None else type_name(self.parts) if self.n_parts else "nothing"
 
     def __len__(self):
         return self.length
@@ -171,11 +171,11 @@ cdef class Table:
         return table
 
     cdef Column get(self, str name):
-        """The column, or None. Borrows nothing."""
+        """Return the column, or None. Borrows nothing."""
         return self._by_name.get(name)
 
     def column(self, name):
-        """Give the column of that name.
+        """Return the column of that name.
 
         Raises
         ------
@@ -217,7 +217,7 @@ cdef Column new_column(str name):
 
 
 cdef Column column_of_objects(str name, object values):
-    """A list is not copied, for it may be long: who reads it takes the values with taken(), of a part() at a time."""
+    """Keep a list, which may be long, without a copy: readers call snapshot(), of a part() at a time."""
     cdef Column column = new_column(name)
     column.objects = values if type(values) is list or isinstance(values, ndarray) else tuple(values)
     column.length = len(column.objects)
@@ -228,65 +228,65 @@ cdef object refused(str name, str reason):
     return SerializationError(reason, field=name or None)
 
 
-cdef int read_dtype(ArrayView* vector, object dtype, str name, ArrayView* pool, list keep) except -1:
-    """Layout, meaning and width from a numpy dtype; vectors below it are taken from ``pool``."""
+cdef int read_dtype(ArrayView* view, object dtype, str name, ArrayView* pool, list keep) except -1:
+    """Layout, meaning and width from a numpy dtype; views below it are taken from ``pool``."""
     cdef Py_ssize_t i
     cdef ArrayView* rest
     kind = dtype.kind
-    vector.width = dtype.itemsize
-    vector.swapped = dtype.byteorder == (">" if np.little_endian else "<")
+    view.width = dtype.itemsize
+    view.swapped = dtype.byteorder == (">" if np.little_endian else "<")
     if dtype.subdtype is not None:
         item, shape = dtype.subdtype
         if len(shape) != 1:
             raise refused(name, f"expected fields of at most one dimension, got shape {shape}")
-        vector.kind = Layout.SUBARRAY
-        vector.width = shape[0]
-        vector.children = pool
-        vector.n_children = 1
-        vector.children[0].stride = item.itemsize
-        vector.children[0].length = shape[0]
-        read_dtype(vector.children, item, name, pool + 1, keep)
+        view.layout = Layout.SUBARRAY
+        view.width = shape[0]
+        view.children = pool
+        view.n_children = 1
+        view.children[0].stride = item.itemsize
+        view.children[0].length = shape[0]
+        read_dtype(view.children, item, name, pool + 1, keep)
     elif dtype.names is not None:
-        vector.kind = Layout.STRUCT
-        vector.children = pool
-        vector.n_children = len(dtype.names)
-        rest = pool + vector.n_children
+        view.layout = Layout.STRUCT
+        view.children = pool
+        view.n_children = len(dtype.names)
+        rest = pool + view.n_children
         for i, field in enumerate(dtype.names):
             item, place = dtype.fields[field][:2]
             encoded = field.encode()
             keep.append(encoded)
-            vector.children[i].name = encoded
+            view.children[i].name = encoded
             # Children of a record lie inside it: the place is added to the address once that is known.
-            vector.children[i].data = <const uint8_t*><uintptr_t>place
-            read_dtype(&vector.children[i], item, f"{name}.{field}", rest, keep)
+            view.children[i].data = <const uint8_t*><uintptr_t>place
+            read_dtype(&view.children[i], item, f"{name}.{field}", rest, keep)
             rest += <Py_ssize_t>count_fields(item)
     elif kind == "V":
-        vector.kind = Layout.FIXED
+        view.layout = Layout.FIXED
     elif kind in "mM":
         unit, count = np.datetime_data(dtype)
         if unit not in UNIT_NS:
             raise refused(name, f"expected a unit from weeks to nanoseconds, got {dtype}")
-        vector.kind = Layout.INT64
-        vector.tick_ns = UNIT_NS[unit] * count
-        vector.meaning = LogicalType.DURATION if kind == "m" else LogicalType.DATE if unit in "WD" else LogicalType.TIMESTAMP
+        view.layout = Layout.INT64
+        view.tick_ns = UNIT_NS[unit] * count
+        view.logical = LogicalType.DURATION if kind == "m" else LogicalType.DATE if unit in "WD" else LogicalType.TIMESTAMP
     else:
-        vector.kind = plain_kind(<char>ord(kind), dtype.itemsize)
-        if vector.kind == Layout.UNREADABLE:
+        view.layout = plain_layout(<char>ord(kind), dtype.itemsize)
+        if view.layout == Layout.UNREADABLE:
             keep.append(f"numpy's {dtype}".encode())
-            vector.unread = <bytes>keep[-1]
+            view.unread = <bytes>keep[-1]
     return 0
 
 
-cdef int place_fields(ArrayView* vector) except -1:
-    """Give the fields of a record their addresses and strides, once the record has its own."""
+cdef int place_fields(ArrayView* view) except -1:
+    """Set addresses and strides of a record's fields, once the record has its own."""
     cdef Py_ssize_t i
-    if vector.kind == Layout.STRUCT:
-        for i in range(vector.n_children):
-            vector.children[i].data = vector.data + <uintptr_t>vector.children[i].data
-            vector.children[i].stride = vector.stride
-            vector.children[i].length = vector.length
-            place_fields(&vector.children[i])
-    elif vector.kind == Layout.SUBARRAY and vector.children[0].kind in (Layout.STRUCT, Layout.SUBARRAY):
+    if view.layout == Layout.STRUCT:
+        for i in range(view.n_children):
+            view.children[i].data = view.data + <uintptr_t>view.children[i].data
+            view.children[i].stride = view.stride
+            view.children[i].length = view.length
+            place_fields(&view.children[i])
+    elif view.layout == Layout.SUBARRAY and view.children[0].layout in (Layout.STRUCT, Layout.SUBARRAY):
         raise SerializationError("expected numpy subarrays of plain items")
     return 0
 
@@ -298,48 +298,48 @@ cdef const uint8_t* address_of(object array) except NULL:
 
 
 cdef Column column_of_plain(str name, object array, bint nat_is_null):
-    """A column that looks into an array as most are, without asking for its dtype; None for others. Small arrays cost this."""
+    """Return a column that looks into an array as most are, without asking for its dtype; None for others. Small arrays cost this."""
     cdef Column column
-    cdef ArrayView* vector
+    cdef ArrayView* view
     cdef Py_ssize_t i
     held = array.__array_struct__
-    cdef const ArrayInterface* view = interface_of(held)
-    cdef Layout kind = plain_kind(view.typekind, view.itemsize)
-    cdef LogicalType meaning = LogicalType.PLAIN
+    cdef const ArrayInterface* interface = interface_of(held)
+    cdef Layout layout = plain_layout(interface.typekind, interface.itemsize)
+    cdef LogicalType logical = LogicalType.PLAIN
     cdef int64_t tick_ns = 0
-    if view.nd != 1 or kind == Layout.UNREADABLE:
+    if interface.nd != 1 or layout == Layout.UNREADABLE:
         return None
-    if view.typekind == c"M" or view.typekind == c"m":
+    if interface.typekind == c"M" or interface.typekind == c"m":
         found = TIMES.get(array.dtype)
         if found is None:
             return None
         tick_ns = found[0]
-        meaning = <LogicalType><int>found[1]
+        logical = <LogicalType><int>found[1]
     column = new_column(name)
     column.make_parts(1)
-    vector = column.parts
-    vector.kind = kind
-    vector.meaning = meaning
-    vector.tick_ns = tick_ns
-    vector.width = view.itemsize
-    vector.swapped = not view.flags & NATIVE
-    vector.length = view.shape[0]
-    vector.stride = view.strides[0]
-    vector.data = view.data
+    view = column.parts
+    view.layout = layout
+    view.logical = logical
+    view.tick_ns = tick_ns
+    view.width = interface.itemsize
+    view.swapped = not interface.flags & NATIVE
+    view.length = interface.shape[0]
+    view.stride = interface.strides[0]
+    view.data = interface.data
     if tick_ns and nat_is_null:
-        for i in range(vector.length):
-            if int_at(vector, i) == INT64_MIN:
+        for i in range(view.length):
+            if int_at(view, i) == INT64_MIN:
                 return None
-    column.length = column.starts[1] = vector.length
-    column._lenders = array
+    column.length = column.starts[1] = view.length
+    column._owners = array
     return column
 
 
 cdef Column column_of_array(str name, object array, bint nat_is_null=True):
-    """A column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
+    """Return a column that looks into a numpy array of one dimension, or of two (then each row is a list)."""
     cdef Column column
-    cdef VectorBlock block
-    cdef ArrayView* vector
+    cdef ViewBlock block
+    cdef ArrayView* view
     if type(array) is ndarray:
         column = column_of_plain(name, array, nat_is_null)
         if column is not None:
@@ -355,7 +355,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
             array = [None if gone else value for value, gone in zip(array.tolist(), mask.tolist(), strict=True)]
         return column_of_objects(name, array)
     if dtype.kind == "m" and np.datetime_data(dtype)[0] in ("Y", "M") and array.ndim == 1:
-        # No number of days, so no ticks of any unit that vectors know.
+        # No number of days, so no ticks of any unit that views know.
         gone = np.isnat(array) if mask is None else np.isnat(array) | mask
         return column_of_objects(name, [None if lost else value for value, lost in zip(array, gone.tolist(), strict=True)])
     if array.ndim > 2 or (array.ndim == 2 and array.shape[1] > INT_MAX):
@@ -370,44 +370,44 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
             if missing.any():
                 mask = missing if mask is None else mask | missing
     column.make_parts(1)
-    vector = column.parts
+    view = column.parts
     if array.ndim == 2:
         dtype = np.dtype((dtype, (array.shape[1],)))
-    block = VectorBlock(count_fields(dtype))
-    read_dtype(vector, dtype, name, block.block, keep)
-    vector.data = address_of(array)
-    vector.stride = array.strides[0]
-    vector.length = column.length
+    block = ViewBlock(count_fields(dtype))
+    read_dtype(view, dtype, name, block.block, keep)
+    view.data = address_of(array)
+    view.stride = array.strides[0]
+    view.length = column.length
     if array.ndim == 2:
-        vector.children[0].stride = array.strides[1]
-    place_fields(vector)
+        view.children[0].stride = array.strides[1]
+    place_fields(view)
     if mask is not None and np.ravel(mask).view(np.bool_).any():
         if mask.ndim != 1 or mask.dtype.names is not None:
             raise refused(name, "expected one mask flag per row")
         bits = np.packbits(~mask, bitorder="little")
-        vector.validity = address_of(bits)
+        view.validity = address_of(bits)
         keep.append(bits)
     keep += (array, block)
-    column._lenders = keep
+    column._owners = keep
     column.starts[1] = column.length
     return column
 
 
 cdef Column column_of_times(object values, str name):
-    """As as_column(), but NaT stays the lowest int64: for who looks at every value anyway."""
+    """As as_column(), but NaT stays the lowest int64: for code that reads every value anyway."""
     if isinstance(values, ndarray) and values.ndim and not isinstance(values, np.ma.MaskedArray):
         return of_numpy(column_of_array(name, values, False))
     return as_column(values, name)
 
 
 cdef Column of_numpy(Column column):
-    """The column, whose times are datetime64 and not a frame's, which may have forgotten their zone."""
+    """Return the column, whose times are datetime64 and not a frame's, which may have forgotten their zone."""
     column.is_numpy = True
     return column
 
 
 cdef Column column_of_arrow(str name, ArrowData data):
-    """A column over the chunks of an Arrow array or stream."""
+    """Return a column over the chunks of an Arrow array or stream."""
     cdef Column column = new_column(name)
     cdef ArrowChunk chunk
     cdef Py_ssize_t i
@@ -416,12 +416,12 @@ cdef Column column_of_arrow(str name, ArrowData data):
         column.parts[i] = chunk.root
         column.length += chunk.root.length
         column.starts[i + 1] = column.length
-    column._lenders = data
+    column._owners = data
     return column
 
 
 cdef Table table_of_arrow(ArrowData data):
-    """A table over record batches: one part per batch in each column."""
+    """Return a table over record batches: one part per batch in each column."""
     cdef Table table = Table.__new__(Table)
     cdef Column column
     cdef ArrowChunk chunk
@@ -444,7 +444,7 @@ cdef Table table_of_arrow(ArrowData data):
             part.length = chunk.root.length
             column.length += part.length
             column.starts[i + 1] = column.length
-        column._lenders = data
+        column._owners = data
         table.add(column)
     return table
 
@@ -470,7 +470,7 @@ cdef Table table_of_dict(object values):
 
 
 cdef Table table_of_records(object array):
-    """A table over the fields of a numpy structured array."""
+    """Return a table over the fields of a numpy structured array."""
     cdef Table table = Table.__new__(Table)
     for name in array.dtype.names:
         table.add(of_numpy(column_of_array(name, array[name])))
@@ -479,7 +479,7 @@ cdef Table table_of_records(object array):
 
 
 cdef Table table_of_frame(object frame):
-    """A table over the columns of a pandas frame, each on its own: Arrow's export would add the index, and change values."""
+    """Return a table over the columns of a pandas frame, each on its own: Arrow's export would add the index, and change values."""
     cdef Table table = Table.__new__(Table)
     cdef Column column
     for name, series in columns_of(frame):
@@ -492,12 +492,12 @@ cdef Table table_of_frame(object frame):
 
 
 cdef bint is_polars_object(object dtype):
-    """Whether it is polars' dtype of Python objects, which it lends to Arrow as eight bytes: their addresses."""
+    """Return whether it is polars' dtype of Python objects, which it exports to Arrow as eight bytes each: their addresses."""
     return str(dtype) == "Object"
 
 
 cdef object read_columns(object values, str name, bint tables):
-    """A Column, a Table where one is welcome, or None for rows and scalars. What lends itself to Arrow is asked for it once."""
+    """Return a Column, a Table where one is welcome, or None for rows and scalars. An exporter of Arrow data is asked once."""
     cdef Column column
     cdef ArrowData data
     if isinstance(values, Column) or (tables and isinstance(values, Table)):
@@ -521,9 +521,9 @@ cdef object read_columns(object values, str name, bint tables):
     if is_polars_object(dtype):
         return column_of_objects(name, values.to_list())
     found = array_of(values, dtype) if dtype is not None and hasattr(values, "to_numpy") else None
-    lent = lent_by(values, name) if found is None else None
-    if isinstance(lent, ndarray):
-        found = lent, None, True
+    exported = arrow_export_of(values, name) if found is None else None
+    if isinstance(exported, ndarray):
+        found = exported, None, True
     if found is not None:
         array, zone, nan_is_missing = found
         column = column_of_array(name, array)
@@ -531,11 +531,11 @@ cdef object read_columns(object values, str name, bint tables):
         if zone is not None:
             column.parts.zoned = True
             column.parts.zone = <const void*>zone
-            column._lenders = (column._lenders, zone)
+            column._owners = (column._owners, zone)
         return column
-    if lent is not None:
+    if exported is not None:
         try:
-            data = read_lent(lent)
+            data = read_export(exported)
         except SerializationError as error:
             error.field = error.field or name or None
             raise
@@ -552,7 +552,7 @@ cdef object read_columns(object values, str name, bint tables):
 
 
 cpdef object as_columns(object values):
-    """Read a table, or else a column, in place; None for rows. ``values`` is asked once for what it lends to Arrow."""
+    """Read a table, or else a column, in place; None for rows. ``values`` is asked for its Arrow data once."""
     return read_columns(values, "", True)
 
 

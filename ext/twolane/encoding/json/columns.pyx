@@ -20,10 +20,10 @@ from twolane.encoding.json.objects cimport dump_objects
 from twolane.encoding.json.text cimport (
     put_base64, put_clock, put_day, put_scaled, put_text, put_ucs4_text, put_wide,
 )
-from twolane.encoding.columns.objects cimport ahead_of, has_zone, kind_name
+from twolane.encoding.columns.objects cimport ahead_of, has_zone, type_name
 from twolane.encoding.json.shortest cimport put_shortest, put_shortest_single
 from twolane.encoding.memory.utf8 cimport is_utf8, ucs4_is_text
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     NO_MEMBER, Layout, LogicalType, ArrayView, bool_at, float_at, has_value, index_at, int_at, is_valid, item_at, list_size, list_start,
     plain_span_at, union_child, union_item,
 )
@@ -43,7 +43,7 @@ cdef struct Field:
     const uint8_t* key      # '{"name":' or ',"name":'
     Py_ssize_t key_size
     bint raw                # JSON already
-    ArrayView vector
+    ArrayView view
 
 
 cdef inline int64_t floor_div(int64_t value, int64_t by) noexcept nogil:
@@ -51,30 +51,30 @@ cdef inline int64_t floor_div(int64_t value, int64_t by) noexcept nogil:
     return value // by - (value % by < 0)
 
 
-cdef uint8_t* put_time(const ArrayView* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+cdef uint8_t* put_time(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Dates, times and instants in quotes. GIL: not needed."""
-    cdef int64_t ticks = int_at(vector, i)
+    cdef int64_t ticks = int_at(view, i)
     cdef int64_t per_day, days, ahead = 0
     at[0] = c'"'
     at += 1
-    if vector.meaning == LogicalType.TIME:
-        at = put_clock(at, ticks * vector.tick_ns)
+    if view.logical == LogicalType.TIME:
+        at = put_clock(at, ticks * view.tick_ns)
     else:
-        if vector.zoned and vector.sizes != NULL:
-            ahead = (<const int64_t*>vector.sizes)[vector.offset + i]
-            ticks += ahead * (S_NS // vector.tick_ns)
-        if vector.tick_ns >= DAY_NS:
-            days = ticks * (vector.tick_ns // DAY_NS)
+        if view.zoned and view.sizes != NULL:
+            ahead = (<const int64_t*>view.sizes)[view.offset + i]
+            ticks += ahead * (S_NS // view.tick_ns)
+        if view.tick_ns >= DAY_NS:
+            days = ticks * (view.tick_ns // DAY_NS)
             ticks = 0
         else:
-            per_day = DAY_NS // vector.tick_ns
+            per_day = DAY_NS // view.tick_ns
             days = floor_div(ticks, per_day)
             ticks -= days * per_day
         at = put_day(at, days)
-        if vector.meaning == LogicalType.TIMESTAMP:
+        if view.logical == LogicalType.TIMESTAMP:
             at[0] = c"T"
-            at = put_clock(at + 1, ticks * vector.tick_ns)
-            if vector.zoned:
+            at = put_clock(at + 1, ticks * view.tick_ns)
+            if view.zoned:
                 at = put_offset(at, ahead)
     at[0] = c'"'
     return at + 1
@@ -104,39 +104,39 @@ cdef inline uint8_t* put_bool(uint8_t* at, bint value) noexcept nogil:
     return at + 5 - value
 
 
-cdef uint8_t* put_nested(const ArrayView* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+cdef uint8_t* put_nested(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Lists, structs and maps. GIL: not needed."""
     cdef Py_ssize_t j, first, n
-    cdef const ArrayView* child = vector.children
+    cdef const ArrayView* child = view.children
     cdef const char* name
     cdef ArrayView inside
     cdef uint8_t opening = c"["
     cdef uint8_t closing = c"]"
-    if vector.kind == Layout.STRUCT or vector.kind == Layout.MAP:
+    if view.layout == Layout.STRUCT or view.layout == Layout.MAP:
         opening = c"{"
         closing = c"}"
     at[0] = opening
     at += 1
-    if vector.kind == Layout.STRUCT:
-        n = vector.n_children
+    if view.layout == Layout.STRUCT:
+        n = view.n_children
         for j in range(n):
-            name = vector.children[j].name
+            name = view.children[j].name
             at = put_text(at, <const uint8_t*>name, length(name))
             at[0] = c":"
-            at = put_value(&vector.children[j], vector.offset + i, at + 1)
+            at = put_value(&view.children[j], view.offset + i, at + 1)
             at[0] = c","
             at += 1
     else:
-        n = list_size(vector, i)
-        if vector.kind == Layout.SUBARRAY:
-            inside = vector.children[0]
-            inside.data = item_at(vector, i)
+        n = list_size(view, i)
+        if view.layout == Layout.SUBARRAY:
+            inside = view.children[0]
+            inside.data = item_at(view, i)
             child = &inside
             first = 0
         else:
-            first = list_start(vector, i)
+            first = list_start(view, i)
         for j in range(first, first + n):
-            if vector.kind == Layout.MAP:
+            if view.layout == Layout.MAP:
                 at = put_value(&child.children[0], child.offset + j, at)
                 at[0] = c":"
                 at = put_value(&child.children[1], child.offset + j, at + 1)
@@ -154,194 +154,194 @@ cdef extern from "string.h" nogil:
     size_t length "strlen"(const char* text)
 
 
-cdef uint8_t* put_rare(const ArrayView* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Write a value of a kind that put_value() leaves to others. GIL: not needed."""
+cdef uint8_t* put_rare(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Write a value of a layout that put_value() leaves to others. GIL: not needed."""
     cdef double wide
     cdef Span span
-    cdef Layout kind = vector.kind
-    if kind == Layout.DICTIONARY:
-        return put_value(vector.dictionary, index_at(vector, i), at)
-    if LogicalType.TIMESTAMP <= vector.meaning <= LogicalType.TIME:
-        return put_time(vector, i, at)
-    if kind == Layout.UNION_DENSE or kind == Layout.UNION_SPARSE:
-        return put_value(&vector.children[union_child(vector, i)], union_item(vector, i), at)
-    if kind >= Layout.LIST32:
-        return put_nested(vector, i, at)
-    if kind == Layout.UCS4:
-        return put_ucs4_text(at, vector, i)
-    if kind == Layout.FLOAT32 or kind == Layout.FLOAT16:
-        wide = float_at(vector, i)
+    cdef Layout layout = view.layout
+    if layout == Layout.DICTIONARY:
+        return put_value(view.dictionary, index_at(view, i), at)
+    if LogicalType.TIMESTAMP <= view.logical <= LogicalType.TIME:
+        return put_time(view, i, at)
+    if layout == Layout.UNION_DENSE or layout == Layout.UNION_SPARSE:
+        return put_value(&view.children[union_child(view, i)], union_item(view, i), at)
+    if layout >= Layout.LIST32:
+        return put_nested(view, i, at)
+    if layout == Layout.UCS4:
+        return put_ucs4_text(at, view, i)
+    if layout == Layout.FLOAT32 or layout == Layout.FLOAT16:
+        wide = float_at(view, i)
         return <uint8_t*>put_shortest_single(<char*>at, <float>wide) if isfinite(wide) else put_null(at)
-    if vector.meaning == LogicalType.DECIMAL:
-        return put_scaled(at, item_at(vector, i), vector.width, vector.scale)
-    if vector.meaning == LogicalType.INTEGER:
-        span.data = item_at(vector, i)
-        return put_wide(at, span.data, vector.width, 0, vector.precision == 0 and (span.data[vector.width - 1] & 0x80) != 0)
-    if vector.meaning == LogicalType.UUID:
+    if view.logical == LogicalType.DECIMAL:
+        return put_scaled(at, item_at(view, i), view.width, view.scale)
+    if view.logical == LogicalType.INTEGER:
+        span.data = item_at(view, i)
+        return put_wide(at, span.data, view.width, 0, view.precision == 0 and (span.data[view.width - 1] & 0x80) != 0)
+    if view.logical == LogicalType.UUID:
         at[0] = c'"'
-        at = put_uuid(at + 1, item_at(vector, i))
+        at = put_uuid(at + 1, item_at(view, i))
         at[0] = c'"'
         return at + 1
-    span = plain_span_at(vector, i)
-    if vector.meaning == LogicalType.TEXT or kind == Layout.PADDED:
+    span = plain_span_at(view, i)
+    if view.logical == LogicalType.TEXT or layout == Layout.PADDED:
         return put_text(at, span.data, span.size)
     return put_base64(at, span.data, span.size)
 
 
-cdef inline uint8_t* put_value(const ArrayView* vector, Py_ssize_t i, uint8_t* at) noexcept nogil:
+cdef inline uint8_t* put_value(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Write item ``i``, give the place behind it. GIL: not needed.
 
-    What most columns are made of stands here, for the row loop to have it inline.
+    The commonest types are handled here, so that they are inlined into the row loop.
     """
     cdef double wide
     cdef Span span
-    cdef Layout kind = vector.kind
-    if not is_valid(vector, i):
+    cdef Layout layout = view.layout
+    if not is_valid(view, i):
         return put_null(at)
-    if vector.meaning == LogicalType.PLAIN:
-        if kind == Layout.BIT or kind == Layout.BYTE_BOOL:
-            return put_bool(at, bool_at(vector, i))
-        if kind == Layout.FLOAT64:
-            wide = float_at(vector, i)
+    if view.logical == LogicalType.PLAIN:
+        if layout == Layout.BIT or layout == Layout.BYTE_BOOL:
+            return put_bool(at, bool_at(view, i))
+        if layout == Layout.FLOAT64:
+            wide = float_at(view, i)
             return <uint8_t*>put_shortest(<char*>at, wide) if isfinite(wide) else put_null(at)
-        if kind == Layout.UINT64:
-            return put_unsigned(at, <uint64_t>int_at(vector, i))
-        if kind < Layout.FLOAT16:
-            return put_signed(at, int_at(vector, i))
-    elif vector.meaning == LogicalType.TEXT and kind == Layout.BINARY32:
-        span = plain_span_at(vector, i)
+        if layout == Layout.UINT64:
+            return put_unsigned(at, <uint64_t>int_at(view, i))
+        if layout < Layout.FLOAT16:
+            return put_signed(at, int_at(view, i))
+    elif view.logical == LogicalType.TEXT and layout == Layout.BINARY32:
+        span = plain_span_at(view, i)
         return put_text(at, span.data, span.size)
-    return put_rare(vector, i, at)
+    return put_rare(view, i, at)
 
 
-cdef size_t room_for(const ArrayView* vector, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef size_t room_for(const ArrayView* view, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t total = <size_t>((stop - start) * INSTANT)
-    cdef Layout kind = vector.kind
+    cdef Layout layout = view.layout
     cdef Py_ssize_t i, first, last
     if start >= stop:
         return 0
-    if kind == Layout.DICTIONARY:
+    if layout == Layout.DICTIONARY:
         for i in range(start, stop):
-            if is_valid(vector, i):
-                first = index_at(vector, i)
-                total += room_for(vector.dictionary, first, first + 1)
-    elif kind == Layout.UNION_DENSE or kind == Layout.UNION_SPARSE:
+            if is_valid(view, i):
+                first = index_at(view, i)
+                total += room_for(view.dictionary, first, first + 1)
+    elif layout == Layout.UNION_DENSE or layout == Layout.UNION_SPARSE:
         for i in range(start, stop):
-            first = union_item(vector, i)
-            total += room_for(&vector.children[union_child(vector, i)], first, first + 1)
-    elif kind == Layout.STRUCT:
-        for i in range(vector.n_children):
-            total += (stop - start) * (6 * length(vector.children[i].name) + 4)
-            total += room_for(&vector.children[i], vector.offset + start, vector.offset + stop)
-    elif kind == Layout.SUBARRAY:
-        total += <size_t>((stop - start) * vector.width * (INSTANT + 1))
-    elif kind == Layout.LIST_VIEW32 or kind == Layout.LIST_VIEW64:
+            first = union_item(view, i)
+            total += room_for(&view.children[union_child(view, i)], first, first + 1)
+    elif layout == Layout.STRUCT:
+        for i in range(view.n_children):
+            total += (stop - start) * (6 * length(view.children[i].name) + 4)
+            total += room_for(&view.children[i], view.offset + start, view.offset + stop)
+    elif layout == Layout.SUBARRAY:
+        total += <size_t>((stop - start) * view.width * (INSTANT + 1))
+    elif layout == Layout.LIST_VIEW32 or layout == Layout.LIST_VIEW64:
         for i in range(start, stop):
-            if is_valid(vector, i):
-                first = list_start(vector, i)
-                total += room_for(vector.children, first, first + list_size(vector, i)) + list_size(vector, i)
-    elif kind >= Layout.LIST32:
-        first = list_start(vector, start)
-        last = list_start(vector, stop - 1) + list_size(vector, stop - 1)
-        total += 2 * (last - first) + room_for(vector.children, first, last)
-    elif kind == Layout.UCS4:
-        total += <size_t>((stop - start) * vector.width * 2)        # six bytes for a character of four
-    elif vector.meaning == LogicalType.DECIMAL:
+            if is_valid(view, i):
+                first = list_start(view, i)
+                total += room_for(view.children, first, first + list_size(view, i)) + list_size(view, i)
+    elif layout >= Layout.LIST32:
+        first = list_start(view, start)
+        last = list_start(view, stop - 1) + list_size(view, stop - 1)
+        total += 2 * (last - first) + room_for(view.children, first, last)
+    elif layout == Layout.UCS4:
+        total += <size_t>((stop - start) * view.width * 2)        # six bytes for a character of four
+    elif view.logical == LogicalType.DECIMAL:
         total += <size_t>((stop - start) * 90)
-    elif kind == Layout.FIXED or kind == Layout.PADDED:
-        total += <size_t>((stop - start) * vector.width * 6)
-    elif kind == Layout.BINARY32 or kind == Layout.BINARY64 or kind == Layout.VIEWED:
+    elif layout == Layout.FIXED or layout == Layout.PADDED:
+        total += <size_t>((stop - start) * view.width * 6)
+    elif layout == Layout.BINARY32 or layout == Layout.BINARY64 or layout == Layout.BINARY_VIEW:
         for i in range(start, stop):
-            if is_valid(vector, i):
-                total += 6 * plain_span_at(vector, i).size
+            if is_valid(view, i):
+                total += 6 * plain_span_at(view, i).size
     return total
 
 
-cdef int check(const ArrayView* vector, object base64, object nan, str field, Py_ssize_t row) except -1:
-    """Refuse what JSON cannot hold; ``row`` is the vector's first, or -1 where rows are not known (inside lists)."""
+cdef int check(const ArrayView* view, object base64, object nan, str field, Py_ssize_t row) except -1:
+    """Refuse what JSON cannot hold; ``row`` is the view's first, or -1 where rows are not known (inside lists)."""
     cdef Py_ssize_t i, bad = -1
     cdef ArrayView child
     cdef int64_t low, high
-    if vector.kind == Layout.DICTIONARY:
-        return check(vector.dictionary, base64, nan, field, -1)
-    if vector.kind == Layout.UNREADABLE or vector.meaning in (LogicalType.DURATION, LogicalType.MONTHS):
-        raise SerializationError(f"expected a type that JSON can hold, got a column of {kind_name(vector)}", field=field)
-    if vector.meaning in (LogicalType.TIMESTAMP, LogicalType.DATE, LogicalType.TIME):
-        if vector.meaning == LogicalType.TIME:
-            low, high = 0, DAY_NS // vector.tick_ns - 1
+    if view.layout == Layout.DICTIONARY:
+        return check(view.dictionary, base64, nan, field, -1)
+    if view.layout == Layout.UNREADABLE or view.logical in (LogicalType.DURATION, LogicalType.MONTHS):
+        raise SerializationError(f"expected a type that JSON can hold, got a column of {type_name(view)}", field=field)
+    if view.logical in (LogicalType.TIMESTAMP, LogicalType.DATE, LogicalType.TIME):
+        if view.logical == LogicalType.TIME:
+            low, high = 0, DAY_NS // view.tick_ns - 1
         else:
-            if vector.tick_ns % DAY_NS and DAY_NS % vector.tick_ns:
+            if view.tick_ns % DAY_NS and DAY_NS % view.tick_ns:
                 raise SerializationError("expected a unit of time that divides a day", field=field)
-            low, high = year_range(vector.tick_ns)
-        for i in range(vector.length):
-            if not low <= int_at(vector, i) <= high and is_valid(vector, i):
+            low, high = year_range(view.tick_ns)
+        for i in range(view.length):
+            if not low <= int_at(view, i) <= high and is_valid(view, i):
                 bad = i
                 break
         if bad >= 0:
             raise SerializationError(
                 "expected a time in the years 1 to 9999", index=row + bad if row >= 0 else None, field=field,
-                value=int_at(vector, bad),
+                value=int_at(view, bad),
             )
-    elif vector.kind == Layout.UCS4:
-        if not ucs4_is_text(vector):
+    elif view.layout == Layout.UCS4:
+        if not ucs4_is_text(view):
             raise SerializationError("expected strings that UTF-8 can hold", field=field)
-    elif vector.kind == Layout.PADDED:
-        for i in range(vector.length):
-            if is_valid(vector, i) and not is_utf8(plain_span_at(vector, i).data, plain_span_at(vector, i).size):
+    elif view.layout == Layout.PADDED:
+        for i in range(view.length):
+            if is_valid(view, i) and not is_utf8(plain_span_at(view, i).data, plain_span_at(view, i).size):
                 raise SerializationError(
                     "expected UTF-8", index=row + i if row >= 0 else None, field=field,
-                    value=<bytes>plain_span_at(vector, i).data[:plain_span_at(vector, i).size],
+                    value=<bytes>plain_span_at(view, i).data[:plain_span_at(view, i).size],
                 )
-    elif vector.kind in (Layout.FIXED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED):
-        if vector.meaning not in (LogicalType.TEXT, LogicalType.DECIMAL, LogicalType.UUID, LogicalType.INTEGER) and not base64:
+    elif view.layout in (Layout.FIXED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
+        if view.logical not in (LogicalType.TEXT, LogicalType.DECIMAL, LogicalType.UUID, LogicalType.INTEGER) and not base64:
             raise SerializationError("expected text, got a column of bytes (binary='base64' writes them)", field=field)
-        if vector.meaning == LogicalType.DECIMAL and not 0 <= vector.scale <= 76:
-            raise SerializationError(f"expected a decimal with a scale from 0 to 76, got {vector.scale}", field=field)
-    elif Layout.FLOAT16 <= vector.kind <= Layout.FLOAT64 and nan:
-        for i in range(vector.length):
-            if not isfinite(float_at(vector, i)) and is_valid(vector, i):
+        if view.logical == LogicalType.DECIMAL and not 0 <= view.scale <= 76:
+            raise SerializationError(f"expected a decimal with a scale from 0 to 76, got {view.scale}", field=field)
+    elif Layout.FLOAT16 <= view.layout <= Layout.FLOAT64 and nan:
+        for i in range(view.length):
+            if not isfinite(float_at(view, i)) and is_valid(view, i):
                 raise SerializationError(
                     "expected a finite number (nan='null' writes null)", index=row + i if row >= 0 else None, field=field,
-                    value=float_at(vector, i),
+                    value=float_at(view, i),
                 )
-    elif vector.kind == Layout.SUBARRAY:
-        child = vector.children[0]
-        if child.kind >= Layout.FIXED:
+    elif view.layout == Layout.SUBARRAY:
+        child = view.children[0]
+        if child.layout >= Layout.FIXED:
             raise SerializationError("expected arrays of numbers", field=field)
-        if child.meaning != LogicalType.PLAIN or (nan and Layout.FLOAT16 <= child.kind <= Layout.FLOAT64):
-            child.length = vector.width
-            for i in range(vector.length):
-                child.data = item_at(vector, i)     # the child has none of its own
+        if child.logical != LogicalType.PLAIN or (nan and Layout.FLOAT16 <= child.layout <= Layout.FLOAT64):
+            child.length = view.width
+            for i in range(view.length):
+                child.data = item_at(view, i)     # the child has none of its own
                 try:
                     check(&child, base64, nan, field, -1)
                 except SerializationError as error:
                     error.index = row + i if row >= 0 else None
                     raise
-    elif vector.kind == Layout.UNION_DENSE or vector.kind == Layout.UNION_SPARSE:
-        for i in range(vector.length):
-            if union_child(vector, i) == NO_MEMBER:
+    elif view.layout == Layout.UNION_DENSE or view.layout == Layout.UNION_SPARSE:
+        for i in range(view.length):
+            if union_child(view, i) == NO_MEMBER:
                 raise SerializationError("expected one of the types that the union has", index=row + i if row >= 0 else None, field=field)
-        for i in range(vector.n_children):
-            check(&vector.children[i], base64, nan, field, -1)
-    elif vector.kind == Layout.STRUCT:
-        for i in range(vector.n_children):
-            child = vector.children[i]
-            child.offset += vector.offset
-            child.length = vector.length
+        for i in range(view.n_children):
+            check(&view.children[i], base64, nan, field, -1)
+    elif view.layout == Layout.STRUCT:
+        for i in range(view.n_children):
+            child = view.children[i]
+            child.offset += view.offset
+            child.length = view.length
             check(&child, base64, nan, f"{field}.{(<bytes>child.name).decode()}", row)
-    elif vector.kind == Layout.MAP:
-        child = vector.children[0].children[0]
-        if child.meaning != LogicalType.TEXT:
+    elif view.layout == Layout.MAP:
+        child = view.children[0].children[0]
+        if child.logical != LogicalType.TEXT:
             raise SerializationError("expected a map with strings as keys", field=field)
-        check(&vector.children[0].children[1], base64, nan, field, -1)
-    elif vector.kind >= Layout.LIST32:
-        check(&vector.children[0], base64, nan, field, -1)
+        check(&view.children[0].children[1], base64, nan, field, -1)
+    elif view.layout >= Layout.LIST32:
+        check(&view.children[0], base64, nan, field, -1)
     return 0
 
 
 cdef tuple year_range(object tick_ns):
-    """The first and the last tick of the years 1 to 9999, cut to 64 bits."""
+    """Return the first and the last tick of the years 1 to 9999, cut to 64 bits."""
     first = -62_135_596_800_000_000_000 // tick_ns
     last = (253_402_300_800_000_000_000 - 1) // tick_ns
     return max(first, -(2**63)), min(last, 2**63 - 1)
@@ -372,7 +372,7 @@ cdef class JsonColumns(ColumnEncoder):
         If a column or a value has no JSON form.
     """
     cdef list _columns
-    cdef list _vectors          # per column: its JSON, encoded already, or None
+    cdef list _encoded          # per column: its JSON, encoded already, or None
     cdef list _keys             # with SLACK bytes behind
     cdef bint _bare             # one column: its values alone, no object around them
 
@@ -384,15 +384,15 @@ cdef class JsonColumns(ColumnEncoder):
         self._columns = [values] if self._bare else [values.column(name) for name in values.names]
         self._columns = [with_clocks(column, self) for column in self._columns]
         self._keys = []
-        self._vectors = []
+        self._encoded = []
         for column in self._columns:
             name = column.name
             opening = b"," if self._keys else b"{"
             self._keys.append((b"" if self._bare else opening + dump(name) + b":") + bytes(SLACK))
             if column.objects is not None:
-                self._vectors.append(dump_column(column, dump, name, self))
+                self._encoded.append(dump_column(column, dump, name, self))
                 continue
-            self._vectors.append(None)
+            self._encoded.append(None)
             for part in range(column.n_parts):
                 check(&column.parts[part], base64, refuse_nan, name, column.starts[part])
 
@@ -405,15 +405,15 @@ cdef class JsonColumns(ColumnEncoder):
             fields[i].key = <const uint8_t*>PyBytes_AS_STRING(self._keys[i])
             fields[i].key_size = PyBytes_GET_SIZE(self._keys[i]) - SLACK
             column = self._columns[i]
-            raw = self._vectors[i]
+            raw = self._encoded[i]
             fields[i].raw = raw is not None
             if raw is not None:
-                fields[i].vector.kind = Layout.BINARY64
-                fields[i].vector.data = raw.out.data
-                fields[i].vector.offsets = raw.offsets + start
+                fields[i].view.layout = Layout.BINARY64
+                fields[i].view.data = raw.out.data
+                fields[i].view.offsets = raw.offsets + start
             else:
-                fields[i].vector = column.vector_from(start)
-                stop = min(stop, start + fields[i].vector.length)
+                fields[i].view = column.view_from(start)
+                stop = min(stop, start + fields[i].view.length)
         return stop
 
     cdef size_t bound(self, Py_ssize_t start, Py_ssize_t stop) except? 0:
@@ -445,7 +445,7 @@ cdef class JsonColumns(ColumnEncoder):
 
 
 cdef Column with_clocks(Column column, ColumnEncoder encoder):
-    """The column, knowing what the clock of each instant shows, where that is not UTC."""
+    """Return the column, knowing what the clock of each instant shows, where that is not UTC."""
     cdef Column made
     cdef Py_ssize_t part
     cdef list keep = []
@@ -457,31 +457,31 @@ cdef Column with_clocks(Column column, ColumnEncoder encoder):
     made = column.part(0, column.length)
     for part in range(made.n_parts):
         add_clocks(&made.parts[part], keep, made.name)
-    made._lenders = (made._lenders, keep)
+    made._owners = (made._owners, keep)
     encoder.spend(sum([kept.nbytes for kept in keep if isinstance(kept, np.ndarray)]))
     return made
 
 
-cdef int add_clocks(ArrayView* vector, list keep, str field) except -1:
-    """The same for a vector, and for those below it: as copies, for these belong to others too."""
+cdef int add_clocks(ArrayView* view, list keep, str field) except -1:
+    """The same for a view, and for those below it: as copies, for these belong to others too."""
     cdef Py_ssize_t i
-    if not has_zone(vector):
+    if not has_zone(view):
         return 0
-    if vector.zoned:
-        ahead = ahead_of(vector)
+    if view.zoned:
+        ahead = ahead_of(view)
         if ahead is None:
             raise SerializationError("expected times of the years 1 to 9999", field=field)
         keep.append(ahead)
-        vector.sizes = <const int64_t*><uintptr_t>ahead.__array_interface__["data"][0] - vector.offset
-    if vector.dictionary != NULL:
-        keep.append((<const char*>vector.dictionary)[:sizeof(ArrayView)])
-        vector.dictionary = <ArrayView*>PyBytes_AS_STRING(keep[-1])
-        add_clocks(vector.dictionary, keep, field)
-    if vector.n_children:
-        keep.append((<const char*>vector.children)[:vector.n_children * sizeof(ArrayView)])
-        vector.children = <ArrayView*>PyBytes_AS_STRING(keep[-1])
-        for i in range(vector.n_children):
-            add_clocks(&vector.children[i], keep, field)
+        view.sizes = <const int64_t*><uintptr_t>ahead.__array_interface__["data"][0] - view.offset
+    if view.dictionary != NULL:
+        keep.append((<const char*>view.dictionary)[:sizeof(ArrayView)])
+        view.dictionary = <ArrayView*>PyBytes_AS_STRING(keep[-1])
+        add_clocks(view.dictionary, keep, field)
+    if view.n_children:
+        keep.append((<const char*>view.children)[:view.n_children * sizeof(ArrayView)])
+        view.children = <ArrayView*>PyBytes_AS_STRING(keep[-1])
+        for i in range(view.n_children):
+            add_clocks(&view.children[i], keep, field)
     return 0
 
 
@@ -490,7 +490,7 @@ cdef Arena dump_column(Column column, object dump, str name, ColumnEncoder encod
     cdef Py_ssize_t n_done = 0
     cdef Arena arena
     encoder.spend(column.length * sizeof(int64_t))
-    arena = dump_objects(column.taken(), dump, name, False, encoder.left, &n_done)
+    arena = dump_objects(column.snapshot(), dump, name, False, encoder.left, &n_done)
     encoder.spend(arena.out.size if n_done == column.length else SIZE_MAX)
     return arena
 
@@ -510,9 +510,9 @@ cdef size_t room_for_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t s
     for j in range(n_fields):
         room += fields[j].key_size * (stop - start)
         if fields[j].raw:
-            room += (<const int64_t*>fields[j].vector.offsets)[stop] - (<const int64_t*>fields[j].vector.offsets)[start]
+            room += (<const int64_t*>fields[j].view.offsets)[stop] - (<const int64_t*>fields[j].view.offsets)[start]
         else:
-            room += room_for(&fields[j].vector, start, stop)
+            room += room_for(&fields[j].view, start, stop)
     return room
 
 
@@ -534,14 +534,14 @@ cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena
             for j in range(n_fields):
                 at = put_key(at, fields[j].key, fields[j].key_size)
                 if fields[j].raw:
-                    span = plain_span_at(&fields[j].vector, i)
+                    span = plain_span_at(&fields[j].view, i)
                     at = put_bytes(at, span.data, span.size)
                 else:
-                    at = put_value(&fields[j].vector, i, at)
+                    at = put_value(&fields[j].view, i, at)
             if not bare:
                 at[0] = c"}"
                 at += 1
-            elif not has_value(&fields[0].vector, i):
+            elif not has_value(&fields[0].view, i):
                 at = arena.out.data + arena.offsets[row + i]
                 arena.valid[row + i] = 0
             arena.offsets[row + i + 1] = at - arena.out.data

@@ -2,10 +2,10 @@
 
 Objects made of what JSON itself knows (dicts, lists, tuples, texts, ints, doubles of everyday size, booleans, None, and
 no classes derived from these) are written here. No code of theirs runs meanwhile, so with the GIL nothing changes under the
-writer's hands. All others, and whatever has to be refused, are somebody else's: orjson's, or the standard library's.
+writer's hands. All others, and whatever has to be refused, are left to orjson, or to the standard library.
 
 orjson is called with a list of some hundred objects instead of each alone: a call, its options and its bytes object cost
-more than the copy here. Between the objects stand fragments that are a newline, which JSON text has nowhere else: control
+more than the copy here. Between the objects lie fragments that are a newline, which JSON text has nowhere else: control
 characters in strings are escaped.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -45,7 +45,7 @@ cdef enum:
     TEXT = 256 * 1024       # bytes that such a call should give
     LONG = 16 * 1024        # bytes of a text that orjson may write: here each has room to be escaped all over
     DEEP = 100              # levels, well below orjson's and the interpreter's limits
-    SCALAR = 48             # bytes of a number and what stands around it
+    SCALAR = 48             # bytes of a number and its separators
     RECORD = 1024
     FEW = 32                # fields of a dict
 
@@ -155,7 +155,7 @@ cdef Arena dump_objects(tuple values, object dump, object field, bint null_rows,
 
 
 # What follows gives the place behind what it wrote, or NULL: the value is none for here, or there is no memory, which the
-# other way will notice too. Some of it may stand there then. Before every value and behind it is room for a SCALAR.
+# other way will notice too. Part of it may be written by then. Before every value and behind it is room for a SCALAR.
 
 
 cdef uint8_t* moved(Buffer* out, uint8_t* at, size_t more) noexcept:
@@ -217,7 +217,7 @@ cdef uint8_t* put_string(uint8_t* at, PyObject* text, Buffer* out) noexcept:
     size = most_utf8(text)
     if size > LONG:
         return NULL
-    # Its UTF-8 stands for a moment behind all that it may become.
+    # Its UTF-8 is written behind the longest form that it may become, for a moment.
     at = room(out, at, 7 * size + 3 * SCALAR)
     if at == NULL:
         return NULL

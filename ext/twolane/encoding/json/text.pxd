@@ -4,7 +4,7 @@ from libc.string cimport memcpy
 
 from twolane._units cimport S_NS
 from twolane.encoding.memory.digits cimport twolane_pairs
-from twolane.encoding.columns.vectors cimport ArrayView, item_at, put_utf8, swap32, ucs4_units
+from twolane.encoding.columns.array_view cimport ArrayView, item_at, put_utf8, swap32, ucs4_units
 
 cdef extern from *:
     """
@@ -115,16 +115,16 @@ cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size)
     return at + size + 1
 
 
-cdef inline uint8_t* put_ucs4_text(uint8_t* at, const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef inline uint8_t* put_ucs4_text(uint8_t* at, const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """numpy's four-byte string ``i`` with its quotes. GIL: not needed."""
-    cdef const uint8_t* data = item_at(vector, i)
+    cdef const uint8_t* data = item_at(view, i)
     cdef Py_ssize_t j
     cdef uint32_t unit = 0
     at[0] = c'"'
     at += 1
-    for j in range(ucs4_units(vector, data)):
+    for j in range(ucs4_units(view, data)):
         memcpy(&unit, data + 4 * j, 4)
-        if vector.swapped:
+        if view.swapped:
             unit = swap32(unit)
         at = put_escaped(at, <uint8_t>unit) if unit < 0x80 else put_utf8(at, unit)
     at[0] = c'"'
@@ -132,7 +132,7 @@ cdef inline uint8_t* put_ucs4_text(uint8_t* at, const ArrayView* vector, Py_ssiz
 
 
 cdef inline uint8_t* put_two(uint8_t* at, int64_t value, uint8_t behind) noexcept nogil:
-    """Two digits and what stands behind them. GIL: not needed."""
+    """Two digits and a separator. GIL: not needed."""
     memcpy(at, twolane_pairs + 2 * (value % 100), 2)
     at[2] = behind
     return at + 3

@@ -133,7 +133,7 @@ cdef class Arena:
     cdef int start_spans(self, Py_ssize_t rows) except -1
     cdef int mark_valid(self, Py_ssize_t rows) except -1
     cdef EncodedBatch batch(self, Py_ssize_t rows, bint with_valid=*)
-    cdef EncodedBatch span_batch(self, Py_ssize_t rows, object lender)
+    cdef EncodedBatch span_batch(self, Py_ssize_t rows, object owner)
 
 
 cdef Arena fresh(Arena arena)

@@ -75,19 +75,19 @@ cdef class Arena:
         return 0
 
     cdef EncodedBatch batch(self, Py_ssize_t rows, bint with_valid=False):
-        """The first ``rows`` records written, as a batch that keeps this arena alive."""
+        """Return the first ``rows`` records written, as a batch that keeps this arena alive."""
         return EncodedBatch.from_pointers(
             self, rows, NOTHING if self.out.data == NULL else <const uint8_t*>self.out.data, self.offsets,
             self.valid if with_valid and rows else NULL,
         )
 
-    cdef EncodedBatch span_batch(self, Py_ssize_t rows, object lender):
-        """The first ``rows`` spans, as a batch that keeps alive this arena and the lender of the bytes."""
-        return EncodedBatch.from_spans((self, lender), rows, self.spans)
+    cdef EncodedBatch span_batch(self, Py_ssize_t rows, object owner):
+        """Return the first ``rows`` spans, as a batch that keeps alive this arena and the owner of the bytes."""
+        return EncodedBatch.from_spans((self, owner), rows, self.spans)
 
 
 cdef Arena fresh(Arena arena):
-    """Give the arena itself where no batch looks into it any more, else a new one.
+    """Return the arena itself where no batch looks into it any more, else a new one.
 
     The caller's own attribute and the argument hold it; one reference more is a batch still in use, whose bytes
     must not change under its reader, or another thread's call that writes them without the GIL. The caller holds its own

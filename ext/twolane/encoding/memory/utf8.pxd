@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from twolane.encoding.columns.vectors cimport ArrayView, is_valid, item_at, put_utf8, swap32
+from twolane.encoding.columns.array_view cimport ArrayView, is_valid, item_at, put_utf8, swap32
 
 
 cdef extern from "Python.h":
@@ -54,7 +54,7 @@ cdef inline uint8_t* put_str(uint8_t* at, PyObject* text) noexcept:
 
 
 cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """Whether no byte has its top bit set. GIL: not needed."""
+    """Return whether no byte has its top bit set. GIL: not needed."""
     cdef Py_ssize_t i = 0
     cdef uint64_t eight = 0, seen = 0
     while i + 8 <= size:
@@ -68,7 +68,7 @@ cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline bint is_utf8(const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """Whether the bytes are UTF-8 (RFC 3629: shortest forms, no surrogates, up to U+10FFFF). GIL: not needed."""
+    """Return whether the bytes are UTF-8 (RFC 3629: shortest forms, no surrogates, up to U+10FFFF). GIL: not needed."""
     cdef Py_ssize_t i = 0
     cdef uint64_t eight = 0
     cdef uint8_t first, second
@@ -104,18 +104,18 @@ cdef inline bint is_utf8(const uint8_t* data, Py_ssize_t size) noexcept nogil:
     return True
 
 
-cdef inline bint ucs4_is_text(const ArrayView* vector) noexcept nogil:
-    """Whether numpy's four-byte characters are all code points that UTF-8 knows. GIL: not needed."""
+cdef inline bint ucs4_is_text(const ArrayView* view) noexcept nogil:
+    """Return whether numpy's four-byte characters are all code points that UTF-8 knows. GIL: not needed."""
     cdef Py_ssize_t i, j
     cdef const uint8_t* at
     cdef uint32_t unit = 0
-    for i in range(vector.length):
-        if not is_valid(vector, i):
+    for i in range(view.length):
+        if not is_valid(view, i):
             continue
-        at = item_at(vector, i)
-        for j in range(vector.width // 4):
+        at = item_at(view, i)
+        for j in range(view.width // 4):
             memcpy(&unit, at + 4 * j, 4)
-            if vector.swapped:
+            if view.swapped:
                 unit = swap32(unit)
             if unit > 0x10FFFF or 0xD800 <= unit <= 0xDFFF:
                 return False

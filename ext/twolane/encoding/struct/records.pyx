@@ -1,7 +1,7 @@
 """Records of fixed layout: C structs, as numpy dtypes or the struct module describe them.
 
-A record is ``itemsize`` bytes, its fields stand at their offsets, and what lies between them is zero (never what happened
-to stand in the caller's array).
+A record is ``itemsize`` bytes, its fields lie at their offsets, and padding between them is zero (never what the caller's array
+happens to hold there).
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -17,7 +17,7 @@ from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, make_room, put_bytes
 from twolane.encoding.columns.table cimport Column, Table, read_dtype
 from twolane.encoding.columns.objects cimport bytes_of, is_integer, is_missing, item_of, object_at
-from twolane.encoding.columns.vectors cimport (
+from twolane.encoding.columns.array_view cimport (
     Layout, LogicalType, ArrayView, bool_at, float_at, int_at, is_valid, item_at, span_of, swap16, swap32, swap64,
 )
 
@@ -78,7 +78,7 @@ cdef inline void store_float(const ArrayView* target, uint8_t* at, double value)
     cdef uint64_t eight = 0
     cdef uint32_t four = 0
     cdef float single
-    if target.kind == Layout.FLOAT64:
+    if target.layout == Layout.FLOAT64:
         memcpy(&eight, &value, 8)
         store_int(target, at, <int64_t>eight)
     else:
@@ -132,13 +132,13 @@ cdef void run_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* ou
 
 cdef tuple int_range(const ArrayView* target):
     bits = 8 * target.width
-    if target.kind >= Layout.UINT8:
+    if target.layout >= Layout.UINT8:
         return 0, 2**bits - 1
     return -(2**(bits - 1)), 2**(bits - 1) - 1
 
 
 cdef object inner_layout(object dtype):
-    """The layout of a nested record or of one item of a subarray; None for a plain field."""
+    """Return the layout of a nested record or of one item of a subarray; None for a plain field."""
     if dtype.names is not None:
         return StructLayout(dtype)
     if dtype.subdtype is None:
@@ -148,7 +148,7 @@ cdef object inner_layout(object dtype):
 
 
 cdef bint wraps(object value, object stored) except -1:
-    """Whether numpy stored another time: it lets those wrap around that a finer unit cannot hold."""
+    """Return whether numpy stored another time: it lets those wrap around that a finer unit cannot hold."""
     given = value
     if not isinstance(value, (np.datetime64, np.timedelta64)):
         if not isinstance(value, (date, timedelta)):
@@ -160,7 +160,7 @@ cdef bint wraps(object value, object stored) except -1:
 
 
 cdef object time_for(object dtype, object value):
-    """What numpy is to store as a time: it would take numbers and text for times, and the one kind of time for the other."""
+    """Return what numpy is to store as a time: it would take numbers and text for times, and the one kind of time for the other."""
     if is_integer(value):
         if not -(2**63) < value < 2**63:
             raise Mismatch(f"{dtype}, within its range", value)
@@ -215,7 +215,7 @@ cdef class StructLayout:
             self._leaves[i].offset = dtype.fields[name][1]
             self._leaves[i].width = field.itemsize
             if self._inner[i] is not None:
-                self._leaves[i].target.kind = Layout.UNREADABLE       # not one value
+                self._leaves[i].target.layout = Layout.UNREADABLE       # not one value
             else:
                 read_dtype(&self._leaves[i].target, field, name, nested, self._keep)
 
@@ -248,7 +248,7 @@ cdef class StructLayout:
         return 0
 
     cdef object opened(self, object row):
-        """A row as a dict, as a tuple in the layout's order, or itself if its attributes are to be read."""
+        """Return a row as a dict, as a tuple in the layout's order, or itself if its attributes are to be read."""
         if self._n == 1 and isinstance(row, (int, float, str, bytes, INTEGER, FLOATING)):
             return (row,)
         if self._nameless and (isinstance(row, tuple) or (isinstance(row, np.void) and row.dtype.names is not None)):
@@ -263,7 +263,7 @@ cdef class StructLayout:
         cdef uint64_t bits
         if self._inner[i] is not None:
             self.put_parts(i, value, at)
-        elif target.meaning == LogicalType.PLAIN and Layout.INT8 <= target.kind <= Layout.UINT64:
+        elif target.logical == LogicalType.PLAIN and Layout.INT8 <= target.layout <= Layout.UINT64:
             if not is_integer(value):
                 raise Mismatch(str(self._dtypes[i]), value)
             low, high = int_range(target)
@@ -271,24 +271,24 @@ cdef class StructLayout:
                 raise Mismatch(f"{self._dtypes[i]}, from {low} to {high}", value)
             bits = int(value) & 0xFFFFFFFFFFFFFFFF
             store_int(target, at, <int64_t>bits)
-        elif Layout.FLOAT16 <= target.kind <= Layout.FLOAT64:
+        elif Layout.FLOAT16 <= target.layout <= Layout.FLOAT64:
             if not isinstance(value, (float, FLOATING)) and not is_integer(value):
                 raise Mismatch(str(self._dtypes[i]), value)
             try:
                 number = float(value)
             except OverflowError:
                 raise Mismatch(str(self._dtypes[i]), value) from None
-            if target.kind == Layout.FLOAT16:
+            if target.layout == Layout.FLOAT16:
                 self.put_by_numpy(i, number, at)
                 return 0
-            if target.kind == Layout.FLOAT32 and MAX_SINGLE <= abs(number) < float("inf"):
+            if target.layout == Layout.FLOAT32 and MAX_SINGLE <= abs(number) < float("inf"):
                 raise Mismatch("float32, within single precision's range", value)
             store_float(target, at, number)
-        elif target.kind == Layout.BYTE_BOOL:
+        elif target.layout == Layout.BYTE_BOOL:
             if not isinstance(value, (bool, np.bool_)):
                 raise Mismatch("bool", value)
             at[0] = 1 if value else 0
-        elif target.kind == Layout.PADDED or target.kind == Layout.FIXED:
+        elif target.layout == Layout.PADDED or target.layout == Layout.FIXED:
             self.put_byte_string(i, value, at)
         else:
             self.put_by_numpy(i, value, at)
@@ -304,9 +304,9 @@ cdef class StructLayout:
                 raise Mismatch("string that UTF-8 can hold (this has a lone surrogate)", value) from None
         cdef bytes plain = value.tobytes() if isinstance(value, np.void) else bytes_of(value)
         if plain is None or PyBytes_GET_SIZE(plain) > target.width or (
-            target.kind == Layout.FIXED and PyBytes_GET_SIZE(plain) != target.width
+            target.layout == Layout.FIXED and PyBytes_GET_SIZE(plain) != target.width
         ):
-            raise Mismatch(f"bytes, {'at most ' if target.kind == Layout.PADDED else ''}{target.width}", value)
+            raise Mismatch(f"bytes, {'at most ' if target.layout == Layout.PADDED else ''}{target.width}", value)
         memcpy(at, PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain))
         return 0
 
@@ -406,41 +406,41 @@ cdef class StructLayout:
         for i in range(source.length):
             if not is_valid(source, i):
                 return False
-        if source.kind == target.kind and source.width == target.width and source.swapped == target.swapped and (
-            source.meaning == target.meaning and source.tick_ns == target.tick_ns
-        ) and target.kind not in (Layout.UNREADABLE, Layout.STRUCT, Layout.SUBARRAY):
+        if source.layout == target.layout and source.width == target.width and source.swapped == target.swapped and (
+            source.logical == target.logical and source.tick_ns == target.tick_ns
+        ) and target.layout not in (Layout.UNREADABLE, Layout.STRUCT, Layout.SUBARRAY):
             leaf.move = Move.COPY
             return True
-        if target.kind == Layout.BYTE_BOOL:
+        if target.layout == Layout.BYTE_BOOL:
             leaf.move = Move.STORE_BOOL
-            return source.kind == Layout.BIT
-        if target.meaning != source.meaning or source.tick_ns != target.tick_ns:
-            if not (target.kind == Layout.PADDED and source.meaning == LogicalType.TEXT):
+            return source.layout == Layout.BIT
+        if target.logical != source.logical or source.tick_ns != target.tick_ns:
+            if not (target.layout == Layout.PADDED and source.logical == LogicalType.TEXT):
                 return False
-        if Layout.INT8 <= target.kind <= Layout.UINT64 and Layout.INT8 <= source.kind <= Layout.UINT64:
+        if Layout.INT8 <= target.layout <= Layout.UINT64 and Layout.INT8 <= source.layout <= Layout.UINT64:
             leaf.move = Move.STORE_INT
             low, high = int_range(target)
             for i in range(source.length):
                 value = int_at(source, i)
-                if source.kind == Layout.UINT64 and value < 0:
-                    if not target.kind == Layout.UINT64:
+                if source.layout == Layout.UINT64 and value < 0:
+                    if not target.layout == Layout.UINT64:
                         return False
-                elif target.kind == Layout.UINT64:
+                elif target.layout == Layout.UINT64:
                     if value < 0:
                         return False
                 elif value < <int64_t>low or value > <int64_t>high:
                     return False
             return True
-        if target.kind == Layout.FLOAT64 or target.kind == Layout.FLOAT32:
+        if target.layout == Layout.FLOAT64 or target.layout == Layout.FLOAT32:
             leaf.move = Move.STORE_FLOAT
-            if not Layout.INT8 <= source.kind <= Layout.FLOAT64:
+            if not Layout.INT8 <= source.layout <= Layout.FLOAT64:
                 return False
-            if target.kind == Layout.FLOAT32 and source.kind == Layout.FLOAT64:
+            if target.layout == Layout.FLOAT32 and source.layout == Layout.FLOAT64:
                 for i in range(source.length):
                     if MAX_SINGLE <= fabs(float_at(source, i)) <= 1.7976931348623157e+308:
                         return False
             return True
-        if target.kind == Layout.PADDED and source.kind in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.VIEWED, Layout.FIXED):
+        if target.layout == Layout.PADDED and source.layout in (Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW, Layout.FIXED):
             leaf.move = Move.STORE_SPAN
             for i in range(source.length):
                 if span_of(source, i).size > leaf.width:
@@ -459,7 +459,7 @@ cdef class StructLayout:
         encoder.spend(n * leaf.width)
         cells = np.zeros(max(n * leaf.width, 1), dtype=np.uint8)
         block = <uint8_t*><uintptr_t>cells.__array_interface__["data"][0]
-        objects = column.taken() if column.objects is not None else None
+        objects = column.snapshot() if column.objects is not None else None
         for i in range(n):
             try:
                 value = objects[i] if objects is not None else object_at(&column.parts[part], i)
@@ -467,7 +467,7 @@ cdef class StructLayout:
             except Mismatch as error:
                 raise error.as_error(first + i, self._names[field]) from None
         leaf.move = Move.COPY
-        leaf.source.kind = Layout.FIXED
+        leaf.source.layout = Layout.FIXED
         leaf.source.data = block
         leaf.source.offset = 0
         leaf.source.stride = leaf.width
@@ -522,7 +522,7 @@ cdef class StructColumns(ColumnEncoder):
             self._columns.append(column)
 
     cdef Column pick(self, Table table, str name, Py_ssize_t i):
-        """The column of a field: by name, or for a struct format (whose fields have none) by position."""
+        """Return the column of a field: by name, or for a struct format (whose fields have none) by position."""
         column = table.get(name)
         if column is None and not any([field in table for field in self._layout._names]) and i < len(table.names) and (
             len(table.names) == self._layout._n

@@ -18,9 +18,9 @@ cimport cython
 
 from twolane._units cimport DAY_NS, DAY_US, GUARD_FROM, GUARD_TO, MS_NS, S_NS, US_NS
 from twolane.encoding.columns.table cimport ArrayInterface, Column, address_of, as_column, column_of_times, interface_of
-from twolane.encoding.columns.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan, kind_name
+from twolane.encoding.columns.objects cimport NO_GIL, is_integer, is_missing, is_missing_or_nan, type_name
 from twolane.encoding.time.ticks cimport copy_all, divide_all
-from twolane.encoding.columns.vectors cimport Layout, LogicalType, ArrayView, float_at, index_at, int_at, is_valid
+from twolane.encoding.columns.array_view cimport Layout, LogicalType, ArrayView, float_at, index_at, int_at, is_valid
 
 from datetime import timedelta, timezone
 from time import time_ns
@@ -75,7 +75,7 @@ cdef inline int64_t days_before(int year, int month, int day) noexcept nogil:
 
 
 cdef int64_t offset_micros(object zone, object value) except? -1:
-    """What to subtract from a wall clock of ``zone`` to have UTC, in microseconds."""
+    """Return what to subtract from a wall clock of ``zone`` to have UTC, in microseconds."""
     global last_zone, last_offset
     if zone is UTC:
         return 0
@@ -102,7 +102,7 @@ cdef int64_t days_of_date(object value) noexcept:
 
 
 cdef int64_t wall_micros(object value) noexcept:
-    """A datetime's own fields as microseconds since 1970-01-01 00:00 on the same clock."""
+    """Return a datetime's own fields as microseconds since 1970-01-01 00:00 on the same clock."""
     cdef int64_t days = days_of_date(value)
     cdef int64_t seconds = (datetime_hour(value) * 60 + datetime_minute(value)) * 60 + datetime_second(value)
     return days * DAY_US + seconds * (S_NS // US_NS) + datetime_microsecond(value)
@@ -145,7 +145,7 @@ cdef int64_t ticks_to(int64_t per, int64_t ticks, int64_t tick_ns) except? -1:
 
 
 cdef int64_t float_to(int64_t per, double value, int64_t tick_ns) except? -1:
-    """A float of ticks: rounded to the microsecond, which is what a double of today's seconds holds, then down."""
+    """Return a float of ticks: rounded to the microsecond, which is what a double of today's seconds holds, then down."""
     cdef double micros = nearbyint(value * (<double>tick_ns / 1000.0))
     if not isfinite(micros):
         raise TimestampError("expected a finite time", value=value)
@@ -156,7 +156,7 @@ cdef int64_t float_to(int64_t per, double value, int64_t tick_ns) except? -1:
 
 @cython.final
 cdef class Policy:
-    """What the caller says of his times; see :class:`Timestamps`."""
+    """How to read the times of a call; see :class:`Timestamps`."""
     cdef int64_t int_ns, float_ns       # an int's and a float's unit
     cdef int64_t missing                # what a missing time is, in nanoseconds; 0: refused
     cdef object naive
@@ -293,74 +293,74 @@ cdef bint pack_dense(
     return copy_all(ticks, out, n, low, high, factor)
 
 
-cdef int pack_vector(
-    int64_t per, const ArrayView* vector, int64_t* out, Py_ssize_t row, Policy policy, bint is_utc, object field
+cdef int pack_view(
+    int64_t per, const ArrayView* view, int64_t* out, Py_ssize_t row, Policy policy, bint is_utc, object field
 ) except -1:
     """Pack one part of a column whose first row is ``row``; ``is_utc``: times without a zone are in UTC."""
-    cdef Py_ssize_t i, n = vector.length
-    cdef int64_t tick_ns = vector.tick_ns, packed
+    cdef Py_ssize_t i, n = view.length
+    cdef int64_t tick_ns = view.tick_ns, packed
     cdef int64_t per_ms = MS // per
     cdef bint done = False, is_float = False, guard = policy.guard, is_local = False
     cdef ArrayView entry
-    if vector.kind == Layout.DICTIONARY:
+    if view.layout == Layout.DICTIONARY:
         for i in range(n):
-            entry = vector.dictionary[0]
-            if is_valid(vector, i):
-                entry.offset += index_at(vector, i)
+            entry = view.dictionary[0]
+            if is_valid(view, i):
+                entry.offset += index_at(view, i)
                 entry.length = 1
-                pack_vector(per, &entry, out + i, row + i, policy, is_utc, field)
+                pack_view(per, &entry, out + i, row + i, policy, is_utc, field)
             elif policy.missing:
                 out[i] = policy.missing // per
             else:
                 raise TimestampError(NO_TIME, index=row + i, field=field, value=None)
         return 0
-    if vector.meaning == LogicalType.TIMESTAMP or vector.meaning == LogicalType.DATE:
+    if view.logical == LogicalType.TIMESTAMP or view.logical == LogicalType.DATE:
         guard = False
-        if vector.meaning == LogicalType.TIMESTAMP and not vector.zoned:
+        if view.logical == LogicalType.TIMESTAMP and not view.zoned:
             if policy.naive is None and not is_utc:
                 for i in range(n):
-                    if not is_gap(vector, i, False):
-                        raise TimestampError(NAIVE_COLUMN, index=row + i, field=field, value=int_or_float(vector, i))
+                    if not is_gap(view, i, False):
+                        raise TimestampError(NAIVE_COLUMN, index=row + i, field=field, value=int_or_float(view, i))
             is_local = policy.naive == "local"
-    elif vector.meaning == LogicalType.PLAIN and Layout.INT8 <= vector.kind <= Layout.UINT64:
+    elif view.logical == LogicalType.PLAIN and Layout.INT8 <= view.layout <= Layout.UINT64:
         tick_ns = policy.int_ns
-    elif vector.meaning == LogicalType.PLAIN and Layout.FLOAT16 <= vector.kind <= Layout.FLOAT64:
+    elif view.logical == LogicalType.PLAIN and Layout.FLOAT16 <= view.layout <= Layout.FLOAT64:
         tick_ns = policy.float_ns
         is_float = True
-    elif vector.kind != Layout.NULLS:
-        raise TimestampError(f"expected a column of times, or of numbers, got {kind_name(vector)}", field=field)
-    if vector.kind == Layout.INT64 and vector.stride == 8 and not vector.swapped and vector.validity == NULL and not is_local:
+    elif view.layout != Layout.NULLS:
+        raise TimestampError(f"expected a column of times, or of numbers, got {type_name(view)}", field=field)
+    if view.layout == Layout.INT64 and view.stride == 8 and not view.swapped and view.validity == NULL and not is_local:
         with nogil:
-            done = pack_dense(per, <const int64_t*>vector.data + vector.offset, out, n, tick_ns, guard)
+            done = pack_dense(per, <const int64_t*>view.data + view.offset, out, n, tick_ns, guard)
     if done:
         return 0
     i = 0
     try:
         while i < n:
-            if is_gap(vector, i, is_float):
+            if is_gap(view, i, is_float):
                 if not policy.missing:
-                    raise TimestampError(NO_TIME, value=int_or_float(vector, i) if is_valid(vector, i) else None)
+                    raise TimestampError(NO_TIME, value=int_or_float(view, i) if is_valid(view, i) else None)
                 out[i] = policy.missing // per
                 i += 1
                 continue
             if is_float:
-                packed = float_to(per, float_at(vector, i), tick_ns)
-            elif policy.missing and vector.meaning == LogicalType.PLAIN and int_at(vector, i) == NO_TIMESTAMP:
+                packed = float_to(per, float_at(view, i), tick_ns)
+            elif policy.missing and view.logical == LogicalType.PLAIN and int_at(view, i) == NO_TIMESTAMP:
                 packed = policy.missing // per
             elif is_local:
-                packed = from_local(per, int_at(vector, i), tick_ns)
+                packed = from_local(per, int_at(view, i), tick_ns)
             else:
-                if vector.kind == Layout.UINT64 and int_at(vector, i) < 0:
+                if view.layout == Layout.UINT64 and int_at(view, i) < 0:
                     raise OverflowError
-                packed = ticks_to(per, int_at(vector, i), tick_ns)
+                packed = ticks_to(per, int_at(view, i), tick_ns)
             if packed < per_ms:
-                raise TimestampError(TOO_EARLY, value=int_or_float(vector, i))
+                raise TimestampError(TOO_EARLY, value=int_or_float(view, i))
             if guard and not GUARD_FROM * per_ms <= packed < GUARD_TO * per_ms:
-                raise TimestampError(out_of_years(packed // per_ms), value=int_or_float(vector, i))
+                raise TimestampError(out_of_years(packed // per_ms), value=int_or_float(view, i))
             out[i] = packed
             i += 1
     except OverflowError:
-        raise TimestampError(too_large(per), index=row + i, field=field, value=int_or_float(vector, i)) from None
+        raise TimestampError(too_large(per), index=row + i, field=field, value=int_or_float(view, i)) from None
     except TimestampError as error:
         error.index = row + i
         error.field = field
@@ -368,26 +368,26 @@ cdef int pack_vector(
     return 0
 
 
-cdef bint is_gap(const ArrayView* vector, Py_ssize_t i, bint is_float) noexcept:
-    """Whether a time is missing: null, NaT or NaN."""
-    if not is_valid(vector, i):
+cdef bint is_gap(const ArrayView* view, Py_ssize_t i, bint is_float) noexcept:
+    """Return whether a time is missing: null, NaT or NaN."""
+    if not is_valid(view, i):
         return True
     if is_float:
-        return float_at(vector, i) != float_at(vector, i)
-    return vector.meaning != LogicalType.PLAIN and int_at(vector, i) == INT64_MIN
+        return float_at(view, i) != float_at(view, i)
+    return view.logical != LogicalType.PLAIN and int_at(view, i) == INT64_MIN
 
 
-cdef object int_or_float(const ArrayView* vector, Py_ssize_t i):
-    """The value as an error shows it."""
-    if vector.kind >= Layout.FLOAT16:
-        return float_at(vector, i)
-    if vector.kind == Layout.UINT64:
-        return <uint64_t>int_at(vector, i)
-    if vector.meaning == LogicalType.TIMESTAMP or vector.meaning == LogicalType.DATE:
+cdef object int_or_float(const ArrayView* view, Py_ssize_t i):
+    """Return the value as an error shows it."""
+    if view.layout >= Layout.FLOAT16:
+        return float_at(view, i)
+    if view.layout == Layout.UINT64:
+        return <uint64_t>int_at(view, i)
+    if view.logical == LogicalType.TIMESTAMP or view.logical == LogicalType.DATE:
         for name, ns in UNIT_NS.items():
-            if ns == vector.tick_ns:
-                return datetime64(int_at(vector, i), name)
-    return int_at(vector, i)
+            if ns == view.tick_ns:
+                return datetime64(int_at(view, i), name)
+    return int_at(view, i)
 
 
 cdef int64_t unit_ns(object unit, int64_t default) except -1:
@@ -496,10 +496,10 @@ cdef object pack_all(int64_t per, object values, Policy policy, object field):
     out = <int64_t*>address_of(packed)
     field = field or column.name or None
     if column.objects is not None:
-        pack_objects(per, column.taken(), out, policy, field)
+        pack_objects(per, column.snapshot(), out, policy, field)
         return packed
     for part in range(column.n_parts):
-        pack_vector(per, &column.parts[part], out + column.starts[part], column.starts[part], policy, column.is_numpy, field)
+        pack_view(per, &column.parts[part], out + column.starts[part], column.starts[part], policy, column.is_numpy, field)
     return packed
 
 

@@ -40,7 +40,7 @@ SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Naming:
-    """Gives every named type of one schema its own name."""
+    """Names for the named types of one schema, each used once."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()

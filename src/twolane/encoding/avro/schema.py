@@ -22,7 +22,7 @@ MAX_DEPTH = 64
 MAX_PRECISION = 100_000  # numbers of more digits take too long to make
 MISSING: Any = object()
 
-# Which logical types stand on which types; elsewhere the specification says to ignore them.
+# Which types a logical type may annotate; elsewhere the specification says to ignore them.
 LOGICAL: dict[str, tuple[str, ...]] = {
     "decimal": ("bytes", "fixed"),
     "uuid": ("string", "fixed"),
@@ -88,7 +88,7 @@ class AvroType:
 
 
 def load(schema: Any) -> Any:
-    """Give a schema as JSON values.
+    """Return a schema as JSON values.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def load(schema: Any) -> Any:
 
 
 def read_file(path: os.PathLike[Any]) -> bytes:
-    """Give what a file holds, but for what is beyond the longest text."""
+    """Return what a file holds, but for what is beyond the longest text."""
     try:
         with Path(path).open("rb") as file:
             return file.read(4 * MAX_TEXT)
@@ -270,7 +270,7 @@ class Parser:
 
 
 def full_name(node: dict[str, Any], namespace: str, place: str) -> tuple[str, str]:
-    """Give the full name of a definition and the namespace for what is inside it.
+    """Return the full name of a definition and the namespace for what is inside it.
 
     As Java's `Schema.Name`: a name with a dot has its own namespace (``".Node"`` has none), and a namespace of null is
     the enclosing one.
@@ -288,7 +288,7 @@ def full_name(node: dict[str, Any], namespace: str, place: str) -> tuple[str, st
 
 
 def qualified(name: str, namespace: str) -> str:
-    """Give the full name of a name inside a namespace; ``".Node"`` is Node of no namespace."""
+    """Return the full name of a name inside a namespace; ``".Node"`` is Node of no namespace."""
     before, dot, short = name.rpartition(".")
     if dot:
         return f"{before}.{short}" if before else short
@@ -296,7 +296,7 @@ def qualified(name: str, namespace: str) -> str:
 
 
 def definitions(node: Any, namespace: str = "", found: dict[str, tuple[Any, str]] | None = None) -> dict[str, Any]:
-    """Give all types that a schema defines, nested ones too: by full name, with the namespace inside.
+    """Return all types that a schema defines, nested ones too: by full name, with the namespace inside.
 
     Aliases are none of them: a writer does not know them.
     """
@@ -314,7 +314,7 @@ def definitions(node: Any, namespace: str = "", found: dict[str, tuple[Any, str]
 
 
 def is_definition(node: Any) -> bool:
-    """Whether a node defines a type with a name."""
+    """Return whether a node defines a type with a name."""
     return (
         isinstance(node, dict)
         and isinstance(node.get("type"), str)
@@ -323,7 +323,7 @@ def is_definition(node: Any) -> bool:
 
 
 def parts_of(node: dict[str, Any]) -> list[Any]:
-    """Give the types that stand in a node."""
+    """Return the types inside a node."""
     parts = [node[part] for part in ("type", "items", "values") if isinstance(node.get(part), (dict, list))]
     fields = node.get("fields")
     if isinstance(fields, list):
@@ -332,7 +332,7 @@ def parts_of(node: dict[str, Any]) -> list[Any]:
 
 
 def standalone(node: Any, known: dict[str, Any], namespace: str = "", done: set[str] | None = None) -> Any:
-    """Give a schema that needs no other: what it names of the definitions in `known` stands where it first does."""
+    """Return a schema that needs no other: a definition of `known` is inlined where it is first named."""
     done = set() if done is None else done
     if isinstance(node, list):
         return [standalone(branch, known, namespace, done) for branch in node]
@@ -365,7 +365,7 @@ def standalone(node: Any, known: dict[str, Any], namespace: str = "", done: set[
 
 
 def shape(schema: AvroType) -> str:
-    """Give what a schema's bytes depend on, and its names, as text: to compare schemas that are written differently."""
+    """Return what a schema's bytes depend on, and its names, as text, to compare schemas written differently."""
     seen: set[str] = set()
 
     def walk(node: AvroType) -> Any:
@@ -387,7 +387,7 @@ def shape(schema: AvroType) -> str:
 
 
 def aliases(node: dict[str, Any], namespace: str, place: str) -> tuple[str, ...]:
-    """Give a definition's aliases as full names; a writer encodes by its own names, so they only travel along."""
+    """Return a definition's aliases as full names; a writer encodes by its own names, so they only travel along."""
     given = node.get("aliases", [])
     if not isinstance(given, list) or not all(isinstance(alias, str) for alias in given):
         raise refused(f"{place}: expected a list of names as aliases, got {shown(given)}")

@@ -1,4 +1,4 @@
-"""What pandas' frames and series hold, and what lends itself to Arrow: asked once in a call."""
+"""What pandas' frames and series hold, and what they export to Arrow: asked once in a call."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def array_of(values: Any, dtype: Any) -> tuple[Any, Any, bool] | None:
     return None
 
 
-def lent_by(values: Any, name: str) -> Any:
-    """Return what an object lends to Arrow: a capsule of a stream, or a tuple of two of an array.
+def arrow_export_of(values: Any, name: str) -> Any:
+    """Return what an object exports to Arrow: a capsule of a stream, or a tuple of two of an array.
 
     None if it offers neither protocol, and an array where pandas cannot do it: it reaches Arrow through pyarrow, which
     may be missing, or know no type.

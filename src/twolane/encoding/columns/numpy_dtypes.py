@@ -1,4 +1,4 @@
-"""What numpy's dtypes hold: units of time, fields; and times of units that vectors do not know."""
+"""What numpy's dtypes hold: units of time, fields; and times of units that views do not know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twolane.errors import SerializationError
 
 
 def count_fields(dtype: np.dtype[Any]) -> int:
-    """Return how many vectors lie below a numpy dtype."""
+    """Return how many views lie below a numpy dtype."""
     if dtype.subdtype is not None:
         return 1 + count_fields(dtype.subdtype[0])
     fields: Any = dtype.fields
@@ -30,7 +30,7 @@ def days_of(times: Any) -> Any:
 
 
 def coarser(array: Any) -> Any:
-    """Bring datetime64 of years, months or less than a nanosecond to a unit that vectors know, rounding down."""
+    """Bring datetime64 of years, months or less than a nanosecond to a unit that views know, rounding down."""
     kind = array.dtype.kind
     unit, count = np.datetime_data(array.dtype)
     if unit in ("Y", "M") and kind == "M":

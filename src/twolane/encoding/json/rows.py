@@ -218,7 +218,7 @@ def plain(value: Any, fallback: Fallback, nan: str, depth: int) -> Any:
 
 
 def stepped(value: Any, fallback: Fallback, nan: str, depth: int, step: str | int) -> Any:
-    """Convert an item; a mismatch in it learns where it stands."""
+    """Convert an item; add its place to the path of a mismatch."""
     try:
         return plain(value, fallback, nan, depth + 1)
     except Mismatch as error:

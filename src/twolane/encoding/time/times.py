@@ -1,4 +1,4 @@
-"""What a caller says of the times of his records, besides the times."""
+"""How to read the times of a call: unit, zone of naive times, missing ones."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def zone_of(zone: Any) -> datetime.tzinfo:
     Raises
     ------
     SerializationError
-        If nobody here knows the name.
+        If the zone database does not have the name.
     """
     if isinstance(zone, datetime.tzinfo):
         return zone

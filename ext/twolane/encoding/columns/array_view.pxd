@@ -1,7 +1,7 @@
 """ArrayView: one column's memory, as numpy or Arrow laid it out, read in place.
 
-A vector borrows everything; the Column (columns.pyx) that holds it owns the lenders. Item ``i`` of a vector is item
-``offset + i`` of its pointers, so that a part of a column is the same vector with another offset and length.
+A view borrows everything; the Column (columns.pyx) that holds it keeps its owners alive. Item ``i`` of a view is item
+``offset + i`` of its pointers, so that a part of a column is the same view with another offset and length.
 Source: the Arrow columnar format and C data interface, https://arrow.apache.org/docs/format/Columnar.html
 """
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -31,8 +31,8 @@ cdef enum Layout:             # how an item lies in memory
     UCS4                    # width / 4 code points of 4 bytes, NULs at the end are padding (numpy "U")
     BINARY32                # int32 offsets
     BINARY64                # int64 offsets
-    VIEWED                  # 16-byte views (Arrow binary_view, string_view)
-    DICTIONARY              # index_kind indices into dictionary
+    BINARY_VIEW                  # 16-byte views (Arrow binary_view, string_view)
+    DICTIONARY              # index_layout indices into dictionary
     UNION_DENSE             # a type id in data and an int32 offset into its child
     UNION_SPARSE            # a type id in data, children side by side
     LIST32                  # int32 offsets into children[0]
@@ -63,9 +63,9 @@ cdef enum:
 
 
 cdef struct ArrayView:
-    Layout kind
-    Layout index_kind                 # of a DICTIONARY
-    LogicalType meaning
+    Layout layout
+    Layout index_layout                 # of a DICTIONARY
+    LogicalType logical
     bint swapped                    # numbers in the other byte order
     bint zoned                      # a TIMESTAMP with a time zone
     int width                       # bytes of FIXED, PADDED, UCS4; items of FIXED_LIST, SUBARRAY
@@ -78,24 +78,24 @@ cdef struct ArrayView:
     const uint8_t* data
     const uint8_t* validity         # bitmap, one bit per item from offset 0; NULL: all valid
     const void* offsets
-    const void* sizes               # of LIST_VIEW; of VIEWED, the blocks' own
-    const void** buffers            # of VIEWED: the blocks that long strings lie in
+    const void* sizes               # of LIST_VIEW; of BINARY_VIEW, the blocks' own
+    const void** buffers            # of BINARY_VIEW: the blocks that long strings lie in
     const uint8_t* members          # of a union: the child of each of 256 type ids, NO_MEMBER where there is none
     ArrayView* dictionary
     ArrayView* children
     Py_ssize_t n_children
-    Py_ssize_t n_buffers            # of VIEWED
-    const void* zone                # of a zoned TIMESTAMP: a str or a tzinfo, borrowed from the lenders
+    Py_ssize_t n_buffers            # of BINARY_VIEW
+    const void* zone                # of a zoned TIMESTAMP: a str or a tzinfo, borrowed from the owners
     const char* name                # of a child; borrowed from the schema, NULL at the top
-    const char* unread              # of UNREADABLE: what it is, borrowed from the lenders
+    const char* unread              # of UNREADABLE: what it is, borrowed from the owners
 
 
-cdef inline bint is_valid(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Whether item ``i`` is not null. GIL: not needed."""
-    if vector.validity == NULL:
-        return vector.kind != NULLS
-    i += vector.offset
-    return (vector.validity[i >> 3] >> (i & 7)) & 1
+cdef inline bint is_valid(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return whether item ``i`` is not null. GIL: not needed."""
+    if view.validity == NULL:
+        return view.layout != NULLS
+    i += view.offset
+    return (view.validity[i >> 3] >> (i & 7)) & 1
 
 
 cdef inline uint64_t bits_at(const uint8_t* bitmap, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
@@ -115,16 +115,16 @@ cdef inline uint64_t bits_at(const uint8_t* bitmap, Py_ssize_t first, Py_ssize_t
     return word
 
 
-cdef inline uint64_t valid_bits(const ArrayView* vector, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Which of ``n`` items (at most 64) from ``start`` on are not null, the first lowest. GIL: not needed."""
-    if vector.validity == NULL:
-        return 0 if vector.kind == NULLS else ~<uint64_t>0
-    return bits_at(vector.validity, vector.offset + start, n)
+cdef inline uint64_t valid_bits(const ArrayView* view, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Return which of ``n`` items (at most 64) from ``start`` on are not null, the first lowest. GIL: not needed."""
+    if view.validity == NULL:
+        return 0 if view.layout == NULLS else ~<uint64_t>0
+    return bits_at(view.validity, view.offset + start, n)
 
 
-cdef inline const uint8_t* item_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Where item ``i`` of a vector of fixed width starts. GIL: not needed; borrows."""
-    return vector.data + (vector.offset + i) * vector.stride
+cdef inline const uint8_t* item_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Where item ``i`` of a view of fixed width starts. GIL: not needed; borrows."""
+    return view.data + (view.offset + i) * view.stride
 
 
 cdef inline uint16_t swap16(uint16_t v) noexcept nogil:
@@ -139,40 +139,40 @@ cdef inline uint64_t swap64(uint64_t v) noexcept nogil:
     return (<uint64_t>swap32(<uint32_t>v) << 32) | swap32(<uint32_t>(v >> 32))
 
 
-cdef inline int64_t load_int(Layout kind, bint swapped, const uint8_t* at) noexcept nogil:
-    """An integer of any width; memcpy because numpy fields need not be aligned. GIL: not needed."""
+cdef inline int64_t load_int(Layout layout, bint swapped, const uint8_t* at) noexcept nogil:
+    """Return an integer of any width; memcpy because numpy fields need not be aligned. GIL: not needed."""
     cdef uint16_t two = 0
     cdef uint32_t four = 0
     cdef uint64_t eight = 0
-    if kind == Layout.INT64 or kind == Layout.UINT64:
+    if layout == Layout.INT64 or layout == Layout.UINT64:
         memcpy(&eight, at, 8)
         return <int64_t>(swap64(eight) if swapped else eight)
-    if kind == Layout.INT32 or kind == Layout.UINT32:
+    if layout == Layout.INT32 or layout == Layout.UINT32:
         memcpy(&four, at, 4)
         if swapped:
             four = swap32(four)
-        return <int64_t><int32_t>four if kind == Layout.INT32 else <int64_t>four
-    if kind == Layout.INT16 or kind == Layout.UINT16:
+        return <int64_t><int32_t>four if layout == Layout.INT32 else <int64_t>four
+    if layout == Layout.INT16 or layout == Layout.UINT16:
         memcpy(&two, at, 2)
         if swapped:
             two = swap16(two)
-        return <int64_t><int16_t>two if kind == Layout.INT16 else <int64_t>two
-    if kind == Layout.INT8:
+        return <int64_t><int16_t>two if layout == Layout.INT16 else <int64_t>two
+    if layout == Layout.INT8:
         return <int64_t>(<const int8_t*>at)[0]
     return <int64_t>at[0]       # UINT8, BYTE_BOOL
 
 
-cdef inline int64_t int_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of an integer vector; a uint64 above int64's range comes out negative. GIL: not needed."""
-    return load_int(vector.kind, vector.swapped, item_at(vector, i))
+cdef inline int64_t int_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Item ``i`` of an integer view; a uint64 above int64's range comes out negative. GIL: not needed."""
+    return load_int(view.layout, view.swapped, item_at(view, i))
 
 
-cdef inline bint bool_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of a boolean vector. GIL: not needed."""
-    if vector.kind == Layout.BIT:
-        i += vector.offset
-        return (vector.data[i >> 3] >> (i & 7)) & 1
-    return item_at(vector, i)[0] != 0
+cdef inline bint bool_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Item ``i`` of a boolean view. GIL: not needed."""
+    if view.layout == Layout.BIT:
+        i += view.offset
+        return (view.data[i >> 3] >> (i & 7)) & 1
+    return item_at(view, i)[0] != 0
 
 
 cdef inline double half_to_double(uint16_t half) noexcept nogil:
@@ -193,123 +193,123 @@ cdef inline double half_to_double(uint16_t half) noexcept nogil:
     return value
 
 
-cdef inline double float_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of a numeric vector as a double. GIL: not needed."""
-    cdef const uint8_t* at = item_at(vector, i)
+cdef inline double float_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Item ``i`` of a numeric view as a double. GIL: not needed."""
+    cdef const uint8_t* at = item_at(view, i)
     cdef uint16_t two = 0
     cdef uint32_t four = 0
     cdef uint64_t eight = 0
     cdef float single = 0
     cdef double value = 0
-    if vector.kind == Layout.FLOAT64:
+    if view.layout == Layout.FLOAT64:
         memcpy(&eight, at, 8)
-        if vector.swapped:
+        if view.swapped:
             eight = swap64(eight)
         memcpy(&value, &eight, 8)
         return value
-    if vector.kind == Layout.FLOAT32:
+    if view.layout == Layout.FLOAT32:
         memcpy(&four, at, 4)
-        if vector.swapped:
+        if view.swapped:
             four = swap32(four)
         memcpy(&single, &four, 4)
         return <double>single
-    if vector.kind == Layout.FLOAT16:
+    if view.layout == Layout.FLOAT16:
         memcpy(&two, at, 2)
-        return half_to_double(swap16(two) if vector.swapped else two)
-    if vector.kind == Layout.UINT64:
-        return <double><uint64_t>load_int(vector.kind, vector.swapped, at)
-    return <double>load_int(vector.kind, vector.swapped, at)
+        return half_to_double(swap16(two) if view.swapped else two)
+    if view.layout == Layout.UINT64:
+        return <double><uint64_t>load_int(view.layout, view.swapped, at)
+    return <double>load_int(view.layout, view.swapped, at)
 
 
-cdef inline Py_ssize_t index_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Index of item ``i`` of a DICTIONARY vector. GIL: not needed."""
-    return <Py_ssize_t>load_int(vector.index_kind, vector.swapped, item_at(vector, i))
+cdef inline Py_ssize_t index_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Index of item ``i`` of a DICTIONARY view. GIL: not needed."""
+    return <Py_ssize_t>load_int(view.index_layout, view.swapped, item_at(view, i))
 
 
-cdef inline bint has_value(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Whether item ``i`` is neither null nor the index of a null inside the dictionary. GIL: not needed."""
-    return is_valid(vector, i) and (
-        vector.kind != Layout.DICTIONARY or is_valid(vector.dictionary, index_at(vector, i)))
+cdef inline bint has_value(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return whether item ``i`` is neither null nor the index of a null inside the dictionary. GIL: not needed."""
+    return is_valid(view, i) and (
+        view.layout != Layout.DICTIONARY or is_valid(view.dictionary, index_at(view, i)))
 
 
-cdef inline Span plain_span_at(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """The bytes of item ``i``: FIXED, PADDED, BINARY32, BINARY64, VIEWED. GIL: not needed; borrows."""
+cdef inline Span plain_span_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return the bytes of item ``i``: FIXED, PADDED, BINARY32, BINARY64, BINARY_VIEW. GIL: not needed; borrows."""
     cdef Span span
     cdef const uint8_t* at
     cdef const int32_t* narrow
     cdef const int64_t* wide
-    cdef int32_t view[4]
-    if vector.kind == Layout.BINARY32:
-        narrow = <const int32_t*>vector.offsets + vector.offset + i
-        span.data = vector.data + narrow[0]
+    cdef int32_t words[4]
+    if view.layout == Layout.BINARY32:
+        narrow = <const int32_t*>view.offsets + view.offset + i
+        span.data = view.data + narrow[0]
         span.size = narrow[1] - narrow[0]
-    elif vector.kind == Layout.BINARY64:
-        wide = <const int64_t*>vector.offsets + vector.offset + i
-        span.data = vector.data + wide[0]
+    elif view.layout == Layout.BINARY64:
+        wide = <const int64_t*>view.offsets + view.offset + i
+        span.data = view.data + wide[0]
         span.size = <Py_ssize_t>(wide[1] - wide[0])
-    elif vector.kind == Layout.VIEWED:
+    elif view.layout == Layout.BINARY_VIEW:
         # Length, then either the bytes themselves (up to 12) or prefix, block number, place in the block.
-        at = item_at(vector, i)
-        memcpy(view, at, 16)
-        span.size = view[0]
+        at = item_at(view, i)
+        memcpy(words, at, 16)
+        span.size = words[0]
         if span.size <= 12:
             span.data = at + 4
         else:
-            span.data = <const uint8_t*>vector.buffers[view[2]] + view[3]
+            span.data = <const uint8_t*>view.buffers[words[2]] + words[3]
     else:
-        span.data = item_at(vector, i)
-        span.size = vector.width
-        if vector.kind == Layout.PADDED:
+        span.data = item_at(view, i)
+        span.size = view.width
+        if view.layout == Layout.PADDED:
             while span.size and span.data[span.size - 1] == 0:
                 span.size -= 1
     return span
 
 
-cdef inline Span span_of(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """The bytes of item ``i`` of a byte string vector, through its dictionary if it has one. GIL: not needed; borrows."""
-    if vector.kind == Layout.DICTIONARY:
-        return plain_span_at(vector.dictionary, index_at(vector, i))
-    return plain_span_at(vector, i)
+cdef inline Span span_of(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return the bytes of item ``i`` of a byte string view, through its dictionary if it has one. GIL: not needed; borrows."""
+    if view.layout == Layout.DICTIONARY:
+        return plain_span_at(view.dictionary, index_at(view, i))
+    return plain_span_at(view, i)
 
 
-cdef inline Py_ssize_t union_child(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
-    """Which child of a union holds item ``i``; NO_MEMBER for a type id that its type does not know. GIL: not needed."""
-    return vector.members[item_at(vector, i)[0]]
+cdef inline Py_ssize_t union_child(const ArrayView* view, Py_ssize_t i) noexcept nogil:
+    """Return which child of a union holds item ``i``; NO_MEMBER for a type id that its type does not know. GIL: not needed."""
+    return view.members[item_at(view, i)[0]]
 
 
-cdef inline Py_ssize_t union_item(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef inline Py_ssize_t union_item(const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """Number of item ``i`` of a union inside its child. GIL: not needed."""
-    if vector.kind == Layout.UNION_DENSE:
-        return (<const int32_t*>vector.offsets)[vector.offset + i]
-    return vector.offset + i
+    if view.layout == Layout.UNION_DENSE:
+        return (<const int32_t*>view.offsets)[view.offset + i]
+    return view.offset + i
 
 
-cdef inline Py_ssize_t list_start(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef inline Py_ssize_t list_start(const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """First item in children[0] of list ``i`` (LIST32, LIST64, the views, MAP, FIXED_LIST). GIL: not needed."""
-    if vector.kind == Layout.LIST64 or vector.kind == Layout.LIST_VIEW64:
-        return <Py_ssize_t>(<const int64_t*>vector.offsets)[vector.offset + i]
-    if vector.kind == Layout.FIXED_LIST:
-        return (vector.offset + i) * vector.width
-    return (<const int32_t*>vector.offsets)[vector.offset + i]
+    if view.layout == Layout.LIST64 or view.layout == Layout.LIST_VIEW64:
+        return <Py_ssize_t>(<const int64_t*>view.offsets)[view.offset + i]
+    if view.layout == Layout.FIXED_LIST:
+        return (view.offset + i) * view.width
+    return (<const int32_t*>view.offsets)[view.offset + i]
 
 
-cdef inline Py_ssize_t list_size(const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef inline Py_ssize_t list_size(const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """Number of items of list ``i``. GIL: not needed."""
-    i += vector.offset
-    if vector.kind == Layout.LIST64:
-        return <Py_ssize_t>((<const int64_t*>vector.offsets)[i + 1] - (<const int64_t*>vector.offsets)[i])
-    if vector.kind == Layout.LIST_VIEW64:
-        return <Py_ssize_t>(<const int64_t*>vector.sizes)[i]
-    if vector.kind == Layout.LIST_VIEW32:
-        return (<const int32_t*>vector.sizes)[i]
-    if vector.kind == Layout.FIXED_LIST or vector.kind == Layout.SUBARRAY:
-        return vector.width
-    return (<const int32_t*>vector.offsets)[i + 1] - (<const int32_t*>vector.offsets)[i]
+    i += view.offset
+    if view.layout == Layout.LIST64:
+        return <Py_ssize_t>((<const int64_t*>view.offsets)[i + 1] - (<const int64_t*>view.offsets)[i])
+    if view.layout == Layout.LIST_VIEW64:
+        return <Py_ssize_t>(<const int64_t*>view.sizes)[i]
+    if view.layout == Layout.LIST_VIEW32:
+        return (<const int32_t*>view.sizes)[i]
+    if view.layout == Layout.FIXED_LIST or view.layout == Layout.SUBARRAY:
+        return view.width
+    return (<const int32_t*>view.offsets)[i + 1] - (<const int32_t*>view.offsets)[i]
 
 
-cdef inline Py_ssize_t ucs4_units(const ArrayView* vector, const uint8_t* at) noexcept nogil:
+cdef inline Py_ssize_t ucs4_units(const ArrayView* view, const uint8_t* at) noexcept nogil:
     """Code points of the numpy string at ``at`` before its padding. GIL: not needed."""
-    cdef Py_ssize_t n = vector.width // 4
+    cdef Py_ssize_t n = view.width // 4
     cdef uint32_t unit = 0
     while n:
         memcpy(&unit, at + 4 * (n - 1), 4)
@@ -322,7 +322,7 @@ cdef inline Py_ssize_t ucs4_units(const ArrayView* vector, const uint8_t* at) no
 cdef inline uint8_t* put_utf8(uint8_t* at, uint32_t point) noexcept nogil:
     """Write one code point as UTF-8 (at most 4 bytes); U+FFFD for what is none. GIL: not needed.
 
-    Columns are checked when they are bound; the replacement only keeps memory safe if somebody writes into the
+    Columns are checked when they are bound; the replacement only keeps memory safe if another thread writes into the
     array meanwhile.
     """
     if point < 0x80:
@@ -346,12 +346,12 @@ cdef inline uint8_t* put_utf8(uint8_t* at, uint32_t point) noexcept nogil:
     return at + 4
 
 
-cdef inline uint8_t* put_ucs4(uint8_t* out, const ArrayView* vector, Py_ssize_t i) noexcept nogil:
+cdef inline uint8_t* put_ucs4(uint8_t* out, const ArrayView* view, Py_ssize_t i) noexcept nogil:
     """Write the numpy string ``i`` as UTF-8 (at most ``width`` bytes). GIL: not needed."""
-    cdef const uint8_t* at = item_at(vector, i)
+    cdef const uint8_t* at = item_at(view, i)
     cdef Py_ssize_t j
     cdef uint32_t unit = 0
-    for j in range(ucs4_units(vector, at)):
+    for j in range(ucs4_units(view, at)):
         memcpy(&unit, at + 4 * j, 4)
-        out = put_utf8(out, swap32(unit) if vector.swapped else unit)
+        out = put_utf8(out, swap32(unit) if view.swapped else unit)
     return out
