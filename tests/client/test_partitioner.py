@@ -1,4 +1,4 @@
-"""assign(): a partition for every record."""
+"""Partitioner: a partition for every record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from tests.support.murmur2 import java_partition
 from twolane.batch import EncodedBatch
 from twolane.client.handle import Handle
-from twolane.client.partitioner import assign
+from twolane.client.partitioner import NAMES, Partitioner
+from twolane.config.policy import PARTITIONERS
 
 KEYS = [b"%d" % i for i in range(2_000)]
 
@@ -30,7 +31,7 @@ def place(handle):
     def place(how, keys, values=None, sticky=10**9, count=5):
         topic.partition_count = count
         values = EncodedBatch.borrowed(values or [b"v"] * len(keys))
-        return assign(topic, how, values, EncodedBatch.borrowed(keys), len(keys), sticky)
+        return Partitioner(how, sticky).assign(topic, values, EncodedBatch.borrowed(keys), len(keys))
 
     return place
 
@@ -89,16 +90,20 @@ def test_a_constant_key_stands_for_all(handle):
     topic = handle.open_topic("t")
     topic.partition_count = 7
     values = EncodedBatch.borrowed([b"v"] * 4)
-    chosen = assign(topic, "murmur2_random", values, EncodedBatch.constant(b"k"), 4, 100)
+    chosen = Partitioner("murmur2_random", 100).assign(topic, values, EncodedBatch.constant(b"k"), 4)
     assert chosen.tolist() == [java_partition(b"k", 7)] * 4
 
 
 def test_fewer_partitions_than_the_sticky_one(handle):
     topic = handle.open_topic("t")
     topic.partition_count, topic.sticky_partition = 2, 6
-    assert set(assign(topic, "murmur2", EncodedBatch.borrowed([b"v"]), None, 1, 100).tolist()) <= {0, 1}
+    assert set(Partitioner("murmur2", 100).assign(topic, EncodedBatch.borrowed([b"v"]), None, 1).tolist()) <= {0, 1}
 
 
 def test_partitions_that_are_not_known_are_an_error(handle):
     with pytest.raises(ValueError, match="not known yet"):
-        assign(handle.open_topic("t"), "murmur2", EncodedBatch.borrowed([b"v"]), None, 1, 100)
+        Partitioner("murmur2", 100).assign(handle.open_topic("t"), EncodedBatch.borrowed([b"v"]), None, 1)
+
+
+def test_the_settings_know_every_partitioner():
+    assert NAMES == PARTITIONERS

@@ -287,7 +287,7 @@ def prepared(**arguments: Any) -> Any:
     every = dict.fromkeys(
         ("keys", "headers", "partitions", "timestamps", "timestamp_header", "serializer", "key_serializer")
     )
-    fixed = {"max_bytes": 10**6, "partitioner": "murmur2", "sticky_bytes": 16_384}
+    fixed = {"max_bytes": 10**6, "partitioner": None}
     topics = types.SimpleNamespace(known=lambda *_: topic, look_for=lambda *_: None)
     given = {**every, "partitions": 0, "on_bad_row": "raise", "opaque": None, **arguments}
     return prepare("t", given.pop("values"), BatchArguments(**given), topics, 0.0, Limits(**fixed))

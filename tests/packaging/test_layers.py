@@ -39,9 +39,9 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/encoding/json/schema.py", ("jsonschema", "referencing", *ENCODING, "twolane.errors")),
     ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", UNITS, "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
-    # From a record to librdkafka, from a report to the call: no formats, but for the arguments of one record.
+    # From a record to librdkafka, from a report to the call: no formats.
     ("*/twolane/client/*", (*C, "numpy", "confluent_kafka", "twolane.batch", *CLIENT, FIRST_ACK, *RESULTS)),
-    ("*/twolane/produce/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS)),
+    ("*/twolane/produce/*", (*C, "numpy", "confluent_kafka", UNITS, "twolane.batch", *PRODUCE, *RESULTS)),
     ("*/twolane/reports/*", (*C, "numpy", "confluent_kafka", *CLIENT, "twolane.reports", FIRST_ACK, *RESULTS)),
     # Data: what is reported, which error proves what, which settings exist.
     *((f"src/{room.replace('.', '/')}.py", ("confluent_kafka", "numpy", *RESULTS, *CONFIG)) for room in RESULTS),

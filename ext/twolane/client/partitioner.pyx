@@ -4,7 +4,7 @@ Keys are hashed by librdkafka's own exported partitioner functions (murmur2 as i
 records without a key stick to one partition until about ``sticky_bytes`` went there, then move to a random other one.
 """
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.client.handle cimport Topic
@@ -15,16 +15,18 @@ import os
 
 import numpy as np
 
-# Name of the setting -> (function of the table, hash null keys too, treat an empty key as none)
+# Name of the setting -> (hash, hash null keys too, treat an empty key as none). A hash of another library than librdkafka
+# is a function of the same type here; keys without a hash are placed as records without a key.
 _HASHES = {
-    "murmur2_random": (1, False, False),
-    "murmur2": (1, True, False),
-    "consistent_random": (2, False, True),
-    "consistent": (2, True, False),
-    "fnv1a_random": (3, False, False),
-    "fnv1a": (3, True, False),
+    "murmur2_random": (<uintptr_t>rd.partitioner_murmur2, False, False),
+    "murmur2": (<uintptr_t>rd.partitioner_murmur2, True, False),
+    "consistent_random": (<uintptr_t>rd.partitioner_consistent, False, True),
+    "consistent": (<uintptr_t>rd.partitioner_consistent, True, False),
+    "fnv1a_random": (<uintptr_t>rd.partitioner_fnv1a, False, False),
+    "fnv1a": (<uintptr_t>rd.partitioner_fnv1a, True, False),
     "random": (0, False, False),
 }
+NAMES = tuple(_HASHES)
 
 cdef uint64_t _state = <uint64_t>int.from_bytes(os.urandom(8), "little") | 1
 
@@ -44,72 +46,72 @@ cdef int32_t _another(int32_t count, int32_t current) noexcept nogil:
     return chosen
 
 
-@cython.boundscheck(False)
-@cython.wraparound(False)
-def assign(Topic topic not None, str partitioner not None, EncodedBatch values not None, EncodedBatch keys,
-           Py_ssize_t n, int64_t sticky_bytes):
-    """Choose the partitions of `n` records.
+@cython.final
+cdef class Partitioner:
+    """Chooses partitions by one rule, for one producer.
 
     Parameters
     ----------
-    topic : Topic
-        Its ``partition_count`` is known; its sticky partition goes on from where the last call left it.
-    partitioner : str
-        librdkafka's name: ``murmur2_random`` and so on.
-    values, keys : EncodedBatch
-        Keys may be None.
-    n : int
+    name : str
+        The setting ``partitioner``, one of `NAMES`.
     sticky_bytes : int
-        Bytes of values after which records without a key move on.
-
-    Returns
-    -------
-    int or ndarray of int32, shape (n,)
-        One number where the topic has one partition.
-
-    Notes
-    -----
-    GIL: released.
+        Bytes of values after which records without a key move on to another partition.
     """
-    cdef int which
-    cdef bint hash_null, empty_is_none
-    cdef int32_t count = topic.partition_count
-    cdef Py_ssize_t i
-    cdef Span key
-    cdef rd_kafka_msg_partitioner_t function = NULL
-    cdef int32_t sticky = topic.sticky_partition
-    cdef int64_t sent = topic.sticky_bytes
-    which, hash_null, empty_is_none = _HASHES[partitioner]
-    if count == 1:
-        return 0
-    if count < 1:
-        raise ValueError(f"the partitions of {topic.name!r} are not known yet")
-    if which == 1:
-        function = rd.partitioner_murmur2
-    elif which == 2:
-        function = rd.partitioner_consistent
-    elif which == 3:
-        function = rd.partitioner_fnv1a
-    if sticky < 0 or sticky >= count:
-        sticky = _another(count, -1)
-        sent = 0
-    partitions = np.empty(n, dtype=np.int32)
-    cdef int32_t[::1] chosen = partitions
-    key.data = NULL
-    key.size = 0
-    with nogil:
-        for i in range(n):
-            if keys is not None:
-                key = span_at(&keys.column, i)
-            if function != NULL and (key.data != NULL or hash_null) and not (empty_is_none and key.size == 0):
-                chosen[i] = function(topic.rkt, key.data if key.data != NULL else <const void*>b"", <size_t>key.size,
-                                     count, NULL, NULL)
-            else:
-                chosen[i] = sticky
-                sent += span_at(&values.column, i).size + 1
-                if sent >= sticky_bytes:
-                    sticky = _another(count, sticky)
-                    sent = 0
-    topic.sticky_partition = sticky
-    topic.sticky_bytes = sent
-    return partitions
+
+    def __init__(self, str name not None, int64_t sticky_bytes):
+        address, self._hashes_null, self._empty_is_null = _HASHES[name]
+        self._hash = <rd_kafka_msg_partitioner_t><uintptr_t>address
+        self._sticky_bytes = sticky_bytes
+
+    cdef int32_t choose(self, Topic topic, Span value, Span key) noexcept nogil:
+        """The partition of one record; the topic's partitions are known. GIL: not needed."""
+        cdef int32_t count = topic.partition_count, sticky = topic.sticky_partition
+        if count == 1:
+            return 0
+        if self._hash != NULL and (key.data != NULL or self._hashes_null) and (key.size or not self._empty_is_null):
+            return self._hash(topic.rkt, key.data if key.data != NULL else <const void*>b"", <size_t>key.size, count,
+                              NULL, NULL)
+        if not 0 <= sticky < count or topic.sticky_bytes >= self._sticky_bytes:
+            topic.sticky_partition = sticky = _another(count, sticky)
+            topic.sticky_bytes = 0
+        topic.sticky_bytes += value.size + 1
+        return sticky
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    def assign(self, Topic topic not None, EncodedBatch values not None, EncodedBatch keys, Py_ssize_t n):
+        """Choose the partitions of `n` records.
+
+        Parameters
+        ----------
+        topic : Topic
+            Its ``partition_count`` is known; its sticky partition goes on from where the last call left it.
+        values, keys : EncodedBatch
+            Keys may be None.
+        n : int
+
+        Returns
+        -------
+        int or ndarray of int32, shape (n,)
+            One number where the topic has one partition.
+
+        Notes
+        -----
+        GIL: released.
+        """
+        cdef Py_ssize_t i
+        cdef Span key
+        if topic.partition_count == 1:
+            return 0
+        if topic.partition_count < 1:
+            raise ValueError(f"the partitions of {topic.name!r} are not known yet")
+        partitions = np.empty(n, dtype=np.int32)
+        cdef int32_t[::1] chosen = partitions
+        key.data = NULL
+        key.size = 0
+        with nogil:
+            for i in range(n):
+                if keys is not None:
+                    key = span_at(&keys.column, i)
+                chosen[i] = self.choose(topic, span_at(&values.column, i), key)
+        return partitions

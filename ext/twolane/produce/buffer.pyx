@@ -11,22 +11,18 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
-from twolane.batch cimport Span, span_at
+from twolane.batch cimport span_at
 from twolane.client.atomic cimport add, fence, load
 from twolane.reports.reader cimport SENDER_LEASE_MS, Counters, ReportReader
-from twolane.produce.record_slice cimport RecordSlice
-from twolane.produce.first_ack cimport CLOSED, OPENING, Gates, cover, gate_at, is_open, may_pass, milliseconds, set_gate
+from twolane.produce.grouping cimport group_by_partition
+from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
+from twolane.produce.first_ack cimport OPENING, Gates, cover, gate_at, is_open, milliseconds
 from twolane.client.handle cimport Handle, Topic
-from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult
-from twolane.reports.trackers cimport opaque_of
 from twolane.librdkafka cimport *
 
 cdef enum:
-    FIXED = 8               # entries of the argument template before the shared headers
-    SHARED_ON_STACK = 24
     STRETCH = 8192          # records between two looks at the window and the event queue, grouped by partition
     GROUPED_PARTITIONS = 4096   # beyond, a stretch is not grouped: there is nothing to gain
 
@@ -34,118 +30,13 @@ cdef enum:
 cdef double SHUT_SECONDS = 0.5
 
 
-@cython.boundscheck(False)
-@cython.wraparound(False)
-cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice feed, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t tracker, int64_t first_index, Gates* gates) noexcept nogil:
-    """Hand records ``start`` to ``stop`` of the feed (through ``order``, where given) to librdkafka.
-
-    The opaque of record ``i`` of the feed is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
-    at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
-    ``feed.make_headers()`` has run.
-    """
-    cdef Enqueued result
-    cdef rd_kafka_vu_t on_stack[FIXED + SHARED_ON_STACK]
-    cdef rd_kafka_vu_t* vu = on_stack
-    cdef rd_kafka_error_t* error
-    cdef int64_t k, i
-    cdef int j, n_fixed, n_vu, n_shared = feed.n_shared + feed.n_columns
-    cdef Span value, key, header
-    cdef bint keyed = feed.keys != NULL
-    cdef int64_t now = milliseconds() if gates != NULL else 0
-    result.n = 0
-    result.bytes = 0
-    result.error = 0
-    result.barred = -1
-    if n_shared > SHARED_ON_STACK:
-        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
-        if vu == NULL:
-            result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
-            return result
-    vu[0].vtype = RD_KAFKA_VTYPE_RKT
-    vu[0].u.ptr = rkt
-    vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
-    vu[2].vtype = RD_KAFKA_VTYPE_VALUE
-    vu[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP
-    vu[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-    vu[4].u.i = RD_KAFKA_MSG_F_COPY
-    vu[5].vtype = RD_KAFKA_VTYPE_OPAQUE
-    n_fixed = 6
-    if keyed:
-        vu[6].vtype = RD_KAFKA_VTYPE_KEY
-        n_fixed = 7
-    for j in range(n_shared):
-        vu[n_fixed + j] = feed.shared[j]
-    n_vu = n_fixed + n_shared
-    key.size = 0
-    for k in range(start, stop):
-        i = order[k] if order != NULL else k
-        value = span_at(feed.values, i)
-        vu[1].u.i32 = feed.partitions[i * feed.partition_step]
-        vu[2].u.mem.ptr = <void*>value.data
-        vu[2].u.mem.size = <size_t>value.size
-        vu[3].u.i64 = feed.timestamps[i * feed.timestamp_step]
-        vu[5].u.ptr = <void*>opaque_of(tracker, first_index + i)
-        if keyed:
-            key = span_at(feed.keys, i)
-            vu[6].u.mem.ptr = <void*>key.data
-            vu[6].u.mem.size = <size_t>key.size
-        for j in range(feed.n_columns):
-            header = span_at(feed.columns[j], i)
-            vu[n_fixed + feed.n_shared + j].u.header.val = header.data
-            vu[n_fixed + feed.n_shared + j].u.header.size = <ssize_t>header.size
-        if feed.ready != NULL:
-            if feed.ready[i] != NULL:
-                vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
-                vu[n_fixed].u.ptr = feed.ready[i]
-                n_vu = n_fixed + 1
-            else:
-                n_vu = n_fixed
-        if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
-            result.barred = vu[1].u.i32
-            break
-        error = rd.produceva(rk, vu, <size_t>n_vu)
-        if error != NULL:
-            result.error = rd.error_code(error)
-            rd.error_destroy(error)
-            if gates != NULL:
-                set_gate(gates, vu[1].u.i32, CLOSED)
-            break
-        if feed.ready != NULL:
-            feed.ready[i] = NULL        # librdkafka owns it now
-        result.n += 1
-        result.bytes += value.size + key.size
-    if vu != on_stack:
-        free(vu)
-    return result
-
-
-cdef bint group(RecordSlice feed, int64_t start, int64_t n, int64_t n_partitions, Gates* gates, int64_t* order,
-                int64_t* next_of) noexcept nogil:
-    """Order records ``start`` to ``start + n`` by partition; False where they must go one by one. GIL: not needed.
-
-    librdkafka allocates its records as they come and walks each partition's list three times afterwards. Neighbours in
-    the list that are neighbours in memory too are what the processor expects: that halves the cost of its later work.
-    ``next_of`` has room for ``n_partitions`` numbers.
-    """
-    cdef int64_t i, partition, count, position = 0
-    cdef int64_t now = milliseconds() if gates != NULL else 0
-    memset(next_of, 0, <size_t>n_partitions * sizeof(int64_t))
-    for i in range(start, start + n):
-        partition = feed.partitions[i]
-        if not 0 <= partition < n_partitions:
-            return False
-        next_of[partition] += 1
+cdef bint all_acknowledged(Gates* gates, const int64_t* stops, int64_t n_partitions) noexcept nogil:
+    """Whether each partition that `group_by_partition` found records of has its first record acknowledged."""
+    cdef int64_t partition, start = 0, now = milliseconds()
     for partition in range(n_partitions):
-        count = next_of[partition]
-        if count and gates != NULL and not is_open(gates, <int32_t>partition, now):
+        if stops[partition] > start and not is_open(gates, <int32_t>partition, now):
             return False
-        next_of[partition] = position
-        position += count
-    for i in range(start, start + n):
-        partition = feed.partitions[i]
-        order[next_of[partition]] = i
-        next_of[partition] += 1
+        start = stops[partition]
     return True
 
 
@@ -173,7 +64,7 @@ cdef class ProduceBuffer:
         self.low_records = <int64_t>(<double>records * resume_at)
         self.low_bytes = <int64_t>(<double>bytes * resume_at)
 
-    cdef bint has_room(self, int64_t records, int64_t bytes) noexcept nogil:
+    cdef bint has_space(self, int64_t records, int64_t bytes) noexcept nogil:
         """Whether one more may go beside so many that are not counted yet.
 
         A lone record always has room in an empty window, however large it is.
@@ -220,7 +111,7 @@ cdef class ProduceBuffer:
     def available(self):
         """int: records that still fit; 0 also where the bytes are used up."""
         return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
-                   if self.has_room(0, 0) else 0)
+                   if self.has_space(0, 0) else 0)
 
     def close(self):
         """Let nothing in any more, and let those who wait for room go. Returns when nobody enqueues any more."""
@@ -247,7 +138,7 @@ cdef class ProduceBuffer:
             The first record not enqueued; ``len(feed)`` at the end.
         error : int
             librdkafka's reason for refusing record `stop`, else 0.
-        barred : int
+        blocked_partition : int
             The partition whose gate `stop` has to wait at, -1 where the window is full or the feed at its end.
 
         Notes
@@ -274,7 +165,7 @@ cdef class ProduceBuffer:
             # Without memory for it the records go in the order they came.
             order = <int64_t*>malloc(<size_t>(STRETCH + n_partitions) * sizeof(int64_t))
         part.error = 0
-        part.barred = -1
+        part.blocked_partition = -1
         # Counted first: shut() says so first, then looks who is here.
         add(&self._pushing, 1)
         with nogil:
@@ -285,7 +176,9 @@ cdef class ProduceBuffer:
                     break
                 add(&outcome.tracker.expected, n)
                 # In the order of a group none may be left standing before a gate: it goes where all gates are open.
-                grouped = order != NULL and group(feed, at, n, n_partitions, gates, order, order + STRETCH)
+                grouped = (order != NULL
+                           and group_by_partition(feed.partitions, at, n, n_partitions, order, order + STRETCH)
+                           and (gates == NULL or all_acknowledged(gates, order + STRETCH, n_partitions)))
                 if grouped:
                     part = enqueue(self._handle.rk, topic.rkt, feed, order, 0, n, outcome.tracker.id, first_index, NULL)
                 else:
@@ -295,7 +188,7 @@ cdef class ProduceBuffer:
                     add(&delivery.counters.accepted_bytes, part.bytes - size)
                     add(&outcome.tracker.expected, part.n - n)
                 at = order[part.n] if grouped and part.error else at + part.n
-                if part.error or part.barred >= 0:
+                if part.error or part.blocked_partition >= 0:
                     break
                 delivery.poll_ms(0)
             delivery.renew_lease(SENDER_LEASE_MS)
@@ -306,7 +199,7 @@ cdef class ProduceBuffer:
         finally:
             free(order)
             add(&self._pushing, -1)
-        return at, part.error, part.barred
+        return at, part.error, part.blocked_partition
 
     def wait_for_space(self, double timeout):
         """Serve the queue until the window is down to its low-water marks, or shut.
@@ -321,7 +214,7 @@ cdef class ProduceBuffer:
         bool
             False if the time ran out first.
         """
-        return self._wait(NULL, timeout) or bool(self.has_room(0, 0))
+        return self._wait(NULL, timeout) or bool(self.has_space(0, 0))
 
     def wait_for_first_ack(self, Topic topic not None, int32_t partition, double timeout):
         """Serve the queue until a partition's first record is reported, or the window is shut.

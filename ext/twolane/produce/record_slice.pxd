@@ -1,8 +1,9 @@
 """RecordSlice: one slice of a call, ready for librdkafka: bytes, keys, times, partitions and headers by record."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
+from twolane.produce.first_ack cimport Gates
 
 
 cdef class RecordSlice:
@@ -13,6 +14,7 @@ cdef class RecordSlice:
     cdef Py_ssize_t timestamp_step
     cdef const int32_t* partitions          # one for all where partition_step is 0
     cdef Py_ssize_t partition_step
+    cdef const uint64_t* opaques            # NULL: (tracker, index), as enqueue() is told
     cdef rd_kafka_vu_t* shared              # VTYPE_HEADER entries that every record gets
     cdef int n_shared
     cdef int n_columns                      # entries behind the shared ones: a name for all, a value for each record
@@ -24,13 +26,25 @@ cdef class RecordSlice:
     cdef tuple _owners
     cdef int64_t _one_timestamp
     cdef int32_t _one_partition
-    cdef ByteColumn _one_value              # of a lone record
+    cdef ByteColumn _one_value              # of a slice of one record
     cdef ByteColumn _one_key
     cdef Span _one_value_span
     cdef Span _one_key_span
 
-    @staticmethod
-    cdef RecordSlice lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers)
+    cdef int hold_one(self, bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers) except -1
     cdef int _take_headers(self, tuple headers, list columns) except -1
     cdef int make_headers(self) except -1
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil
+
+
+cdef struct Enqueued:
+    int64_t n                   # records that librdkafka took
+    int64_t bytes               # their values and keys, as ReportReader counts them back
+    int error                   # why it stopped before the end, 0 if librdkafka refused nothing
+    int32_t blocked_partition   # whose first record is not acknowledged yet, so that it stopped; -1 if it did not
+
+
+cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
+                      int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil
+cdef Span span_of(bytes data) noexcept
+cdef int64_t headers_size(tuple headers) except -1

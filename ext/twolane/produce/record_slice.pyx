@@ -2,14 +2,31 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 
 from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
+from twolane.produce.first_ack cimport CLOSED, Gates, may_pass, milliseconds, set_gate
+from twolane.reports.trackers cimport opaque_of
 
 import numpy as np
+
+cdef enum:
+    FIXED = 8               # entries of the argument template before the headers
+    HEADERS_ON_STACK = 24
+
+
+cdef int64_t headers_size(tuple headers) except -1:
+    """Worst-case bytes of one record's headers in a MessageSet."""
+    cdef int64_t size = 0
+    cdef bytes name, value
+    for name, value in headers:
+        size += PyBytes_GET_SIZE(name) + HEADER_OVERHEAD
+        if value is not None:
+            size += PyBytes_GET_SIZE(value)
+    return size
 
 
 cdef Span span_of(bytes data) noexcept:
@@ -50,13 +67,13 @@ cdef class RecordSlice:
         self.n_shared = 0
         self.n_columns = 0
         self.columns = NULL
+        self.opaques = NULL
         self.shared_size = 0
 
     def __init__(self, EncodedBatch values not None, EncodedBatch keys, timestamps, partitions, headers=None, n=None,
                  list columns=None):
         cdef const int64_t[::1] times
         cdef const int32_t[::1] places
-        cdef bytes name, value
         cdef Py_ssize_t i
         if self.values != NULL:
             raise RuntimeError("a RecordSlice is filled once")
@@ -96,8 +113,7 @@ cdef class RecordSlice:
             if self.each_size == NULL:
                 raise MemoryError()
             for i in range(self.n):
-                for name, value in headers[i] or ():
-                    self.each_size[i] += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+                self.each_size[i] = headers_size(headers[i] or ())
         elif headers or columns:
             self._take_headers(headers or (), columns or [])
         self._owners = (values, keys, timestamps, partitions, headers, columns)
@@ -117,7 +133,7 @@ cdef class RecordSlice:
             entry.u.header.val = NULL if value is None else PyBytes_AS_STRING(value)
             entry.u.header.size = 0 if value is None else PyBytes_GET_SIZE(value)
             self.n_shared += 1
-            self.shared_size += len(name) + (0 if value is None else len(value)) + HEADER_OVERHEAD
+        self.shared_size = headers_size(headers)
         for name, batch in columns:
             if not batch.column.broadcast and batch.column.n != self.n:
                 raise ValueError(f"headers: {batch.column.n} for {self.n} records")
@@ -129,28 +145,33 @@ cdef class RecordSlice:
             self.shared_size += len(name) + HEADER_OVERHEAD
         return 0
 
-    @staticmethod
-    cdef RecordSlice lone(bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers):
-        """One record as a RecordSlice, without the objects around it."""
-        cdef RecordSlice feed = RecordSlice.__new__(RecordSlice)
-        feed.n = 1
-        feed._one_value_span = span_of(value)
-        feed._one_value.n = 1
-        feed._one_value.spans = &feed._one_value_span
-        feed.values = &feed._one_value
+    cdef int hold_one(self, bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers) except -1:
+        """Hold this one record, instead of the last one; the caller keeps value, key and headers alive."""
+        if self.shared != NULL:
+            free(self.shared)
+            free(self.columns)
+            self.shared = NULL
+            self.columns = NULL
+            self.n_shared = 0
+            self.shared_size = 0
+        self.n = 1
+        self._one_value_span = span_of(value)
+        self._one_value.n = 1
+        self._one_value.spans = &self._one_value_span
+        self.values = &self._one_value
+        self.keys = NULL
         if key is not None:
-            feed._one_key_span = span_of(key)
-            feed._one_key.n = 1
-            feed._one_key.spans = &feed._one_key_span
-            feed.keys = &feed._one_key
-        feed._one_timestamp = timestamp
-        feed.timestamps = &feed._one_timestamp
-        feed._one_partition = partition
-        feed.partitions = &feed._one_partition
+            self._one_key_span = span_of(key)
+            self._one_key.n = 1
+            self._one_key.spans = &self._one_key_span
+            self.keys = &self._one_key
+        self._one_timestamp = timestamp
+        self.timestamps = &self._one_timestamp
+        self._one_partition = partition
+        self.partitions = &self._one_partition
         if headers:
-            feed._take_headers(headers, [])
-        feed._owners = (value, key, headers)
-        return feed
+            self._take_headers(headers, [])
+        return 0
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -197,5 +218,103 @@ cdef class RecordSlice:
             size += span_at(self.columns[j], i).size
         return size
 
+    def sizes(self):
+        """Return the worst-case bytes of each record in a MessageSet, as a new int64 array."""
+        cdef Py_ssize_t i
+        sizes = np.empty(self.n, dtype=np.int64)
+        cdef int64_t[::1] view = sizes
+        for i in range(self.n):
+            view[i] = self.size_of(i)
+        return sizes
+
     def __len__(self):
         return self.n
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
+                      int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil:
+    """Hand records ``start`` to ``stop`` of the slice (through ``order``, where given) to librdkafka.
+
+    The opaque of record ``i`` of the slice is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
+    at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
+    ``records.make_headers()`` has run.
+    """
+    cdef Enqueued result
+    cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
+    cdef rd_kafka_vu_t* vu = on_stack
+    cdef rd_kafka_error_t* error
+    cdef int64_t k, i
+    cdef int j, n_fixed, n_vu, n_shared = records.n_shared + records.n_columns
+    cdef Span value, key, header
+    cdef bint keyed = records.keys != NULL
+    cdef int64_t now = milliseconds() if gates != NULL else 0
+    result.n = 0
+    result.bytes = 0
+    result.error = 0
+    result.blocked_partition = -1
+    if rkt == NULL:
+        result.error = RD_KAFKA_RESP_ERR__DESTROY
+        return result
+    if n_shared > HEADERS_ON_STACK:
+        vu = <rd_kafka_vu_t*>malloc(<size_t>(FIXED + n_shared) * sizeof(rd_kafka_vu_t))
+        if vu == NULL:
+            result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
+            return result
+    vu[0].vtype = RD_KAFKA_VTYPE_RKT
+    vu[0].u.ptr = rkt
+    vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
+    vu[2].vtype = RD_KAFKA_VTYPE_VALUE
+    vu[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+    vu[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+    vu[4].u.i = RD_KAFKA_MSG_F_COPY
+    vu[5].vtype = RD_KAFKA_VTYPE_OPAQUE
+    n_fixed = 6
+    if keyed:
+        vu[6].vtype = RD_KAFKA_VTYPE_KEY
+        n_fixed = 7
+    for j in range(n_shared):
+        vu[n_fixed + j] = records.shared[j]
+    n_vu = n_fixed + n_shared
+    key.size = 0
+    for k in range(start, stop):
+        i = order[k] if order != NULL else k
+        value = span_at(records.values, i)
+        vu[1].u.i32 = records.partitions[i * records.partition_step]
+        vu[2].u.mem.ptr = <void*>value.data
+        vu[2].u.mem.size = <size_t>value.size
+        vu[3].u.i64 = records.timestamps[i * records.timestamp_step]
+        vu[5].u.ptr = <void*>(opaque_of(tracker_id, first_index + i) if records.opaques == NULL else records.opaques[i])
+        if keyed:
+            key = span_at(records.keys, i)
+            vu[6].u.mem.ptr = <void*>key.data
+            vu[6].u.mem.size = <size_t>key.size
+        for j in range(records.n_columns):
+            header = span_at(records.columns[j], i)
+            vu[n_fixed + records.n_shared + j].u.header.val = header.data
+            vu[n_fixed + records.n_shared + j].u.header.size = <ssize_t>header.size
+        if records.ready != NULL:
+            if records.ready[i] != NULL:
+                vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
+                vu[n_fixed].u.ptr = records.ready[i]
+                n_vu = n_fixed + 1
+            else:
+                n_vu = n_fixed
+        if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
+            result.blocked_partition = vu[1].u.i32
+            break
+        error = rd.produceva(rk, vu, <size_t>n_vu)
+        if error != NULL:
+            result.error = rd.error_code(error)
+            rd.error_destroy(error)
+            if gates != NULL:
+                set_gate(gates, vu[1].u.i32, CLOSED)
+            break
+        if records.ready != NULL:
+            records.ready[i] = NULL        # librdkafka owns it now
+        result.n += 1
+        result.bytes += value.size + key.size
+    if vu != on_stack:
+        free(vu)
+    return result

@@ -6,28 +6,25 @@ here it can only do so where it is expected, so that a Ctrl-C leaves the verdict
 
 This module stands on both wings, as the lanes do. Callers that wait behind each other go together: ``twolane.safe.group_commit``.
 """
-from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.time cimport monotonic, time as wall_clock
+from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport load
 from twolane.safe.ordered_sender cimport OrderedSender
-from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
-from twolane.produce.record_slice cimport RecordSlice
 from twolane.client.handle cimport Handle, Topic
 from twolane.reports.classify cimport record_metadata
 from twolane.reports.reader cimport ReportReader
 from twolane.reports.trackers cimport OffsetColumns
-from twolane.produce.record cimport Record, as_bytes, given_place, place_asked, place_of, plain_ms
+from twolane.client.partitioner cimport Partitioner
+from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
 from twolane.common.fair_lock cimport Waiter, FairLock
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import encode_one, seconds_of, stamp, topic_name
-from twolane.errors import ClosedProducerError, DeliveryError, SerializationError, TwolaneError, refused
-from twolane.common.headers import shared_headers
+from twolane.common.arguments import seconds_of, topic_name
+from twolane.errors import ClosedProducerError, DeliveryError, TwolaneError, refused
 from twolane.results import with_opaque
 
 
@@ -51,7 +48,7 @@ cdef class SafeSender:
     cdef public object _group           # GroupSender
     cdef public object _watch           # TopicMonitor
     cdef public object _doubts          # InDoubtPartitions
-    cdef public str _partitioner
+    cdef public Partitioner _partitioner
     cdef public int64_t _max_bytes      # of a record
     cdef public double _timeout
 
@@ -99,9 +96,8 @@ cdef class SafeSender:
         cdef double deadline = monotonic() + (self._timeout if timeout is None else <double>seconds_of(timeout))
         if type(topic) is not str:
             topic = topic_name(topic)
-        cdef Record record = Record.__new__(Record)
-        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
-        self._place(record, topic, partition, deadline)
+        cdef Record record = self._checked(topic, value, key, headers, partition, timestamp, timestamp_header, serializer,
+                                           key_serializer, deadline)
         outcome = self._send_in_turn(record, deadline)
         if opaque is not None:
             outcome = told_with(outcome, opaque)
@@ -114,17 +110,15 @@ cdef class SafeSender:
     def _record(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
                 double deadline):
         """Return the Record that the arguments of ``send()`` mean, checked; `topic` is a plain str."""
-        cdef Record record = Record.__new__(Record)
-        self._encode(record, topic, value, key, headers, timestamp, timestamp_header, serializer, key_serializer, deadline)
-        self._place(record, topic, partition, deadline)
-        return record
+        return self._checked(topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
+                             deadline)
 
     def _knows_partitions(self, topic, partition):
         """Return whether ``_record()`` need not ask the brokers for the topic's partitions, and so does not wait."""
         cdef Topic known
         self._handle.ensure_open()
         known = self._handle.topic(topic)
-        return not self._is_uncounted(known) and (partition is None or given_place(known, partition) >= 0)
+        return not self._is_uncounted(known) and (partition is None or existing_partition(known, partition) >= 0)
 
     def _send_record(self, Record record not None, double deadline):
         """Send a checked record as ``send()`` does; return its RecordMetadata or its DeliveryError."""
@@ -159,55 +153,29 @@ cdef class SafeSender:
             self._turns.leave(turn)
         return turn.outcome
 
-    cdef int _encode(self, Record record, topic, value, key, headers, timestamp, timestamp_header, serializer,
-                     key_serializer, double deadline) except -1:
-        """Check and encode what the record carries; nothing has been sent when this raises."""
-        cdef int64_t size = RECORD_OVERHEAD
-        cdef bytes name, content
-        try:
-            if serializer is not None:
-                value = encode_one(serializer, value, topic, "value", deadline)
-            if key_serializer is not None:
-                key = encode_one(key_serializer, key, topic, "key", deadline)
-            record.value = value if type(value) is bytes or value is None else as_bytes(value, "value")
-            record.key = key if type(key) is bytes or key is None else as_bytes(key, "key")
-            record.headers = () if headers is None else shared_headers(headers)
-            if timestamp_header is not None:
-                record.timestamp, kept = stamp(timestamp, timestamp_header)
-                record.headers += kept
-            else:
-                record.timestamp = <int64_t>(wall_clock() * 1000) if timestamp is None else plain_ms(timestamp)
-        except SerializationError as error:
-            error.topic = topic
-            raise
-        size += PyBytes_GET_SIZE(record.value) if record.value is not None else 0
-        size += PyBytes_GET_SIZE(record.key) if record.key is not None else 0
-        for name, content in record.headers:
-            size += PyBytes_GET_SIZE(name) + (PyBytes_GET_SIZE(content) if content is not None else 0) + HEADER_OVERHEAD
-        if size > self._max_bytes:
-            raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE,
-                          f"{size} bytes with its overhead, message.max.bytes is {self._max_bytes}")
-        return 0
-
-    cdef inline bint _is_uncounted(self, Topic known):
-        return (not known.partition_count or load(&known.gates.recount)
-                or monotonic() - known.counted_at > self._handle.recount_after)
-
-    cdef int _place(self, Record record, topic, partition, double deadline) except -1:
-        """Choose or check the record's partition; nothing has been sent when this raises."""
+    cdef Record _checked(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
+                         double deadline):
+        """The record that the arguments mean; nothing has been sent when this raises."""
+        cdef Record record = Record.__new__(Record)
         cdef Topic known
+        if serializer is not None:
+            value = serialized(serializer, value, topic, "value", deadline)
+        if key_serializer is not None:
+            key = serialized(key_serializer, key, topic, "key", deadline)
+        record.fill(topic, value, key, headers, timestamp, timestamp_header, self._max_bytes)
         self._handle.ensure_open()
         known = self._handle.topic(topic)
         if self._is_uncounted(known):
             known = self._topics.known(topic, deadline)
-        record.topic = known
-        if partition is not None:
-            record.partition = place_asked(self._topics, known, partition, deadline)
-        elif record.key is not None and topic in self._watch.moved:
+        if partition is None and record.key is not None and topic in self._watch.moved:
             raise self._watch.refusal(topic)
-        else:
-            record.partition = place_of(known, record.value, record.key, self._partitioner, self._chunks.chunk_bytes)
-        return 0
+        if record.choose_partition(known, partition, self._partitioner) < 0:
+            record.partition = look_for_partition(self._topics, known, partition, deadline)
+        return record
+
+    cdef inline bint _is_uncounted(self, Topic known):
+        return (not known.partition_count or load(&known.gates.recount)
+                or monotonic() - known.counted_at > self._handle.recount_after)
 
     cdef int _take(self, Waiter turn, topic) except -1:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
@@ -237,13 +205,12 @@ cdef class SafeSender:
         """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
         cdef OffsetColumns rows
         cdef int64_t offset = -1, time_ms = record.timestamp
-        cdef RecordSlice feed = RecordSlice.lone(record.value, record.key, record.timestamp, record.partition, record.headers)
         memset(&rows, 0, sizeof(rows))
         rows.n = 1
         rows.offsets = &offset
         turn.sent = True
         try:
-            ends = self._chunks.send_one(record.topic, feed, &rows, turn.deadline)
+            ends = self._chunks.send_one(record.topic, record.as_slice(), &rows, turn.deadline)
             if rows.append_times != NULL:
                 time_ms = rows.append_times[0]
         finally:

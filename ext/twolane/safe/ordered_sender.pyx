@@ -25,8 +25,7 @@ from libc.string cimport memset
 
 from twolane.client.atomic cimport add, load
 from twolane.reports.reader cimport ReportReader
-from twolane.produce.buffer cimport Enqueued, enqueue
-from twolane.produce.record_slice cimport RecordSlice
+from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports

@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from twolane.batch cimport span_at
 from twolane._units cimport RECORD_OVERHEAD
+from twolane.produce.grouping cimport group_by_partition
 from twolane.produce.record_slice cimport RecordSlice
 
 cdef enum:
@@ -19,9 +20,9 @@ cdef enum:
 cdef PartitionQueue* by_partition(RecordSlice feed, int64_t** order, int64_t* n_runs) except NULL:
     """One PartitionQueue per partition of the feed and, where there are several, the records' order by partition (stable)."""
     cdef PartitionQueue* runs
-    cdef int64_t* counts = NULL
-    cdef int64_t i, at = 0, n_partitions
-    cdef int32_t highest = 0, partition
+    cdef int64_t* stops = NULL
+    cdef int64_t i, at = 0, start = 0, n_partitions
+    cdef int32_t highest = 0
     if feed.partition_step == 0 or all_alike(feed):
         runs = <PartitionQueue*>calloc(1, sizeof(PartitionQueue))
         if runs == NULL:
@@ -32,28 +33,22 @@ cdef PartitionQueue* by_partition(RecordSlice feed, int64_t** order, int64_t* n_
         return runs
     for i in range(feed.n):
         highest = max(highest, feed.partitions[i])
-    n_partitions = highest + 1
-    counts = <int64_t*>calloc(<size_t>n_partitions + 1, sizeof(int64_t))
+    n_partitions = <int64_t>highest + 1
+    stops = <int64_t*>malloc(<size_t>n_partitions * sizeof(int64_t))
     order[0] = <int64_t*>malloc(<size_t>feed.n * sizeof(int64_t))
-    runs = <PartitionQueue*>calloc(<size_t>n_partitions, sizeof(PartitionQueue))
-    if counts == NULL or order[0] == NULL or runs == NULL:
-        free(counts)
+    runs = <PartitionQueue*>calloc(<size_t>min(n_partitions, feed.n), sizeof(PartitionQueue))
+    if stops == NULL or order[0] == NULL or runs == NULL:
+        free(stops)
         free(runs)
         raise MemoryError()
-    for i in range(feed.n):
-        counts[feed.partitions[i] + 1] += 1
-    for partition in range(n_partitions):
-        if counts[partition + 1]:
-            runs[at].partition = partition
-            runs[at].start = runs[at].next = counts[partition]
-            runs[at].stop = counts[partition] + counts[partition + 1]
+    group_by_partition(feed.partitions, 0, feed.n, n_partitions, order[0], stops)
+    for i in range(n_partitions):
+        if stops[i] > start:
+            runs[at].partition = <int32_t>i
+            runs[at].start = runs[at].next = start
+            runs[at].stop = start = stops[i]
             at += 1
-        counts[partition + 1] += counts[partition]
-    for i in range(feed.n):
-        partition = feed.partitions[i]
-        order[0][counts[partition]] = i
-        counts[partition] += 1
-    free(counts)
+    free(stops)
     n_runs[0] = at
     return runs
 

@@ -15,7 +15,7 @@ from twolane.errors import DeliveryError, Verdict, attach_result, refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twolane.produce.record import Record
+    from twolane.common.record import Record
 
 # Between a thread that begins calls and a loop that withdraws them; held for some instructions.
 _deciding = threading.Lock()

@@ -16,7 +16,6 @@ from confluent_kafka import KafkaError
 
 from twolane._units import HEADER_OVERHEAD, MS_NS, RECORD_OVERHEAD
 from twolane.batch import EncodedBatch
-from twolane.client.partitioner import assign
 from twolane.common.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns.table import Column, Table, as_columns
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twolane.client.handle import Topic
+    from twolane.client.partitioner import Partitioner
     from twolane.common.skipping import Skipped
     from twolane.common.topics import Topics
     from twolane.serializers import Serializer, Source
@@ -71,11 +71,10 @@ class BatchArguments(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a producer sets for all its calls: ``message.max.bytes``, partitioner, bytes of a sticky partition."""
+    """What a producer sets for all its calls: ``message.max.bytes`` and the partitioner."""
 
     max_bytes: int
-    partitioner: str
-    sticky_bytes: int
+    partitioner: Partitioner
 
 
 @dataclass(slots=True)
@@ -122,13 +121,18 @@ class ProduceCall:
         values = self.values.slice(start, stop)
         keys = self.keys.slice(start, stop) if self.keys is not None else None
         if self.partitions is None:
-            _, partitioner, sticky_bytes = self.limits
-            partitions = assign(self.topic, partitioner, values, keys, stop - start, sticky_bytes)
+            partitions = self.limits.partitioner.assign(self.topic, values, keys, stop - start)
         else:
             partitions = self.partitions if isinstance(self.partitions, int) else self.partitions[start:stop]
         timestamps = self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop]
         headers, columns = self.headers.slice(start, stop)
         return RecordSlice(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
+
+    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the worst-case bytes of these records in a MessageSet."""
+        keys = self.keys.slice(start, stop) if self.keys is not None else None
+        headers, columns = self.headers.slice(start, stop)
+        return RecordSlice(self.values.slice(start, stop), keys, 1, 0, headers, stop - start, columns).sizes()
 
 
 def seconds_of(timeout: Any) -> float:
@@ -233,13 +237,7 @@ def too_large(call: ProduceCall) -> Iterator[Fault]:
     rows = call.slice_rows(SIZE_CHECK_SLICE)
     for start in range(0, call.n, rows):
         stop = min(call.n, start + rows)
-        sizes = _sizes(call.values.slice(start, stop), stop - start) + RECORD_OVERHEAD + shared
-        if call.keys is not None:
-            sizes += _sizes(call.keys.slice(start, stop), stop - start)
-        if each:
-            sizes += each[start:stop]
-        for _, source in headers.columns:
-            sizes += _sizes(source.slice(start, stop), stop - start)
+        sizes = call.sizes(start, stop)
         for i in np.flatnonzero(sizes > max_bytes):
             detail = f"{int(sizes[i])} bytes with its overhead, message.max.bytes is {max_bytes}"
             yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, detail, None
@@ -249,11 +247,6 @@ def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:
     """Raise the error of the first record that cannot go."""
     for index, code, detail, partition in faults:
         raise refused(topic.name, code, detail, index=index, partition=partition)
-
-
-def _sizes(batch: EncodedBatch, n: int) -> NDArray[np.int64]:
-    sizes = np.diff(batch.offsets)
-    return np.full(n, sizes[0]) if batch.is_constant else sizes
 
 
 def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> Serializer:

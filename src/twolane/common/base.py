@@ -64,7 +64,6 @@ class BaseProducer:
         self._timeout = self._settings.number("message.timeout.ms") / 1000
         if self._timeout <= 0:
             self._timeout = float(2**31)
-        self._partitioner = native["partitioner"]
         # librdkafka masks passwords in its log (debug=conf), but not what stands in a URL, and not all that it quotes.
         self._hide = Hider(native)
         self._handle = Handle(
@@ -159,9 +158,9 @@ class BaseProducer:
             refused=self._refused_rows,
         )
 
-    def _bind(self, topic: str, values: Any, given: BatchArguments, deadline: float, sticky_bytes: int) -> ProduceCall:
+    def _bind(self, topic: str, values: Any, given: BatchArguments, deadline: float) -> ProduceCall:
         """Check the arguments of a ``send_batch()``, and count the rows that it leaves out."""
-        limits = Limits(self._max_bytes, self._partitioner, sticky_bytes)
+        limits = Limits(self._max_bytes, self._partitioner)
         call = bind_arguments(topic, values, given, self._topics, deadline, limits)
         if call.skipped is not None:
             # Reentrant: a signal handler may send with the producer that it interrupts.

@@ -4,11 +4,12 @@ from typing import Any, TypeVar
 from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
+from twolane.client.partitioner import Partitioner
 from twolane.common.fair_lock import FairLock, Waiter
 from twolane.common.headers import Headers
+from twolane.common.record import Record
 from twolane.common.topics import Topics
 from twolane.encoding.time.times import Time
-from twolane.produce.record import Record
 from twolane.reports.reader import ReportReader
 from twolane.results import RecordMetadata
 from twolane.safe.group_commit import GroupSender
@@ -29,7 +30,7 @@ class SafeSender:
     _group: GroupSender
     _watch: TopicMonitor
     _doubts: InDoubtPartitions
-    _partitioner: str
+    _partitioner: Partitioner
     _max_bytes: int
     _timeout: float
     def _record(

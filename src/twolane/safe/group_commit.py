@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from twolane.client.handle import Topic
     from twolane.common.failures import Ends
     from twolane.common.fair_lock import FairLock, Waiter
+    from twolane.common.record import Record
     from twolane.errors import DeliveryError
-    from twolane.produce.record import Record
     from twolane.reports.reader import ReportReader
     from twolane.safe.in_doubt import InDoubtPartitions
     from twolane.safe.ordered_sender import OrderedSender

@@ -14,6 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from twolane.client.partitioner import Partitioner
 from twolane.common.arguments import BatchArguments
 from twolane.common.base import STILL_RUNS
 from twolane.common.fair_lock import FairLock, Waiter
@@ -112,6 +113,7 @@ class SafeProducer(SafeSender, TransactionalProducer):
             # librdkafka varies it by a fifth.
             settings.number("retry.backoff.ms") * 0.8 / 1000 if fenced else None,
         )
+        self._partitioner = Partitioner(settings.native["partitioner"], self._chunks.chunk_bytes)
         self._turns = FairLock()
         # Reentrant: a signal handler may call close() while close() runs.
         self._ending = threading.RLock()
@@ -205,7 +207,7 @@ class SafeProducer(SafeSender, TransactionalProducer):
         given = BatchArguments(
             keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
         )
-        call = self._bind(topic, values, given, setup, self._chunks.chunk_bytes)
+        call = self._bind(topic, values, given, setup)
         topic = call.topic.name
         if keys is not None and partitions is None and topic in self._watch.moved:
             raise self._watch.refusal(topic)

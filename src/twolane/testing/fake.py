@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from twolane.common.headers import Headers
+    from twolane.common.record import Record
     from twolane.config.typed import ProducerSettings
     from twolane.encoding.time.times import Time
-    from twolane.produce.record import Record
     from twolane.results import BatchMetadata
     from twolane.safe.group_commit import Member
     from twolane.serializers import Serializer
@@ -150,7 +150,7 @@ class FakeProducer(Fake, SafeProducer):
         given = BatchArguments(
             keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
         )
-        call = self._bind(topic, values, given, deadline, self._chunks.chunk_bytes)
+        call = self._bind(topic, values, given, deadline)
         outcome = self._take_all(call, stops=True)
         self._doubts.add_failures(call.topic.name, outcome.reports)
         metadata = self._metadata(call, outcome, started, opaque)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twolane.client.handle import Handle, Topic
+    from twolane.client.partitioner import Partitioner
     from twolane.common.arguments import ProduceCall
     from twolane.common.client_events import EventHandler
     from twolane.results import BatchMetadata
@@ -183,7 +184,7 @@ class Fake:
     _transactions: Any
     _handle: Any
     _max_bytes: int
-    _partitioner: str
+    _partitioner: Partitioner
 
     @property
     def records(self) -> list[LoggedRecord]:

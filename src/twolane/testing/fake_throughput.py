@@ -13,7 +13,7 @@ from twolane.results import RecordMetadata, TimestampType, with_opaque
 from twolane.testing.fake import FakeProducer
 from twolane.testing.fake_base import BOOTSTRAP, Fake, FakeTopics, FakeTransactions, RecordLog, somewhere
 from twolane.throughput.batch_delivery import BatchDelivery
-from twolane.throughput.producer import STICKY_BYTES, ThroughputProducer
+from twolane.throughput.producer import ThroughputProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -142,7 +142,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
             given = BatchArguments(
                 keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
-            call = self._bind(topic, values, given, deadline, STICKY_BYTES)
+            call = self._bind(topic, values, given, deadline)
         outcome = self._take_all(call, stops=False)
         batch = BatchDelivery(
             call.topic.name,

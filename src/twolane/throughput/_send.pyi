@@ -4,6 +4,7 @@ from typing import Any
 from typing_extensions import disjoint_base
 
 from twolane.client.handle import Handle
+from twolane.client.partitioner import Partitioner
 from twolane.common.headers import Headers
 from twolane.common.topics import Topics
 from twolane.encoding.time.times import Time
@@ -27,8 +28,7 @@ class ThroughputSender:
     _accumulator: RecordAccumulator
     _topics: Topics
     _backpressure: Backpressure
-    _partitioner: str
-    _sticky_bytes: int
+    _partitioner: Partitioner
     _max_bytes: int
     _timeout: float
     _may_gather: bool

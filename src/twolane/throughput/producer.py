@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from confluent_kafka import KafkaError
 
+from twolane.client.partitioner import Partitioner
 from twolane.common.arguments import BatchArguments, ProduceCall
 from twolane.common.base import EXIT_TIMEOUT
 from twolane.common.transactional_producer import TransactionalProducer
@@ -105,7 +106,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
             int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
             resume_at,
         )
-        self._sticky_bytes = STICKY_BYTES
+        self._partitioner = Partitioner(self._settings.native["partitioner"], STICKY_BYTES)
         transactional_id = self._settings.native.get("transactional.id")
         lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
         self._may_gather = lingers and not self._handle.gated and transactional_id is None
@@ -245,7 +246,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
             given = BatchArguments(
                 keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
-            call = self._bind(topic, values, given, deadline, STICKY_BYTES)
+            call = self._bind(topic, values, given, deadline)
             outcome = CallResult(self._delivery, call.n)
             places = np.empty(call.n, dtype=np.int32)
             batch = BatchDelivery(

@@ -86,7 +86,7 @@ def call(values, **arguments):
 
         def look_for(self, *_): ...
 
-    return prepare("t", values, BatchArguments(**made), Topics(), 0.0, Limits(10**6, "murmur2_random", 0))
+    return prepare("t", values, BatchArguments(**made), Topics(), 0.0, Limits(10**6, None))
 
 
 @pytest.mark.parametrize("lend", [Holder, Stream])

@@ -1,0 +1,157 @@
+"""One record: the arguments of either lane's ``send()``, checked and brought to bytes."""
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.time cimport time as wall_clock
+from libc.stdint cimport int32_t, int64_t
+
+from twolane._units cimport GUARD_FROM, GUARD_TO, RECORD_OVERHEAD
+from twolane.client.handle cimport Topic
+from twolane.client.partitioner cimport Partitioner
+from twolane.encoding.time.timestamps cimport pack_one
+from twolane.produce.record_slice cimport RecordSlice, headers_size, span_of
+
+from confluent_kafka import KafkaError
+
+from twolane.common.arguments import encode_one, stamp, topic_name
+from twolane.common.headers import shared_headers
+from twolane.encoding.columns.bytes import bytes_source, index_of
+from twolane.errors import SerializationError, refused
+
+
+@cython.final
+cdef class Record:
+    """One record, checked: its topic's partitions are known, its partition exists.
+
+    Attributes
+    ----------
+    topic : Topic
+    value, key : bytes or None
+    headers : tuple of (bytes, bytes or None)
+    partition : int
+    timestamp : int
+        Milliseconds since the epoch.
+    """
+
+    def __init__(self):
+        raise TypeError("Records are made by send()")
+
+    cdef int fill(self, object topic, object value, object key, object headers, object timestamp, object timestamp_header,
+                  int64_t max_bytes) except -1:
+        """Check what the record carries, and bring it to bytes. When this raises nothing has been sent."""
+        cdef int64_t ms = 0, size
+        if timestamp is None:
+            ms = <int64_t>(wall_clock() * 1000)
+        else:
+            ms = guarded_ms(timestamp)
+        if (headers is None and timestamp_header is None and ms >= 0 and (type(value) is bytes or value is None)
+                and (type(key) is bytes or key is None)):
+            # What most loops send.
+            self.value = value
+            self.key = key
+            self.headers = ()
+            self.timestamp = ms
+        else:
+            self._convert(topic, value, key, headers, timestamp, timestamp_header, ms)
+        self.payload = 0
+        if self.value is not None:
+            self.payload += PyBytes_GET_SIZE(self.value)
+        if self.key is not None:
+            self.payload += PyBytes_GET_SIZE(self.key)
+        size = RECORD_OVERHEAD + self.payload
+        if self.headers:
+            size += headers_size(self.headers)
+        if size > max_bytes:
+            raise refused(topic_name(topic), KafkaError.MSG_SIZE_TOO_LARGE,
+                          f"{size} bytes with its overhead, message.max.bytes is {max_bytes}")
+        return 0
+
+    cdef int _convert(self, object topic, object value, object key, object headers, object timestamp,
+                      object timestamp_header, int64_t ms) except -1:
+        try:
+            self.value = value if type(value) is bytes else as_bytes(value, "value")
+            self.key = key if type(key) is bytes else as_bytes(key, "key")
+            self.headers = () if headers is None else shared_headers(headers)
+            if timestamp_header is not None:
+                self.timestamp, added = stamp(timestamp, timestamp_header)
+                self.headers += added
+            else:
+                self.timestamp = ms if ms >= 0 else pack_one(timestamp)
+        except SerializationError as error:
+            error.topic = topic_name(topic)
+            raise
+        return 0
+
+    cdef int choose_partition(self, Topic topic, object partition, Partitioner partitioner) except -2:
+        """Set topic and partition. Returns the partition, -1 if the one that was asked for is not known."""
+        self.topic = topic
+        if partition is None:
+            self.partition = partitioner.choose(topic, span_of(self.value), span_of(self.key))
+        else:
+            self.partition = existing_partition(topic, partition)
+        return self.partition
+
+    cdef RecordSlice as_slice(self):
+        """The record as a slice, which is valid until the next call of this."""
+        if self._slice is None:
+            self._slice = RecordSlice.__new__(RecordSlice)
+        self._slice.hold_one(self.value, self.key, self.timestamp, self.partition, self.headers)
+        return self._slice
+
+    def __reduce__(self):
+        raise TypeError("a Record cannot be pickled")
+
+
+cdef int64_t guarded_ms(object timestamp) noexcept:
+    """The milliseconds of what most loops give, an int of these years; -1 of anything else."""
+    cdef long long ms
+    cdef int overflow = 0
+    if type(timestamp) is int:
+        ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow)
+        if overflow == 0 and GUARD_FROM <= ms < GUARD_TO:
+            return ms
+    return -1
+
+
+cdef object serialized(object serializer, object value, str topic, str field, double deadline):
+    """Bytes of a value or key that has a serializer."""
+    try:
+        return encode_one(serializer, value, topic, field, deadline)
+    except SerializationError as error:
+        error.topic = topic
+        raise
+
+
+cdef bytes as_bytes(object value, str field):
+    """bytes of a value or key that is no plain ``bytes``."""
+    if value is None:
+        return None
+    try:
+        return bytes_source((value,), field=field).slice(0, 1)[0]
+    except SerializationError as error:
+        error.index = None
+        raise
+
+
+cdef int32_t existing_partition(Topic topic, object partition) except -2:
+    """The partition that was asked for; -1 if the topic has none of this number."""
+    cdef int overflow = 0
+    cdef long long number
+    if type(partition) is not int:
+        partition = index_of(partition, "a partition is an int", None, "partition", topic.name)
+    number = PyLong_AsLongLongAndOverflow(partition, &overflow)
+    return <int32_t>number if overflow == 0 and 0 <= number < topic.partition_count else -1
+
+
+cdef int32_t look_for_partition(object topics, Topic topic, object partition, double deadline) except -1:
+    """The partition that was asked for and lies beyond the last count: it is counted again before it is refused."""
+    cdef int32_t found
+    if type(partition) is not int:
+        partition = index_of(partition, "a partition is an int", None, "partition", topic.name)
+    topics.look_for(topic, partition, deadline)
+    found = existing_partition(topic, partition)
+    if found < 0:
+        raise refused(topic.name, KafkaError._UNKNOWN_PARTITION,
+                      f"partition {partition} does not exist, the topic has {topic.partition_count}",
+                      partition=partition)
+    return found
