@@ -12,4 +12,18 @@ cdef class Partitioner:
     cdef bint _empty_is_null
     cdef int64_t _sticky_bytes
 
-    cdef int32_t choose(self, Topic topic, Span value, Span key) noexcept nogil
+    cdef int32_t _move_on(self, Topic topic, int32_t count) noexcept nogil
+
+
+cdef inline int32_t partition_of(Partitioner rule, Topic topic, Span value, Span key) noexcept nogil:
+    """The partition of one record; the topic's partitions are known. GIL: not needed."""
+    cdef int32_t count = topic.partition_count, sticky
+    if count == 1:
+        return 0
+    if rule._hash != NULL and (key.data != NULL or rule._hashes_null) and (key.size or not rule._empty_is_null):
+        return rule._hash(topic.rkt, key.data if key.data != NULL else <const void*>b"", <size_t>key.size, count, NULL, NULL)
+    sticky = topic.sticky_partition
+    if not 0 <= sticky < count or topic.sticky_bytes >= rule._sticky_bytes:
+        sticky = rule._move_on(topic, count)
+    topic.sticky_bytes += value.size + 1
+    return sticky

@@ -63,19 +63,11 @@ cdef class Partitioner:
         self._hash = <rd_kafka_msg_partitioner_t><uintptr_t>address
         self._sticky_bytes = sticky_bytes
 
-    cdef int32_t choose(self, Topic topic, Span value, Span key) noexcept nogil:
-        """The partition of one record; the topic's partitions are known. GIL: not needed."""
-        cdef int32_t count = topic.partition_count, sticky = topic.sticky_partition
-        if count == 1:
-            return 0
-        if self._hash != NULL and (key.data != NULL or self._hashes_null) and (key.size or not self._empty_is_null):
-            return self._hash(topic.rkt, key.data if key.data != NULL else <const void*>b"", <size_t>key.size, count,
-                              NULL, NULL)
-        if not 0 <= sticky < count or topic.sticky_bytes >= self._sticky_bytes:
-            topic.sticky_partition = sticky = _another(count, sticky)
-            topic.sticky_bytes = 0
-        topic.sticky_bytes += value.size + 1
-        return sticky
+    cdef int32_t _move_on(self, Topic topic, int32_t count) noexcept nogil:
+        """Choose another partition for records without a key. GIL: not needed."""
+        topic.sticky_partition = _another(count, topic.sticky_partition)
+        topic.sticky_bytes = 0
+        return topic.sticky_partition
 
     @cython.boundscheck(False)
     @cython.wraparound(False)
@@ -113,5 +105,5 @@ cdef class Partitioner:
             for i in range(n):
                 if keys is not None:
                     key = span_at(&keys.column, i)
-                chosen[i] = self.choose(topic, span_at(&values.column, i), key)
+                chosen[i] = partition_of(self, topic, span_at(&values.column, i), key)
         return partitions

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from twolane._units cimport GUARD_FROM, GUARD_TO, RECORD_OVERHEAD
 from twolane.client.handle cimport Topic
-from twolane.client.partitioner cimport Partitioner
+from twolane.client.partitioner cimport Partitioner, partition_of
 from twolane.encoding.time.timestamps cimport pack_one
 from twolane.produce.record_slice cimport RecordSlice, headers_size, span_of
 
@@ -86,7 +86,7 @@ cdef class Record:
         """Set topic and partition. Returns the partition, -1 if the one that was asked for is not known."""
         self.topic = topic
         if partition is None:
-            self.partition = partitioner.choose(topic, span_of(self.value), span_of(self.key))
+            self.partition = partition_of(partitioner, topic, span_of(self.value), span_of(self.key))
         else:
             self.partition = existing_partition(topic, partition)
         return self.partition

@@ -1,5 +1,6 @@
 """RecordSlice: one slice of a call, ready for librdkafka: bytes, keys, times, partitions and headers by record."""
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
@@ -46,5 +47,15 @@ cdef struct Enqueued:
 
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
                       int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil
-cdef Span span_of(bytes data) noexcept
 cdef int64_t headers_size(tuple headers) except -1
+
+
+cdef inline Span span_of(bytes data) noexcept:
+    """The span of one byte string or None. Borrows."""
+    cdef Span span
+    span.data = NULL
+    span.size = 0
+    if data is not None:
+        span.data = <const uint8_t*>PyBytes_AS_STRING(data)
+        span.size = PyBytes_GET_SIZE(data)
+    return span

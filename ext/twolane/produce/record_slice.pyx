@@ -1,7 +1,7 @@
 """The columns of one slice as plain pointers, and the Python objects that keep them alive."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
@@ -9,12 +9,12 @@ from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 from twolane.produce.first_ack cimport CLOSED, Gates, may_pass, milliseconds, set_gate
+from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
 from twolane.reports.trackers cimport opaque_of
 
 import numpy as np
 
 cdef enum:
-    FIXED = 8               # entries of the argument template before the headers
     HEADERS_ON_STACK = 24
 
 
@@ -27,17 +27,6 @@ cdef int64_t headers_size(tuple headers) except -1:
         if value is not None:
             size += PyBytes_GET_SIZE(value)
     return size
-
-
-cdef Span span_of(bytes data) noexcept:
-    """The span of one byte string or None. Borrows."""
-    cdef Span span
-    span.data = NULL
-    span.size = 0
-    if data is not None:
-        span.data = <const uint8_t*>PyBytes_AS_STRING(data)
-        span.size = PyBytes_GET_SIZE(data)
-    return span
 
 
 @cython.final
@@ -238,18 +227,21 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
     """Hand records ``start`` to ``stop`` of the slice (through ``order``, where given) to librdkafka.
 
     The opaque of record ``i`` of the slice is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
-    at the first record that it refuses, and before a gate (NULL: there are none) that others wait at. GIL: not needed;
+    at the first record that it refuses, and before a partition whose first record
+    is not acknowledged (`gates`; NULL: no record waits for that). GIL: not needed;
     ``records.make_headers()`` has run.
     """
     cdef Enqueued result
     cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
     cdef rd_kafka_vu_t* vu = on_stack
-    cdef rd_kafka_error_t* error
-    cdef int64_t k, i
-    cdef int j, n_fixed, n_vu, n_shared = records.n_shared + records.n_columns
+    cdef int64_t k, i, n = 0, n_bytes = 0
+    cdef int j, n_vu, n_shared = records.n_shared + records.n_columns
     cdef Span value, key, header
-    cdef bint keyed = records.keys != NULL
     cdef int64_t now = milliseconds() if gates != NULL else 0
+    cdef const uint64_t* opaques = records.opaques
+    cdef const ByteColumn* keys = records.keys
+    cdef uint64_t first_opaque = opaque_of(tracker_id, first_index)
+    cdef int code
     result.n = 0
     result.bytes = 0
     result.error = 0
@@ -262,59 +254,46 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
         if vu == NULL:
             result.error = RD_KAFKA_RESP_ERR__QUEUE_FULL
             return result
-    vu[0].vtype = RD_KAFKA_VTYPE_RKT
-    vu[0].u.ptr = rkt
-    vu[1].vtype = RD_KAFKA_VTYPE_PARTITION
-    vu[2].vtype = RD_KAFKA_VTYPE_VALUE
-    vu[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP
-    vu[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-    vu[4].u.i = RD_KAFKA_MSG_F_COPY
-    vu[5].vtype = RD_KAFKA_VTYPE_OPAQUE
-    n_fixed = 6
-    if keyed:
-        vu[6].vtype = RD_KAFKA_VTYPE_KEY
-        n_fixed = 7
+    begin_template(vu, rkt)
     for j in range(n_shared):
-        vu[n_fixed + j] = records.shared[j]
-    n_vu = n_fixed + n_shared
+        vu[FIXED + j] = records.shared[j]
+    n_vu = FIXED + n_shared
+    key.data = NULL
     key.size = 0
     for k in range(start, stop):
         i = order[k] if order != NULL else k
         value = span_at(records.values, i)
-        vu[1].u.i32 = records.partitions[i * records.partition_step]
-        vu[2].u.mem.ptr = <void*>value.data
-        vu[2].u.mem.size = <size_t>value.size
-        vu[3].u.i64 = records.timestamps[i * records.timestamp_step]
-        vu[5].u.ptr = <void*>(opaque_of(tracker_id, first_index + i) if records.opaques == NULL else records.opaques[i])
-        if keyed:
-            key = span_at(records.keys, i)
-            vu[6].u.mem.ptr = <void*>key.data
-            vu[6].u.mem.size = <size_t>key.size
+        if keys != NULL:
+            key = span_at(keys, i)
+        set_record(vu, records.partitions[i * records.partition_step], value, key,
+                   records.timestamps[i * records.timestamp_step],
+                   opaques[i] if opaques != NULL else first_opaque + <uint64_t>i)
         for j in range(records.n_columns):
             header = span_at(records.columns[j], i)
-            vu[n_fixed + records.n_shared + j].u.header.val = header.data
-            vu[n_fixed + records.n_shared + j].u.header.size = <ssize_t>header.size
+            vu[FIXED + records.n_shared + j].u.header.val = header.data
+            vu[FIXED + records.n_shared + j].u.header.size = <ssize_t>header.size
         if records.ready != NULL:
             if records.ready[i] != NULL:
-                vu[n_fixed].vtype = RD_KAFKA_VTYPE_HEADERS
-                vu[n_fixed].u.ptr = records.ready[i]
-                n_vu = n_fixed + 1
+                vu[FIXED].vtype = RD_KAFKA_VTYPE_HEADERS
+                vu[FIXED].u.ptr = records.ready[i]
+                n_vu = FIXED + 1
             else:
-                n_vu = n_fixed
+                n_vu = FIXED
         if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
             result.blocked_partition = vu[1].u.i32
             break
-        error = rd.produceva(rk, vu, <size_t>n_vu)
-        if error != NULL:
-            result.error = rd.error_code(error)
-            rd.error_destroy(error)
+        code = produce(rk, vu, n_vu)
+        if code:
+            result.error = code
             if gates != NULL:
                 set_gate(gates, vu[1].u.i32, CLOSED)
             break
         if records.ready != NULL:
             records.ready[i] = NULL        # librdkafka owns it now
-        result.n += 1
-        result.bytes += value.size + key.size
+        n += 1
+        n_bytes += value.size + key.size
+    result.n = n
+    result.bytes = n_bytes
     if vu != on_stack:
         free(vu)
     return result

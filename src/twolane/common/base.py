@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from twolane.client.partitioner import Partitioner
     from twolane.common.arguments import BatchArguments, ProduceCall
 
 # Failed requests after which a plain idempotent producer must end: its epoch, which rises with them, has 32 767
@@ -46,6 +47,7 @@ class BaseProducer:
     """Base of both lanes; not for use by itself."""
 
     _lane: ProducerPolicy
+    _partitioner: Partitioner  # made by the lane
 
     def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
         self._refused_rows = 0
