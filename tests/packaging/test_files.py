@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -175,3 +176,37 @@ def _fault_of_docstring(value: Any) -> str:
         missing = {name for name in arguments if name not in text}
         return f"nothing about {', '.join(sorted(missing))}" if len(arguments) >= 3 and missing else ""
     return ""
+
+
+# ---- docstrings ------------------------------------------------------------------------------------------------------
+
+# A docstring says what a function does: "Return", "Send", "Raise". Other beginnings, and weaker words for Return:
+NO_BEGINNING = {
+    "A",
+    "An",
+    "Give",
+    "Gives",
+    "How",
+    "Returns",
+    "Tell",
+    "Tells",
+    "The",
+    "This",
+    "What",
+    "Where",
+    "Whether",
+    "Who",
+}
+
+
+def test_docstrings_of_functions_begin_with_what_they_do() -> None:
+    found = []
+    for path in sources(".py", below="src/"):
+        for node in ast.walk(ast.parse(read(path))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            is_value = any(re.search("property|fixture", ast.unparse(one)) for one in node.decorator_list)
+            text = ast.get_docstring(node)
+            if text and not is_value and text.split()[0] in NO_BEGINNING:
+                found.append(f"{path}:{node.lineno} {text.splitlines()[0]}")
+    assert not found

@@ -105,7 +105,7 @@ _TAKES_DEADLINE: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def is_function(serializer: Any) -> bool:
-    """Whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
+    """Return whether this is no Serializer, but a function that makes bytes of a record (see ``functions``)."""
     return callable(serializer) and not isinstance(serializer, type) and not hasattr(serializer, "bind")
 
 
