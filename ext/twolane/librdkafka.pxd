@@ -244,6 +244,8 @@ ctypedef int (*rd_kafka_conf_set_t)(rd_kafka_conf_t*, const char*, const char*, 
 ctypedef void (*rd_kafka_conf_set_events_t)(rd_kafka_conf_t*, int) noexcept nogil
 ctypedef int (*rd_kafka_interceptor_f_on_new_t)(rd_kafka_t*, const rd_kafka_conf_t*, void*, char*, size_t) noexcept nogil
 ctypedef int (*rd_kafka_interceptor_f_on_request_sent_t)(rd_kafka_t*, int, const char*, int32_t, int16_t, int16_t, int32_t, size_t, void*) noexcept nogil
+ctypedef int (*rd_kafka_interceptor_f_on_broker_state_change_t)(rd_kafka_t*, int32_t, const char*, const char*, int, const char*, void*) noexcept nogil
+ctypedef int (*rd_kafka_interceptor_add_on_broker_state_change_t)(rd_kafka_t*, const char*, rd_kafka_interceptor_f_on_broker_state_change_t, void*) noexcept nogil
 ctypedef int (*rd_kafka_conf_interceptor_add_on_new_t)(rd_kafka_conf_t*, const char*, rd_kafka_interceptor_f_on_new_t, void*) noexcept nogil
 ctypedef int (*rd_kafka_interceptor_add_on_request_sent_t)(rd_kafka_t*, const char*, rd_kafka_interceptor_f_on_request_sent_t, void*) noexcept nogil
 ctypedef rd_kafka_t* (*rd_kafka_new_t)(int, rd_kafka_conf_t*, char*, size_t) noexcept nogil

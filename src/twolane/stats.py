@@ -110,6 +110,8 @@ class BrokerStats:
     requests_queued, requests_in_flight : int
     requests, bytes, errors, retries, timeouts, connects : int
         Sent since the client was made.
+    throttle : Summary
+        Seconds for which the broker asked the client to wait, because of a quota.
     """
 
     id: int
@@ -125,15 +127,34 @@ class BrokerStats:
     retries: int
     timeouts: int
     connects: int
+    throttle: Summary
 
 
 @dataclass(frozen=True, slots=True)
 class TopicStats:
-    """How full a topic's requests were: bytes and records of a MessageSet."""
+    """One topic.
+
+    Attributes
+    ----------
+    name : str
+    batch_bytes, batch_records : Summary
+        How full its requests were: bytes and records of a MessageSet.
+    records, bytes : int
+        Sent to brokers since the client was made, retries included.
+    """
 
     name: str
     batch_bytes: Summary
     batch_records: Summary
+    records: int
+    bytes: int
+
+    @classmethod
+    def of(cls, name: str, topic: Mapping[str, Any]) -> TopicStats:
+        """Make one of a topic of librdkafka's statistics."""
+        sent = [topic["partitions"][number] for number in topic.get("partitions", ()) if number != "-1"]
+        records, size = (sum(partition[key] for partition in sent) for key in ("txmsgs", "txbytes"))
+        return cls(name, Summary.of(topic.get("batchsize")), Summary.of(topic.get("batchcnt")), records, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +192,13 @@ class ClientStats:
                 retries=broker["txretries"],
                 timeouts=broker["req_timeouts"],
                 connects=broker["connects"],
+                throttle=Summary.of(broker.get("throttle"), 1e-3),
             )
             # The others are bootstrap addresses, and librdkafka's internal ones.
             for broker in told["brokers"].values()
             if broker["nodeid"] >= 0
         ]
-        topics = [
-            TopicStats(name, Summary.of(topic.get("batchsize")), Summary.of(topic.get("batchcnt")))
-            for name, topic in told["topics"].items()
-        ]
+        topics = [TopicStats.of(name, topic) for name, topic in told["topics"].items()]
         return cls(told["time"], tuple(sorted(brokers, key=lambda broker: broker.id)), tuple(topics))
 
 
@@ -204,6 +223,10 @@ class Stats:
     client : ClientStats or None
         The last of librdkafka's statistics: None without ``statistics.interval.ms``, which is off by default because it
         makes librdkafka enter every record into histograms of its own.
+    client_id : str
+        librdkafka's name of the client, as in log lines: ``client.id`` and a number, so that no two are alike.
+    requests : int
+        ProduceRequests sent, retries included.
     """
 
     accepted: int
@@ -217,3 +240,10 @@ class Stats:
     latency: LatencyHistogram
     client: ClientStats | None
     refused: int = 0
+    client_id: str = ""
+    requests: int = 0
+
+    @property
+    def retries(self) -> int | None:
+        """Requests of any kind that librdkafka sent again, by its last statistics; None without them."""
+        return None if self.client is None else sum(broker.retries for broker in self.client.brokers)

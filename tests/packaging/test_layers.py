@@ -80,6 +80,9 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
             "twolane.throughput.producer",
         ),
     ),
+    # Bridges to what watches services: the public surface, and one package each.
+    ("src/twolane/contrib/prometheus.py", ("prometheus_client", "twolane.stats")),
+    ("src/twolane/contrib/__init__.py", ()),
     # The public package.
     ("src/twolane/__init__.py", ()),
     ("src/twolane/__main__.py", ("twolane._about",)),

@@ -10,6 +10,7 @@ cdef struct Wire:
     int64_t produce_requests
     int64_t broker_changes          # times a ProduceRequest went to another broker than the one before it
     int64_t last_broker
+    int64_t up[64]                  # by place_of_broker(): whether its connection is up; different brokers may share one
     # The end of the client, which its broker threads may hold up for as long as a name look-up takes.
     rd_kafka_t* rk
     void* ended                     # PyThread lock, held until rd_kafka_destroy() has returned

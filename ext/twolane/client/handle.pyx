@@ -65,7 +65,24 @@ cdef int _on_request_sent(rd_kafka_t* rk, int sockfd, const char* name, int32_t 
     return 0
 
 
+cdef int place_of_broker(const char* host, int port) noexcept nogil:
+    """Where `Wire.up` has a broker, by its address (FNV-1a)."""
+    cdef unsigned int found = 2166136261u
+    while host[0]:
+        found = (found ^ <unsigned char>host[0]) * 16777619u
+        host += 1
+    return ((found ^ <unsigned int>port) * 16777619u) >> 26
+
+
+cdef int _on_broker_state(rd_kafka_t* rk, int32_t broker, const char* protocol, const char* host, int port,
+                          const char* state, void* opaque) noexcept nogil:
+    """Note which connections are up. Runs in a broker thread. GIL: not needed."""
+    store(&(<Wire*>opaque).up[place_of_broker(host, port)], state[0] == b"U" and state[1] == b"P")
+    return 0
+
+
 cdef int _on_new(rd_kafka_t* rk, const rd_kafka_conf_t* conf, void* opaque, char* errstr, size_t size) noexcept nogil:
+    rd.interceptor_add_on_broker_state_change(rk, b"twolane", _on_broker_state, opaque)
     return rd.interceptor_add_on_request_sent(rk, b"twolane", _on_request_sent, opaque)
 
 
@@ -360,6 +377,10 @@ cdef class Handle:
                 rd.purge(self.rk, flags)
         finally:
             self.release()
+
+    def is_up(self, str host, int port):
+        """Return whether the connection to a broker, by the address in librdkafka's log lines, is up now."""
+        return load(&self.wire.up[place_of_broker(<bytes>host.encode(), port)]) != 0
 
     def wait_for_token_request(self, double timeout):
         """Wait for librdkafka to ask for a token of SASL/OAUTHBEARER; return whether it did. GIL: released."""

@@ -74,6 +74,7 @@ cdef struct Library:
     rd_kafka_sasl_set_credentials_t sasl_set_credentials
     rd_kafka_oauthbearer_set_token_t oauthbearer_set_token
     rd_kafka_oauthbearer_set_token_failure_t oauthbearer_set_token_failure
+    rd_kafka_interceptor_add_on_broker_state_change_t interceptor_add_on_broker_state_change
 
 
 cdef Library rd

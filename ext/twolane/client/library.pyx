@@ -79,6 +79,7 @@ _NAMES = (
     "rd_kafka_sasl_set_credentials",
     "rd_kafka_oauthbearer_set_token",
     "rd_kafka_oauthbearer_set_token_failure",
+    "rd_kafka_interceptor_add_on_broker_state_change",
 )
 if sizeof(Library) != len(_NAMES) * sizeof(void*):
     raise ImportError("twolane.client.library: its table and its list of names have different lengths")

@@ -14,6 +14,7 @@ from twolane.client.handle import Handle
 from twolane.common.arguments import Limits, bind_arguments, seconds_of, topic_name
 from twolane.common.client_events import EventHandler
 from twolane.common.logs import ClientLog, log, warn
+from twolane.common.outages import OutageLog
 from twolane.common.process_exit import Exits
 from twolane.common.tokens import TokenThread
 from twolane.common.topics import Topics
@@ -77,7 +78,8 @@ class BaseProducer:
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
             self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         self._say = ClientLog(self._hide(self._handle.name), options.logger)
-        self._events = EventHandler(self._delivery, self._hide, self._say, options)
+        outages = OutageLog(self._handle, self._say)
+        self._events = EventHandler(self._delivery, self._hide, self._say, options, outages)
         self._topics = Topics(self._handle, self._events, self._settings.shown[BOOTSTRAP])
         self._tokens: TokenThread | None = None
         if options.oauth_cb is not None:
@@ -158,6 +160,8 @@ class BaseProducer:
             latency=LatencyHistogram.of(*self._delivery.latency_counts()),
             client=ClientStats.of(text) if text else None,
             refused=self._refused_rows,
+            client_id=self._say.name,
+            requests=self._handle.produce_requests,
         )
 
     def _bind(self, topic: str, values: Any, given: BatchArguments, deadline: float) -> ProduceCall:

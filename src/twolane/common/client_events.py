@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
 
+from twolane.common.outages import ERRORS, FACILITIES
 from twolane.common.tokens import NO_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twolane.common.logs import ClientLog
+    from twolane.common.outages import OutageLog
     from twolane.config.callbacks import ClientOptions
     from twolane.reports.reader import ReportReader
 
@@ -31,6 +33,8 @@ class EventHandler:
     log : ClientLog
     options : ClientOptions
         ``error_cb`` and ``stats_cb`` are called.
+    outages : OutageLog
+        Logs what is about a connection.
 
     Attributes
     ----------
@@ -41,8 +45,14 @@ class EventHandler:
     """
 
     def __init__(
-        self, delivery: ReportReader, hide: Callable[[str], str], log: ClientLog, options: ClientOptions
+        self,
+        delivery: ReportReader,
+        hide: Callable[[str], str],
+        log: ClientLog,
+        options: ClientOptions,
+        outages: OutageLog,
     ) -> None:
+        self._outages = outages
         self._delivery = delivery
         self._hide = hide
         self._log = log
@@ -62,15 +72,20 @@ class EventHandler:
             if kind == _LOG:
                 if level <= 3:
                     self.last_error = text
-                self._log(_LEVELS.get(level, 20), "%s: %s", facility, text)
+                if facility not in FACILITIES or not self._outages.take(text):
+                    self._log(_LEVELS.get(level, 20), "%s: %s", facility, text)
             elif kind == _ERROR:
-                self.last_error = text
-                if not text.startswith(NO_TOKEN):  # the thread that asks for tokens has said so
+                all_down = level == KafkaError._ALL_BROKERS_DOWN
+                if not (all_down and self.last_error):  # which says why
+                    self.last_error = text
+                is_said = text.startswith(NO_TOKEN)  # by the thread that asks for tokens
+                if not (is_said or (level in ERRORS and self._outages.take(text, all_down=all_down))):
                     self._log(logging.WARNING, "%s: %s", KafkaError(level).name(), text)
                 self._call_back(self._options.error_cb, KafkaError(level, text, level == KafkaError._FATAL))
             else:
                 self.statistics = text
                 self._call_back(self._options.stats_cb, text)
+        self._outages.look()
 
     def _call_back(self, function: Callable[[Any], Any] | None, argument: Any) -> None:
         """Call a callback of the user's; what it raises is logged and goes no further."""
