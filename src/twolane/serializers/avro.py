@@ -104,6 +104,7 @@ class Avro(FramedSerializer):
         # What a registry has to tell first is not known yet.
         known = schema is not None and not self.references
         self.type: AvroType = parse(self.schema, **self._options) if known else AvroType("null")
+        self._takes_single = self.type.kind != "record"
         self._rows = RowEncoder(self.type, self._prefix)
 
     @classmethod
@@ -222,9 +223,6 @@ class Avro(FramedSerializer):
         if self.registry is not None:
             return self._ready().encode(record)
         return self._rows.encode(record)
-
-    def _takes_single(self) -> bool:
-        return self.type.kind != "record"
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         return self._rows.encode_rows(rows, limit)

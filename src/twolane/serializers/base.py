@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from twolane.encoding.columns.table import Table
 from twolane.serializers.bad_rows import OnBadRow, encode_good_rows, skips_bad_rows
 from twolane.serializers.materialize import bind_around_nulls, bind_columns, bind_rows
 from twolane.serializers.protocol import Source, bindable, rows_of
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twolane.batch import EncodedBatch
-    from twolane.encoding.columns.table import Column, Table
+    from twolane.encoding.columns.table import Column
 
 
 class BaseSerializer:
@@ -95,13 +96,16 @@ class BaseSerializer:
 class BatchSerializer(BaseSerializer):
     """Encodes batches by two functions: one that encodes rows, and one that binds columns."""
 
+    # Whether one column alone makes records.
+    _takes_single = True
+
     def _ready(self) -> Self:
         """Return the serializer to encode with; SerializationError if a registry must be asked first."""
         return self
 
     def _encode_all(self, values: Any) -> EncodedBatch:
         ready = self._ready()
-        columns = bindable(values, single=ready._takes_single())
+        columns = bindable(values, single=ready._takes_single)
         if columns is None:
             return ready._encode_rows(rows_of(values), None)
         return ready._bind(columns, None).slice(0, len(columns))
@@ -117,21 +121,19 @@ class BatchSerializer(BaseSerializer):
             As for `encode_batch`.
         """
         ready = self._ready()
-        columns = bindable(values, single=ready._takes_single())
+        columns = bindable(values, single=ready._takes_single)
         if columns is None:
             return bind_rows(values, ready._encode_rows)
         return bind_columns(columns, ready._bind)
 
     def _bind(self, columns: Table | Column, limit: int | None) -> Source:
+        if isinstance(columns, Table):
+            return self._bind_columns(columns, limit)
         return bind_around_nulls(columns, partial(self._bind_columns, limit=limit))
 
     def bind_natively(self, columns: Table | Column) -> Source:
         """Do as `bind`, but make no Python object of a value: MemoryLimitExceeded where that cannot be."""
         return self._ready()._bind(columns, 0)
-
-    def _takes_single(self) -> bool:
-        """Return whether one column alone makes records."""
-        raise NotImplementedError
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         """Encode rows in their order until `limit` bytes are reached, and the first in any case."""

@@ -134,9 +134,6 @@ class Json(FramedSerializer):
             **self._options(),
         }
 
-    def _takes_single(self) -> bool:
-        return True
-
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         batch = dump_rows(rows, self._dump, limit)
         if self._check is not None:

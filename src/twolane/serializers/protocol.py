@@ -117,19 +117,24 @@ def check_serializer(serializer: Any, name: str, *methods: str) -> None:
     SerializationError
         A class, or something without the `methods` that the call needs.
     """
+    fits = not isinstance(serializer, type)
+    for method in methods:
+        fits = fits and hasattr(serializer, method)
+    if fits or serializer is None or is_function(serializer):
+        return
     expected = f"{name}: expected a serializer, such as Json(), Avro(schema) or Struct(layout)"
     if isinstance(serializer, type):
         own = serializer.__name__
         raise SerializationError(f"{expected}, got the class {own}: make one of it, {own}(...)")
-    if serializer is not None and not is_function(serializer) and not all(hasattr(serializer, one) for one in methods):
-        raise SerializationError(expected, value=serializer)
+    raise SerializationError(expected, value=serializer)
 
 
 def rows_within(size: int, most: int, *sources: Source) -> int:
     """Return how many records to encode at a time: `most`, or as many of the largest as `size` bytes hold."""
     rows = most
-    while rows > 1 and any(source.first_over(size // rows) is not None for source in sources):
-        rows = max(1, rows // 4)
+    for source in sources:
+        while rows > 1 and source.first_over(size // rows) is not None:
+            rows = max(1, rows // 4)
     return rows
 
 

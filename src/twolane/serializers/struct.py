@@ -48,6 +48,7 @@ class Struct(BatchSerializer):
         # struct.Struct cannot be pickled, its format can.
         self._given = layout.format if isinstance(layout, struct.Struct) else layout
         self._layout = StructLayout(layout_of(layout))
+        self._takes_single = len(self.dtype.names or ()) == 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -66,9 +67,6 @@ class Struct(BatchSerializer):
 
     def _settings(self) -> dict[str, Any]:
         return {"layout": self._given}
-
-    def _takes_single(self) -> bool:
-        return len(self.dtype.names or ()) == 1
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         return self._layout.encode_rows(rows, limit)
