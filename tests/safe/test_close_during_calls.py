@@ -117,7 +117,7 @@ def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, t
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
     producer.send(name, b"warm")
     holder, ended = Waiter(math.inf), []
-    assert producer._turns.take(holder)
+    assert producer._turns.acquire(holder)
 
     def work():
         try:
@@ -129,7 +129,7 @@ def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, t
     thread.start()
     wait_until(lambda: len(producer._turns))
     producer._handle.draining = True  # as close() does, which then turns away those whom it sees in the line
-    producer._turns.leave(holder)
+    producer._turns.release(holder)
     thread.join(30)
     assert ended
     producer._handle.draining = False

@@ -31,10 +31,10 @@ def turn_held(producer: SafeProducer) -> Iterator[Callable[[], None]]:
 
     def hold() -> None:
         turn = Waiter(math.inf)
-        assert producer._turns.take(turn)
+        assert producer._turns.acquire(turn)
         took.set()
         over.wait()
-        producer._turns.leave(turn)
+        producer._turns.release(turn)
 
     thread = threading.Thread(target=hold)
     thread.start()

@@ -1,8 +1,8 @@
-"""Callers one by one, in the order they came, and neighbours who want the same thing in one go (group commit).
+"""A fair lock whose holder may do the work of the callers that wait behind it (group commit).
 
-Compiled for one reason: a signal handler runs between any two steps of Python code, and a Ctrl-C there would lose a
-turn for good. In compiled code it can only come out of ``wait()``, where it is expected. The GIL keeps other threads out of a critical
-section; without one (free-threaded Python) the critical sections do.
+Compiled because a signal handler runs between any two steps of Python code: a Ctrl-C there would lose the lock for good. In
+compiled code its exception can only be raised by ``Waiter.wait()``, where it is handled. The GIL keeps other threads out of a
+critical section; without one (free-threaded Python) the critical sections do.
 """
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -10,8 +10,8 @@ from cpython.time cimport monotonic
 
 import threading
 
-# How long a caller that is interrupted waits for the neighbour that has its job in hand: it should learn the verdict,
-# and Ctrl-C should work within a second.
+# How long an interrupted caller waits for the holder that took its job: the caller should get the verdict, and Ctrl-C should
+# work within a second.
 cdef double NEIGHBOUR_SECONDS = 0.7
 
 
@@ -23,7 +23,7 @@ cdef object held_lock():
 
 @cython.final
 cdef class Waiter:
-    """One caller's place in the queue.
+    """One caller that waits for a FairLock, or holds it.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ cdef class Waiter:
     Attributes
     ----------
     job : object
-        What a neighbour may do for this caller; None where it can only be done in its own turn.
+        What the holder may do for this caller; None: only the caller itself can, as the holder.
     deadline : float
         ``time.monotonic()``.
     mine : bool
-        The turn is the caller's, who must ``leave()``.
+        The caller is the holder, and must ``release()``.
     done : bool
-        A neighbour did the job.
+        The holder did the job.
     taken : bool
-        A neighbour has the job in hand, or had it.
+        The holder took the job.
     sent : bool
-        The job's record was handed to librdkafka: its fate is open until `outcome` is set.
+        The job's record was given to librdkafka: its verdict is unknown until `outcome` is set.
     outcome : object
-        Set by whoever did the job: a result or an exception. None if a signal came in between.
+        Set by the thread that did the job: a result or an exception. None if a signal interrupted it.
     """
 
     def __init__(self, double deadline, job=None):
@@ -69,11 +69,11 @@ cdef class Waiter:
 
 @cython.final
 cdef class FairLock:
-    """A fair lock whose holder may do the jobs of those who wait right behind it.
+    """A lock that is acquired in the order of the calls; its holder may do the jobs of the callers right behind it.
 
     Notes
     -----
-    ``take()`` stands inside a ``try`` whose ``finally`` calls ``leave()``: whatever comes between, the turn goes on.
+    Call ``acquire()`` inside a ``try`` whose ``finally`` calls ``release()``: the next caller gets the lock in any case.
     """
 
     def __init__(self):
@@ -84,20 +84,20 @@ cdef class FairLock:
         """Return how many callers wait."""
         return len(self._waiting)
 
-    cpdef bint take(self, Waiter turn) except -1:
-        """Wait for the turn, or for somebody to do the job meanwhile.
+    cpdef bint acquire(self, Waiter turn) except -1:
+        """Wait for the lock, or for its holder to do the job meanwhile.
 
         Returns
         -------
         bool
-            True: either ``turn.done`` (the job was done), or the turn is the caller's.
-            False: the deadline passed, nothing was done, and the caller is out of the queue.
+            True: either ``turn.done`` (the job was done), or the caller holds the lock.
+            False: the deadline passed, nothing was done, and the caller does not wait any more.
 
         Raises
         ------
         KeyboardInterrupt, or whatever a signal handler raises
-            The caller is out of the queue. Where a neighbour had the job in hand already, its word was waited for, for
-            a moment: ``turn.outcome``.
+            The caller does not wait any more. If the holder had taken the job already, its result was waited for, for a
+            moment: ``turn.outcome``.
         """
         while True:
             with cython.critical_section(self):
@@ -109,13 +109,13 @@ cdef class FairLock:
                 if turn._signal is not None:
                     self._waiting.append(turn)
                     break
-            # Not inside: making an object may run the garbage collector, and that any code.
+            # Outside: making an object may run the garbage collector, and that any code.
             turn._signal = held_lock()
         try:
             while not turn.wait(turn.deadline - monotonic()):
                 if self._withdraw(turn):
                     return False
-                # Taken up by a neighbour, or handed the turn, just now: the word comes within its deadline.
+                # The holder just took the job, or released the lock to this caller: it wakes this one by its deadline.
                 while not turn.wait(1.0):
                     pass
                 break
@@ -126,7 +126,7 @@ cdef class FairLock:
         return True
 
     cdef bint _withdraw(self, Waiter turn):
-        """Take a caller out of the line; False if it is not in it any more."""
+        """Let a caller wait no more; False if it does not wait any more."""
         cdef Py_ssize_t i
         with cython.critical_section(self):
             for i in range(len(self._waiting)):
@@ -135,10 +135,10 @@ cdef class FairLock:
                     return True
         return False
 
-    def gather(self, Waiter turn not None, Py_ssize_t most, double within):
-        """Take along the callers right behind the holder whose jobs can go with its own.
+    def take_followers(self, Waiter turn not None, Py_ssize_t most, double within):
+        """Take the jobs of the callers right behind the holder that can be done with its own.
 
-        They are woken when the holder leaves, whatever comes between; their `outcome` is set by then, or left open.
+        They are woken when the holder releases the lock; their `outcome` is set by then, or None.
 
         Parameters
         ----------
@@ -147,8 +147,7 @@ cdef class FairLock:
         most : int
             How many at most.
         within : float
-            Seconds that their deadlines may lie apart, so that nobody is kept much longer, or cut off earlier, than
-            asked for.
+            Seconds between their deadlines and the holder's, so that none waits much longer, or shorter, than it asked.
         """
         cdef Waiter other
         turn._followers = []
@@ -162,8 +161,8 @@ cdef class FairLock:
                 del self._waiting[0]
         return turn._followers
 
-    cpdef leave(self, Waiter turn):
-        """Wake whom the holder took along, hand the turn to who has waited longest. Nothing if `turn` is not the holder's."""
+    cpdef release(self, Waiter turn):
+        """Wake the followers, and the caller that has waited longest, which gets the lock. No effect if `turn` does not hold it."""
         cdef Waiter following = None
         cdef Waiter other
         with cython.critical_section(self):
@@ -187,12 +186,12 @@ cdef class FairLock:
             following.wake()
 
     @property
-    def is_below(self):
-        """bool: whether the turn is this very thread's, in a call that a signal handler has interrupted."""
+    def held_by_this_thread(self):
+        """bool: whether this very thread holds the lock, in a call that a signal handler has interrupted."""
         return self._holder == PyThread_get_thread_ident()
 
-    def dismiss(self):
-        """Empty the line, for close(): the caller settles those who waited."""
+    def cancel_waiters(self):
+        """Let no caller wait any more, for close(). Return them; the caller sets their outcomes and wakes them."""
         cdef list taken
         with cython.critical_section(self):
             taken = list(self._waiting)

@@ -150,7 +150,7 @@ cdef class SafeSender:
                 self._group.note(turn, interruption)
             raise
         finally:
-            self._turns.leave(turn)
+            self._turns.release(turn)
         return turn.outcome
 
     cdef Record _checked(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
@@ -181,11 +181,11 @@ cdef class SafeSender:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
         if self._handle.draining:
             raise ClosedProducerError("the producer is closed")
-        if self._turns.is_below:
+        if self._turns.held_by_this_thread:
             raise RuntimeError(
                 "called from a signal handler that interrupted a call of this producer: it would wait for itself"
             )
-        if not self._turns.take(turn):
+        if not self._turns.acquire(turn):
             raise refused(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
         if turn.mine and self._handle.draining:
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
@@ -199,7 +199,7 @@ cdef class SafeSender:
                 raise turn.outcome      # dismissed: the producer closes
             return work()
         finally:
-            self._turns.leave(turn)
+            self._turns.release(turn)
 
     cdef int _send_alone(self, Waiter turn, Record record) except -1:
         """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""

@@ -177,11 +177,11 @@ class Transactions:
             raise ConfigError(f"{what}: set transactional.id first", key="transactional.id")
         turn = Waiter(deadline)
         try:
-            if self._turns.is_below:
+            if self._turns.held_by_this_thread:
                 raise RuntimeError(
                     f"{what}: called from a signal handler that interrupted a transaction call of this producer"
                 )
-            if not self._turns.take(turn):
+            if not self._turns.acquire(turn):
                 raise self._error(
                     what, (KafkaError._TIMED_OUT, "timed out waiting for another thread's call", False, True, False)
                 )
@@ -190,7 +190,7 @@ class Transactions:
                 raise self._error(what, (KafkaError._STATE, f"{self.state.value}: {way}", False, False, False))
             work()
         finally:
-            self._turns.leave(turn)
+            self._turns.release(turn)
 
     def _init(self, deadline: float) -> None:
         self._ask(INIT, native.init_transactions, deadline)

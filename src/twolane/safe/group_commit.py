@@ -85,7 +85,7 @@ class GroupSender:
 
     def lead(self, turn: Waiter) -> None:
         """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
-        self.send([turn, *self._turns.gather(turn, GROUP - 1, GROUP_SPREAD)])
+        self.send([turn, *self._turns.take_followers(turn, GROUP - 1, GROUP_SPREAD)])
 
     def send(self, group: Sequence[Member]) -> None:
         """Send the records of a group, in the turn of the calling thread; each member has its ``outcome`` then."""

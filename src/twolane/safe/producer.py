@@ -274,11 +274,11 @@ class SafeProducer(SafeSender, TransactionalProducer):
             return 0
         self._check_may_wait("flush")
         turn = Waiter(self._deadline(timeout))
-        if not self._turns.is_below:  # in a signal handler it would wait for the call that is below it
+        if not self._turns.held_by_this_thread:  # in a signal handler it would wait for the call that is below it
             try:
-                self._turns.take(turn)
+                self._turns.acquire(turn)
             finally:
-                self._turns.leave(turn)
+                self._turns.release(turn)
         return int(self._delivery.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
@@ -304,17 +304,17 @@ class SafeProducer(SafeSender, TransactionalProducer):
         with self._end_alone(deadline + CLOSE_SECONDS):
             if self._handle.is_closed:
                 return
-            for waiting in self._turns.dismiss():
+            for waiting in self._turns.cancel_waiters():
                 waiting.outcome = ClosedProducerError("the producer was closed while the call waited; nothing was sent")
                 waiting.done = True
                 waiting.wake()
-            if self._turns.is_below:
+            if self._turns.held_by_this_thread:
                 # In a signal handler: the call below it goes on after this, ends in time, and destroys the client.
                 self._handle.close(0.0)
                 return
             turn = Waiter(deadline + PURGE_SECONDS)
             try:
-                if self._turns.take(turn):
+                if self._turns.acquire(turn):
                     with contextlib.suppress(TwolaneError):
                         self._events.poll()
                 else:
@@ -323,7 +323,7 @@ class SafeProducer(SafeSender, TransactionalProducer):
                     log(logging.WARNING, STILL_RUNS)
             finally:
                 # For a caller that saw the producer open and came into the line only now.
-                self._turns.leave(turn)
+                self._turns.release(turn)
                 self._watch.check.join(deadline)
 
     @contextlib.contextmanager
