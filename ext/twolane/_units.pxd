@@ -10,6 +10,7 @@ cdef extern from *:
     #define TWOLANE_S_NS INT64_C(1000000000)
     #define TWOLANE_DAY_NS INT64_C(86400000000000)
     #define TWOLANE_DAY_US INT64_C(86400000000)
+    #define TWOLANE_MAX_SINGLE 3.4028235677973366e+38
     #define TWOLANE_GUARD_FROM INT64_C(631152000000)
     #define TWOLANE_GUARD_TO INT64_C(4102444800000)
     """
@@ -21,6 +22,8 @@ cdef extern from *:
     # Milliseconds of 1990-01-01 and 2100-01-01: plain numbers outside are refused as timestamps in another unit.
     const int64_t GUARD_FROM "TWOLANE_GUARD_FROM"
     const int64_t GUARD_TO "TWOLANE_GUARD_TO"       # not included
+    # Half way to the power of two above the largest float: doubles from here on become infinite floats.
+    const double MAX_SINGLE "TWOLANE_MAX_SINGLE"
 
 cdef enum:
     # Bytes that a record may add to its key and value in a MessageSet (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD), and a header to

@@ -211,7 +211,7 @@ def structured(order="<"):
         lambda: duckdb.from_arrow(pa.table(FRAME)),
     ],
 )
-def test_lenders(make):
+def test_owners(make):
     avro = Avro(FLAT, schema_id=1)
     assert list(avro.encode_batch(make())) == [avro.encode(row) for row in ROWS]
 

@@ -1,7 +1,7 @@
-"""Columns to Avro: the loop that runs a plan (avro_plan.pyx) over blocks of rows, without the GIL.
+"""Columns to Avro: the loop that runs a plan (plan.pyx) over blocks of rows, without the GIL.
 
 For each block it makes room for as many times the longest record that the block can have; then nothing is checked, because
-binding has shown that nothing can fail. The columns of a block are written one after the other (avro_blocks.pxd), which
+binding has shown that nothing can fail. The columns of a block are written one after the other (blocks.pxd), which
 leaves gaps between its records; they are closed while all of that is still in the processor's cache.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding

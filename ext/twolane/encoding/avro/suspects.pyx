@@ -1,6 +1,6 @@
 """Which rows of columns may be bad as Avro, found without a Python object for any of them.
 
-Only what binding (avro_plan.pyx) has no native operation for is bad, or has to be looked at as a Python object to know: parts
+Only what binding (plan.pyx) has no native operation for is bad, or has to be looked at as a Python object to know: parts
 of a column that fail as a whole are halved until single rows are left.
 """
 from libc.stdint cimport INT32_MAX, INT32_MIN, int32_t, int64_t, uint8_t, uint64_t

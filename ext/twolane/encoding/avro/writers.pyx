@@ -11,7 +11,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 cimport cython
 
-from twolane._units cimport MS_NS, US_NS
+from twolane._units cimport MAX_SINGLE, MS_NS, US_NS
 from twolane.encoding.memory.arena cimport Buffer, append, append_byte, append_zigzag, make_room, put_zigzag
 from twolane.encoding.avro.logical cimport (
     is_day, put_date, put_decimal, put_duration, put_time, put_timestamp, put_uuid,
@@ -36,7 +36,6 @@ cdef extern from "Python.h":
 cdef object NDARRAY = np.ndarray
 cdef object FLOATING = np.floating
 cdef object NUMPY_BOOL = np.bool_
-cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
 cdef double MAX_DOUBLE = 1.7976931348623157e+308
 
 

@@ -1,6 +1,6 @@
 """ArrayView: one column's memory, as numpy or Arrow laid it out, read in place.
 
-A view borrows everything; the Column (columns.pyx) that holds it keeps its owners alive. Item ``i`` of a view is item
+A view borrows everything; the Column (table.pyx) that holds it keeps its owners alive. Item ``i`` of a view is item
 ``offset + i`` of its pointers, so that a part of a column is the same view with another offset and length.
 Source: the Arrow columnar format and C data interface, https://arrow.apache.org/docs/format/Columnar.html
 """

@@ -2,7 +2,7 @@
 
 The producer's capsules are moved into owners (ArrowType, ArrowChunk); the views made here borrow from them. What a capsule
 held can be read once, so a call asks for it once. Structures that were released are refused, and so is what does not keep to
-its format: counts of buffers and children, lengths, offsets, indices (vector_checks.fault_of). What cannot be seen is trusted:
+its format: counts of buffers and children, lengths, offsets, indices (checks.fault_of). What cannot be seen is trusted:
 how long buffers are, and that text is UTF-8.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

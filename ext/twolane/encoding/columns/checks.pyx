@@ -4,7 +4,7 @@ from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 cimport cython
 
-from twolane._units cimport DAY_NS, MS_NS
+from twolane._units cimport DAY_NS, MAX_SINGLE, MS_NS
 from twolane.batch cimport Span
 from twolane.encoding.memory.utf8 cimport is_ascii, is_utf8
 from twolane.encoding.columns.array_view cimport (
@@ -14,8 +14,6 @@ from twolane.encoding.columns.array_view cimport (
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
-
-cdef double MAX_SINGLE = 3.4028235677973366e+38     # half way to the power of two above the largest float
 
 
 cdef Py_ssize_t first_null(const ArrayView* view) noexcept nogil:

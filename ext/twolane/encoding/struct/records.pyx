@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from libc.string cimport memcpy, memset
 cimport cython
 
+from twolane._units cimport MAX_SINGLE
 from twolane.batch cimport EncodedBatch, Span
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, make_room, put_bytes
@@ -34,7 +35,6 @@ cdef object ABSENT = MISSING
 cdef object ndarray = np.ndarray
 cdef object INTEGER = np.integer
 cdef object FLOATING = np.floating
-cdef double MAX_SINGLE = 3.4028235677973366e+38
 
 cdef enum Move:
     COPY            # the same bytes
