@@ -77,6 +77,10 @@ class DeliveryReport(NamedTuple):
     timestamp_type: TimestampType = TimestampType.NOT_AVAILABLE
 
 
+# ``CallResult.unacknowledged``: failures, indices of what was never sent, librdkafka's reason for a refusal or 0.
+Unacknowledged = tuple[list[DeliveryReport], list[int], int]
+
+
 class RecordMetadata(NamedTuple):
     """Where and when one acknowledged record stands in the log.
 

@@ -1,13 +1,13 @@
 """Which error proves that a record is not in the log, and which leaves it open.
 
-The table of research is kept here as data: ``ext/twolane/reports/classify.pyx`` loads it at import, and the tests go
+The table is data: ``ext/twolane/reports/classify.pyx`` loads it at import, and the tests go
 through it code by code. librdkafka's own NOT_PERSISTED is not proof: a broker may answer NOT_LEADER_OR_FOLLOWER after
 it appended (KAFKA-13574), and librdkafka calls that NOT_PERSISTED.
 """
 
 from __future__ import annotations
 
-from twolane.errors import Verdict
+from twolane.results import Verdict
 
 # Refused by a check that the broker makes before it appends anything.
 REFUSED_BEFORE_APPEND = frozenset(
@@ -42,6 +42,24 @@ REFUSED_BEFORE_APPEND = frozenset(
 
 # Of these librdkafka retries these, and counts the retries; the others end a record at once.
 RETRIED_BY_COUNT = frozenset({2, 19})
+
+# Refusals of one record for what it is, which take the others of its MessageSet with them: those are sent again.
+RECORD_AT_FAULT = frozenset(
+    {
+        2,  # CORRUPT_MESSAGE
+        10,  # MESSAGE_TOO_LARGE
+        18,  # RECORD_LIST_TOO_LARGE
+        32,  # INVALID_TIMESTAMP
+        87,  # INVALID_RECORD
+        -138,  # _INVALID_DIFFERENT_RECORD
+    }
+)
+
+# How the safe lane reports a purge at the end of a call's time: the user did not purge.
+OUT_OF_TIME = {
+    -152: -192,  # _PURGE_QUEUE: _MSG_TIMED_OUT
+    -151: -192,  # _PURGE_INFLIGHT
+}
 
 # librdkafka gave the record up while it held it itself: proof only if no ProduceRequest ever left with it.
 GIVEN_UP_LOCALLY = frozenset(

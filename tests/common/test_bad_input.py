@@ -85,7 +85,7 @@ def test_missing_bootstrap_servers_are_named(lane, monkeypatch):
 
 def breaking_settings():
     for made in LANES:
-        for key in made._lane.refused:
+        for key in made._policy.refused:
             yield pytest.param(made, key, "1", id=f"{made.__name__}-{key}")
     for key, value in {
         "acks": "1",
@@ -531,3 +531,9 @@ def test_after_close_everything_is_refused(lane, embedded_cluster, topic):
 def test_it_cannot_be_pickled(producer):
     with pytest.raises(TypeError, match="make one in each process"):
         pickle.dumps(producer)
+
+
+def test_config_shows_the_limits_in_force():
+    with ThroughputProducer(bootstrap_servers="127.0.0.1:9") as producer:
+        assert producer.config["queue.buffering.max.messages"] == str(producer._buffer.records) == "500000"
+        assert producer.config["queue.buffering.max.kbytes"] == str(producer._buffer.bytes // 1024) == "1048576"

@@ -26,7 +26,7 @@ import twolane
 from tests.support.pools import raised, returned
 from twolane import errors, results, stats
 from twolane.batch import EncodedBatch
-from twolane.common.failures import Failures
+from twolane.common.batch_metadata import Failures
 from twolane.common.skipping import _not_sent
 from twolane.config.policy import SAFE, settings_for
 from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
@@ -140,7 +140,7 @@ EXAMPLES: dict[type, Any] = {
 RESULTS = (
     "twolane.batch",
     "twolane.throughput.batch_delivery",
-    "twolane.common.failures",
+    "twolane.common.batch_metadata",
     "twolane.results",
     "twolane.stats",
 )

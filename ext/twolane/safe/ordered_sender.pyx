@@ -38,6 +38,7 @@ from threading import Thread
 
 from twolane.errors import ClosedProducerError, Verdict
 from twolane.results import DeliveryReport
+from twolane.verdicts import OUT_OF_TIME
 
 cdef enum:
     IDLE_SECONDS = 30           # after which a partition's first chunk is one record again
@@ -53,12 +54,6 @@ cdef double NEVER = float("inf")
 
 # How long a call waits for the purges of the one before: a broker thread in a name look-up takes none.
 cdef double SWEEP_SECONDS = 2
-
-# What a purge for want of time is called: the library's user knows of no purge.
-cdef dict OUT_OF_TIME = {
-    RD_KAFKA_RESP_ERR__PURGE_QUEUE: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
-    RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
-}
 
 
 def _purge_behind(Handle handle not None):

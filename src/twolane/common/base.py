@@ -47,7 +47,7 @@ _open: weakref.WeakSet[BaseProducer] = weakref.WeakSet()
 class BaseProducer:
     """Base of both lanes; not for use by itself."""
 
-    _lane: ProducerPolicy
+    _policy: ProducerPolicy
     _partitioner: Partitioner  # made by the lane
 
     def __init__(self, config: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class BaseProducer:
         self._counting = threading.RLock()
         options, config, keywords = ClientOptions.taken_from(config, keywords)
         self._settings: Settings = settings_for(
-            self._lane,
+            self._policy,
             config,
             keywords,
             allow_insecure=options.allow_insecure,

@@ -88,15 +88,16 @@ _NOT_OURS = {
     "dr_msg_cb": "use on_delivery of send(), or the returned delivery",
 }
 
+# For librdkafka: the lanes bound what is inside it (safe: a MessageSet a partition; throughput: ProduceBuffer).
+UNLIMITED = {"queue.buffering.max.messages": "0", "queue.buffering.max.kbytes": "2147483647"}
+
 _COMMON = {
     "log.queue": "true",
     "log.connection.close": "false",
     "enable.metrics.push": "false",
     "socket.nagle.disable": "true",
     "socket.keepalive.enable": "true",
-    # The lanes bound what is inside librdkafka themselves (safe: one MessageSet a partition; throughput: the window).
-    "queue.buffering.max.messages": "0",
-    "queue.buffering.max.kbytes": "2147483647",
+    **UNLIMITED,
 }
 
 SAFE = ProducerPolicy(
@@ -140,6 +141,9 @@ THROUGHPUT = ProducerPolicy(
     name="ThroughputProducer",
     defaults={
         **_COMMON,
+        # The buffer: some batches of 10 000 for each of many partitions, in at most a gibibyte.
+        "queue.buffering.max.messages": "500000",
+        "queue.buffering.max.kbytes": "1048576",
         "acks": "all",
         "enable.idempotence": "false",
         "linger.ms": "5",

@@ -32,7 +32,7 @@ POLICY = replace(
 class Core(ThroughputProducer):
     """The throughput lane with librdkafka's defaults, and with callbacks that ``poll()`` runs."""
 
-    _lane = POLICY
+    _policy = POLICY
 
     def __init__(self, settings: Mapping[str, Any], reports: Reports) -> None:
         super().__init__(settings, on_full="raise", allow_insecure=True)

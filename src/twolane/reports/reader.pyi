@@ -1,9 +1,20 @@
-from typing import final
+from typing import TypedDict, final, type_check_only
 
 from twolane.client.handle import Handle
 from twolane.reports.events import ClientEvents
 from twolane.reports.flush_generations import FlushGenerations
 from twolane.results import DeliveryReport
+
+@type_check_only
+class _Counts(TypedDict):
+    accepted: int
+    accepted_bytes: int
+    written: int
+    not_written: int
+    unknown: int
+    in_queue: int
+    in_queue_bytes: int
+    delivery_events: int
 
 @final
 class ReportReader:
@@ -25,7 +36,7 @@ class ReportReader:
     def poll_when_idle(self, timeout: float = 0.1) -> int: ...
     def end_lease(self) -> None: ...
     def latency_counts(self) -> tuple[list[int], int, int]: ...
-    def count(self) -> dict[str, int]: ...
+    def count(self) -> _Counts: ...
     def take_finished(self) -> list[int]: ...
     def take_failures(self) -> tuple[list[tuple[str, DeliveryReport]], int]: ...
     def write_off(self) -> int: ...

@@ -13,34 +13,23 @@ from twolane.errors import attach_result, from_report, refused
 from twolane.produce.record_slice import RecordSlice
 from twolane.reports.call_result import CallResult
 from twolane.results import DeliveryReport, RecordMetadata, Verdict
+from twolane.verdicts import RECORD_AT_FAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twolane.client.handle import Topic
-    from twolane.common.failures import Ends
     from twolane.common.fair_lock import FairLock, Waiter
     from twolane.common.record import Record
     from twolane.errors import DeliveryError
     from twolane.reports.reader import ReportReader
+    from twolane.results import Unacknowledged
     from twolane.safe.in_doubt import InDoubtPartitions
     from twolane.safe.ordered_sender import OrderedSender
     from twolane.safe.topic_monitor import TopicMonitor
 
 # Callers that share requests at most, and how far apart their deadlines may lie.
 GROUP, GROUP_SPREAD = 1_000, 0.25
-# Refusals that concern a record, not the partition: the neighbours in its MessageSet are sent again without it.
-_RECORD_AT_FAULT = frozenset(
-    {
-        KafkaError.INVALID_MSG,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_TIMESTAMP,
-        KafkaError.INVALID_RECORD,
-        KafkaError._INVALID_DIFFERENT_RECORD,
-    }
-)
-
 # RecordMetadata is a NamedTuple: made without a call of Python code, as its own _make() does.
 _new = tuple.__new__
 
@@ -112,7 +101,7 @@ class GroupSender:
             outcome = turn.outcome = self.open_end(turn)
         attach_result(interruption, outcome, f"the record being sent: {outcome}")
 
-    def error_of(self, record: Record, ends: Ends) -> DeliveryError:
+    def error_of(self, record: Record, ends: Unacknowledged) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
         reports, _, code = ends
         self._doubts.add_failures(record.topic.name, reports, code)
@@ -222,7 +211,7 @@ class GroupSender:
         at_fault = [
             batch[i]
             for i, report in failed.items()
-            if report.error in _RECORD_AT_FAULT and report.verdict is Verdict.NOT_WRITTEN
+            if report.error in RECORD_AT_FAULT and report.verdict is Verdict.NOT_WRITTEN
         ]
         return [batch[index] for index in not_sent], [] if code else at_fault
 

@@ -86,7 +86,7 @@ class SafeProducer(SafeSender, TransactionalProducer):
     one request per partition. The GIL is released while waiting. librdkafka runs one thread per broker and two more.
     """
 
-    _lane = SAFE
+    _policy = SAFE
 
     def __init__(
         self,

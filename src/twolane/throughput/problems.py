@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twolane.common.failures import Failures
+from twolane.common.batch_metadata import Failures
 from twolane.common.logs import log
 from twolane.errors import from_report
 

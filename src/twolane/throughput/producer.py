@@ -15,7 +15,7 @@ from twolane.common.arguments import BatchArguments, ProduceCall
 from twolane.common.base import EXIT_TIMEOUT
 from twolane.common.transactional_producer import TransactionalProducer
 from twolane.common.transactions import Transactions
-from twolane.config.policy import THROUGHPUT
+from twolane.config.policy import THROUGHPUT, UNLIMITED
 from twolane.errors import REFUSED, ConfigError, DeliveryError, TwolaneError, attach_result, refused
 from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 # Records encoded and enqueued at a time: their bytes stay in the processor's caches.
 SLICE = 8_192
-# The window's defaults: some batches of 10 000 for each of many partitions, in at most a gigabyte.
-WINDOW_RECORDS, WINDOW_KBYTES = 500_000, 1_048_576
 # Bytes of records without a key that go to one partition before the next is taken.
 STICKY_BYTES = 16_384
 
@@ -77,7 +75,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
     *Threads.* Any number may send. One service thread per producer takes reports and runs callbacks.
     """
 
-    _lane = THROUGHPUT
+    _policy = THROUGHPUT
 
     def __init__(
         self,
@@ -102,8 +100,8 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         self._buffer = ProduceBuffer(
             self._handle,
             self._delivery,
-            int(given.get("queue.buffering.max.messages", WINDOW_RECORDS)),
-            int(given.get("queue.buffering.max.kbytes", WINDOW_KBYTES)) * 1024,
+            self._settings.number("queue.buffering.max.messages"),
+            self._settings.number("queue.buffering.max.kbytes") * 1024,
             resume_at,
         )
         self._partitioner = Partitioner(self._settings.native["partitioner"], STICKY_BYTES)
@@ -131,9 +129,8 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         self._transactions = Transactions(self._handle, transactional_id, self._events.handle)
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
-        # The window stands before librdkafka's own limits, which must never be reached.
-        limits = {"queue.buffering.max.messages": "0", "queue.buffering.max.kbytes": "2147483647"}
-        return {**native, **limits}
+        # The buffer is full before librdkafka's own limits, which must never be reached.
+        return {**native, **UNLIMITED}
 
     def submit(
         self,
