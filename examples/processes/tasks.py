@@ -13,6 +13,7 @@ app = Celery("tasks", broker=os.environ["CELERY_BROKER"])
 app.conf.broker_transport_options = {
     "data_folder_in": os.environ["CELERY_FOLDER"],
     "data_folder_out": os.environ["CELERY_FOLDER"],
+    "control_folder": os.environ["CELERY_FOLDER"] + "/control",
 }
 
 
