@@ -119,7 +119,7 @@ EXAMPLES: dict[type, Any] = {
     stats.Summary: lambda kind: kind(*SUMMARY),
     stats.LatencyHistogram: lambda kind: kind.of([0, 3, 1], 700, 400),
     stats.BrokerStats: lambda kind: kind(
-        1, "b", "UP", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY), 1, 2, 3, 4, 5, 6, 7, 8
+        1, "b", "UP", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY), 1, 2, 3, 4, 5, 6, 7, 8, stats.Summary(*SUMMARY)
     ),
     stats.TopicStats: lambda kind: kind("t", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY)),
     stats.ClientStats: lambda kind: kind(1, (EXAMPLES[stats.BrokerStats](stats.BrokerStats),), ()),
