@@ -149,7 +149,7 @@ def test_a_callback_that_does_not_return_is_named(embedded_cluster, make, topic)
     assert called == [None, None]
     assert delivery.result(0).written == 3
     assert (producer.stats().written, producer.stats().in_queue) == (5, 0)
-    assert not producer._service._thread.is_alive()
+    assert not producer._delivery_thread._thread.is_alive()
 
 
 def test_a_callback_may_want_a_lock_that_the_closer_holds(embedded_cluster, make, topic):
@@ -242,7 +242,7 @@ def test_what_librdkafka_does_not_report_in_time_is_unknown(embedded_cluster, ma
         def __getattr__(self, attribute):
             return getattr(self._handle, attribute)
 
-    producer._service._handle = Deaf(producer._service._handle)
+    producer._delivery_thread._handle = Deaf(producer._delivery_thread._handle)
     embedded_cluster.set_rtt(20_000)
     called = []
     for _ in range(5):

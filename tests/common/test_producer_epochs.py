@@ -59,7 +59,7 @@ def test_an_epoch_rises_with_a_failed_request_and_never_faster(embedded_cluster,
             with pytest.raises((DeliveryError, BatchError)):
                 send(producer, name, b"refused")
         assert librdkafkas_epoch(producer, 4) == 4
-        assert producer.stats().delivery_events - 1 == 4 == producer._delivery.failed_requests
+        assert producer.stats().delivery_events - 1 == 4 == producer._reader.failed_requests
     assert WRAPS_BEHIND - EPOCHS > 2_000
 
 
@@ -67,8 +67,8 @@ def test_an_epoch_rises_with_a_failed_request_and_never_faster(embedded_cluster,
 def test_a_producer_whose_epochs_are_used_up_says_so_and_writes_nothing_more(embedded_cluster, topic, kind):
     name = topic(embedded_cluster, 2)
     with made(kind, embedded_cluster) as producer:
-        assert producer._delivery.epochs == EPOCHS
-        producer._delivery.epochs = FEW
+        assert producer._reader.epochs == EPOCHS
+        producer._reader.epochs = FEW
         send(producer, name, b"warm")
         for failed in range(FEW):
             embedded_cluster.push_errors(ApiKey.PRODUCE, [KafkaError.INVALID_RECORD])
@@ -107,6 +107,6 @@ def test_a_wrapped_epoch_is_the_end_also_where_it_was_not_counted(embedded_clust
 @BOTH
 def test_without_idempotence_and_with_transactions_nothing_is_used_up(embedded_cluster, kind):
     with kind(bootstrap_servers=embedded_cluster.bootstrap_servers, enable_idempotence=False) as plain:
-        assert plain._delivery.epochs == 0
+        assert plain._reader.epochs == 0
     with kind(bootstrap_servers=embedded_cluster.bootstrap_servers, transactional_id="renewed") as transactional:
-        assert transactional._delivery.epochs == 0
+        assert transactional._reader.epochs == 0

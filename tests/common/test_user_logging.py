@@ -71,7 +71,7 @@ def test_the_service_thread_goes_on(embedded_cluster, topic, bad_logging, error)
             producer.flush(10)
         assert bad.called > 1
         assert producer.send_batch(name, [b"w"] * 10).result(10).written == 10
-        assert producer._service._thread.is_alive()
+        assert producer._delivery_thread._thread.is_alive()
 
 
 @pytest.mark.parametrize("error", [LookupError, SystemExit, GeneratorExit])
@@ -86,7 +86,7 @@ def test_a_written_record_is_written(embedded_cluster, topic, bad_logging, error
 
         def send():
             for _ in range(3):
-                producer._watch.offsets[name, 0] = 1_000_000
+                producer._topic_monitor.offsets[name, 0] = 1_000_000
                 try:
                     ends.append(producer.send(name, b"v").offset)
                 except BaseException as raised:  # noqa: BLE001 - the test looks at it
@@ -97,9 +97,9 @@ def test_a_written_record_is_written(embedded_cluster, topic, bad_logging, error
             worker.start()
         for worker in workers:
             worker.join()
-        producer._watch.offsets[name, 0] = 1_000_000
+        producer._topic_monitor.offsets[name, 0] = 1_000_000
         ends.append(producer.send(name, b"v").offset)  # in the main thread
-        producer._watch.offsets[name, 0] = 1_000_000
+        producer._topic_monitor.offsets[name, 0] = 1_000_000
         assert producer.send_batch(name, [b"v"] * 3).written == 3
         assert bad.called >= 2
     assert sorted(ends) == list(range(1, 3 * threads + 2))
@@ -124,7 +124,7 @@ def test_what_a_signal_handler_raises_meanwhile_is_raised_with_the_verdict(embed
     try:
         with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
             producer.send(name, b"first")
-            producer._watch.offsets[name, 0] = 1_000_000
+            producer._topic_monitor.offsets[name, 0] = 1_000_000
             with pytest.raises(SystemExit) as caught:
                 producer.send(name, b"v")
         assert caught.value.twolane_result.offset == 1
@@ -195,7 +195,7 @@ def test_warnings_that_raise_keep_no_producer_from_draining(embedded_cluster, to
 def test_unclosed_producers_drain_where_warnings_are_errors(embedded_cluster, topic):
     name = topic(embedded_cluster)
     producer = ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, linger_ms=100)
-    service = producer._service
+    service = producer._delivery_thread
     producer.send(name, b"v")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

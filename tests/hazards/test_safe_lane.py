@@ -64,7 +64,7 @@ def test_f1_order_survives_a_refusal_on_real_brokers(fault_proxy, kafka_cluster,
             for value in of(b"ABCD"):
                 futures.append(pool.submit(producer.send, name, value))
                 # In line, or handed over already.
-                wait_until(lambda: len(producer._turns) + producer.stats().accepted > len(futures))
+                wait_until(lambda: len(producer._fair_lock) + producer.stats().accepted > len(futures))
             offsets = [future.result().offset for future in futures]
     assert offsets == [1, 2, 3, 4]
     assert read_values(kafka_cluster.bootstrap_servers, name) == [b"warm", *of(b"ABCD")]

@@ -30,7 +30,7 @@ def make(embedded_cluster):
     embedded_cluster.set_rtt(0)
     for producer in made:
         producer.close(10)
-        assert producer._delivery.violations == 0
+        assert producer._reader.violations == 0
 
 
 @pytest.fixture

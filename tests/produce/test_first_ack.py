@@ -30,7 +30,7 @@ def make(embedded_cluster):
     yield make
     for producer in made:
         producer.close(10)
-        assert producer._delivery.violations == 0
+        assert producer._reader.violations == 0
 
 
 @pytest.mark.parametrize("how", ["send", "send_batch"])

@@ -117,7 +117,7 @@ def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, t
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False)
     producer.send(name, b"warm")
     holder, ended = Waiter(math.inf), []
-    assert producer._turns.acquire(holder)
+    assert producer._fair_lock.acquire(holder)
 
     def work():
         try:
@@ -127,9 +127,9 @@ def test_a_call_that_comes_into_the_line_after_close_is_told(embedded_cluster, t
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    wait_until(lambda: len(producer._turns))
+    wait_until(lambda: len(producer._fair_lock))
     producer._handle.draining = True  # as close() does, which then turns away those whom it sees in the line
-    producer._turns.release(holder)
+    producer._fair_lock.release(holder)
     thread.join(30)
     assert ended
     producer._handle.draining = False

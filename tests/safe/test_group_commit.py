@@ -173,7 +173,7 @@ def test_nobody_in_a_group_is_kept_until_a_neighbours_later_deadline(embedded_cl
         for timeout in (0.8, 2.5, 1.6, 3.2):
             threads.append(threading.Thread(target=work, args=(timeout,)))
             threads[-1].start()
-            wait_until(lambda: len(producer._turns) + producer.stats().accepted > len(threads))
+            wait_until(lambda: len(producer._fair_lock) + producer.stats().accepted > len(threads))
         for thread in threads:
             thread.join()
     assert max(late.values()) < 1.5, late

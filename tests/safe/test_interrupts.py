@@ -100,8 +100,8 @@ def test_a_group_interrupted_anywhere_leaves_everybody_a_verdict(producer, embed
 
             def line_up(follower=follower, end_turn=end_turn, interrupted=interrupted):
                 # The one that leads, unless it was interrupted before it came into the line.
-                wait_until(lambda: len(producer._turns) == 1 or interrupted.is_set())
-                leaders = len(producer._turns)
+                wait_until(lambda: len(producer._fair_lock) == 1 or interrupted.is_set())
+                leaders = len(producer._fair_lock)
                 follower.start()
                 until_in_line(producer, leaders + 1)
                 end_turn()
@@ -163,7 +163,7 @@ def test_a_caller_interrupted_in_line_has_sent_nothing(producer, embedded_cluste
     producer.send(name, b"warm")
     with (
         turn_held(producer),
-        signal_when(lambda: len(producer._turns) == 1),
+        signal_when(lambda: len(producer._fair_lock) == 1),
         pytest.raises(KeyboardInterrupt) as caught,
     ):
         producer.send(name, b"x")

@@ -45,7 +45,7 @@ def test_f1_a_retried_request_is_not_overtaken_by_concurrent_senders(embedded_cl
         threads.append(threading.Thread(target=producer.send, args=(name, value)))
         threads[-1].start()
         # In line, or handed over already.
-        wait_until(lambda: len(producer._turns) + producer.stats().accepted > len(threads))
+        wait_until(lambda: len(producer._fair_lock) + producer.stats().accepted > len(threads))
     for thread in threads:
         thread.join()
     embedded_cluster.set_rtt(0)
@@ -99,7 +99,7 @@ def test_long_names_do_not_split_a_chunk(embedded_cluster, topic, settings):
     embedded_cluster.create_topic(name, 1)
     with SafeProducer(QUICK | settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
         producer.send(name, b"warm")
-        limit = producer._chunks.chunk_bytes
+        limit = producer._ordered_sender.chunk_bytes
         # Two records that fill the lane's chunk to the last byte, at 36 bytes of overhead each.
         values = [b"A" * (limit // 2 - 36), b"B" * (limit - limit // 2 - 36)]
         embedded_cluster.clear_requests()
@@ -124,9 +124,9 @@ def test_whatever_the_records_are_a_chunk_is_one_request(embedded_cluster, produ
     times = random.integers(7 * 10**11, 4 * 10**12, n) if seed % 2 else 1_700_000_000_000 + np.arange(n)
     producer.send(name, b"warm")
     embedded_cluster.clear_requests()
-    before = producer._chunks.started
+    before = producer._ordered_sender.started
     producer.send_batch(name, values, keys=keys, headers=headers, timestamps=times)
-    assert len(embedded_cluster.requests(PRODUCE)) == producer._chunks.started - before > 0
+    assert len(embedded_cluster.requests(PRODUCE)) == producer._ordered_sender.started - before > 0
 
 
 def test_records_of_a_chunk_stay_together_over_a_retry(embedded_cluster, producer, topic):

@@ -172,7 +172,7 @@ def test_ctrl_c_in_the_caller_that_leads_leaves_its_followers_a_verdict(embedded
 def test_offsets_are_watched_per_partition(embedded_cluster, producer, topic):
     name = topic(embedded_cluster, 3)
     seen = []
-    producer._watch.acknowledged = lambda *arguments: seen.append(arguments)
+    producer._topic_monitor.acknowledged = lambda *arguments: seen.append(arguments)
     producer.send_batch(name, [b"x"] * 8, partitions=[2, 0, 2, 2, 0, 2, 0, 2])
     assert seen == [(name, 0, 0, 2), (name, 2, 0, 4)]
 
@@ -251,7 +251,7 @@ def test_ctrl_c_while_waiting_in_line_sends_nothing(embedded_cluster, topic):
         other = threading.Thread(target=producer.send_batch, args=(name, [b"other"]))
         other.start()
         until_requests(embedded_cluster)
-        with signal_when(lambda: len(producer._turns) == 1), pytest.raises(KeyboardInterrupt):
+        with signal_when(lambda: len(producer._fair_lock) == 1), pytest.raises(KeyboardInterrupt):
             producer.send_batch(name, [b"mine"])
         other.join()
         embedded_cluster.set_rtt(0)

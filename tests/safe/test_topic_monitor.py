@@ -40,8 +40,8 @@ def test_strong_topics_are_not_worth_a_word(kafka_cluster, topic):
     name = topic(kafka_cluster)
     with SafeProducer(bootstrap_servers=kafka_cluster.bootstrap_servers) as producer:
         producer.send(name, b"x")
-        assert producer._watch.check._thread is not None
-        wait_until(lambda: not producer._watch.check._is_running)
+        assert producer._topic_monitor.check._thread is not None
+        wait_until(lambda: not producer._topic_monitor.check._is_running)
         assert producer.notices == []
 
 
@@ -49,7 +49,7 @@ def test_the_check_can_be_switched_off(kafka_cluster, topic):
     name = topic(kafka_cluster, replication=1, config={"min.insync.replicas": "1"})
     with SafeProducer(bootstrap_servers=kafka_cluster.bootstrap_servers, check_topics=False) as producer:
         producer.send(name, b"x")
-        assert producer._watch.check._thread is None
+        assert producer._topic_monitor.check._thread is None
         assert producer.notices == []
 
 

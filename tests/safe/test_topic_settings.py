@@ -222,5 +222,5 @@ def test_closing_does_not_wait_for_an_answer(embedded_cluster, topic, clients):
     assert time.monotonic() - started < 2
     assert checks() == 0
     assert clients.living == 0
-    producer._watch.check.ask("late")
+    producer._topic_monitor.check.ask("late")
     assert checks() == 0

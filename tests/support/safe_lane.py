@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def until_in_line(producer: SafeProducer, n: int) -> None:
     """Return once so many callers wait for their turn."""
-    wait_until(lambda: len(producer._turns) >= n)
+    wait_until(lambda: len(producer._fair_lock) >= n)
 
 
 @contextlib.contextmanager
@@ -31,10 +31,10 @@ def turn_held(producer: SafeProducer) -> Iterator[Callable[[], None]]:
 
     def hold() -> None:
         turn = Waiter(math.inf)
-        assert producer._turns.acquire(turn)
+        assert producer._fair_lock.acquire(turn)
         took.set()
         over.wait()
-        producer._turns.release(turn)
+        producer._fair_lock.release(turn)
 
     thread = threading.Thread(target=hold)
     thread.start()

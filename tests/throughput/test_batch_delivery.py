@@ -40,8 +40,8 @@ def producer(embedded_cluster):
     counts = producer.stats()
     assert counts.accepted == counts.written + counts.not_written + counts.unknown
     assert counts.in_queue == counts.in_queue_bytes == 0
-    assert producer._delivery.violations == 0
-    assert producer._delivery.attached == 0
+    assert producer._reader.violations == 0
+    assert producer._reader.attached == 0
 
 
 @pytest.fixture

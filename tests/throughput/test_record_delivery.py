@@ -53,7 +53,7 @@ def test_a_failure_that_nobody_looked_at_is_raised_by_flush(embedded_cluster, pr
     embedded_cluster.push_errors(PRODUCE, [KafkaError.INVALID_RECORD])
     producer.submit(name, b"v")
     deadline = time.monotonic() + 20
-    while not producer._service.problems._errors:  # until its report has come and it is collected
+    while not producer._delivery_thread.problems._errors:  # until its report has come and it is collected
         assert time.monotonic() < deadline
         time.sleep(0.001)
     with pytest.raises(DeliveryError):

@@ -33,6 +33,7 @@ cdef class Handle:
 
     cdef int ensure_open(self) except -1
     cdef int hold(self) except -1
+    cdef void forget_last_broker(self) noexcept nogil
     cdef void release(self) noexcept
     cdef void last_out(self) noexcept
     cdef bint _destroy(self, double patience) noexcept

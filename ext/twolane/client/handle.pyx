@@ -229,6 +229,10 @@ cdef class Handle:
             self.release()
         return self.ensure_open()       # raises
 
+    cdef void forget_last_broker(self) noexcept nogil:
+        """Count the next ProduceRequest as no change of broker. Only while nothing is in flight. GIL: not needed."""
+        self.wire.last_broker = -2
+
     cdef void release(self) noexcept:
         if count(&self._users, -1) == 0 and self._closing:
             self.last_out()

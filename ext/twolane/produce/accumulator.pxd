@@ -16,7 +16,7 @@ cdef enum:
 
 cdef class RecordAccumulator:
     cdef Handle _handle
-    cdef ReportReader _delivery
+    cdef ReportReader _reader
     cdef FlushGenerations _generations
     cdef Topic _topic               # of all records that are here
     cdef int64_t n

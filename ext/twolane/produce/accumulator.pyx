@@ -44,7 +44,7 @@ cdef class RecordAccumulator:
         if self._block == NULL:
             raise MemoryError()
         self._handle = handle
-        self._delivery = delivery
+        self._reader = delivery
         self._generations = delivery.generations
         self._value_column.spans = self._values
         self._key_column.spans = self._keys
@@ -85,8 +85,8 @@ cdef class RecordAccumulator:
             self._topic = topic
             # The delivery thread sets `sleeping` before it reads `accumulating`, this thread the other way round: one of
             # them sees the other (ReportReader.poll_when_idle).
-            store(&self._delivery.accumulating, 1)
-            if load(&self._delivery.sleeping) > 0:
+            store(&self._reader.accumulating, 1)
+            if load(&self._reader.sleeping) > 0:
                 self._drain()
                 may_go_on = False
         return may_go_on
@@ -119,8 +119,8 @@ cdef class RecordAccumulator:
         if self.n == 0:
             return 0
         # Counted before they go: their reports may come back before this thread gets any further.
-        add(&self._delivery.counters.accepted, self.n)
-        add(&self._delivery.counters.accepted_bytes, self.used)
+        add(&self._reader.counters.accepted, self.n)
+        add(&self._reader.counters.accepted_bytes, self.used)
         if group_by_partition(self._partitions, 0, self.n, min(self._topic.partition_count, <int>GROUPED_PARTITIONS),
                               self._order, self._stops):
             order = self._order
@@ -130,14 +130,14 @@ cdef class RecordAccumulator:
             if part.error:
                 index = order[at] if order != NULL else at
                 refused += 1
-                self._delivery.report_refused(self._opaques[index], self._topic.rkt, self._partitions[index], part.error,
-                                              self._values[index].size + self._keys[index].size)
+                self._reader.report_refused(self._opaques[index], self._topic.rkt, self._partitions[index], part.error,
+                                            self._values[index].size + self._keys[index].size)
                 at += 1
         self.n = 0
         self.used = 0
         self._topic = None
-        add(&self._delivery.drains, 1)
-        store(&self._delivery.accumulating, 0)
+        add(&self._reader.drains, 1)
+        store(&self._reader.accumulating, 0)
         return refused
 
     def __reduce__(self):

@@ -10,7 +10,7 @@ from twolane.librdkafka cimport *
 
 cdef class ProduceBuffer:
     cdef Handle _handle
-    cdef ReportReader _delivery
+    cdef ReportReader _reader
     cdef readonly int64_t records       # high-water marks of what may be inside librdkafka
     cdef readonly int64_t bytes
     cdef readonly int64_t low_records   # a full window has room again at these

@@ -58,7 +58,7 @@ cdef class ProduceBuffer:
         if records < 1 or bytes < 1:
             raise ValueError("a window holds at least one record and one byte")
         self._handle = handle
-        self._delivery = delivery
+        self._reader = delivery
         self.records = records
         self.bytes = bytes
         self.low_records = <int64_t>(<double>records * resume_at)
@@ -69,12 +69,12 @@ cdef class ProduceBuffer:
 
         A lone record always has room in an empty window, however large it is.
         """
-        cdef Counters* now = &self._delivery.counters
+        cdef Counters* now = &self._reader.counters
         return (load(&now.accepted) + records - load(&now.done) < self.records
                 and load(&now.accepted_bytes) + bytes - load(&now.done_bytes) < self.bytes)
 
     cdef bint is_low(self) noexcept nogil:
-        cdef Counters* now = &self._delivery.counters
+        cdef Counters* now = &self._reader.counters
         return (load(&now.accepted) - load(&now.done) <= self.low_records
                 and load(&now.accepted_bytes) - load(&now.done_bytes) <= self.low_bytes)
 
@@ -83,7 +83,7 @@ cdef class ProduceBuffer:
 
         Threads that claim at the same moment may pass the mark by a stretch each; the last record may pass that of bytes.
         """
-        cdef Counters* now = &self._delivery.counters
+        cdef Counters* now = &self._reader.counters
         cdef int64_t room = self.records - (load(&now.accepted) - load(&now.done))
         cdef int64_t bytes_room = self.bytes - (load(&now.accepted_bytes) - load(&now.done_bytes))
         cdef int64_t n = min(<int64_t>STRETCH, min(feed.n - start, room)), i = 0, total = 0
@@ -110,7 +110,7 @@ cdef class ProduceBuffer:
     @property
     def available(self):
         """int: records that still fit; 0 also where the bytes are used up."""
-        return max(0, self.records - load(&self._delivery.counters.accepted) + load(&self._delivery.counters.done)
+        return max(0, self.records - load(&self._reader.counters.accepted) + load(&self._reader.counters.done)
                    if self.has_space(0, 0) else 0)
 
     def close(self):
@@ -152,7 +152,7 @@ cdef class ProduceBuffer:
         cdef Gates* gates = NULL
         cdef int64_t* order = NULL
         cdef bint grouped = False
-        cdef ReportReader delivery = self._delivery
+        cdef ReportReader delivery = self._reader
         if self._handle.draining:
             return start, 0, -1
         self._handle.ensure_open()
@@ -225,7 +225,7 @@ cdef class ProduceBuffer:
 
     cdef bint _wait(self, int64_t* gate, double timeout) except -1:
         cdef double deadline = time.monotonic() + timeout, left
-        cdef ReportReader delivery = self._delivery
+        cdef ReportReader delivery = self._reader
         cdef int wait_ms
         add(&delivery.senders, 1)
         try:

@@ -28,7 +28,7 @@ from twolane.errors import ClosedProducerError, DeliveryError, TwolaneError, ref
 from twolane.results import with_opaque
 
 
-cdef object told_with(object outcome, object opaque):
+cdef object with_caller_opaque(object outcome, object opaque):
     """What became of a record, with the caller's object."""
     if not isinstance(outcome, BaseException):
         return with_opaque(outcome, opaque)
@@ -41,13 +41,13 @@ cdef class SafeSender:
     """Base of SafeProducer: ``send()``. The producer sets the attributes."""
 
     cdef public Handle _handle
-    cdef public ReportReader _delivery
-    cdef public OrderedSender _chunks
-    cdef public FairLock _turns
+    cdef public ReportReader _reader
+    cdef public OrderedSender _ordered_sender
+    cdef public FairLock _fair_lock
     cdef public object _topics          # Topics
     cdef public object _group           # GroupSender
-    cdef public object _watch           # TopicMonitor
-    cdef public object _doubts          # InDoubtPartitions
+    cdef public object _topic_monitor           # TopicMonitor
+    cdef public object _in_doubt          # InDoubtPartitions
     cdef public Partitioner _partitioner
     cdef public int64_t _max_bytes      # of a record
     cdef public double _timeout
@@ -100,7 +100,7 @@ cdef class SafeSender:
                                            key_serializer, deadline)
         outcome = self._send_in_turn(record, deadline)
         if opaque is not None:
-            outcome = told_with(outcome, opaque)
+            outcome = with_caller_opaque(outcome, opaque)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -136,21 +136,21 @@ cdef class SafeSender:
             self._take(turn, record.topic.name)
             if turn.done:
                 if turn.outcome is None:
-                    turn.outcome = self._group.open_end(turn)
-            elif self._turns.is_alone() and not self._doubts.causes:
+                    turn.outcome = self._group.unresolved_error(turn)
+            elif self._fair_lock.is_alone() and not self._in_doubt.causes:
                 self._send_alone(turn, record)
                 if type(turn.outcome) is tuple:
-                    turn.outcome = self._group.error_of(record, turn.outcome)
+                    turn.outcome = self._group.error_from_ends(record, turn.outcome)
             else:
-                self._group.lead(turn)
+                self._group.send_group(turn)
         except BaseException as interruption:
             # A signal handler may raise anything, such as what another producer told it. Before the record is in
             # anybody's hands an error of ours says that nothing was sent.
             if turn.sent or turn.taken or not isinstance(interruption, TwolaneError):
-                self._group.note(turn, interruption)
+                self._group.attach_result_to(turn, interruption)
             raise
         finally:
-            self._turns.release(turn)
+            self._fair_lock.release(turn)
         return turn.outcome
 
     cdef Record _checked(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
@@ -167,8 +167,8 @@ cdef class SafeSender:
         known = self._handle.topic(topic)
         if self._is_uncounted(known):
             known = self._topics.known(topic, deadline)
-        if partition is None and record.key is not None and topic in self._watch.moved:
-            raise self._watch.refusal(topic)
+        if partition is None and record.key is not None and topic in self._topic_monitor.moved:
+            raise self._topic_monitor.refusal(topic)
         if record.choose_partition(known, partition, self._partitioner) < 0:
             record.partition = look_for_partition(self._topics, known, partition, deadline)
         return record
@@ -181,11 +181,11 @@ cdef class SafeSender:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
         if self._handle.draining:
             raise ClosedProducerError("the producer is closed")
-        if self._turns.held_by_this_thread:
+        if self._fair_lock.held_by_this_thread:
             raise RuntimeError(
                 "called from a signal handler that interrupted a call of this producer: it would wait for itself"
             )
-        if not self._turns.acquire(turn):
+        if not self._fair_lock.acquire(turn):
             raise refused(topic, KafkaError._TIMED_OUT_QUEUE, "timed out waiting for the calls before it")
         if turn.mine and self._handle.draining:
             raise ClosedProducerError("the producer was closed while the call waited; nothing was sent")
@@ -199,7 +199,7 @@ cdef class SafeSender:
                 raise turn.outcome      # dismissed: the producer closes
             return work()
         finally:
-            self._turns.release(turn)
+            self._fair_lock.release(turn)
 
     cdef int _send_alone(self, Waiter turn, Record record) except -1:
         """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
@@ -210,20 +210,20 @@ cdef class SafeSender:
         rows.offsets = &offset
         turn.sent = True
         try:
-            ends = self._chunks.send_one(record.topic, record.as_slice(), &rows, turn.deadline)
+            ends = self._ordered_sender.send_one(record.topic, record.as_slice(), &rows, turn.deadline)
             if rows.append_times != NULL:
                 time_ms = rows.append_times[0]
         finally:
             free(rows.append_times)
-        interruption = self._chunks.take_interruption()
+        interruption = self._ordered_sender.take_interruption()
         if ends is None:
             turn.outcome = record_metadata(record.topic.name, record.partition, offset, time_ms, rows.timestamp_type)
             place = (record.topic.name, record.partition)
-            offsets = self._watch.offsets
+            offsets = self._topic_monitor.offsets
             if offset > offsets.get(place, -1):
                 offsets[place] = offset
             else:
-                self._watch.acknowledged(record.topic.name, record.partition, offset, offset)
+                self._topic_monitor.acknowledged(record.topic.name, record.partition, offset, offset)
         else:
             turn.outcome = ends
         if interruption is not None:

@@ -10,16 +10,16 @@ from twolane.reports.trackers cimport OffsetColumns
 
 cdef class OrderedSender:
     cdef Handle _handle
-    cdef ReportReader _delivery
+    cdef ReportReader _reader
     cdef readonly int64_t chunk_records     # limits of one MessageSet
     cdef readonly int64_t chunk_bytes
     cdef readonly int64_t started           # chunks enqueued so far
-    cdef double _patience                   # seconds that a chunk may stay unacknowledged
-    cdef bint _renumbers                    # idempotence is on
+    cdef double _batch_timeout                   # seconds that a chunk may stay unacknowledged
+    cdef bint _idempotent                    # idempotence is on
     cdef int _retry_look_ms                 # after a failure: how often to look for records that wait for a retry
     cdef double _end_by                     # monotonic(): the producer closes, no call may last longer
     cdef dict _last_used                    # (topic, partition) -> monotonic() of its last acknowledgement
-    cdef object _sweeper                    # the thread that waits for the purges of the call before
+    cdef object _purge_thread                    # the thread that waits for the purges of the call before
     # Of the running call:
     cdef bint _failed                       # a record was not acknowledged, or a chunk's time is over: nothing may follow
     cdef bint _purged
@@ -28,17 +28,17 @@ cdef class OrderedSender:
     cdef int _refusal                       # librdkafka's reason for refusing a record that it was given
     cdef object _interruption               # what a signal handler raised
 
-    cdef int _run(self, Topic topic, RecordSlice feed, const int64_t* order, PartitionQueue* runs, int64_t n_runs, int64_t first_index,
+    cdef int _run(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues, int64_t first_index,
                   OffsetColumns* rows, double deadline) except -1
-    cdef int _start_chunks(self, Topic topic, RecordSlice feed, const int64_t* order, PartitionQueue* runs, int64_t n_runs,
+    cdef int _start_chunks(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues,
                            int64_t first_index) except -1
-    cdef int64_t _in_flight(self, PartitionQueue* runs, int64_t n_runs) noexcept nogil
-    cdef int _sweep(self) except -1
-    cdef int _await_sweeper(self, double deadline) except -1
-    cdef double _purge_at(self, PartitionQueue* runs, int64_t n_runs, double deadline, double now) noexcept nogil
-    cdef tuple _collect(self, Topic topic, PartitionQueue* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
+    cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil
+    cdef int _finish_purge(self) except -1
+    cdef int _await_purge(self, double deadline) except -1
+    cdef double _purge_at(self, PartitionQueue* queues, int64_t n_queues, double deadline, double now) noexcept nogil
+    cdef tuple _collect(self, Topic topic, PartitionQueue* queues, int64_t n_queues, const int64_t* order, int64_t first_index,
                         OffsetColumns* rows)
-    cdef void _detach(self, PartitionQueue* runs, int64_t n_runs) noexcept
-    cdef void _let_go(self, PartitionQueue* runs, int64_t n_runs) noexcept
-    cdef tuple send_one(self, Topic topic, RecordSlice feed, OffsetColumns* rows, double deadline)
+    cdef void _detach(self, PartitionQueue* queues, int64_t n_queues) noexcept
+    cdef void _clear(self, PartitionQueue* queues, int64_t n_queues) noexcept
+    cdef tuple send_one(self, Topic topic, RecordSlice records, OffsetColumns* rows, double deadline)
     cpdef object take_interruption(self)

@@ -1,4 +1,4 @@
-"""The safe lane's engine: in every partition one MessageSet at a time, and nothing behind a failure.
+"""In every partition one MessageSet in flight, and nothing after a failure: how the safe lane keeps order.
 
 Why not librdkafka's own settings: with ``max.in.flight=1`` and idempotence off a second request is already built while
 the first is in flight, and overtakes the first one's retry (docs/hazards.md, F1); with idempotence on a request that
@@ -53,7 +53,7 @@ cdef double SETTLE_SECONDS = 0.3
 cdef double NEVER = float("inf")
 
 # How long a call waits for the purges of the one before: a broker thread in a name look-up takes none.
-cdef double SWEEP_SECONDS = 2
+cdef double PURGE_WAIT_SECONDS = 2
 
 
 def _purge_behind(Handle handle not None):
@@ -64,7 +64,7 @@ def _purge_behind(Handle handle not None):
 
 @cython.final
 cdef class OrderedSender:
-    """Sends Feeds in ordered chunks and waits. One call at a time: the lane above lets callers in one by one.
+    """Send RecordSlices in ordered chunks and wait. One call at a time: callers hold the FairLock.
 
     Parameters
     ----------
@@ -73,22 +73,22 @@ cdef class OrderedSender:
         ``batch.num.messages``.
     chunk_bytes : int
         The smaller of ``batch.size`` and ``message.max.bytes``, less the names that every request carries.
-    patience : float
+    batch_timeout : float
         Seconds that a chunk may stay unacknowledged; then it is purged as a whole.
     retry_seconds : float, optional
         The shortest time that a refused record waits for its retry, where idempotence is on: see `send()`.
     """
 
     def __init__(self, Handle handle not None, ReportReader delivery not None, int64_t chunk_records, int64_t chunk_bytes,
-                 double patience=NEVER, retry_seconds=None):
+                 double batch_timeout=NEVER, retry_seconds=None):
         self._handle = handle
-        self._delivery = delivery
+        self._reader = delivery
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
-        self._patience = patience
-        self._renumbers = retry_seconds is not None
+        self._batch_timeout = batch_timeout
+        self._idempotent = retry_seconds is not None
         self._retry_look_ms = SLICE_MS
-        if self._renumbers:
+        if self._idempotent:
             self._retry_look_ms = <int>max(1.0, min(<double>SLICE_MS, <double>retry_seconds * 1000 / 4))
         self._last_used = {}
         self._end_by = NEVER
@@ -97,27 +97,27 @@ cdef class OrderedSender:
         """Let no call last longer than that, not even the one in progress: the producer closes."""
         self._end_by = min(self._end_by, deadline)
 
-    def send(self, Topic topic not None, RecordSlice feed not None, CallResult outcome not None, int64_t first_index,
+    def send(self, Topic topic not None, RecordSlice records not None, CallResult result not None, int64_t first_index,
              double deadline):
-        """Send a feed in order and wait until every record that was enqueued has its report.
+        """Send a records in order and wait until every record that was enqueued has its report.
 
         Parameters
         ----------
         topic : Topic
             Its partitions are known to librdkafka (``Handle.fetch_partitions``).
-        feed : RecordSlice
+        records : RecordSlice
             Its partitions exist.
-        outcome : CallResult
+        result : CallResult
             Takes the offsets and, as its ``ends``, what became of the rest: see there.
         first_index : int
-            Index in `outcome` of the feed's record 0.
+            Index in `result` of the records's record 0.
         deadline : float
             ``time.monotonic()`` after which everything unacknowledged is purged.
 
         Notes
         -----
         What a signal handler raises ends the call too: unacknowledged records are purged and reported, and the caller,
-        once it has noted ``outcome.unacknowledged``, asks ``take_interruption()`` for what to raise.
+        once it has noted ``result.unacknowledged``, asks ``take_interruption()`` for what to raise.
 
         After a failure in one partition no chunk is begun, and those in flight in other partitions may end. With
         idempotence, what waits for a retry there is purged: librdkafka is about to number the records anew, and would
@@ -125,50 +125,50 @@ cdef class OrderedSender:
 
         GIL: released while records are enqueued and while waiting; signals are looked at every 100 ms.
         """
-        cdef int64_t n_runs = 0, i
+        cdef int64_t n_queues = 0, i
         cdef int64_t* order = NULL
-        cdef PartitionQueue* runs = NULL
+        cdef PartitionQueue* queues = NULL
         self._handle.ensure_open()
-        outcome.unacknowledged = ([], [], 0)
-        if feed.n == 0:
+        result.unacknowledged = ([], [], 0)
+        if records.n == 0:
             return
-        outcome.unacknowledged = None
-        feed.make_headers()
+        result.unacknowledged = None
+        records.make_headers()
         self._handle.hold()
         try:
-            runs = by_partition(feed, &order, &n_runs)
-            self._run(topic, feed, order, runs, n_runs, first_index, &outcome.columns, deadline)
-            self._detach(runs, n_runs)
-            for i in range(n_runs):
-                outcome.tracker.written += runs[i].tracker.written
-                outcome.tracker.done += runs[i].tracker.done
-                outcome.tracker.expected += runs[i].tracker.expected
-            outcome.unacknowledged = self._collect(topic, runs, n_runs, order, first_index, &outcome.columns)
+            queues = by_partition(records, &order, &n_queues)
+            self._run(topic, records, order, queues, n_queues, first_index, &result.columns, deadline)
+            self._detach(queues, n_queues)
+            for i in range(n_queues):
+                result.tracker.written += queues[i].tracker.written
+                result.tracker.done += queues[i].tracker.done
+                result.tracker.expected += queues[i].tracker.expected
+            result.unacknowledged = self._collect(topic, queues, n_queues, order, first_index, &result.columns)
         finally:
-            self._let_go(runs, n_runs)
-            free(runs)
+            self._clear(queues, n_queues)
+            free(queues)
             free(order)
             self._handle.release()
 
-    cdef tuple send_one(self, Topic topic, RecordSlice feed, OffsetColumns* rows, double deadline):
-        """Send the feed's only record and wait for its report.
+    cdef tuple send_one(self, Topic topic, RecordSlice records, OffsetColumns* rows, double deadline):
+        """Send the records's only record and wait for its report.
 
         Returns None if it is acknowledged, else what ``CallResult.unacknowledged`` says. The caller asks ``take_interruption()``.
         """
-        cdef PartitionQueue run
-        memset(&run, 0, sizeof(run))
-        run.partition = feed.partitions[0]
-        run.stop = 1
+        cdef PartitionQueue queue
+        memset(&queue, 0, sizeof(queue))
+        queue.partition = records.partitions[0]
+        queue.stop = 1
         self._handle.hold()
         try:
-            self._run(topic, feed, NULL, &run, 1, 0, rows, deadline)
-            self._detach(&run, 1)
-            if run.tracker.written:
-                self._last_used[(topic.name, run.partition)] = monotonic()
+            self._run(topic, records, NULL, &queue, 1, 0, rows, deadline)
+            self._detach(&queue, 1)
+            if queue.tracker.written:
+                self._last_used[(topic.name, queue.partition)] = monotonic()
                 return None
-            return self._collect(topic, &run, 1, NULL, 0, rows)
+            return self._collect(topic, &queue, 1, NULL, 0, rows)
         finally:
-            self._let_go(&run, 1)
+            self._clear(&queue, 1)
             self._handle.release()
 
     cpdef object take_interruption(self):
@@ -176,7 +176,7 @@ cdef class OrderedSender:
         interruption, self._interruption = self._interruption, None
         return interruption
 
-    cdef int _run(self, Topic topic, RecordSlice feed, const int64_t* order, PartitionQueue* runs, int64_t n_runs, int64_t first_index,
+    cdef int _run(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues, int64_t first_index,
                   OffsetColumns* rows, double deadline) except -1:
         """Enqueue chunk after chunk until all is reported, or something ends it."""
         cdef double now = monotonic(), purge_at, give_up = 0
@@ -186,26 +186,26 @@ cdef class OrderedSender:
         self._failed = self._purged = self._out_of_time = False
         self._refusal = 0
         self._interruption = None
-        if self._sweeper is not None:
-            self._await_sweeper(min(deadline, self._end_by))
+        if self._purge_thread is not None:
+            self._await_purge(min(deadline, self._end_by))
             now = monotonic()
-        for i in range(n_runs):
-            runs[i].warm = now - <double>self._last_used.get((topic.name, runs[i].partition), -NEVER) < IDLE_SECONDS
-            runs[i].tracker.columns = rows
-            self._delivery.attach(&runs[i].tracker)
+        for i in range(n_queues):
+            queues[i].connected = now - <double>self._last_used.get((topic.name, queues[i].partition), -NEVER) < IDLE_SECONDS
+            queues[i].tracker.columns = rows
+            self._reader.attach(&queues[i].tracker)
         while True:
             deadline = min(deadline, self._end_by)
             # First what came of the chunks before: nothing may follow a failure.
-            left = self._in_flight(runs, n_runs)
+            left = self._in_flight(queues, n_queues)
             now = monotonic()
             may_go = not self._failed and self._interruption is None and now < deadline
-            if may_go and self._start_chunks(topic, feed, order, runs, n_runs, first_index):
-                left = self._in_flight(runs, n_runs)
+            if may_go and self._start_chunks(topic, records, order, queues, n_queues, first_index):
+                left = self._in_flight(queues, n_queues)
             if left == 0:
-                if not may_go or self._failed or all_enqueued(runs, n_runs):
+                if not may_go or self._failed or all_enqueued(queues, n_queues):
                     break
                 continue
-            purge_at = self._purge_at(runs, n_runs, deadline, now)
+            purge_at = self._purge_at(queues, n_queues, deadline, now)
             if now >= purge_at and not self._purged:
                 self._purged = True
                 leaves_purges = True
@@ -215,7 +215,7 @@ cdef class OrderedSender:
                     # Without waiting for the broker threads: one of them may sit in a name look-up.
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
                              | RD_KAFKA_PURGE_F_NON_BLOCKING)
-            elif self._failed and self._renumbers and not self._purged:
+            elif self._failed and self._idempotent and not self._purged:
                 leaves_purges = True
                 with nogil:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING)
@@ -225,172 +225,172 @@ cdef class OrderedSender:
             if not self._purged:
                 wait_ms = <int>max(0.0, min(<double>wait_ms, (purge_at - now) * 1000 + 1))
             with nogil:
-                self._delivery.poll_ms(wait_ms)
+                self._reader.poll_ms(wait_ms)
             try:
                 PyErr_CheckSignals()
             except BaseException as raised:  # noqa: BLE001 - raised by the caller, after the verdicts are in
                 self._interruption = raised if self._interruption is None else self._interruption
         if leaves_purges:
-            self._sweep()
+            self._finish_purge()
 
-    cdef int _sweep(self) except -1:
-        """See to it that the purges of this call meet no record of the next.
+    cdef int _finish_purge(self) except -1:
+        """Start a thread that purges once more and waits for it, so that the purges of this call take no record of the next.
 
-        They were left with the broker threads, and the call ends when its reports are in; a thread that had none to
-        give may not have come to its purge yet. One more, behind them, is waited for, by a thread that may do so.
+        A purge is a message to the broker threads. The call ends when its reports are in, but a broker thread without a
+        report to give may not have read its message yet.
         """
-        self._sweeper = Thread(target=_purge_behind, args=(self._handle,), name="twolane-sweep", daemon=True)
+        self._purge_thread = Thread(target=_purge_behind, args=(self._handle,), name="twolane-purge", daemon=True)
         try:
-            self._sweeper.start()
+            self._purge_thread.start()
         except RuntimeError:    # no more threads, or the interpreter ends: what the next call meets is told as a purge
-            self._sweeper = None
+            self._purge_thread = None
 
-    cdef int _await_sweeper(self, double deadline) except -1:
+    cdef int _await_purge(self, double deadline) except -1:
         """Wait until the broker threads are done with the purges of the call before, or are known to hang."""
-        sweeper, self._sweeper = self._sweeper, None
+        purging, self._purge_thread = self._purge_thread, None
         try:
-            sweeper.join(max(0.0, min(SWEEP_SECONDS, deadline - monotonic())))
+            purging.join(max(0.0, min(PURGE_WAIT_SECONDS, deadline - monotonic())))
         except BaseException as raised:  # noqa: BLE001 - as in _run()
             self._interruption = raised
 
-    cdef double _purge_at(self, PartitionQueue* runs, int64_t n_runs, double deadline, double now) noexcept nogil:
+    cdef double _purge_at(self, PartitionQueue* queues, int64_t n_queues, double deadline, double now) noexcept nogil:
         """When to purge what is in flight. GIL: not needed."""
         cdef double soonest = NEVER
         cdef bint others = False
         cdef int64_t i
         if self._interruption is not None:
             return now
-        for i in range(n_runs):
-            if is_in_flight(&runs[i]):
-                soonest = min(soonest, runs[i].began + self._patience)
-                others = others or runs[i].began + self._patience > now
+        for i in range(n_queues):
+            if is_in_flight(&queues[i]):
+                soonest = min(soonest, queues[i].sent_at + self._batch_timeout)
+                others = others or queues[i].sent_at + self._batch_timeout > now
         if soonest <= now:
             self._failed = True
             soonest = soonest + SETTLE_SECONDS if others else now
         return min(deadline, soonest)
 
-    cdef int64_t _in_flight(self, PartitionQueue* runs, int64_t n_runs) noexcept nogil:
+    cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil:
         """Records enqueued and not reported; also notes failures. GIL: not needed."""
         cdef int64_t i, k, left = 0
-        self._delivery.lock()
-        for i in range(n_runs):
-            left += runs[i].tracker.expected - runs[i].tracker.done
-            if runs[i].tracker.n_reports or runs[i].tracker.reports_dropped:
+        self._reader.lock()
+        for i in range(n_queues):
+            left += queues[i].tracker.expected - queues[i].tracker.done
+            if queues[i].tracker.n_reports or queues[i].tracker.reports_dropped:
                 self._failed = True
-            elif runs[i].open and not is_in_flight(&runs[i]):
+            elif queues[i].open and not is_in_flight(&queues[i]):
                 # Acknowledged: one ProduceRequest at least was this chunk's. Where it was sent later than a chunk still in
                 # flight was enqueued, that one has had so many fewer, which its verdict may hang on.
-                runs[i].open = False
-                for k in range(n_runs):
-                    if runs[k].open and runs[k].round <= runs[i].round:
-                        runs[k].tracker.requests_before += 1
-        self._delivery.unlock()
+                queues[i].open = False
+                for k in range(n_queues):
+                    if queues[k].open and queues[k].round <= queues[i].round:
+                        queues[k].tracker.requests_before += 1
+        self._reader.unlock()
         return left
 
-    cdef int _start_chunks(self, Topic topic, RecordSlice feed, const int64_t* order, PartitionQueue* runs, int64_t n_runs,
+    cdef int _start_chunks(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues,
                            int64_t first_index) except -1:
         """Enqueue the next chunk of every partition that has none in flight. Returns how many there were."""
         cdef int64_t i, n_idle = 0, n_several = 0
         cdef Enqueued part
-        cdef ReportReader delivery = self._delivery
-        cdef rd_kafka_topic_partition_list_t* held = NULL
+        cdef ReportReader delivery = self._reader
+        cdef rd_kafka_topic_partition_list_t* paused = NULL
         cdef const char* name = topic.encoded_name
-        for i in range(n_runs):
-            runs[i].chunk_stop = runs[i].next
-            if runs[i].next < runs[i].stop and not is_in_flight(&runs[i]):
-                if runs[i].next + 1 < runs[i].stop and (runs[i].warm or runs[i].tracker.done):
+        for i in range(n_queues):
+            queues[i].chunk_stop = queues[i].next
+            if queues[i].next < queues[i].stop and not is_in_flight(&queues[i]):
+                if queues[i].next + 1 < queues[i].stop and (queues[i].connected or queues[i].tracker.done):
                     with nogil:
-                        runs[i].chunk_stop = chunk_end(feed, order, &runs[i], self.chunk_records, self.chunk_bytes)
+                        queues[i].chunk_stop = chunk_end(records, order, &queues[i], self.chunk_records, self.chunk_bytes)
                 else:
-                    runs[i].chunk_stop = runs[i].next + 1
+                    queues[i].chunk_stop = queues[i].next + 1
                 n_idle += 1
-                n_several += runs[i].chunk_stop > runs[i].next + 1
+                n_several += queues[i].chunk_stop > queues[i].next + 1
         if n_idle == 0:
             return 0
         self._round += 1
         if load(&delivery.counters.accepted) == load(&delivery.counters.done):
             # Nothing is in flight: whichever broker comes first, it is no change (see ReportReader._read_reports).
-            self._handle.wire.last_broker = -2
-            for i in range(n_runs):
-                runs[i].tracker.changes_before = load(&self._handle.wire.broker_changes)
-        for i in range(n_runs):
-            if runs[i].chunk_stop > runs[i].next:
-                runs[i].tracker.requests_before = load(&self._handle.wire.produce_requests)
-                runs[i].round = self._round
+            self._handle.forget_last_broker()
+            for i in range(n_queues):
+                queues[i].tracker.changes_before = load(&self._handle.wire.broker_changes)
+        for i in range(n_queues):
+            if queues[i].chunk_stop > queues[i].next:
+                queues[i].tracker.requests_before = load(&self._handle.wire.produce_requests)
+                queues[i].round = self._round
         with nogil:
             if n_several:
-                held = rd.topic_partition_list_new(<int>n_several)
-                for i in range(n_runs):
-                    if runs[i].chunk_stop > runs[i].next + 1:
-                        rd.topic_partition_list_add(held, name, runs[i].partition)
-                rd.pause_partitions(self._handle.rk, held)
-            for i in range(n_runs):
-                if runs[i].chunk_stop == runs[i].next:
+                paused = rd.topic_partition_list_new(<int>n_several)
+                for i in range(n_queues):
+                    if queues[i].chunk_stop > queues[i].next + 1:
+                        rd.topic_partition_list_add(paused, name, queues[i].partition)
+                rd.pause_partitions(self._handle.rk, paused)
+            for i in range(n_queues):
+                if queues[i].chunk_stop == queues[i].next:
                     continue
                 self.started += 1
-                add(&delivery.counters.accepted, runs[i].chunk_stop - runs[i].next)
-                add(&runs[i].tracker.expected, runs[i].chunk_stop - runs[i].next)
-                part = enqueue(self._handle.rk, topic.rkt, feed, order, runs[i].next, runs[i].chunk_stop,
-                               runs[i].tracker.id, first_index, NULL)
+                add(&delivery.counters.accepted, queues[i].chunk_stop - queues[i].next)
+                add(&queues[i].tracker.expected, queues[i].chunk_stop - queues[i].next)
+                part = enqueue(self._handle.rk, topic.rkt, records, order, queues[i].next, queues[i].chunk_stop,
+                               queues[i].tracker.id, first_index, NULL)
                 add(&delivery.counters.accepted_bytes, part.bytes)
-                runs[i].next += part.n
-                runs[i].open = part.n > 0
-                runs[i].began = monotonic()
+                queues[i].next += part.n
+                queues[i].open = part.n > 0
+                queues[i].sent_at = monotonic()
                 if part.error:
                     # Everything was checked before, so this is no ordinary refusal (fatal error, no memory): stop.
-                    add(&delivery.counters.accepted, runs[i].next - runs[i].chunk_stop)
-                    add(&runs[i].tracker.expected, runs[i].next - runs[i].chunk_stop)
+                    add(&delivery.counters.accepted, queues[i].next - queues[i].chunk_stop)
+                    add(&queues[i].tracker.expected, queues[i].next - queues[i].chunk_stop)
                     self._refusal = part.error
                     self._failed = True
                     break
-            if held != NULL:
-                rd.resume_partitions(self._handle.rk, held)
+            if paused != NULL:
+                rd.resume_partitions(self._handle.rk, paused)
                 rd.flush(self._handle.rk, 0)
-                rd.topic_partition_list_destroy(held)
+                rd.topic_partition_list_destroy(paused)
         return <int>n_idle
 
-    cdef tuple _collect(self, Topic topic, PartitionQueue* runs, int64_t n_runs, const int64_t* order, int64_t first_index,
+    cdef tuple _collect(self, Topic topic, PartitionQueue* queues, int64_t n_queues, const int64_t* order, int64_t first_index,
                         OffsetColumns* rows):
-        """The failures of all runs and what was never enqueued, both in the order of the call: ``CallResult.unacknowledged``."""
+        """The failures of all queues and what was never enqueued, both in the order of the call: ``CallResult.unacknowledged``."""
         cdef int64_t i, k, index
         cdef double now = monotonic()
         failures = []
         not_sent = []
-        for i in range(n_runs):
-            if runs[i].tracker.n_reports:
-                self._last_used.pop((topic.name, runs[i].partition), None)
-            elif runs[i].tracker.written:
-                self._last_used[(topic.name, runs[i].partition)] = now
-            reports = take_reports(&runs[i].tracker)
+        for i in range(n_queues):
+            if queues[i].tracker.n_reports:
+                self._last_used.pop((topic.name, queues[i].partition), None)
+            elif queues[i].tracker.written:
+                self._last_used[(topic.name, queues[i].partition)] = now
+            reports = take_reports(&queues[i].tracker)
             if self._out_of_time:
                 reports = [report._replace(error=OUT_OF_TIME.get(report.error, report.error)) for report in reports]
-            if is_in_flight(&runs[i]):
+            if is_in_flight(&queues[i]):
                 # Purged, but no report came in time: these may still be written.
                 reported = {report.index for report in reports}
-                for k in range(runs[i].start, runs[i].next):
+                for k in range(queues[i].start, queues[i].next):
                     index = first_index + (order[k] if order != NULL else k)
                     if rows.offsets[index] < 0 and index not in reported:
-                        reports.append(DeliveryReport(index, RD_KAFKA_RESP_ERR__TIMED_OUT, Verdict.UNKNOWN, runs[i].partition))
+                        reports.append(DeliveryReport(index, RD_KAFKA_RESP_ERR__TIMED_OUT, Verdict.UNKNOWN, queues[i].partition))
             failures += reports
-            for k in range(runs[i].next, runs[i].stop):
+            for k in range(queues[i].next, queues[i].stop):
                 not_sent.append(first_index + (order[k] if order != NULL else k))
         failures.sort()
         not_sent.sort()
         return failures, not_sent, self._refusal
 
-    cdef void _detach(self, PartitionQueue* runs, int64_t n_runs) noexcept:
+    cdef void _detach(self, PartitionQueue* queues, int64_t n_queues) noexcept:
         """Let no more reports in: from here on the trackers stand still."""
         cdef int64_t i
-        for i in range(n_runs):
-            if runs[i].tracker.id >= FIRST_CALL_ID:      # no memory may have come before attach()
-                self._delivery.detach(&runs[i].tracker)
-                runs[i].tracker.id = 0
+        for i in range(n_queues):
+            if queues[i].tracker.id >= FIRST_CALL_ID:      # no memory may have come before attach()
+                self._reader.detach(&queues[i].tracker)
+                queues[i].tracker.id = 0
 
-    cdef void _let_go(self, PartitionQueue* runs, int64_t n_runs) noexcept:
+    cdef void _clear(self, PartitionQueue* queues, int64_t n_queues) noexcept:
         cdef int64_t i
-        self._detach(runs, n_runs)
-        for i in range(n_runs):
-            clear_reports(&runs[i].tracker)
+        self._detach(queues, n_queues)
+        for i in range(n_queues):
+            clear_reports(&queues[i].tracker)
 
     def __reduce__(self):
         raise TypeError("a OrderedSender cannot be pickled")

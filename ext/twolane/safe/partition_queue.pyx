@@ -17,46 +17,46 @@ cdef enum:
     FIXED_BYTES = 1 + 5
 
 
-cdef PartitionQueue* by_partition(RecordSlice feed, int64_t** order, int64_t* n_runs) except NULL:
-    """One PartitionQueue per partition of the feed and, where there are several, the records' order by partition (stable)."""
-    cdef PartitionQueue* runs
+cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL:
+    """One PartitionQueue per partition of the records and, where there are several, the records' order by partition (stable)."""
+    cdef PartitionQueue* queues
     cdef int64_t* stops = NULL
     cdef int64_t i, at = 0, start = 0, n_partitions
     cdef int32_t highest = 0
-    if feed.partition_step == 0 or all_alike(feed):
-        runs = <PartitionQueue*>calloc(1, sizeof(PartitionQueue))
-        if runs == NULL:
+    if records.partition_step == 0 or all_in_one_partition(records):
+        queues = <PartitionQueue*>calloc(1, sizeof(PartitionQueue))
+        if queues == NULL:
             raise MemoryError()
-        runs[0].partition = feed.partitions[0]
-        runs[0].stop = feed.n
-        n_runs[0] = 1
-        return runs
-    for i in range(feed.n):
-        highest = max(highest, feed.partitions[i])
+        queues[0].partition = records.partitions[0]
+        queues[0].stop = records.n
+        n_queues[0] = 1
+        return queues
+    for i in range(records.n):
+        highest = max(highest, records.partitions[i])
     n_partitions = <int64_t>highest + 1
     stops = <int64_t*>malloc(<size_t>n_partitions * sizeof(int64_t))
-    order[0] = <int64_t*>malloc(<size_t>feed.n * sizeof(int64_t))
-    runs = <PartitionQueue*>calloc(<size_t>min(n_partitions, feed.n), sizeof(PartitionQueue))
-    if stops == NULL or order[0] == NULL or runs == NULL:
+    order[0] = <int64_t*>malloc(<size_t>records.n * sizeof(int64_t))
+    queues = <PartitionQueue*>calloc(<size_t>min(n_partitions, records.n), sizeof(PartitionQueue))
+    if stops == NULL or order[0] == NULL or queues == NULL:
         free(stops)
-        free(runs)
+        free(queues)
         raise MemoryError()
-    group_by_partition(feed.partitions, 0, feed.n, n_partitions, order[0], stops)
+    group_by_partition(records.partitions, 0, records.n, n_partitions, order[0], stops)
     for i in range(n_partitions):
         if stops[i] > start:
-            runs[at].partition = <int32_t>i
-            runs[at].start = runs[at].next = start
-            runs[at].stop = start = stops[i]
+            queues[at].partition = <int32_t>i
+            queues[at].start = queues[at].next = start
+            queues[at].stop = start = stops[i]
             at += 1
     free(stops)
-    n_runs[0] = at
-    return runs
+    n_queues[0] = at
+    return queues
 
 
-cdef bint all_alike(RecordSlice feed) noexcept nogil:
+cdef bint all_in_one_partition(RecordSlice records) noexcept nogil:
     cdef int64_t i
-    for i in range(1, feed.n):
-        if feed.partitions[i] != feed.partitions[0]:
+    for i in range(1, records.n):
+        if records.partitions[i] != records.partitions[0]:
             return False
     return True
 
@@ -71,22 +71,22 @@ cdef inline int varint_size(int64_t value) noexcept nogil:
     return size
 
 
-cdef int64_t chunk_end(RecordSlice feed, const int64_t* order, PartitionQueue* run, int64_t most_records, int64_t most_bytes) noexcept nogil:
-    """Where the run's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed."""
-    cdef int64_t at = run.next, limit = min(run.stop, run.next + most_records)
+cdef int64_t chunk_end(RecordSlice records, const int64_t* order, PartitionQueue* queue, int64_t max_records, int64_t max_bytes) noexcept nogil:
+    """Where the queue's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed."""
+    cdef int64_t at = queue.next, limit = min(queue.stop, queue.next + max_records)
     cdef int64_t i, worst, body, written = 0, value_size, key_size, first_time = 0
     while at < limit:
         i = order[at] if order != NULL else at
-        worst = feed.size_of(i)
-        if at > run.next and written + worst > most_bytes:
+        worst = records.size_of(i)
+        if at > queue.next and written + worst > max_bytes:
             break
-        if at == run.next:
-            first_time = feed.timestamps[i * feed.timestamp_step]
-        value_size = span_at(feed.values, i).size
-        key_size = span_at(feed.keys, i).size if feed.keys != NULL else 0
+        if at == queue.next:
+            first_time = records.timestamps[i * records.timestamp_step]
+        value_size = span_at(records.values, i).size
+        key_size = span_at(records.keys, i).size if records.keys != NULL else 0
         # Headers stay at their worst, as in `worst`.
         body = (worst - RECORD_OVERHEAD + FIXED_BYTES + varint_size(value_size) + varint_size(key_size)
-                + varint_size(at - run.next) + varint_size(feed.timestamps[i * feed.timestamp_step] - first_time))
+                + varint_size(at - queue.next) + varint_size(records.timestamps[i * records.timestamp_step] - first_time))
         written += body + varint_size(body)
         at += 1
     return at

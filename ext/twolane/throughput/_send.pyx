@@ -34,7 +34,7 @@ cdef class ThroughputSender:
     """Base of ThroughputProducer: ``send()``. The producer sets the public attributes."""
 
     cdef public Handle _handle
-    cdef public ReportReader _delivery
+    cdef public ReportReader _reader
     cdef public ProduceBuffer _buffer
     cdef public Callbacks _callbacks
     cdef public RecordAccumulator _accumulator
@@ -75,13 +75,13 @@ cdef class ThroughputSender:
     cdef int _poll(self, bint called_back) except -1:
         """Now and then: take reports (memory is best freed by the thread that allocated it)."""
         self._sent = 0
-        self._delivery.generations.start_next()
+        self._reader.generations.start_next()
         cdef double now = monotonic()
         self._is_fast = self._may_gather and now - self._loop_began < self._fast_stretch
         self._loop_began = now
-        self._delivery.renew_lease(CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS)
+        self._reader.renew_lease(CALLBACK_LEASE_MS if called_back else SENDER_LEASE_MS)
         with nogil:
-            self._delivery.poll_ms(0)
+            self._reader.poll_ms(0)
         return 0
 
     cdef Topic _find(self, object name, object timeout):
@@ -159,7 +159,7 @@ cdef class ThroughputSender:
             if self._handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see FlushGenerations.
-            with cython.critical_section(self._delivery.generations):
+            with cython.critical_section(self._reader.generations):
                 self._send(topic, value, key, headers, partition, timestamp, timestamp_header, timeout, on_delivery, opaque,
                            False)
         finally:
@@ -207,10 +207,10 @@ cdef class ThroughputSender:
                 set_gate(&known.gates, record.partition, CLOSED)
             self._refuse_if_closed()
         if on_delivery is None:
-            tracker = &self._delivery.generations.without_callback[self._delivery.generations.current]
+            tracker = &self._reader.generations.without_callback[self._reader.generations.current]
         else:
-            tracker = &self._delivery.generations.with_callback[self._delivery.generations.current]
-            index = self._callbacks.add(on_delivery, known.name, record.timestamp, self._delivery.generations.current, opaque)
+            tracker = &self._reader.generations.with_callback[self._reader.generations.current]
+            index = self._callbacks.add(on_delivery, known.name, record.timestamp, self._reader.generations.current, opaque)
         self._expect(tracker)
         self._sent += 1
         # Records without a choice of partition come in long runs of one partition anyway.
@@ -237,8 +237,8 @@ cdef class ThroughputSender:
         cdef int code
         if self._accumulator.n:
             self._accumulator._drain()     # what came before it goes before it
-        add(&self._delivery.counters.accepted, 1)
-        add(&self._delivery.counters.accepted_bytes, record.payload)
+        add(&self._reader.counters.accepted, 1)
+        add(&self._reader.counters.accepted_bytes, record.payload)
         if record.headers:
             code = enqueue(self._handle.rk, topic.rkt, record.as_slice(), NULL, 0, 1, tracker.id, index, NULL).error
         else:
@@ -250,8 +250,8 @@ cdef class ThroughputSender:
         if code == 0:
             return False
         tracker.expected -= 1
-        add(&self._delivery.counters.accepted, -1)
-        add(&self._delivery.counters.accepted_bytes, -record.payload)
+        add(&self._reader.counters.accepted, -1)
+        add(&self._reader.counters.accepted_bytes, -record.payload)
         if self._handle.gated:
             set_gate(&topic.gates, record.partition, CLOSED)
         if on_delivery is not None:

@@ -163,7 +163,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
         topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer, timeout, opaque
             As of ``ThroughputProducer.submit()``, and so are the errors.
         """
-        delivery = RecordDelivery(self._producer._service.problems)
+        delivery = RecordDelivery(self._producer._delivery_thread.problems)
         await self.send(
             topic,
             value,

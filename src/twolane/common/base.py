@@ -72,14 +72,14 @@ class BaseProducer:
         self._handle = Handle(
             self._for_librdkafka(native), self._settings.shown, self._hide, options.oauth_cb is not None
         )
-        self._delivery = ReportReader(
+        self._reader = ReportReader(
             self._handle, self._settings.number("retries") if "retries" in native else 2**31 - 1, native["acks"] == "0"
         )
         if self._settings.flag("enable.idempotence") and "transactional.id" not in native:
-            self._delivery.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
+            self._reader.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         self._say = ClientLog(self._hide(self._handle.name), options.logger)
         outages = OutageLog(self._handle, self._say)
-        self._events = EventHandler(self._delivery, self._hide, self._say, options, outages)
+        self._events = EventHandler(self._reader, self._hide, self._say, options, outages)
         self._topics = Topics(self._handle, self._events, self._settings.shown[BOOTSTRAP])
         self._tokens: TokenThread | None = None
         if options.oauth_cb is not None:
@@ -156,8 +156,8 @@ class BaseProducer:
                 self._events.poll()
         text = self._events.statistics
         return Stats(
-            **self._delivery.count(),
-            latency=LatencyHistogram.of(*self._delivery.latency_counts()),
+            **self._reader.count(),
+            latency=LatencyHistogram.of(*self._reader.latency_counts()),
             client=ClientStats.of(text) if text else None,
             refused=self._refused_rows,
             client_id=self._say.name,

@@ -53,7 +53,7 @@ class EventHandler:
         outages: OutageLog,
     ) -> None:
         self._outages = outages
-        self._delivery = delivery
+        self._reader = delivery
         self._hide = hide
         self._log = log
         self._options = options
@@ -62,12 +62,12 @@ class EventHandler:
 
     def poll(self) -> None:
         """Take the events that are there, and handle them."""
-        self._delivery.poll(0)
+        self._reader.poll(0)
         self.handle()
 
     def handle(self) -> None:
         """Handle the events that were taken."""
-        for kind, level, facility, note in self._delivery.client_events.take_all():
+        for kind, level, facility, note in self._reader.client_events.take_all():
             text = self._hide(note)
             if kind == _LOG:
                 if level <= 3:

@@ -107,7 +107,7 @@ class Transactions:
         self._handle = handle
         self._id = transactional_id
         self._pass_notes_on = pass_notes_on
-        self._turns = FairLock()
+        self._fair_lock = FairLock()
         self._beginning: _Beginning | None = None
         self._failed_commit: weakref.ref[TransactionError] | None = None  # its transaction is not aborted yet
         self._owner: object = None  # the block whose end commits
@@ -177,11 +177,11 @@ class Transactions:
             raise ConfigError(f"{what}: set transactional.id first", key="transactional.id")
         turn = Waiter(deadline)
         try:
-            if self._turns.held_by_this_thread:
+            if self._fair_lock.held_by_this_thread:
                 raise RuntimeError(
                     f"{what}: called from a signal handler that interrupted a transaction call of this producer"
                 )
-            if not self._turns.acquire(turn):
+            if not self._fair_lock.acquire(turn):
                 raise self._error(
                     what, (KafkaError._TIMED_OUT, "timed out waiting for another thread's call", False, True, False)
                 )
@@ -190,7 +190,7 @@ class Transactions:
                 raise self._error(what, (KafkaError._STATE, f"{self.state.value}: {way}", False, False, False))
             work()
         finally:
-            self._turns.release(turn)
+            self._fair_lock.release(turn)
 
     def _init(self, deadline: float) -> None:
         self._ask(INIT, native.init_transactions, deadline)

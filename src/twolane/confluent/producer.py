@@ -352,7 +352,7 @@ class Producer:
             text = f"{left} records were dropped with their producer: call flush()"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
         core._buffer.close()  # no warning of its own: confluent-kafka's producers need not be closed
-        core._service.abandon(0.0)
+        core._delivery_thread.abandon(0.0)
 
     def _open(self) -> Core:
         if self._core is None:

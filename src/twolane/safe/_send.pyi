@@ -23,13 +23,13 @@ _T = TypeVar("_T")
 @disjoint_base
 class SafeSender:
     _handle: Handle
-    _delivery: ReportReader
-    _chunks: OrderedSender
-    _turns: FairLock
+    _reader: ReportReader
+    _ordered_sender: OrderedSender
+    _fair_lock: FairLock
     _topics: Topics
     _group: GroupSender
-    _watch: TopicMonitor
-    _doubts: InDoubtPartitions
+    _topic_monitor: TopicMonitor
+    _in_doubt: InDoubtPartitions
     _partitioner: Partitioner
     _max_bytes: int
     _timeout: float

@@ -65,16 +65,16 @@ class GroupSender:
         doubts: InDoubtPartitions,
         watch: TopicMonitor,
     ) -> None:
-        self._turns = turns
-        self._chunks = chunks
-        self._delivery = delivery
-        self._doubts = doubts
-        self._watch = watch
+        self._fair_lock = turns
+        self._ordered_sender = chunks
+        self._reader = delivery
+        self._in_doubt = doubts
+        self._topic_monitor = watch
         self._interruption: BaseException | None = None
 
-    def lead(self, turn: Waiter) -> None:
+    def send_group(self, turn: Waiter) -> None:
         """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
-        self.send([turn, *self._turns.take_followers(turn, GROUP - 1, GROUP_SPREAD)])
+        self.send([turn, *self._fair_lock.take_followers(turn, GROUP - 1, GROUP_SPREAD)])
 
     def send(self, group: Sequence[Member]) -> None:
         """Send the records of a group, in the turn of the calling thread; each member has its ``outcome`` then."""
@@ -92,26 +92,26 @@ class GroupSender:
         finally:
             self._interruption = None
 
-    def note(self, turn: Waiter, interruption: BaseException) -> None:
+    def attach_result_to(self, turn: Waiter, interruption: BaseException) -> None:
         """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
         outcome = turn.outcome  # once: a neighbour that still has the record in hand may set it now
         if type(outcome) is tuple:
-            outcome = turn.outcome = self.error_of(turn.job, outcome)
+            outcome = turn.outcome = self.error_from_ends(turn.job, outcome)
         elif outcome is None:
-            outcome = turn.outcome = self.open_end(turn)
+            outcome = turn.outcome = self.unresolved_error(turn)
         attach_result(interruption, outcome, f"the record being sent: {outcome}")
 
-    def error_of(self, record: Record, ends: Unacknowledged) -> DeliveryError:
+    def error_from_ends(self, record: Record, ends: Unacknowledged) -> DeliveryError:
         """Return the error of a record that was sent alone and not acknowledged; also draws the consequences."""
         reports, _, code = ends
-        self._doubts.add_failures(record.topic.name, reports, code)
+        self._in_doubt.add_failures(record.topic.name, reports, code)
         if code and not reports:
             reports = [DeliveryReport(0, code, Verdict.NOT_WRITTEN, record.partition)]
         if reports:
-            return from_report(record.topic.name, reports[0], fatal=self._doubts.fatal_reason())
+            return from_report(record.topic.name, reports[0], fatal=self._in_doubt.fatal_reason())
         return _too_late(record)
 
-    def open_end(self, turn: Waiter) -> DeliveryError:
+    def unresolved_error(self, turn: Waiter) -> DeliveryError:
         """Return the error of a record of which no report came: a signal interrupted its caller, or who sent it."""
         record: Record = turn.job
         is_over = turn.mine or turn.done
@@ -123,7 +123,7 @@ class GroupSender:
         report = DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, record.partition)
         if is_over:
             # Otherwise the neighbour will know.
-            self._doubts.add_failures(record.topic.name, [report])
+            self._in_doubt.add_failures(record.topic.name, [report])
         return from_report(record.topic.name, report, detail="interrupted before its report came")
 
     def _send_together(self, members: list[Member], deadline: float) -> None:
@@ -133,7 +133,7 @@ class GroupSender:
             batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
             batch = [member for member in self._without_doubtful(batch) if member.begin()]
             if batch:
-                again, at_fault = self._attempt(batch, deadline)
+                again, at_fault = self._send_batch(batch, deadline)
                 # Where nothing of it was tried, time is over or the producer closes.
                 is_over = again == batch or time.monotonic() >= deadline
                 if at_fault and len(batch) > 1:
@@ -150,41 +150,41 @@ class GroupSender:
             members = rest
 
     def _without_doubtful(self, members: list[Member]) -> list[Member]:
-        if not self._doubts:
+        if not self._in_doubt:
             return members
         allowed = []
         for member in members:
-            error = self._doubts.refusal(member.job.topic.name, member.job.partition)
+            error = self._in_doubt.refusal(member.job.topic.name, member.job.partition)
             if error is None:
                 allowed.append(member)
             else:
                 member.outcome = error
         return allowed
 
-    def _attempt(self, batch: list[Member], deadline: float) -> tuple[list[Member], list[Member]]:
+    def _send_batch(self, batch: list[Member], deadline: float) -> tuple[list[Member], list[Member]]:
         """Send once. Returns the members that were never sent, and those refused for what their records are."""
         records: list[Record] = [member.job for member in batch]
-        outcome = CallResult(self._delivery, len(batch))
+        outcome = CallResult(self._reader, len(batch))
         try:
-            self._chunks.send(records[0].topic, _feed_of(records), outcome, 0, deadline)
-            rest = self._settle(batch, outcome)
+            self._ordered_sender.send(records[0].topic, _slice_of(records), outcome, 0, deadline)
+            rest = self._set_outcomes(batch, outcome)
         except BaseException:
             # A signal, just after the records were on their way: each has its end all the same.
-            self._settle(batch, outcome)
+            self._set_outcomes(batch, outcome)
             raise
-        self._interruption = self._chunks.take_interruption()
+        self._interruption = self._ordered_sender.take_interruption()
         if self._interruption is not None:
             raise self._interruption
         return rest
 
-    def _settle(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
+    def _set_outcomes(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
         """Set the outcome of every member that was sent, unless it has one."""
         if outcome.unacknowledged is None:
             return [], []
         reports, not_sent, code = outcome.unacknowledged
         topic = batch[0].job.topic.name
-        self._doubts.add_failures(topic, reports, code)
-        fatal = self._doubts.fatal_reason() if reports or code else None
+        self._in_doubt.add_failures(topic, reports, code)
+        fatal = self._in_doubt.fatal_reason() if reports or code else None
         failed = {report.index: report for report in reports}
         if code:
             failed |= {i: DeliveryReport(i, code, Verdict.NOT_WRITTEN, batch[i].job.partition) for i in not_sent}
@@ -207,7 +207,7 @@ class GroupSender:
             spans[partition] = first, offset
         # Once each has its own: this may log, and a signal handler may come in between.
         for partition, (first, last) in spans.items():
-            self._watch.acknowledged(topic, partition, first, last)
+            self._topic_monitor.acknowledged(topic, partition, first, last)
         at_fault = [
             batch[i]
             for i, report in failed.items()
@@ -230,7 +230,7 @@ def _by_topic(group: Sequence[Member]) -> list[list[Member]]:
     return list(topics.values())
 
 
-def _feed_of(records: list[Record]) -> RecordSlice:
+def _slice_of(records: list[Record]) -> RecordSlice:
     """Return the RecordSlice of single records of one topic."""
     return RecordSlice(
         EncodedBatch.borrowed([record.value for record in records]),

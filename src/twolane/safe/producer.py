@@ -104,30 +104,32 @@ class SafeProducer(SafeSender, TransactionalProducer):
         fenced = settings.flag("enable.idempotence")
         # Every request carries these names, and librdkafka counts them against batch.size.
         names = sum(len(settings.native.get(key, "").encode()) for key in ("client.id", "transactional.id"))
-        self._chunks = OrderedSender(
+        self._ordered_sender = OrderedSender(
             self._handle,
-            self._delivery,
+            self._reader,
             settings.number("batch.num.messages"),
             min(self._max_bytes, settings.number("batch.size")) - names,
             self._timeout,
             # librdkafka varies it by a fifth.
             settings.number("retry.backoff.ms") * 0.8 / 1000 if fenced else None,
         )
-        self._partitioner = Partitioner(settings.native["partitioner"], self._chunks.chunk_bytes)
-        self._turns = FairLock()
+        self._partitioner = Partitioner(settings.native["partitioner"], self._ordered_sender.chunk_bytes)
+        self._fair_lock = FairLock()
         # Reentrant: a signal handler may call close() while close() runs.
         self._ending = threading.RLock()
-        self._doubts = InDoubtPartitions(self._handle, self._events.handle, fenced=fenced)
-        self._watch = TopicMonitor(
+        self._in_doubt = InDoubtPartitions(self._handle, self._events.handle, fenced=fenced)
+        self._topic_monitor = TopicMonitor(
             settings.native,
             check_topics=check_topics,
             strict_partitions=on_partition_change == "error",
             hide=self._hide,
             oauth_cb=self._tokens.for_another_client if self._tokens is not None else None,
         )
-        self._topics.on_count = self._watch.counted
+        self._topics.on_count = self._topic_monitor.counted
         self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._events.poll)
-        self._group = GroupSender(self._turns, self._chunks, self._delivery, self._doubts, self._watch)
+        self._group = GroupSender(
+            self._fair_lock, self._ordered_sender, self._reader, self._in_doubt, self._topic_monitor
+        )
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         ours, most = self._settings.number("message.timeout.ms"), 2**31 - 1
@@ -209,9 +211,9 @@ class SafeProducer(SafeSender, TransactionalProducer):
         )
         call = self._bind(topic, values, given, setup)
         topic = call.topic.name
-        if keys is not None and partitions is None and topic in self._watch.moved:
-            raise self._watch.refusal(topic)
-        batch = BatchCall(call, started, self._chunks, self._delivery, self._doubts, self._watch)
+        if keys is not None and partitions is None and topic in self._topic_monitor.moved:
+            raise self._topic_monitor.refusal(topic)
+        batch = BatchCall(call, started, self._ordered_sender, self._reader, self._in_doubt, self._topic_monitor)
         turn = Waiter(setup if timeout is not None else started + 1e9)
         deadline = math.inf if timeout is None else setup
         try:
@@ -234,23 +236,23 @@ class SafeProducer(SafeSender, TransactionalProducer):
 
         Does nothing where nothing is in doubt.
         """
-        self._doubts.resume(topic, partition)
+        self._in_doubt.resume(topic, partition)
 
     @property
     def in_doubt(self) -> set[tuple[str, int]]:
         """Partitions, as (topic, partition), that wait for ``resume()``. A copy."""
-        return self._doubts.partitions()
+        return self._in_doubt.partitions()
 
     # ---- what was noticed of topics ------------------------------------------------------------------------------
 
     @property
     def notices(self) -> list[str]:
         """What was noticed of topics: weak settings, changed partition counts, offsets that went back. A copy."""
-        return list(self._watch.notices)
+        return list(self._topic_monitor.notices)
 
     def accept_partitions(self, topic: str) -> None:
         """Take records by key again after the number of partitions changed (``on_partition_change="error"``)."""
-        self._watch.accept(topic)
+        self._topic_monitor.accept(topic)
 
     def _run_alone(self, what: str, deadline: float, work: Callable[[], None]) -> None:
         self._in_turn(Waiter(deadline), what, work)
@@ -274,12 +276,12 @@ class SafeProducer(SafeSender, TransactionalProducer):
             return 0
         self._check_may_wait("flush")
         turn = Waiter(self._deadline(timeout))
-        if not self._turns.held_by_this_thread:  # in a signal handler it would wait for the call that is below it
+        if not self._fair_lock.held_by_this_thread:  # in a signal handler it would wait for the call that is below it
             try:
-                self._turns.acquire(turn)
+                self._fair_lock.acquire(turn)
             finally:
-                self._turns.release(turn)
-        return int(self._delivery.count()["in_queue"])
+                self._fair_lock.release(turn)
+        return int(self._reader.count()["in_queue"])
 
     def close(self, timeout: float | None = None) -> None:
         """End the producer: those in line are turned away, the call in progress may end, the client is destroyed.
@@ -296,25 +298,25 @@ class SafeProducer(SafeSender, TransactionalProducer):
             self._handle.draining = True
             return
         self._handle.draining = True
-        self._watch.check.end()
+        self._topic_monitor.check.end()
         deadline = self._deadline(timeout)
         # Also where another thread's close() has more time.
-        self._chunks.end_by(deadline)
+        self._ordered_sender.end_by(deadline)
         self._transactions.end_by = min(self._transactions.end_by, deadline)
         with self._end_alone(deadline + CLOSE_SECONDS):
             if self._handle.is_closed:
                 return
-            for waiting in self._turns.cancel_waiters():
+            for waiting in self._fair_lock.cancel_waiters():
                 waiting.outcome = ClosedProducerError("the producer was closed while the call waited; nothing was sent")
                 waiting.done = True
                 waiting.wake()
-            if self._turns.held_by_this_thread:
+            if self._fair_lock.held_by_this_thread:
                 # In a signal handler: the call below it goes on after this, ends in time, and destroys the client.
                 self._handle.close(0.0)
                 return
             turn = Waiter(deadline + PURGE_SECONDS)
             try:
-                if self._turns.acquire(turn):
+                if self._fair_lock.acquire(turn):
                     with contextlib.suppress(TwolaneError):
                         self._events.poll()
                 else:
@@ -323,8 +325,8 @@ class SafeProducer(SafeSender, TransactionalProducer):
                     log(logging.WARNING, STILL_RUNS)
             finally:
                 # For a caller that saw the producer open and came into the line only now.
-                self._turns.release(turn)
-                self._watch.check.join(deadline)
+                self._fair_lock.release(turn)
+                self._topic_monitor.check.join(deadline)
 
     @contextlib.contextmanager
     def _end_alone(self, until: float) -> Iterator[None]:

@@ -81,7 +81,7 @@ class FakeProducer(Fake, SafeProducer):
             self._refuse_outside(topic)
         except DeliveryError as error:
             return error
-        doubtful = self._doubts.refusal(topic, partition)
+        doubtful = self._in_doubt.refusal(topic, partition)
         if doubtful is not None:
             return doubtful
         report = self._log.take(
@@ -90,7 +90,7 @@ class FakeProducer(Fake, SafeProducer):
             in_transaction=self._transactions.state is State.OPEN,
         )
         if report.error:
-            self._doubts.add_failures(topic, [report])
+            self._in_doubt.add_failures(topic, [report])
             return from_report(topic, report)
         return RecordMetadata(topic, partition, report.offset, record.timestamp, TimestampType.CREATE_TIME)
 
@@ -152,7 +152,7 @@ class FakeProducer(Fake, SafeProducer):
         )
         call = self._bind(topic, values, given, deadline)
         outcome = self._take_all(call, stops=True)
-        self._doubts.add_failures(call.topic.name, outcome.reports)
+        self._in_doubt.add_failures(call.topic.name, outcome.reports)
         metadata = self._metadata(call, outcome, started, opaque)
         if metadata.failures:
             raise from_metadata(metadata)

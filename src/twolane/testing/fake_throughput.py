@@ -106,7 +106,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         )
         if on_delivery is None:
             if report.error:
-                self._service.problems.add_failures([(name, report)])
+                self._delivery_thread.problems.add_failures([(name, report)])
             return
         error = metadata = None
         if report.error:
@@ -118,7 +118,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         try:
             on_delivery(error, metadata)
         except Exception as raised:  # noqa: BLE001 - the next flush() raises it, as with brokers
-            self._service.problems.callback_raised(raised)
+            self._delivery_thread.problems.callback_raised(raised)
 
     def send_batch(  # noqa: D102 - as ThroughputProducer's
         self,
@@ -149,7 +149,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
             cast("Any", outcome),
             outcome.partitions,
             started,
-            self._service.problems,
+            self._delivery_thread.problems,
             call.skipped,
             opaque,
         )

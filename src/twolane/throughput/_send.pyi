@@ -22,7 +22,7 @@ _OnDelivery = Callable[[DeliveryError | None, RecordMetadata | None], Any]
 @disjoint_base
 class ThroughputSender:
     _handle: Handle
-    _delivery: ReportReader
+    _reader: ReportReader
     _buffer: ProduceBuffer
     _callbacks: Callbacks
     _accumulator: RecordAccumulator

@@ -44,7 +44,7 @@ class Backpressure:
     ) -> None:
         self._buffer = buffer
         self._accumulator = accumulator
-        self._delivery = delivery
+        self._reader = delivery
         self._problems = problems
         self._on_full = on_full
         self._calling_on_full: set[int] = set()  # threads
@@ -93,7 +93,7 @@ class Backpressure:
                     raise QueueFullError("the window was full until the timeout", index=index, delivery=batch)
                 on_full()
                 if not self._buffer.closed:
-                    self._delivery.poll(0.001)
+                    self._reader.poll(0.001)
         except QueueFullError as error:
             # The callable may raise it itself, and cannot know how far the call came.
             error.index, error.delivery = index, batch

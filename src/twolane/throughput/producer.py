@@ -99,7 +99,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         self._on_full = on_full
         self._buffer = ProduceBuffer(
             self._handle,
-            self._delivery,
+            self._reader,
             self._settings.number("queue.buffering.max.messages"),
             self._settings.number("queue.buffering.max.kbytes") * 1024,
             resume_at,
@@ -108,11 +108,11 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         transactional_id = self._settings.native.get("transactional.id")
         lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
         self._may_gather = lingers and not self._handle.gated and transactional_id is None
-        self._callbacks = Callbacks(self._delivery.generations)
-        self._accumulator = RecordAccumulator(self._handle, self._delivery)
+        self._callbacks = Callbacks(self._reader.generations)
+        self._accumulator = RecordAccumulator(self._handle, self._reader)
         try:
-            self._service = DeliveryThread(
-                self._handle, self._delivery, self._callbacks, self._accumulator, _weakly(self._events.handle)
+            self._delivery_thread = DeliveryThread(
+                self._handle, self._reader, self._callbacks, self._accumulator, _weakly(self._events.handle)
             )
         except RuntimeError as error:
             # The process has no thread left; nobody gets this producer, so nobody could close it.
@@ -122,8 +122,8 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         self._backpressure = Backpressure(
             self._buffer,
             self._accumulator,
-            self._delivery,
-            self._service.problems,
+            self._reader,
+            self._delivery_thread.problems,
             on_full if isinstance(on_full, str) else _weakly(self._call_on_full),
         )
         self._transactions = Transactions(self._handle, transactional_id, self._events.handle)
@@ -156,7 +156,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         opaque : object, optional
             Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
         """
-        delivery = RecordDelivery(self._service.problems)
+        delivery = RecordDelivery(self._delivery_thread.problems)
         self.send(
             topic,
             value,
@@ -244,16 +244,16 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
                 keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
             call = self._bind(topic, values, given, deadline)
-            outcome = CallResult(self._delivery, call.n)
+            outcome = CallResult(self._reader, call.n)
             places = np.empty(call.n, dtype=np.int32)
             batch = BatchDelivery(
-                call.topic.name, outcome, places, started, self._service.problems, call.skipped, opaque
+                call.topic.name, outcome, places, started, self._delivery_thread.problems, call.skipped, opaque
             )
             outcome.attach()
             self._accumulator.drain()  # what this thread sent one by one goes first
             try:
                 self._enqueuing[batch] = threading.get_ident()
-                self._service.add(batch)
+                self._delivery_thread.add(batch)
                 self._enqueue(call, batch, outcome, deadline)
             except BaseException as error:
                 note = f"{outcome.expected} of {call.n} records had been accepted when this came"
@@ -300,7 +300,7 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
 
     def _check_may_wait(self, what: str) -> None:
         self._refuse_if_closed()
-        if self._service.problems.is_delivery_thread:
+        if self._delivery_thread.problems.is_delivery_thread:
             raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
 
     def _await_reports(self, timeout: float | None) -> None:
@@ -309,8 +309,8 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
 
     def _forget_failures(self) -> None:
         # What was sent is void, and no news for a later flush().
-        self._service.flush(time.monotonic() + PURGE_WAIT)
-        self._service.problems.forget()
+        self._delivery_thread.flush(time.monotonic() + PURGE_WAIT)
+        self._delivery_thread.problems.forget()
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -340,8 +340,10 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         self._check_may_wait("flush")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         mine = threading.get_ident()
-        left = self._service.flush(deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine})
-        self._service.problems.raise_first()
+        left = self._delivery_thread.flush(
+            deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine}
+        )
+        self._delivery_thread.problems.raise_first()
         return left
 
     def stats(self) -> Stats:
@@ -391,27 +393,27 @@ class ThroughputProducer(ThroughputSender, TransactionalProducer):
         if self._handle.is_forked:
             self._handle.draining = True
             return
-        if self._service.problems.is_delivery_thread:
+        if self._delivery_thread.problems.is_delivery_thread:
             raise RuntimeError("close() in a delivery callback would wait for itself")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
         # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
         self._buffer.close()
         self._transactions.end_by = min(self._transactions.end_by, deadline)
         try:
-            has_ended = self._service.end(deadline)
+            has_ended = self._delivery_thread.end(deadline)
         except BaseException:
             # Ctrl-C: leave, but leave verdicts behind.
-            self._service.end(time.monotonic())
+            self._delivery_thread.end(time.monotonic())
             raise
         if not has_ended:
-            where = self._service.whereabouts()
+            where = self._delivery_thread.whereabouts()
             raise TimeoutError(f"{self!r}: a callback still runs ({where}); the producer ends when it does")
-        self._service.problems.raise_first()
+        self._delivery_thread.problems.raise_first()
 
     def _end_unclosed(self) -> None:
         # The service thread drains and ends the client: this may run in any thread, also in that one.
         self._buffer.close()
-        self._service.abandon(EXIT_TIMEOUT)
+        self._delivery_thread.abandon(EXIT_TIMEOUT)
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:
