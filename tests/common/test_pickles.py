@@ -121,7 +121,7 @@ EXAMPLES: dict[type, Any] = {
     stats.BrokerStats: lambda kind: kind(
         1, "b", "UP", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY), 1, 2, 3, 4, 5, 6, 7, 8, stats.Summary(*SUMMARY)
     ),
-    stats.TopicStats: lambda kind: kind("t", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY)),
+    stats.TopicStats: lambda kind: kind("t", stats.Summary(*SUMMARY), stats.Summary(*SUMMARY), 3, 300),
     stats.ClientStats: lambda kind: kind(1, (EXAMPLES[stats.BrokerStats](stats.BrokerStats),), ()),
     stats.Stats: lambda kind: kind(
         9,
