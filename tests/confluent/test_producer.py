@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import confluent_kafka
 import pytest
@@ -96,6 +97,31 @@ def test_records_of_a_topic_not_known_yet_keep_their_order(cluster):
         producer.produce(TOPIC, str(i), partition=1)
     assert producer.flush() == 0
     assert [int(record.value) for record in read_all(cluster.bootstrap_servers, TOPIC)] == list(range(5_000))
+
+
+def test_a_record_that_waits_for_its_topic_stays_as_it_was_when_it_was_produced(cluster):
+    cluster.set_rtt(300)
+    headers = {"h": b"1"}
+    with twolane.confluent.Producer({"bootstrap.servers": cluster.bootstrap_servers}) as producer:
+        producer.produce(TOPIC, "v", headers=headers)
+        produced_by = time.time_ns() // 1_000_000
+        headers["h"] = b"2"
+    [record] = read_all(cluster.bootstrap_servers, TOPIC)
+    assert record.headers == [("h", b"1")]
+    assert record.timestamp[1] <= produced_by
+
+
+def test_records_that_wait_for_their_topic_are_bounded_in_bytes(cluster):
+    cluster.set_topic_error("later", "LEADER_NOT_AVAILABLE")
+    settings = {"bootstrap.servers": cluster.bootstrap_servers, "queue.buffering.max.kbytes": 10}
+    producer = twolane.confluent.Producer(settings)
+    producer.produce("later", b"x" * 6_000)
+    with pytest.raises(BufferError, match="Queue full"):
+        producer.produce("later", b"x" * 6_000)
+    producer.purge()
+    producer.produce("later", b"x" * 6_000)
+    producer.purge()
+    assert producer.close()
 
 
 def test_a_topic_that_does_not_exist_is_reported(cluster):

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 
 from twolane.client import transaction_calls
 from twolane.config.known import KNOWN
 from twolane.config.masking import masked
 from twolane.config.policy import BOOTSTRAP
 from twolane.confluent.core import CLOSED, NO_BROKERS, Core
-from twolane.confluent.records import UNASSIGNED, Reports, Sent, kept, of_message
+from twolane.confluent.records import UNASSIGNED, Reports, Sent, kept, kept_headers, of_message
 from twolane.confluent.unknown_topics import UnknownTopics
 from twolane.errors import ClosedProducerError, ConfigError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import TopicPartition
 
-    OnDelivery = Callable[[KafkaError | None, Message], Any]
+    from twolane.confluent.records import OnDelivery
 
 # Seconds between two looks at what flush() and a transaction call wait for; signals are handled in between.
 STEP = 0.1
@@ -116,7 +116,8 @@ class Producer:
         if deliver is None and topic in self._unknown_topics.known:
             core.hand_over(topic, value, key, headers, partition, timestamp, None)
         else:
-            sent = Sent(deliver, kept(value, "value"), kept(key, "key"), headers, timestamp, time.monotonic())
+            copied = kept(value, "value"), kept(key, "key"), kept_headers(headers)
+            sent = Sent(deliver, *copied, timestamp=timestamp, started=time.monotonic())
             self._produce(core, _checked_topic(topic), sent, partition)
 
     def produce_batch(

@@ -129,6 +129,13 @@ def kept(value: Any, what: str) -> str | bytes | None:
     return value if value is None or type(value) in (bytes, str) else as_bytes(value, what)
 
 
+def kept_headers(headers: Any) -> Any:
+    """Return headers that stay as they are when the caller changes its own; what is wrong with them `send()` says."""
+    if isinstance(headers, Mapping):
+        return dict(headers)
+    return list(headers) if isinstance(headers, (list, tuple)) else headers
+
+
 def of_message(i: int, message: Any, partition: int, callback: OnDelivery | None, started: float) -> tuple[Sent, int]:
     """Return one message of ``produce_batch()`` and its partition."""
     if not isinstance(message, dict):
@@ -144,4 +151,4 @@ def of_message(i: int, message: Any, partition: int, callback: OnDelivery | None
         raise TypeError(f"Message partition at index {i} must be int")
     own = message.get("callback") or message.get("on_delivery") or callback
     timestamp = message.get("timestamp") or 0
-    return Sent(own, parts["value"], parts["key"], message.get("headers"), timestamp, started), place
+    return Sent(own, parts["value"], parts["key"], kept_headers(message.get("headers")), timestamp, started), place

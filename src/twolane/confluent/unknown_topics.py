@@ -26,6 +26,7 @@ STEP = 0.1
 class _Waiting(NamedTuple):
     sent: Sent
     partition: int
+    size: int  # bytes
     expires: float  # time.monotonic()
 
 
@@ -47,6 +48,7 @@ class UnknownTopics:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._waiting: dict[str, deque[_Waiting]] = {}
+        self._bytes = 0  # of all of them
         self._lock = threading.Lock()
         self.known: set[str] = set()
         self.failure: KafkaError | None = None
@@ -65,10 +67,13 @@ class UnknownTopics:
                     self.known.add(topic)
                     return False
                 waiting = deque()
-            if room() <= 0:
+            size = self._size(topic, sent)
+            if room() <= 0 or self._bytes + size > self._core._buffer.bytes:
                 raise BufferError(KafkaError(KafkaError._QUEUE_FULL).str())
-            self._check(topic, sent)
-            waiting.append(_Waiting(sent, partition, sent.started + self._core._timeout))
+            if not sent.timestamp:  # the time of produce(), however long it waits here
+                sent = sent._replace(timestamp=time.time_ns() // 1_000_000)
+            waiting.append(_Waiting(sent, partition, size, sent.started + self._core._timeout))
+            self._bytes += size
             if topic not in self._waiting:
                 self._waiting[topic] = waiting
                 threading.Thread(target=self._resolve, args=(topic,), name="twolane-topic", daemon=True).start()
@@ -79,10 +84,10 @@ class UnknownTopics:
         with self._lock:
             for topic, waiting in self._waiting.items():
                 while waiting:
-                    self._failed(topic, waiting.popleft(), KafkaError(KafkaError._PURGE_QUEUE))
+                    self._failed(topic, self._pop(waiting), KafkaError(KafkaError._PURGE_QUEUE))
 
-    def _check(self, topic: str, sent: Sent) -> None:
-        """Refuse at once what ``send()`` would refuse once the topic is known: headers, and the size."""
+    def _size(self, topic: str, sent: Sent) -> int:
+        """Return the record's bytes; refuse at once what ``send()`` would refuse: bad headers, and too many bytes."""
         try:
             size = wire_size(shared_headers(sent.headers), HEADER_OVERHEAD) + RECORD_OVERHEAD
         except SerializationError as error:
@@ -91,6 +96,12 @@ class UnknownTopics:
         if size > self._core._max_bytes:
             detail = f"{size} bytes with its overhead, message.max.bytes is {self._core._max_bytes}"
             raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE, detail)
+        return size
+
+    def _pop(self, waiting: deque[_Waiting]) -> _Waiting:
+        record = waiting.popleft()
+        self._bytes -= record.size
+        return record
 
     def _resolve(self, topic: str) -> None:
         """Ask for a topic's partitions, then send what waits for them, in order. Runs in a thread of its own."""
@@ -103,7 +114,7 @@ class UnknownTopics:
                         self.known.add(topic)
                     del self._waiting[topic]
                     return
-                first = waiting.popleft() if is_known else waiting[0]
+                first = self._pop(waiting) if is_known else waiting[0]
             try:
                 if is_known:
                     self._send_when_there_is_room(topic, first)
@@ -134,7 +145,7 @@ class UnknownTopics:
         error = KafkaError(KafkaError._UNKNOWN_TOPIC if is_unknown else KafkaError._MSG_TIMED_OUT)
         with self._lock:
             while waiting and (is_unknown or waiting[0].expires <= time.monotonic()):
-                self._failed(topic, waiting.popleft(), error)
+                self._failed(topic, self._pop(waiting), error)
 
     def _failed(self, topic: str, record: _Waiting, error: KafkaError) -> None:
         self.failure = error
