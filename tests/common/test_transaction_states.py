@@ -279,6 +279,23 @@ def test_a_commit_in_a_block_is_not_written_once_the_block_has_aborted_it(embedd
 
 
 @BOTH
+@pytest.mark.parametrize("way", ["abort_transaction", "transaction"])
+def test_an_abort_is_not_failed_by_the_answer_to_the_one_that_was_broken_off(embedded_cluster, producer, topic, way):
+    name = topic(embedded_cluster)
+    producer._transactions.begin(time.monotonic() + 10)
+    send_all_now(producer, name, b"v")
+    embedded_cluster.push_errors(ApiKey.END_TXN, [KafkaError.UNKNOWN])
+    embedded_cluster.set_rtt(100)
+    with pytest.raises(TransactionError, match="_TIMED_OUT"):
+        producer.abort_transaction(0)
+    embedded_cluster.set_rtt(0)
+    if way == "abort_transaction":
+        producer.abort_transaction(10)
+    with producer.transaction(10):
+        send(producer, name, b"v")
+
+
+@BOTH
 def test_threads_wait_for_each_others_calls(embedded_cluster, producer, topic):
     """Of two that end a transaction at once one does, the other is told that none is open."""
     name = topic(embedded_cluster)

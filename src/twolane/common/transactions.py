@@ -251,7 +251,13 @@ class Transactions:
     def _abort(self, deadline: float) -> None:
         resumed = self.state is State.ABORTING
         self.state = State.ABORTING
-        self._ask(ABORT, native.abort_transaction, deadline, resumed=resumed)
+        try:
+            self._ask(ABORT, native.abort_transaction, deadline, resumed=resumed)
+        except TransactionError as error:
+            if not (resumed and error.must_abort):
+                raise
+            # That answered the call which was broken off: this one's own abort has not been asked for yet.
+            self._ask(ABORT, native.abort_transaction, deadline, resumed=resumed)
         self._end()
 
     def _end(self) -> None:
