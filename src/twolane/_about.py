@@ -14,7 +14,7 @@ from twolane.client import library
 def about() -> dict[str, str]:
     """Return versions and places: twolane and how it was built, librdkafka and where it was found, Python, the system.
 
-    Also as ``python -m twolane``.
+    Also as ``twolane about`` and ``python -m twolane about``.
 
     Returns
     -------

@@ -26,6 +26,11 @@ ENCODING = (UNITS, "twolane.batch", "twolane.encoding")
 FIRST_ACK = "twolane.produce.first_ack"
 COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
 LANE = (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG, "twolane.common", "twolane.stats")
+# What the command uses of the rest.
+PUBLIC = (
+    *("twolane.__version__", "twolane._about", "twolane.testing"),
+    *("twolane.SafeProducer", "twolane.ThroughputProducer"),
+)
 LANES = ("twolane.safe", "twolane.throughput")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
@@ -83,9 +88,11 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     # Bridges to what watches services: the public surface, and one package each.
     ("src/twolane/contrib/prometheus.py", ("prometheus_client", "twolane.stats")),
     ("src/twolane/contrib/__init__.py", ()),
+    # The command: the public surface, settings as data, and the two packages that nothing else may need.
+    ("src/twolane/cli/*", ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli")),
     # The public package.
     ("src/twolane/__init__.py", ()),
-    ("src/twolane/__main__.py", ("twolane._about",)),
+    ("src/twolane/__main__.py", ("twolane._about", "twolane.cli.app")),
     ("src/twolane/_about.py", ("numpy", "confluent_kafka", "twolane")),
 ]
 
