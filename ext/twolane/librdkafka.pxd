@@ -282,6 +282,7 @@ ctypedef rd_kafka_topic_partition_list_t* (*rd_kafka_topic_partition_list_new_t)
 ctypedef void (*rd_kafka_topic_partition_list_destroy_t)(rd_kafka_topic_partition_list_t*) noexcept nogil
 ctypedef rd_kafka_topic_partition_t* (*rd_kafka_topic_partition_list_add_t)(rd_kafka_topic_partition_list_t*, const char*, int32_t) noexcept nogil
 ctypedef int (*rd_kafka_pause_partitions_t)(rd_kafka_t*, rd_kafka_topic_partition_list_t*) noexcept nogil
+ctypedef ssize_t (*rd_kafka_consume_batch_t)(rd_kafka_topic_t*, int32_t, int, rd_kafka_message_t**, size_t) noexcept nogil
 
 ctypedef rd_kafka_queue_t* (*rd_kafka_queue_get_main_t)(rd_kafka_t*) noexcept nogil
 ctypedef void (*rd_kafka_queue_destroy_t)(rd_kafka_queue_t*) noexcept nogil

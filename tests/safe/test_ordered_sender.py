@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -297,3 +298,20 @@ def test_a_lone_record_waits_for_nothing_but_its_answer(embedded_cluster, produc
     assert min(took) < 0.003
     assert producer.config["linger.ms"] == "0"
     assert producer.config["socket.nagle.disable"] == "true"
+
+
+def test_f32_chunks_leave_nothing_in_librdkafka(embedded_cluster, topic):
+    """By librdkafka's own word: pausing and resuming left a mark each in a queue that producers never read."""
+    name = topic(embedded_cluster, 2)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, statistics_interval_ms=10) as producer:
+        for _ in range(10):
+            producer.send_batch(name, [b"x"] * 6, partitions=[0, 0, 0, 1, 1, 1])
+        told = {}
+
+        def tells_of_all():
+            producer.stats()
+            told.update(json.loads(producer._events.statistics or "{}").get("topics", {}).get(name, {}))
+            return sum(told["partitions"][i]["txmsgs"] for i in "01") == 60 if told else False
+
+        wait_until(tells_of_all)
+    assert [told["partitions"][i]["fetchq_cnt"] for i in "01"] == [0, 0]

@@ -53,6 +53,7 @@ cdef struct Library:
     rd_kafka_topic_partition_list_add_t topic_partition_list_add
     rd_kafka_pause_partitions_t pause_partitions
     rd_kafka_pause_partitions_t resume_partitions
+    rd_kafka_consume_batch_t consume_batch
     rd_kafka_queue_get_main_t queue_get_main
     rd_kafka_queue_destroy_t queue_destroy
     rd_kafka_queue_length_t queue_length

@@ -58,6 +58,7 @@ _NAMES = (
     "rd_kafka_topic_partition_list_add",
     "rd_kafka_pause_partitions",
     "rd_kafka_resume_partitions",
+    "rd_kafka_consume_batch",
     "rd_kafka_queue_get_main",
     "rd_kafka_queue_destroy",
     "rd_kafka_queue_length",

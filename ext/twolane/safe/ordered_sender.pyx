@@ -6,8 +6,8 @@ fails for good leaves a gap that later ones step over. So no record enters librd
 while one before it in its partition is unacknowledged, except in the same MessageSet.
 
 How a chunk becomes exactly one MessageSet (F6): its partition is paused, the records are enqueued, the partition is
-resumed, and ``rd_kafka_flush(0)`` wakes the broker threads, which would otherwise look up to a second later. A chunk of
-one record needs none of that.
+resumed, and ``rd_kafka_flush(0)`` wakes the broker threads, which would otherwise look up to a second later. What pausing
+and resuming leave behind in librdkafka is taken out (F32). A chunk of one record needs none of that.
 
 The first chunk of a partition that was idle is one record. Nothing but an ordinary enqueue makes librdkafka connect to a
 leader at once (flush wakes connected brokers only), and with idempotence a first request that is acknowledged alone is
@@ -294,6 +294,7 @@ cdef class OrderedSender:
         cdef Enqueued part
         cdef ReportReader delivery = self._reader
         cdef rd_kafka_topic_partition_list_t* paused = NULL
+        cdef rd_kafka_message_t* none = NULL
         cdef const char* name = topic.encoded_name
         for i in range(n_queues):
             queues[i].chunk_stop = queues[i].next
@@ -346,6 +347,9 @@ cdef class OrderedSender:
             if paused != NULL:
                 rd.resume_partitions(self._handle.rk, paused)
                 rd.flush(self._handle.rk, 0)
+                # Each of them left a mark in the queue of what a consumer would fetch, which only a consumer reads (F32).
+                for i in range(paused.cnt):
+                    rd.consume_batch(topic.rkt, paused.elems[i].partition, 0, &none, 1)
                 rd.topic_partition_list_destroy(paused)
         return <int>n_idle
 
