@@ -15,9 +15,9 @@ cdef class Partitioner:
     cdef int32_t _move_on(self, Topic topic, int32_t count) noexcept nogil
 
 
-cdef inline int32_t partition_of(Partitioner rule, Topic topic, Span value, Span key) noexcept nogil:
-    """The partition of one record; the topic's partitions are known. GIL: not needed."""
-    cdef int32_t count = topic.partition_count, sticky
+cdef inline int32_t partition_of(Partitioner rule, Topic topic, int32_t count, Span value, Span key) noexcept nogil:
+    """The partition of one record, among `count`. GIL: not needed."""
+    cdef int32_t sticky
     if count == 1:
         return 0
     if rule._hash != NULL and (key.data != NULL or rule._hashes_null) and (key.size or not rule._empty_is_null):

@@ -93,9 +93,10 @@ cdef class Partitioner:
         """
         cdef Py_ssize_t i
         cdef Span key
-        if topic.partition_count == 1:
+        cdef int32_t count = topic.partition_count
+        if count == 1:
             return 0
-        if topic.partition_count < 1:
+        if count < 1:
             raise ValueError(f"the partitions of {topic.name!r} are not known yet")
         partitions = np.empty(n, dtype=np.int32)
         cdef int32_t[::1] chosen = partitions
@@ -105,5 +106,5 @@ cdef class Partitioner:
             for i in range(n):
                 if keys is not None:
                     key = span_at(&keys.column, i)
-                chosen[i] = partition_of(self, topic, span_at(&values.column, i), key)
+                chosen[i] = partition_of(self, topic, count, span_at(&values.column, i), key)
         return partitions

@@ -1,6 +1,7 @@
 """Record: one record's arguments, as ``send()`` of either lane takes them."""
 from libc.stdint cimport int32_t, int64_t
 
+from twolane.batch cimport Span
 from twolane.client.handle cimport Topic
 from twolane.client.partitioner cimport Partitioner
 from twolane.produce.record_slice cimport RecordSlice
@@ -9,6 +10,7 @@ from twolane.produce.record_slice cimport RecordSlice
 cdef class Record:
     cdef readonly Topic topic
     cdef readonly bytes value, key
+    cdef Span value_span, key_span
     cdef readonly tuple headers
     cdef readonly int32_t partition
     cdef readonly int64_t timestamp         # ms

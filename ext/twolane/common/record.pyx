@@ -1,6 +1,5 @@
 """One record: the arguments of either lane's ``send()``, checked and brought to bytes."""
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport time as wall_clock
 from libc.stdint cimport int32_t, int64_t
@@ -39,7 +38,7 @@ cdef class Record:
     cdef int fill(self, object topic, object value, object key, object headers, object timestamp, object timestamp_header,
                   int64_t max_bytes) except -1:
         """Check what the record carries, and bring it to bytes. When this raises nothing has been sent."""
-        cdef int64_t ms = 0, size
+        cdef int64_t ms, size
         if timestamp is None:
             ms = <int64_t>(wall_clock() * 1000)
         else:
@@ -53,11 +52,9 @@ cdef class Record:
             self.timestamp = ms
         else:
             self._convert(topic, value, key, headers, timestamp, timestamp_header, ms)
-        self.payload = 0
-        if self.value is not None:
-            self.payload += PyBytes_GET_SIZE(self.value)
-        if self.key is not None:
-            self.payload += PyBytes_GET_SIZE(self.key)
+        self.value_span = span_of(self.value)
+        self.key_span = span_of(self.key)
+        self.payload = self.value_span.size + self.key_span.size
         size = RECORD_OVERHEAD + self.payload
         if self.headers:
             size += headers_size(self.headers)
@@ -86,7 +83,7 @@ cdef class Record:
         """Set topic and partition. Returns the partition, -1 if the one that was asked for is not known."""
         self.topic = topic
         if partition is None:
-            self.partition = partition_of(partitioner, topic, span_of(self.value), span_of(self.key))
+            self.partition = partition_of(partitioner, topic, topic.partition_count, self.value_span, self.key_span)
         else:
             self.partition = existing_partition(topic, partition)
         return self.partition
@@ -95,7 +92,7 @@ cdef class Record:
         """The record as a slice, which is valid until the next call of this."""
         if self._slice is None:
             self._slice = RecordSlice.__new__(RecordSlice)
-        self._slice.hold_one(self.value, self.key, self.timestamp, self.partition, self.headers)
+        self._slice.hold_one(self.value_span, self.key_span, self.timestamp, self.partition, self.headers)
         return self._slice
 
     def __reduce__(self):

@@ -33,7 +33,7 @@ cdef class RecordAccumulator:
     cdef int64_t _order[MAX_RECORDS]
     cdef int64_t _stops[GROUPED_PARTITIONS]
 
-    cdef bint append(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+    cdef bint append(self, Topic topic, Span value, Span key, int32_t partition, int64_t timestamp,
                      uint64_t opaque) except -1
-    cdef Span _copy(self, bytes data) noexcept
+    cdef Span _copy(self, Span data) noexcept
     cdef int _drain(self) noexcept

@@ -14,7 +14,6 @@ Lock: the GIL, which is held throughout, so that an append is one step to other 
 order; without a GIL the critical section of FlushGenerations, which ``send()`` holds.
 """
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -63,7 +62,7 @@ cdef class RecordAccumulator:
     def __len__(self):
         return self.n
 
-    cdef bint append(self, Topic topic, bytes value, bytes key, int32_t partition, int64_t timestamp,
+    cdef bint append(self, Topic topic, Span value, Span key, int32_t partition, int64_t timestamp,
                      uint64_t opaque) except -1:
         """Copy a record of at most LARGEST_RECORD bytes, which its tracker expects already.
 
@@ -91,16 +90,13 @@ cdef class RecordAccumulator:
                 may_go_on = False
         return may_go_on
 
-    cdef Span _copy(self, bytes data) noexcept:
-        cdef Span span
-        span.data = NULL
-        span.size = 0
-        if data is not None:
-            span.data = self._block + self.used
-            span.size = PyBytes_GET_SIZE(data)
-            memcpy(self._block + self.used, PyBytes_AS_STRING(data), <size_t>span.size)
-            self.used += span.size
-        return span
+    cdef Span _copy(self, Span data) noexcept:
+        cdef uint8_t* start = self._block + self.used
+        if data.data != NULL:
+            memcpy(start, data.data, <size_t>data.size)
+            data.data = start
+            self.used += data.size
+        return data
 
     def drain(self):
         """Hand all records to librdkafka, grouped by partition. Returns how many it refused, which are reported."""

@@ -134,8 +134,8 @@ cdef class RecordSlice:
             self.shared_size += len(name) + HEADER_OVERHEAD
         return 0
 
-    cdef int hold_one(self, bytes value, bytes key, int64_t timestamp, int32_t partition, tuple headers) except -1:
-        """Hold this one record, instead of the last one; the caller keeps value, key and headers alive."""
+    cdef int hold_one(self, Span value, Span key, int64_t timestamp, int32_t partition, tuple headers) except -1:
+        """Hold this one record, instead of the last one; the caller keeps alive what they point at."""
         if self.shared != NULL:
             free(self.shared)
             free(self.columns)
@@ -144,16 +144,14 @@ cdef class RecordSlice:
             self.n_shared = 0
             self.shared_size = 0
         self.n = 1
-        self._one_value_span = span_of(value)
+        self._one_value_span = value
         self._one_value.n = 1
         self._one_value.spans = &self._one_value_span
         self.values = &self._one_value
-        self.keys = NULL
-        if key is not None:
-            self._one_key_span = span_of(key)
-            self._one_key.n = 1
-            self._one_key.spans = &self._one_key_span
-            self.keys = &self._one_key
+        self._one_key_span = key
+        self._one_key.n = 1
+        self._one_key.spans = &self._one_key_span
+        self.keys = &self._one_key
         self._one_timestamp = timestamp
         self.timestamps = &self._one_timestamp
         self._one_partition = partition
@@ -220,6 +218,26 @@ cdef class RecordSlice:
         return self.n
 
 
+cdef int set_headers(rd_kafka_vu_t* vu, RecordSlice records, int64_t i) noexcept nogil:
+    """Set the headers that only record ``i`` has; librdkafka takes over a list of them. Returns the entries that are set."""
+    cdef int j
+    cdef Span value
+    cdef rd_kafka_vu_t* entry = &vu[FIXED]
+    if records.ready != NULL:
+        if records.ready[i] == NULL:
+            return FIXED
+        entry.vtype = RD_KAFKA_VTYPE_HEADERS
+        entry.u.ptr = records.ready[i]
+        records.ready[i] = NULL
+        return FIXED + 1
+    for j in range(records.n_columns):
+        value = span_at(records.columns[j], i)
+        entry = &vu[FIXED + records.n_shared + j]
+        entry.u.header.val = value.data
+        entry.u.header.size = <ssize_t>value.size
+    return FIXED + records.n_shared + records.n_columns
+
+
 @cython.boundscheck(False)
 @cython.wraparound(False)
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
@@ -227,21 +245,20 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
     """Hand records ``start`` to ``stop`` of the slice (through ``order``, where given) to librdkafka.
 
     The opaque of record ``i`` of the slice is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
-    at the first record that it refuses, and before a partition whose first record
-    is not acknowledged (`gates`; NULL: no record waits for that). GIL: not needed;
-    ``records.make_headers()`` has run.
+    at the first record that it refuses, and before a partition whose first record is not acknowledged (`gates`; NULL: no
+    record waits for that). GIL: not needed; ``records.make_headers()`` has run.
     """
     cdef Enqueued result
     cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
     cdef rd_kafka_vu_t* vu = on_stack
-    cdef int64_t k, i, n = 0, n_bytes = 0
+    cdef int64_t k, i
     cdef int j, n_vu, n_shared = records.n_shared + records.n_columns
-    cdef Span value, key, header
+    cdef Span value, key
+    cdef bint has_headers = records.n_columns > 0 or records.ready != NULL      # of its own each record
     cdef int64_t now = milliseconds() if gates != NULL else 0
     cdef const uint64_t* opaques = records.opaques
     cdef const ByteColumn* keys = records.keys
     cdef uint64_t first_opaque = opaque_of(tracker_id, first_index)
-    cdef int code
     result.n = 0
     result.bytes = 0
     result.error = 0
@@ -268,32 +285,21 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
         set_record(vu, records.partitions[i * records.partition_step], value, key,
                    records.timestamps[i * records.timestamp_step],
                    opaques[i] if opaques != NULL else first_opaque + <uint64_t>i)
-        for j in range(records.n_columns):
-            header = span_at(records.columns[j], i)
-            vu[FIXED + records.n_shared + j].u.header.val = header.data
-            vu[FIXED + records.n_shared + j].u.header.size = <ssize_t>header.size
-        if records.ready != NULL:
-            if records.ready[i] != NULL:
-                vu[FIXED].vtype = RD_KAFKA_VTYPE_HEADERS
-                vu[FIXED].u.ptr = records.ready[i]
-                n_vu = FIXED + 1
-            else:
-                n_vu = FIXED
         if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
             result.blocked_partition = vu[1].u.i32
             break
-        code = produce(rk, vu, n_vu)
-        if code:
-            result.error = code
+        if has_headers:
+            n_vu = set_headers(vu, records, i)
+        result.bytes += value.size + key.size
+        result.error = produce(rk, vu, n_vu)
+        if result.error:
+            result.bytes -= value.size + key.size
+            if records.ready != NULL and n_vu > FIXED:
+                records.ready[i] = <rd_kafka_headers_t*>vu[FIXED].u.ptr     # not taken over
             if gates != NULL:
                 set_gate(gates, vu[1].u.i32, CLOSED)
             break
-        if records.ready != NULL:
-            records.ready[i] = NULL        # librdkafka owns it now
-        n += 1
-        n_bytes += value.size + key.size
-    result.n = n
-    result.bytes = n_bytes
+        result.n += 1
     if vu != on_stack:
         free(vu)
     return result

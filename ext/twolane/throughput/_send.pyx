@@ -14,7 +14,7 @@ from twolane.produce.accumulator cimport LARGEST_RECORD, RecordAccumulator
 from twolane.produce.buffer cimport ProduceBuffer
 from twolane.produce.first_ack cimport CLOSED, cover, may_pass, milliseconds, set_gate
 from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
-from twolane.produce.record_slice cimport enqueue, span_of
+from twolane.produce.record_slice cimport enqueue
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
 from twolane.reports.callbacks cimport Callbacks
 from twolane.reports.reader cimport ReportReader, SENDER_LEASE_MS, CALLBACK_LEASE_MS
@@ -217,8 +217,8 @@ cdef class ThroughputSender:
         is_gathered = (self._is_fast and record.payload <= LARGEST_RECORD and known.partition_count > 1
                        and (partition is not None or record.key is not None) and not record.headers)
         if is_gathered:
-            self._is_fast = self._accumulator.append(known, record.value, record.key, record.partition, record.timestamp,
-                                                     opaque_of(tracker.id, index))
+            self._is_fast = self._accumulator.append(known, record.value_span, record.key_span, record.partition,
+                                                     record.timestamp, opaque_of(tracker.id, index))
         elif self._produce(record, tracker, index, on_delivery):
             if partition is not None or again:
                 self._refuse(record, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
@@ -232,7 +232,6 @@ cdef class ThroughputSender:
 
     cdef bint _produce(self, Record record, CallTracker* tracker, int64_t index, object on_delivery) except -1:
         """Hand the record to librdkafka. Returns whether it refused it because its partition is gone."""
-        cdef Topic topic = record.topic
         cdef rd_kafka_vu_t vu[FIXED]
         cdef int code
         if self._accumulator.n:
@@ -240,11 +239,12 @@ cdef class ThroughputSender:
         add(&self._reader.counters.accepted, 1)
         add(&self._reader.counters.accepted_bytes, record.payload)
         if record.headers:
-            code = enqueue(self._handle.rk, topic.rkt, record.as_slice(), NULL, 0, 1, tracker.id, index, NULL).error
+            code = enqueue(self._handle.rk, record.topic.rkt, record.as_slice(), NULL, 0, 1, tracker.id, index,
+                           NULL).error
         else:
             # Not as a slice of one: that costs 200 instructions more per record, a quarter of send() (bench.counts).
-            begin_template(vu, topic.rkt)
-            set_record(vu, record.partition, span_of(record.value), span_of(record.key), record.timestamp,
+            begin_template(vu, record.topic.rkt)
+            set_record(vu, record.partition, record.value_span, record.key_span, record.timestamp,
                        opaque_of(tracker.id, index))
             code = produce(self._handle.rk, vu, FIXED)
         if code == 0:
@@ -253,12 +253,12 @@ cdef class ThroughputSender:
         add(&self._reader.counters.accepted, -1)
         add(&self._reader.counters.accepted_bytes, -record.payload)
         if self._handle.gated:
-            set_gate(&topic.gates, record.partition, CLOSED)
+            set_gate(&record.topic.gates, record.partition, CLOSED)
         if on_delivery is not None:
             self._callbacks.drop(index)
         if code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
             # The topic was made anew with fewer partitions, and librdkafka knows it.
-            store(&topic.gates.recount, 1)
+            store(&record.topic.gates.recount, 1)
             return True
         self._refuse(record, code)
         return False
