@@ -33,6 +33,8 @@ _HOMES = {
     "twolane.safe.producer": ("SafeProducer",),
     "twolane.serializers": ("Avro", "Bytes", "Json", "Struct"),
     "twolane.stats": ("Stats",),
+    "twolane.streams.control": ("StreamControl",),
+    "twolane.streams.summary": ("StreamSummary",),
     "twolane.throughput.producer": ("ThroughputProducer",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

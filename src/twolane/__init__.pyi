@@ -22,6 +22,8 @@ from twolane.results import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe.producer import SafeProducer
 from twolane.serializers import Avro, Bytes, Json, Struct
 from twolane.stats import Stats
+from twolane.streams.control import StreamControl
+from twolane.streams.summary import StreamSummary
 from twolane.throughput.batch_delivery import BatchDelivery
 from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.producer import ThroughputProducer
@@ -47,6 +49,8 @@ __all__ = [
     "SafeProducer",
     "SerializationError",
     "Stats",
+    "StreamControl",
+    "StreamSummary",
     "Struct",
     "ThroughputProducer",
     "TimestampError",

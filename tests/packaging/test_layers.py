@@ -25,7 +25,11 @@ ENCODING = (UNITS, "twolane.batch", "twolane.encoding")
 # What is known of a topic's partitions, which a native topic holds.
 FIRST_ACK = "twolane.produce.first_ack"
 COMMON = ("twolane.common", "twolane.serializers", "twolane.stats")
-LANE = (*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG, "twolane.common", "twolane.stats")
+STREAMS = "twolane.streams"
+LANE = (
+    *(*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG),
+    *("twolane.common", "twolane.stats", STREAMS),
+)
 # What the command uses of the rest.
 PUBLIC = (
     *("twolane.__version__", "twolane._about", "twolane.testing"),
@@ -55,10 +59,12 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/serializers/*", ("numpy", "confluent_kafka", *ENCODING, *RESULTS, *CONFIG, "twolane.serializers")),
     # What both lanes share knows neither; the lanes do not know each other.
     ("*/twolane/common/*", (*C, "numpy", "confluent_kafka", *ENCODING, *PRODUCE, *RESULTS, *CONFIG, *COMMON)),
+    # Streams stand on whatever send_batch() they are given.
+    ("src/twolane/streams/*", ("numpy", "pyarrow", *RESULTS, "twolane.common.waiters", STREAMS)),
     ("*/twolane/safe/*", (*LANE, "twolane.safe")),
     ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
     # Asyncio uses the lanes, which know nothing of it.
-    ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, "twolane.aio")),
+    ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     # But for the producers without brokers, which are the real ones up to there.

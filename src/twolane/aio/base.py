@@ -17,6 +17,7 @@ from twolane.aio.preparation import Preparation, Preparations
 from twolane.common.arguments import topic_name, warmed
 from twolane.common.logs import log
 from twolane.errors import ClosedProducerError, ForkedProducerError
+from twolane.streams.sender import AsyncStreamSender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -34,7 +35,7 @@ P = TypeVar("P", "SafeProducer", "ThroughputProducer")
 MOST_WARM = 1_000
 
 
-class BaseAsyncProducer(Generic[P]):
+class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
     """Base of both; not for use by itself. It belongs to the event loop in which it is first awaited."""
 
     def __init__(self, producer: P) -> None:

@@ -29,6 +29,7 @@ from twolane.safe.group_commit import GroupSender
 from twolane.safe.in_doubt import InDoubtPartitions
 from twolane.safe.ordered_sender import OrderedSender
 from twolane.safe.topic_monitor import TopicMonitor
+from twolane.streams.sender import StreamSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +48,7 @@ TRANSACTION_MS = 60_000
 PURGE_SECONDS, CLOSE_SECONDS = 1.1, 1.4
 
 
-class SafeProducer(SafeSender, TransactionalProducer):
+class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
     """A producer that waits for the brokers, keeps order, and says exactly what is in the log.
 
     Parameters

@@ -21,6 +21,7 @@ from twolane.produce.accumulator import RecordAccumulator
 from twolane.produce.buffer import ProduceBuffer
 from twolane.reports.call_result import CallResult
 from twolane.reports.callbacks import Callbacks
+from twolane.streams.sender import StreamSender
 from twolane.throughput._send import ThroughputSender
 from twolane.throughput.backpressure import Backpressure
 from twolane.throughput.batch_delivery import BatchDelivery
@@ -46,7 +47,7 @@ IN_FLIGHT = "max.in.flight.requests.per.connection"
 OnFull = Literal["block", "raise"]
 
 
-class ThroughputProducer(ThroughputSender, TransactionalProducer):
+class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
     """A pipelined producer that makes no Python object per record it need not make.
 
     Parameters

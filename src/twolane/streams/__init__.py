@@ -1,0 +1,1 @@
+"""Streams: a source read chunk by chunk into ``send_batch()``, never whole."""
