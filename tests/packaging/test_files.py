@@ -100,6 +100,7 @@ def test_every_import_comes_from_a_declared_package() -> None:
         "confluent_kafka": "confluent-kafka",
         "elftools": "pyelftools",
         "kafka": "kafka-python",
+        "opentelemetry": "opentelemetry-sdk",
         "prometheus_client": "prometheus-client",
         "yaml": "pyyaml",
     }

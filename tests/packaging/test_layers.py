@@ -91,8 +91,16 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
             "twolane.throughput.producer",
         ),
     ),
-    # Bridges to what watches services: the public surface, and one package each.
-    ("src/twolane/contrib/prometheus.py", ("prometheus_client", "twolane.stats")),
+    # Bridges to what watches services: one package each, over one table of figures.
+    ("src/twolane/contrib/figures.py", ("twolane.stats",)),
+    ("src/twolane/contrib/prometheus.py", ("prometheus_client", "twolane.stats", "twolane.contrib.figures")),
+    (
+        "src/twolane/contrib/opentelemetry.py",
+        (
+            *("opentelemetry", "twolane", "twolane.aio.base", "twolane.common", "twolane.contrib.figures", *RESULTS),
+            "twolane.throughput",
+        ),
+    ),
     ("src/twolane/contrib/__init__.py", ()),
     # The command: the public surface, settings as data, and the two packages that nothing else may need.
     ("src/twolane/cli/*", ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli")),

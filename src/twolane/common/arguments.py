@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError
 
 from twolane._units import HEADER_OVERHEAD, MS_NS, RECORD_OVERHEAD
 from twolane.batch import EncodedBatch
-from twolane.common.headers import BatchHeaders, Header, batch_headers, shared_headers, wire_size
+from twolane.common.headers import AddedHeaders, BatchHeaders, Header, batch_headers, shared_headers, wire_size
 from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns.table import Column, Table, as_columns
 from twolane.encoding.named_rows import all_named
@@ -68,6 +68,7 @@ class BatchArguments(NamedTuple):
     key_serializer: Serializer | None
     on_bad_row: OnBadRow
     opaque: Any
+    added_headers: tuple[Header, ...] = ()  # see AddedHeaders
 
 
 class Limits(NamedTuple):
@@ -330,7 +331,7 @@ def bind_call(
     topic: str, values: Any, given: BatchArguments, topics: Topics, deadline: float, limits: Limits
 ) -> ProduceCall:
     """Do as `prepare`, but for what depends on the topic: that a partition exists, that a record is not too large."""
-    keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, _, opaque = given
+    keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, _, opaque, added = given
     try:
         columns = as_columns(values)
         table = columns if isinstance(columns, Table) else None
@@ -351,6 +352,8 @@ def bind_call(
             for name, value in getattr(one, "schema_headers", ()):
                 shared = BatchSource(EncodedBatch.constant(value), n)
                 ready_headers = ready_headers.with_column(name.encode(), shared, n)
+        if added:
+            ready_headers = ready_headers.with_shared(added)
         times: Any = _times(timestamps, table, values)
         if timestamp_header is not None:
             times, ready_headers = _stamp_all(times, n, ready_headers, timestamp_header)
@@ -415,6 +418,8 @@ def bind_arguments(
         error.topic = topic
         raise
     given = given._replace(serializer=serializer, key_serializer=key_serializer)
+    if isinstance(given.headers, AddedHeaders):
+        given = given._replace(headers=given.headers.given, added_headers=given.headers.added)
     if skips_bad_rows(given.on_bad_row):
         from twolane.common.skipping import prepare_good  # which stands on this module
 

@@ -57,9 +57,31 @@ def shared_headers(headers: Any, index: int | None = None) -> tuple[Header, ...]
                 raise SerializationError("expected (name, value)", index=index, field="headers", value=pair)
             pairs.append(_one(pair[0], pair[1], index))
         return tuple(pairs)
+    if isinstance(headers, AddedHeaders):
+        return _with_added(shared_headers(headers.given, index), headers.added)
     raise SerializationError(
         "headers are a mapping or a sequence of (name, value)", index=index, field="headers", value=headers
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AddedHeaders:
+    """The headers of a call, and others that each of its records gets in place of those of the same name.
+
+    Attributes
+    ----------
+    given : object
+        As the caller of ``send()`` or ``send_batch()`` wrote them.
+    added : tuple of (bytes, bytes or None)
+    """
+
+    given: Any
+    added: tuple[Header, ...]
+
+
+def _with_added(headers: Sequence[Header], added: tuple[Header, ...]) -> tuple[Header, ...]:
+    names = {name for name, _ in added}
+    return *(header for header in headers if header[0] not in names), *added
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,13 @@ class BatchHeaders:
     shared: tuple[Header, ...] = ()
     columns: tuple[tuple[bytes, Source], ...] = ()
     each: list[tuple[Header, ...]] | None = None
+
+    def with_shared(self, added: tuple[Header, ...]) -> BatchHeaders:
+        """Return these headers and others, the same for all records, in place of those of the same name."""
+        if self.each is not None:
+            return BatchHeaders(each=[_with_added(entry, added) for entry in self.each])
+        names = {name for name, _ in added}
+        return BatchHeaders(_with_added(self.shared, added), tuple(one for one in self.columns if one[0] not in names))
 
     def with_column(self, name: bytes, values: Source, n: int) -> BatchHeaders:
         """Return these headers and one more, with a value for each of the `n` records."""
