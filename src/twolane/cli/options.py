@@ -59,7 +59,7 @@ class Connection:
         with warnings.catch_warnings():
             # --allow-insecure was typed: there is nothing to warn of.
             warnings.filterwarnings("ignore", "allow_insecure=True", UserWarning)
-            return kind(settings, allow_insecure=self.allow_insecure, **options)  # type: ignore[operator]
+            return kind(settings, allow_insecure=self.allow_insecure, **options)
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
