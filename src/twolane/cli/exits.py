@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from confluent_kafka import KafkaError, KafkaException
 
-from twolane.errors import ConfigError, DeliveryError, LibraryError, SerializationError
+from twolane.errors import ConfigError, DeliveryError, LibraryError, SerializationError, TransactionError
 from twolane.results import Verdict
 from twolane.testing.errors import ClusterError
 
@@ -70,7 +70,7 @@ def of_error(error: BaseException) -> Exit:
         return Exit.USAGE
     if isinstance(error, SerializationError):
         return Exit.REFUSED
-    if isinstance(error, DeliveryError):
+    if isinstance(error, (DeliveryError, TransactionError)):
         if error.verdict is Verdict.UNKNOWN:
             return Exit.UNKNOWN
         return Exit.UNAVAILABLE if error.error.code() in _NO_WAY else Exit.NOT_WRITTEN

@@ -32,10 +32,13 @@ class Connection:
     settings : Native
         Of -F, under those of -X, under -b. Its repr hides secrets.
     allow_insecure : bool
+    quiet : bool
+        Print errors only.
     """
 
     settings: Native
     allow_insecure: bool
+    quiet: bool = False
 
     def producer(
         self, lane: Lane, defaults: Mapping[str, Any] | None = None, **options: Any
@@ -99,7 +102,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         merged = {**(read_properties(config_file) if config_file else {}), **settings}
         if bootstrap_servers is not None:
             merged["bootstrap.servers"] = bootstrap_servers
-        return command(connection=Connection(Native(merged), allow_insecure), **others)
+        return command(connection=Connection(Native(merged), allow_insecure, quiet), **others)
 
     return with_connection
 
