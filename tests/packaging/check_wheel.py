@@ -32,7 +32,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 ROOT = Path(__file__).parents[2]
-# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts and the command.
+# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts and the
+# command.
 LARGEST = 2_000_000
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
