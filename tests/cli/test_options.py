@@ -56,13 +56,13 @@ def test_brokers_may_come_from_the_environment(given, monkeypatch):
     ("arguments", "words"),
     [
         ([], ["-b HOST:PORT is missing"]),
-        (["-b", "x:1", "-X", "aks=all"], ["unknown setting 'aks' for --lane safe", "did you mean 'acks'"]),
+        (["-b", "x:1", "-X", "compresion.type=lz4"], ["unknown setting 'compresion.type' for --lane safe", "did you mean 'compression.type'"]),
         (["-b", "x:1", "-X", "acks=1"], ["acks=1 breaks --lane safe"]),
         (["-b", "x:1", "-X", "linger.ms=1", "-X", "queue.buffering.max.ms=1"], ["linger.ms is set twice"]),
         (["-b", "x:1", "-X", SECRET], ["expected NAME=VALUE (number 1 of 1)"]),
         (["-b", "x:1", "-X", "compression.type=brotli"], ["brotli"]),
         (["-b", "x:1", "-F", "no-such-file"], ["no-such-file"]),
-        (["-b", "x:1", "-X", f"sasl.pasword={SECRET}"], ["did you mean 'sasl.password'"]),
+        (["-b", "x:1", "-X", f"sasl.passwordd={SECRET}"], ["did you mean 'sasl.password'"]),
         (["-b", "x:1", "-X", f"ssl.ca.location={SECRET}"], ["no such file"]),
     ],
 )
