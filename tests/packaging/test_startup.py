@@ -72,7 +72,7 @@ def test_about_names_what_is_used():
     assert told["python"].startswith(f"CPython {sys.version.split()[0]}, with")
     assert "Cython 3." in told["build"]
     printed = subprocess.run(
-        [sys.executable, "-m", "twolane"],
+        [sys.executable, "-m", "twolane", "about"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
