@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from tests.encoding.tally import PROFILE
 from tests.support.description import describe_build
 from tests.support.java_reader import JavaReader
-from tests.support.leaks import no_leaks
+from tests.support.leaks import no_leaks, pytest_runtest_makereport
 from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from twolane.testing import EmbeddedCluster, KafkaCluster
 
-__all__ = ["no_leaks"]
+__all__ = ["no_leaks", "pytest_runtest_makereport"]
 
 # One tally counts all examples of its test: that the fixture is the same for all of them is the point.
 HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
@@ -57,12 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def embedded_cluster(twolane_embedded_cluster: EmbeddedCluster) -> EmbeddedCluster:
     """The plugin's, under the name of these tests."""
     return twolane_embedded_cluster
-
-
-@pytest.fixture(scope="session")
-def embedded_cluster_process(twolane_embedded_cluster_process: EmbeddedCluster) -> EmbeddedCluster:
-    """The plugin's, under the name of these tests."""
-    return twolane_embedded_cluster_process
 
 
 @pytest.fixture(scope="session")

@@ -442,8 +442,10 @@ class TransactionMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if self.producer is not None:
-            self.take_the_way_on()
-            self.producer.close(5)
+            try:
+                self.take_the_way_on()
+            finally:
+                self.producer.close(5)
 
 
 @BOTH

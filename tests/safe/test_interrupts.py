@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import threading
 
 import pytest
 
 from tests.support.safe_lane import signal_when, turn_held, until_in_line
-from tests.support.waiting import hold_answers, wait_until
+from tests.support.waiting import wait_until
 from twolane import BatchMetadata, DeliveryError, RecordMetadata, SafeProducer, Verdict
-from twolane.testing import ApiKey
-
-PRODUCE = ApiKey.PRODUCE
 
 
 @pytest.fixture
@@ -130,24 +128,42 @@ def test_a_group_interrupted_anywhere_leaves_everybody_a_verdict(producer, embed
 
 
 @pytest.mark.parametrize("answer", ["comes soon", "comes later"])
-def test_a_follower_interrupted_hears_of_its_record(producer, embedded_cluster, topic, answer):
+def test_a_follower_interrupted_hears_of_its_record(producer, embedded_cluster, topic, monkeypatch, answer):
     """A neighbour sends the record of the interrupted caller: its word is waited for, but not for long."""
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.clear_requests()
-    hold_answers(embedded_cluster, 100 if answer == "comes soon" else 2_000, requests=1)
-    with turn_held(producer) as end_turn:
-        leader = threading.Thread(target=producer.send, args=(name, b"leader"), kwargs={"timeout": math.inf})
-        leader.start()
-        until_in_line(producer, 1)
-        release = threading.Thread(target=lambda: (until_in_line(producer, 2), end_turn()))
-        release.start()
-        with signal_when(lambda: embedded_cluster.requests(PRODUCE)), pytest.raises(KeyboardInterrupt) as caught:
-            producer.send(name, b"follower", timeout=math.inf)
-        release.join()
+    group, soon = producer._group, answer == "comes soon"
+    answered, goes_on, set_outcomes = threading.Event(), threading.Event(), group._set_outcomes
+
+    def wait_before(*arguments):
+        answered.set()
+        goes_on.wait()
+        return set_outcomes(*arguments)
+
+    def interrupt(*_):
+        if soon:
+            goes_on.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group, "_set_outcomes", wait_before)
+    producer._fair_lock.neighbour_seconds = 30.0 if soon else 0.0
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with turn_held(producer) as end_turn:
+            leader = threading.Thread(target=producer.send, args=(name, b"leader"), kwargs={"timeout": math.inf})
+            leader.start()
+            until_in_line(producer, 1)
+            release = threading.Thread(target=lambda: (until_in_line(producer, 2), end_turn()))
+            release.start()
+            with signal_when(answered.is_set), pytest.raises(KeyboardInterrupt) as caught:
+                producer.send(name, b"follower", timeout=math.inf)
+            release.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        goes_on.set()
     leader.join()
     outcome = caught.value.twolane_result
-    if answer == "comes soon":
+    if soon:
         assert isinstance(outcome, RecordMetadata)
     else:
         assert isinstance(outcome, DeliveryError)

@@ -90,6 +90,27 @@ def test_brokers_tests_are_marked(run_suite):
     assert "1 passed, 2 deselected" in run_suite(REAL, "-m", "not twolane_cluster")
 
 
+LEFT_OPEN = """
+import gc
+from twolane import SafeProducer
+from twolane.testing import FakeThroughputProducer
+
+def test_fails():
+    producers = SafeProducer(bootstrap_servers="127.0.0.1:1"), FakeThroughputProducer()
+    producers[1].itself = producers[1]
+    assert not producers, "this one"
+
+def test_is_innocent():
+    gc.collect()
+"""
+
+
+def test_what_a_failed_test_left_open_fails_no_other(run_suite):
+    said = run_suite(LEFT_OPEN, "-p", "tests.support.leaks", "-W", "error", PYTHONPATH=f"{ROOT / 'src'}:{ROOT}")
+    assert "1 failed, 1 passed" in said, said
+    assert "this one" in said
+
+
 def test_header_says_what_is_tested(monkeypatch):
     monkeypatch.setenv("TWOLANE_TEST_BOOTSTRAP", "somewhere:9092")
     line = describe_build()

@@ -291,8 +291,7 @@ def test_a_batch_in_a_forked_child_does_not_wait(embedded_cluster, name):
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-    import signal, sys, threading, time
-    import os
+    import os, signal, sys, threading, time
     from twolane import ThroughputProducer
     what, servers, name = sys.argv[1:]
     producer = ThroughputProducer(bootstrap_servers=servers, queue_buffering_max_messages=10)
@@ -300,9 +299,15 @@ INTERRUPTED = """
     print("ready", flush=True)
     sys.stdin.readline()
     delivery = producer.send_batch(name, [b"v"] * 10)
-    at = []
+    at, caller = [], threading.get_ident()
     def interrupt():
-        time.sleep(0.5)
+        waits = ["twolane.common.waiters.wait", "twolane.throughput.backpressure.wait_for_space",
+                 "twolane.common.topics._fetch"]
+        looks = 0
+        while looks < 2:    # in a row: it sleeps
+            frame = sys._current_frames()[caller]
+            looks = looks + 1 if f"{frame.f_globals['__name__']}.{frame.f_code.co_name}" in waits else 0
+            time.sleep(0.01)
         at.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=interrupt, daemon=True).start()

@@ -19,6 +19,7 @@ cdef class FairLock:
     cdef list _waiting                  # of Waiter, the longest waiting first
     cdef bint _busy
     cdef unsigned long _holder          # the thread that holds the lock, 0: none
+    cdef public double neighbour_seconds
 
     cpdef bint acquire(self, Waiter turn) except -1
     cdef inline bint is_alone(self):

@@ -74,11 +74,17 @@ cdef class FairLock:
     Notes
     -----
     Call ``acquire()`` inside a ``try`` whose ``finally`` calls ``release()``: the next caller gets the lock in any case.
+
+    Attributes
+    ----------
+    neighbour_seconds : float
+        How long an interrupted caller waits for the holder that took its job.
     """
 
     def __init__(self):
         self._waiting = []
         self._busy = False
+        self.neighbour_seconds = NEIGHBOUR_SECONDS
 
     def __len__(self):
         """Return how many callers wait."""
@@ -121,7 +127,7 @@ cdef class FairLock:
                 break
         except BaseException:
             if not self._withdraw(turn) and not turn.mine:
-                turn.wait(NEIGHBOUR_SECONDS)
+                turn.wait(self.neighbour_seconds)
             raise
         return True
 
