@@ -99,6 +99,7 @@ def test_every_import_comes_from_a_declared_package() -> None:
         "arrow_kafka_pyo3": "arrow-kafka-pyo3",
         "confluent_kafka": "confluent-kafka",
         "elftools": "pyelftools",
+        "google": "protobuf",
         "kafka": "kafka-python",
         "opentelemetry": "opentelemetry-sdk",
         "prometheus_client": "prometheus-client",

@@ -2,13 +2,11 @@
 
 Where that depends on the value there is no such branch, and the column is encoded from Python objects.
 """
-from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport uint8_t
-
+from twolane.encoding.columns.selection cimport with_nan_as_null
 from twolane.encoding.columns.table cimport Column
 from twolane.encoding.columns.objects cimport object_at
 from twolane.encoding.columns.array_view cimport (
-    NO_MEMBER, Layout, LogicalType, ArrayView, float_at, is_valid, list_size, list_start, union_child, union_item,
+    NO_MEMBER, Layout, LogicalType, ArrayView, is_valid, list_size, list_start, union_child, union_item,
 )
 
 from twolane.errors import SerializationError, shown
@@ -191,24 +189,4 @@ cdef object value_at(object type, const ArrayView* view, Py_ssize_t i):
 
 cdef Column with_nulls(object type, Column column):
     """Return a column of pandas whose NaN, which is how pandas says that a value is missing, are null where the type has null."""
-    cdef Column made
-    cdef ArrayView* view
-    cdef uint8_t* bits
-    cdef Py_ssize_t i
-    if not column.nan_is_missing or type.kind != "union" or branch_named(type, "null") < 0:
-        return column
-    made = column.part(0, column.length)
-    if column.objects is not None:
-        made.objects = tuple([None if isinstance(value, float) and value != value else value for value in made.objects])
-        return made
-    if made.n_parts != 1 or not Layout.FLOAT16 <= made.parts.layout <= Layout.FLOAT64 or made.parts.validity != NULL:
-        return column
-    view = made.parts
-    valid = bytes((view.offset + view.length) // 8 + 1)
-    bits = <uint8_t*>PyBytes_AS_STRING(valid)
-    for i in range(view.length):
-        if float_at(view, i) == float_at(view, i):
-            bits[(view.offset + i) >> 3] |= <uint8_t>(1 << ((view.offset + i) & 7))
-    view.validity = bits
-    made._owners = (made._owners, valid)
-    return made
+    return with_nan_as_null(column) if type.kind == "union" and branch_named(type, "null") >= 0 else column

@@ -19,9 +19,8 @@ from twolane.encoding.avro.rows cimport put_checked
 from twolane.encoding.avro.writers cimport Writer
 from twolane.encoding.columns.table cimport Column
 from twolane.encoding.columns.objects cimport turn_to_wall
-from twolane.encoding.memory.utf8 cimport ucs4_is_text
 from twolane.encoding.columns.checks cimport (
-    are_durations, are_uuids, first_null, first_null_inside, in_range, in_single_range, is_text,
+    are_durations, are_uuids, first_null, first_null_inside, has_bytes, in_range, in_single_range, is_text,
     items_of,
 )
 from twolane.encoding.columns.array_view cimport (
@@ -307,35 +306,17 @@ cdef bint plan_integer(Op* op, const ArrayView* view, int64_t low, int64_t high)
 
 cdef bint plan_bytes(Op* op, const ArrayView* view, bint text) noexcept:
     """Byte strings; a string must be UTF-8, and bytes must not have been declared as text."""
-    cdef const ArrayView* plain = view
     cdef bint good
-    if view.layout == Layout.DICTIONARY:
-        plain = view.dictionary
-        # Of other meanings the bytes of a dictionary are not what a value says.
-        if first_null(plain) >= 0 or plain.logical not in (LogicalType.PLAIN, LogicalType.TEXT):
-            return False
     op.bound = VARINT
-    if plain.layout == Layout.UCS4:
-        op.code = Code.PUT_UCS4
-        if not text or plain != view:
-            return False
-        with nogil:
-            good = ucs4_is_text(view)
-        return good
-    if plain.layout not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
-        return False
-    op.code = Code.PUT_SPAN
-    if view.layout == Layout.BINARY32:
-        op.code = Code.PUT_TEXT32
-    elif view.layout == Layout.BINARY64:
-        op.code = Code.PUT_TEXT64
-    if plain == view:
+    op.code = (
+        Code.PUT_UCS4 if view.layout == Layout.UCS4 else Code.PUT_TEXT32 if view.layout == Layout.BINARY32
+        else Code.PUT_TEXT64 if view.layout == Layout.BINARY64 else Code.PUT_SPAN
+    )
+    if view.layout != Layout.DICTIONARY and view.layout != Layout.UCS4:
         op.recheck = Recheck.UTF8 if text and view.logical != LogicalType.TEXT else Recheck.NOTHING
-    if text and plain.logical != LogicalType.TEXT:
-        with nogil:
-            good = is_text(plain)
-        return good
-    return text or plain.logical != LogicalType.TEXT
+    with nogil:
+        good = has_bytes(view, text)
+    return good
 
 
 cdef bint plan_enum(Op* op, object type, const ArrayView* view, list keep) except -1:

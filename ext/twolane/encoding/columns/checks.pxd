@@ -16,6 +16,7 @@ cdef Py_ssize_t first_null_inside(const ArrayView* struct, const ArrayView* chil
 cdef bint in_range(const ArrayView* view, int64_t low, int64_t high) noexcept nogil
 cdef bint in_single_range(const ArrayView* view) noexcept nogil
 cdef bint is_text(const ArrayView* view) noexcept nogil
+cdef bint has_bytes(const ArrayView* view, bint text) noexcept nogil
 cdef bint are_uuids(const ArrayView* view) noexcept nogil
 cdef bint are_durations(const ArrayView* view) noexcept nogil
 cdef Duration duration_at(const ArrayView* view, Py_ssize_t i) noexcept nogil

@@ -6,7 +6,7 @@ cimport cython
 
 from twolane._units cimport DAY_NS, MAX_SINGLE, MS_NS
 from twolane.batch cimport Span
-from twolane.encoding.memory.utf8 cimport is_ascii, is_utf8
+from twolane.encoding.memory.utf8 cimport is_ascii, is_utf8, ucs4_is_text
 from twolane.encoding.columns.array_view cimport (
     NO_MEMBER, Layout, LogicalType, ArrayView, float_at, index_at, int_at, is_valid, item_at, list_size, list_start, plain_span_at,
     union_child, union_item,
@@ -74,6 +74,23 @@ cdef bint is_text(const ArrayView* view) noexcept nogil:
             if not is_utf8(span.data, span.size):
                 return False
     return True
+
+
+cdef bint has_bytes(const ArrayView* view, bint text) noexcept nogil:
+    """Return whether every item that is not null is UTF-8, or for bytes was not declared as text. GIL: not needed."""
+    cdef const ArrayView* plain = view
+    if view.layout == Layout.DICTIONARY:
+        plain = view.dictionary
+        # Of other meanings the bytes of a dictionary are not what a value says.
+        if first_null(plain) >= 0 or plain.logical not in (LogicalType.PLAIN, LogicalType.TEXT):
+            return False
+    if plain.layout == Layout.UCS4:
+        return text and plain == view and ucs4_is_text(view)
+    if plain.layout not in (Layout.FIXED, Layout.PADDED, Layout.BINARY32, Layout.BINARY64, Layout.BINARY_VIEW):
+        return False
+    if text and plain.logical != LogicalType.TEXT:
+        return is_text(plain)
+    return text or plain.logical != LogicalType.TEXT
 
 
 cdef bint are_uuids(const ArrayView* view) noexcept nogil:

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from twolane.batch cimport Span
 from twolane.encoding.columns.table cimport Column, Table, address_of
 from twolane.encoding.columns.array_view cimport (
-    Layout, ArrayView, bool_at, has_value, is_valid, item_at, list_size, list_start, plain_span_at, union_item,
+    Layout, ArrayView, bool_at, float_at, has_value, is_valid, item_at, list_size, list_start, plain_span_at, union_item,
 )
 
 import numpy as np
@@ -269,3 +269,28 @@ def null_rows(Column column not None):
         for i in range(column.parts[part].length):
             at[column.starts[part] + i] = not has_value(&column.parts[part], i)
     return flags
+
+
+cdef Column with_nan_as_null(Column column):
+    """Return the column; of pandas', whose NaN say that a value is missing, one whose NaN are null."""
+    cdef Column made
+    cdef ArrayView* view
+    cdef uint8_t* bits
+    cdef Py_ssize_t i
+    if not column.nan_is_missing:
+        return column
+    made = column.part(0, column.length)
+    if column.objects is not None:
+        made.objects = tuple([None if isinstance(value, float) and value != value else value for value in made.objects])
+        return made
+    if made.n_parts != 1 or not Layout.FLOAT16 <= made.parts.layout <= Layout.FLOAT64 or made.parts.validity != NULL:
+        return column
+    view = made.parts
+    valid = bytes((view.offset + view.length) // 8 + 1)
+    bits = <uint8_t*>PyBytes_AS_STRING(valid)
+    for i in range(view.length):
+        if float_at(view, i) == float_at(view, i):
+            bits[(view.offset + i) >> 3] |= <uint8_t>(1 << ((view.offset + i) & 7))
+    view.validity = bits
+    made._owners = (made._owners, valid)
+    return made

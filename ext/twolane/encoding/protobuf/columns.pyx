@@ -1,0 +1,409 @@
+"""Columns to Protobuf: the loop that runs a plan (plan.pyx) over blocks of rows, without the GIL.
+
+For each block it makes room for all that its records can take; then nothing is checked, because binding has shown that
+nothing can fail. Fields are written in ascending order of their numbers, as google's serializers write them.
+
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+cimport cython
+
+from twolane.batch cimport EncodedBatch, Span
+from twolane.encoding.column_encoder cimport ColumnEncoder
+from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, put_varint
+from twolane.encoding.protobuf.plan cimport Code, Op, OpBlock, Wire, is_present, new_ops, plan_column
+from twolane.encoding.columns.table cimport Column, Table
+from twolane.encoding.columns.array_view cimport (
+    Layout, ArrayView, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, put_ucs4, span_of,
+)
+
+from twolane.encoding.named_rows import refuse_others
+from twolane.errors import SerializationError
+
+cdef enum:
+    BLOCK = 64
+    SLACK = 16              # tags are written as words of eight bytes, numbers too
+
+cdef extern from "string.h" nogil:
+    void* move_bytes "memmove"(void* to, const void* source, size_t size)
+
+
+cdef inline uint8_t* put_tag(const Op* op, uint8_t* at) noexcept nogil:
+    memcpy(at, &op.tag, 8)
+    return at + op.tag_size
+
+
+cdef inline uint64_t bits_of(const Op* op, Py_ssize_t i) noexcept nogil:
+    """Return the number that is written for item ``i``: zero for what is the default. GIL: not needed."""
+    cdef const ArrayView* view = &op.view
+    cdef uint64_t bits = 0
+    cdef int64_t number
+    cdef double wide
+    cdef float single
+    cdef Code code = op.code
+    if code == Code.PUT_INT64:
+        memcpy(&bits, item_at(view, i), 8)
+        return bits
+    if code == Code.PUT_INTEGER:
+        return <uint64_t>int_at(view, i)
+    if code == Code.PUT_DOUBLE:
+        wide = float_at(view, i)
+        memcpy(&bits, &wide, 8)
+        return bits
+    if code == Code.PUT_FLOAT:
+        single = <float>float_at(view, i)
+        memcpy(&bits, &single, 4)
+        return bits
+    if code == Code.PUT_BOOL:
+        return bool_at(view, i)
+    if code == Code.PUT_ZIGZAG:
+        number = int_at(view, i)
+        return (<uint64_t>number << 1) ^ <uint64_t>(number >> 63)
+    return <uint64_t><int64_t>op.table[view.offset + i]
+
+
+cdef inline uint8_t* put_bits(const Op* op, uint64_t bits, uint8_t* at) noexcept nogil:
+    """Write a number as the field's type has it. GIL: not needed."""
+    if op.wire == Wire.VARINT:
+        return put_varint(at, bits)
+    memcpy(at, &bits, 8)
+    return at + 8 if op.wire == Wire.I64 else at + 4
+
+
+cdef inline Py_ssize_t width_of(uint64_t size) noexcept nogil:
+    """Bytes of a length. GIL: not needed."""
+    cdef Py_ssize_t width = 1
+    while size >= 0x80:
+        size >>= 7
+        width += 1
+    return width
+
+
+cdef inline uint8_t* close(uint8_t* start, Py_ssize_t guessed, uint8_t* at) noexcept nogil:
+    """Write the length of what was written ``guessed`` bytes behind ``start``; it moves if the length takes more. GIL: not needed."""
+    cdef Py_ssize_t size = at - start - guessed
+    cdef Py_ssize_t width = width_of(size)
+    if width != guessed:
+        move_bytes(start + width, start + guessed, size)
+    put_varint(start, size)
+    return start + width + size
+
+
+cdef uint8_t* put_seconds(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """The fields of a Timestamp, whose nanoseconds count upwards, or of a Duration, whose have the sign of its seconds."""
+    cdef uint8_t* start = at
+    cdef int64_t ticks = int_at(&op.view, i)
+    cdef int64_t seconds, nanos = 0
+    if op.ticks < 0:
+        seconds = ticks * -op.ticks
+    else:
+        with cython.cdivision(True):
+            seconds = ticks // op.ticks
+            nanos = ticks % op.ticks
+        if op.code == Code.PUT_TIMESTAMP and nanos < 0:
+            seconds -= 1
+            nanos += op.ticks
+        nanos *= op.view.tick_ns
+    at += 1
+    if seconds:
+        at[0] = 1 << 3
+        at = put_varint(at + 1, <uint64_t>seconds)
+    if nanos:
+        at[0] = 2 << 3
+        at = put_varint(at + 1, <uint64_t>nanos)
+    start[0] = <uint8_t>(at - start - 1)
+    return at
+
+
+cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """The items of a list behind one tag; nothing for an empty one. GIL: not needed."""
+    cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
+    cdef Py_ssize_t guessed
+    cdef const Op* item = op.items
+    cdef Op inside
+    cdef uint8_t* start
+    if n <= 0:
+        return at
+    if op.view.layout == Layout.SUBARRAY:
+        inside = item[0]
+        inside.view.data = item_at(&op.view, i)
+        item = &inside
+    else:
+        first = list_start(&op.view, i)
+    start = put_tag(op, at)
+    guessed = width_of(n if item.wire == Wire.VARINT else 8 * n if item.wire == Wire.I64 else 4 * n)
+    at = start + guessed
+    for j in range(first, first + n):
+        at = put_bits(item, bits_of(item, j), at)
+    return close(start, guessed, at)
+
+
+cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """The items of a list, each with its tag, or the entries of a map. GIL: not needed."""
+    cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
+    cdef const Op* item = op.items
+    cdef Op inside
+    cdef uint8_t* start
+    if n <= 0:
+        return at
+    if op.view.layout == Layout.SUBARRAY:
+        inside = item[0]
+        inside.view.data = item_at(&op.view, i)
+        item = &inside
+    else:
+        first = list_start(&op.view, i)
+    for j in range(first, first + n):
+        if op.code == Code.PUT_LIST:
+            at = put(item, j, at)
+        else:
+            start = put_tag(op, at)
+            at = put(&item[1], j, put(item, j, start + 1))
+            at = close(start, 1, at)
+    return at
+
+
+cdef uint8_t* put_parts(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """What has items or fields of its own, and what is rare: kept out of put(), whose registers it would take."""
+    cdef Py_ssize_t j
+    cdef uint8_t* start
+    if op.code == Code.PUT_PACKED:
+        return put_packed(op, i, at)
+    if op.code == Code.PUT_LIST or op.code == Code.PUT_MAP:
+        return put_items(op, i, at)
+    start = at = put_tag(op, at)
+    if op.code == Code.PUT_TIMESTAMP or op.code == Code.PUT_DURATION:
+        return put_seconds(op, i, at)
+    if op.code == Code.PUT_UCS4:
+        at = put_ucs4(at + 1, &op.view, i)
+        return close(start, 1, at) if at > start + 1 or op.always else start - op.tag_size
+    if op.code == Code.PUT_MESSAGE:
+        at += 1
+    for j in range(op.n_items):
+        at = put(&op.items[j], op.view.offset + i, at)
+    if op.code == Code.PUT_MESSAGE:
+        return close(start, 1, at)
+    memcpy(at, &op.end_tag, 8)
+    return at + op.tag_size
+
+
+cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """Write item ``i`` of a field with its tag, or nothing; give the place behind it. GIL: not needed."""
+    cdef const ArrayView* view = &op.view
+    cdef uint64_t bits
+    cdef Span span
+    if not is_valid(view, i):
+        return at
+    if op.code <= Code.PUT_SYMBOL:
+        bits = bits_of(op, i)
+        if bits == 0 and not op.always:
+            return at
+        return put_bits(op, bits, put_tag(op, at))
+    if op.code == Code.PUT_SPAN:
+        span = span_of(view, i)
+        if span.size == 0 and not op.always:
+            return at
+        return put_bytes(put_varint(put_tag(op, at), span.size), span.data, span.size)
+    if op.code == Code.PUT_RAW:
+        span = span_of(view, i)
+        return put_bytes(at, span.data, span.size)
+    return put_parts(op, i, at)
+
+
+cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    cdef size_t total = <size_t>(op.bound * (stop - start))
+    cdef const ArrayView* view = &op.view
+    cdef Py_ssize_t i, first, last
+    if start >= stop or view.layout == Layout.NULLS:
+        return 0
+    if op.code == Code.PUT_SPAN or op.code == Code.PUT_RAW:
+        if view.layout == Layout.BINARY32:
+            total += (<const int32_t*>view.offsets)[view.offset + stop] - (
+                <const int32_t*>view.offsets)[view.offset + start]
+        elif view.layout == Layout.BINARY64:
+            total += (<const int64_t*>view.offsets)[view.offset + stop] - (
+                <const int64_t*>view.offsets)[view.offset + start]
+        elif view.layout == Layout.FIXED or view.layout == Layout.PADDED:
+            total += <size_t>view.width * (stop - start)
+        else:
+            for i in range(start, stop):
+                if is_valid(view, i):
+                    total += span_of(view, i).size
+    elif op.code == Code.PUT_UCS4:
+        total += <size_t>view.width * (stop - start)
+    elif op.code == Code.PUT_MESSAGE or op.code == Code.PUT_GROUP:
+        for i in range(op.n_items):
+            total += room_for(&op.items[i], view.offset + start, view.offset + stop)
+    elif op.code >= Code.PUT_LIST and view.layout != Layout.SUBARRAY:
+        first = list_start(view, start)
+        last = list_start(view, stop - 1) + list_size(view, stop - 1)
+        for i in range(op.n_items):
+            total += room_for(&op.items[i], first, last)
+    return total
+
+
+cdef str listed(Table values):
+    return f"the columns are {', '.join(map(repr, values.names))}"
+
+
+@cython.final
+cdef class ProtobufColumns(ColumnEncoder):
+    """The columns of one call, bound to a Protobuf message: a Source.
+
+    A column is the field of its name. A field without a column, and a null, is not set; so is the default of a field
+    without presence. Nothing of google.protobuf is needed unless a column has to be encoded from Python objects.
+
+    Parameters
+    ----------
+    message : MessageType
+        What :func:`twolane.encoding.protobuf.schema.message_type` returns for a descriptor. Make it once.
+    encode : callable
+        ``encode(name, value)`` returns one field of the message with this value, as it is in a row: the bytes that
+        ``SerializePartialToString(deterministic=True)`` gives of a message where nothing else is set. It raises Mismatch, with
+        the path below the field, for a value that is none. Called with values that are not missing, of columns of Python
+        objects and of those that have no native operation or a bad value; structs and maps come as dicts.
+    values : Table
+        Borrowed and kept alive. Columns beside the message's fields are ignored, unless it is strict.
+    prefix : bytes
+        Written before each record.
+    limit : int, optional
+        Bytes that columns may take which have to be encoded from Python objects now.
+
+    Raises
+    ------
+    MemoryLimitExceeded
+        If they take more.
+    SerializationError
+        If a value is not of its field's type, a required field has none, or two fields of a oneof are set: with row and
+        field. If no column is a field of the message.
+    """
+    cdef bytes _prefix
+    cdef list _fields           # with a column, in ascending order of their numbers
+    cdef list _columns
+    cdef list _planned          # an OpBlock of each: an operation per part, or one for all
+
+    def __init__(self, message, encode, Table values, bytes prefix=b"", limit=None):
+        cdef Column column
+        self._prefix = prefix
+        self._fields = []
+        self._columns = []
+        self._planned = []
+        self.begin(values, limit)
+        if message.strict:
+            refuse_others([field.name for field in message.fields], values.names)
+        for field in message.fields:
+            column = values.get(field.name)
+            if column is None:
+                if field.required:
+                    raise SerializationError(f"no column of that name, and the field is required; {listed(values)}", field=field.name)
+                continue
+            self._fields.append(field)
+            self._columns.append(column)
+            self._planned.append(plan_column(field, column, encode, self))
+        if not self._fields and message.fields and values.names:
+            raise SerializationError(f"no column is a field of {message.name}; {listed(values)}")
+        for members in message.oneofs.values():
+            self.check_oneof(message, members)
+
+    cdef int check_oneof(self, object message, tuple members) except -1:
+        """Refuse rows that have two fields of a oneof."""
+        cdef list names = [message.fields[i].name for i in members]
+        cdef list given = [i for i, field in enumerate(self._fields) if field.name in names]
+        cdef OpBlock ops
+        cdef Py_ssize_t i, first, last, start = 0
+        if len(given) < 2:
+            return 0
+        while start < self.n:
+            ops = self.ops_from(given, start)
+            last = min(self.n, ops.stop)
+            for i in range(last - start):
+                first = -1
+                for j in range(ops.n):
+                    if is_present(&ops.ops[j], i):
+                        if first >= 0:
+                            one, other = self._fields[given[first]], self._fields[given[j]]
+                            raise SerializationError(
+                                f"expected at most one field of a oneof, got {one.name!r} too", index=start + i, field=other.name)
+                        first = j
+            start = last
+        return 0
+
+    cdef OpBlock ops_from(self, list which, Py_ssize_t row):
+        """Return the operations of some columns, counted from ``row`` on; its ``stop`` is where a column's part ends."""
+        cdef OpBlock ops = new_ops(len(which))
+        cdef OpBlock planned
+        cdef Column column
+        cdef Py_ssize_t i, j, part, start
+        ops.stop = self.n
+        for i, j in enumerate(which):
+            planned = self._planned[j]
+            column = self._columns[j]
+            part = column.part_of(row) if planned.n > 1 else 0
+            start = column.starts[part] if planned.n > 1 else 0
+            ops.ops[i] = planned.ops[part]
+            ops.ops[i].view.offset += row - start
+            if planned.n > 1:
+                ops.stop = min(ops.stop, column.starts[part + 1])
+        return ops
+
+    cdef size_t bound(self, Py_ssize_t start, Py_ssize_t stop) except? 0:
+        cdef size_t room = <size_t>(PyBytes_GET_SIZE(self._prefix) * (stop - start))
+        cdef OpBlock ops
+        cdef Py_ssize_t last
+        while start < stop:
+            ops = self.ops_from(list(range(len(self._fields))), start)
+            last = min(stop, ops.stop)
+            with nogil:
+                room += room_for_rows(ops.ops, ops.n, 0, last - start)
+            start = last
+        return room
+
+    cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):
+        cdef Span prefix
+        cdef OpBlock ops
+        cdef Py_ssize_t last, row = start
+        cdef bint room
+        prefix.data = <const uint8_t*>PyBytes_AS_STRING(self._prefix)
+        prefix.size = PyBytes_GET_SIZE(self._prefix)
+        arena.start(stop - start)
+        while row < stop:
+            ops = self.ops_from(list(range(len(self._fields))), row)
+            last = min(stop, ops.stop)
+            with nogil:
+                room = put_rows(ops.ops, ops.n, last - row, prefix, arena, row - start)
+            if not room:
+                raise MemoryError()
+            row = last
+        return arena.batch(stop - start)
+
+
+cdef size_t room_for_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that the fields of rows ``start`` to ``stop`` take at most. GIL: not needed."""
+    cdef size_t room = 0
+    cdef Py_ssize_t j
+    for j in range(n_ops):
+        room += room_for(&ops[j], start, stop)
+    return room
+
+
+cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n, Span prefix, Arena arena, Py_ssize_t row) noexcept nogil:
+    """The loop over blocks of rows; False without memory. GIL: not needed."""
+    cdef Py_ssize_t i, j, start = 0, stop
+    cdef size_t room
+    cdef uint8_t* at
+    while start < n:
+        stop = min(start + <Py_ssize_t>BLOCK, n)
+        room = room_for_rows(ops, n_ops, start, stop) + prefix.size * (stop - start) + SLACK
+        if not has_room_onwards(&arena.out, room, row + start, n - start):
+            return False
+        at = arena.out.data + arena.out.size
+        for i in range(start, stop):
+            at = put_bytes(at, prefix.data, prefix.size)
+            for j in range(n_ops):
+                at = put(&ops[j], i, at)
+            arena.offsets[row + i + 1] = at - arena.out.data
+        arena.out.size = at - arena.out.data
+        start = stop
+    return True

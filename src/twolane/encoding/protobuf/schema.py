@@ -1,0 +1,156 @@
+"""What the encoder of columns has to know of a Protobuf message: read once from its descriptor.
+
+Only what a descriptor says is read, so nothing here imports google.protobuf.
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# By the number that a descriptor has for a type (FieldDescriptorProto.Type).
+KINDS = {
+    1: "double", 2: "float", 3: "int64", 4: "uint64", 5: "int32", 6: "fixed64", 7: "fixed32", 8: "bool", 9: "string",
+    10: "group", 11: "message", 12: "bytes", 13: "uint32", 14: "enum", 15: "sfixed32", 16: "sfixed64", 17: "sint32",
+    18: "sint64",
+}  # fmt: skip
+
+
+@dataclass(eq=False, slots=True)
+class EnumType:
+    """An enum.
+
+    Attributes
+    ----------
+    name : str
+        With its package.
+    numbers : dict of str to int
+        Of its names, aliases too.
+    closed : bool
+        Whether numbers without a name are refused (proto2).
+    """
+
+    name: str
+    numbers: dict[str, int]
+    closed: bool
+
+
+@dataclass(eq=False, slots=True)
+class Field:
+    """A field of a message.
+
+    Attributes
+    ----------
+    name : str
+    number : int
+    kind : str
+        Protobuf's name of a scalar type; "enum", "message" or "group".
+    repeated : bool
+        Maps are repeated messages of a key and a value.
+    packed : bool
+    presence : bool
+        Whether it is written with its default value too.
+    required : bool
+    message : MessageType or None
+    enum : EnumType or None
+    """
+
+    name: str
+    number: int
+    kind: str
+    repeated: bool
+    packed: bool
+    presence: bool
+    required: bool
+    message: MessageType | None
+    enum: EnumType | None
+
+    @property
+    def label(self) -> str:
+        """What errors say was expected."""
+        name = self.message.name if self.message is not None else self.enum.name if self.enum is not None else self.kind
+        if self.message is not None and self.message.is_map:
+            key, value = self.message.fields
+            return f"map<{key.label}, {value.label}>"
+        return f"repeated {name}" if self.repeated else name
+
+
+@dataclass(eq=False, slots=True)
+class MessageType:
+    """A message.
+
+    Attributes
+    ----------
+    name : str
+        With its package.
+    is_map : bool
+        Whether it is the entry of a map: of a key, number 1, and a value, number 2.
+    strict : bool
+        Whether columns and fields of structs that it does not have are refused.
+    fields : tuple of Field
+        In ascending order of their numbers, in which they are written.
+    oneofs : dict of str to tuple of int
+        Of those with several fields: which ones, by their places in `fields`.
+    """
+
+    name: str
+    is_map: bool
+    strict: bool
+    fields: tuple[Field, ...] = ()
+    oneofs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def message_type(descriptor: Any, *, strict: bool = False) -> MessageType:
+    """Return the type of a message.
+
+    Parameters
+    ----------
+    descriptor : google.protobuf.descriptor.Descriptor
+        Or what has its attributes. Messages may contain themselves.
+    strict : bool, default False
+        Refuse columns, and fields of structs at any depth, that their message does not have.
+    """
+    return _message(descriptor, strict, {})
+
+
+def _message(descriptor: Any, strict: bool, made: dict[str, MessageType]) -> MessageType:
+    if descriptor.full_name in made:
+        return made[descriptor.full_name]
+    is_map = bool(descriptor.GetOptions().map_entry)
+    message = made[descriptor.full_name] = MessageType(descriptor.full_name, is_map, strict)
+    fields = sorted(descriptor.fields, key=lambda one: int(one.number))
+    message.fields = tuple(_field(one, is_map, strict, made) for one in fields)
+    oneofs: dict[str, list[int]] = {}
+    for i, one in enumerate(fields):
+        if one.containing_oneof is not None:
+            oneofs.setdefault(one.containing_oneof.name, []).append(i)
+    # proto3 has a oneof of its own for each optional field.
+    message.oneofs = {name: tuple(members) for name, members in oneofs.items() if len(members) > 1}
+    return message
+
+
+def _field(descriptor: Any, in_entry: bool, strict: bool, made: dict[str, MessageType]) -> Field:
+    kind = KINDS[descriptor.type]
+    enum = descriptor.enum_type
+    # Releases before 30 have a label only.
+    label = getattr(descriptor, "label", None) if not hasattr(descriptor, "is_repeated") else None
+    repeated = bool(descriptor.is_repeated) if label is None else label == 3
+    return Field(
+        name=descriptor.name,
+        number=descriptor.number,
+        kind=kind,
+        repeated=repeated,
+        packed=repeated and kind not in ("string", "bytes", "message", "group") and bool(descriptor.is_packed),
+        # A map's entry has both of its fields always.
+        presence=in_entry or (not repeated and bool(descriptor.has_presence)),
+        required=bool(descriptor.is_required) if label is None else label == 2,
+        message=None if kind not in ("message", "group") else _message(descriptor.message_type, strict, made),
+        enum=None
+        if kind != "enum"
+        else EnumType(
+            enum.full_name,
+            {value.name: value.number for value in enum.values},
+            bool(getattr(enum, "is_closed", getattr(enum.file, "syntax", "") == "proto2")),
+        ),
+    )
