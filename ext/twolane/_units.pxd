@@ -24,9 +24,3 @@ cdef extern from *:
     const int64_t GUARD_TO "TWOLANE_GUARD_TO"       # not included
     # Half way to the power of two above the largest float: doubles from here on become infinite floats.
     const double MAX_SINGLE "TWOLANE_MAX_SINGLE"
-
-cdef enum:
-    # Bytes that a record may add to its key and value in a MessageSet (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD), and a header to
-    # its name and value, whose lengths are varints.
-    RECORD_OVERHEAD = 36
-    HEADER_OVERHEAD = 20

@@ -16,6 +16,4 @@ AVRO_NS = {ending: ns for _, ns, _, ending in UNITS if ending is not None}
 # numpy's units of less than a nanosecond: how many make one.
 FINER = {"ps": 10**3, "fs": 10**6, "as": 10**9}
 # C's constants have no Python names of their own.
-globals().update(
-    S_NS=S_NS, MS_NS=MS_NS, DAY_NS=DAY_NS, RECORD_OVERHEAD=RECORD_OVERHEAD, HEADER_OVERHEAD=HEADER_OVERHEAD
-)
+globals().update(S_NS=S_NS, MS_NS=MS_NS, DAY_NS=DAY_NS)

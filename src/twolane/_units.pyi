@@ -6,5 +6,3 @@ FINER: dict[str, int]
 S_NS: int
 MS_NS: int
 DAY_NS: int
-RECORD_OVERHEAD: int
-HEADER_OVERHEAD: int

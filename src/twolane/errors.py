@@ -329,6 +329,11 @@ def refused(
     )
 
 
+def oversize(size: int, max_bytes: int) -> str:
+    """Return why a record is refused that is larger than ``message.max.bytes``."""
+    return f"{size} bytes with its overhead, message.max.bytes is {max_bytes}"
+
+
 def from_report(
     topic: str, report: DeliveryReport, *, detail: str | None = None, fatal: str | None = None
 ) -> DeliveryError:

@@ -8,10 +8,11 @@ import logging
 import pickle
 import socket
 import time
+from bisect import bisect_left
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tests.support.readers import read_all
 from twolane import (
@@ -441,6 +442,37 @@ def test_the_limit_is_the_users(lane, embedded_cluster, topic):
             producer.send(name, b"x" * 2_000)
         producer.send(name, b"x" * 1_900)
     assert [len(record.value) for record in read_all(embedded_cluster.bootstrap_servers, name)] == [1_900]
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [(None, None), (b"k" * 30, None), (None, {"n": b"v" * 20, "null": None}), (b"k", {"é": b"", "name": b"value"})],
+)
+def test_a_record_is_too_large_where_it_is_for_librdkafka(lane, embedded_cluster, topic, key, headers):
+    librdkafka = Producer({"bootstrap.servers": "localhost:1", "message.max.bytes": 2_000, "log_level": 0})
+
+    def is_refused(size):
+        try:
+            librdkafka.produce("t", b"x" * size, key, headers=headers)
+        except KafkaException as error:
+            return error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+        return False
+
+    largest = bisect_left(range(3_000), True, key=is_refused) - 1
+    assert 1_500 < largest < 2_000
+    librdkafka.purge()
+    librdkafka.flush(10)
+    name, given = topic(embedded_cluster), {"key": key, "headers": headers}
+    columns = {name: [value, value] for name, value in (headers or {}).items()}
+    with lane(bootstrap_servers=embedded_cluster.bootstrap_servers, message_max_bytes=2_000) as producer:
+        producer.send(name, b"x" * largest, **given)
+        for each in (headers, [headers, headers], columns):
+            producer.send_batch(name, [b"", b"x" * largest], keys=[key, key], headers=each)
+            with pytest.raises(DeliveryError, match=r"record 1: .*2001 bytes .*message\.max\.bytes is 2000") as caught:
+                producer.send_batch(name, [b"", b"x" * (largest + 1)], keys=[key, key], headers=each)
+            assert caught.value.verdict is Verdict.NOT_WRITTEN
+        with pytest.raises(DeliveryError, match=r"2001 bytes .*message\.max\.bytes is 2000"):
+            producer.send(name, b"x" * (largest + 1), **given)
 
 
 # ---- headers -------------------------------------------------------------------------------------------------------

@@ -120,7 +120,11 @@ def test_records_that_wait_for_their_topic_are_bounded_in_bytes(cluster):
         producer.produce("later", b"x" * 6_000)
     producer.purge()
     producer.produce("later", b"x" * 6_000)
+    with pytest.raises(BufferError, match="Queue full"):
+        producer.produce("later", "é" * 3_000)  # 6 000 bytes of UTF-8
     producer.purge()
+    with pytest.raises(KafkaException, match="with its overhead"):
+        producer.produce("later", b"x" * 1_000_000)
     assert producer.close()
 
 

@@ -1,21 +1,23 @@
 """One record: the arguments of either lane's ``send()``, checked and brought to bytes."""
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.time cimport time as wall_clock
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from twolane._units cimport GUARD_FROM, GUARD_TO, RECORD_OVERHEAD
+from twolane._units cimport GUARD_FROM, GUARD_TO
+from twolane.batch cimport Span
 from twolane.client.handle cimport Topic
 from twolane.client.partitioner cimport Partitioner, partition_of
 from twolane.encoding.time.timestamps cimport pack_one
-from twolane.produce.record_slice cimport RecordSlice, headers_size, span_of
+from twolane.produce.record_slice cimport RecordSlice, headers_size, record_size
 
 from confluent_kafka import KafkaError
 
 from twolane.common.arguments import encode_one, stamp, topic_name
 from twolane.common.headers import shared_headers
 from twolane.encoding.columns.bytes import bytes_source, index_of
-from twolane.errors import SerializationError, refused
+from twolane.errors import SerializationError, oversize, refused
 
 
 @cython.final
@@ -38,7 +40,7 @@ cdef class Record:
     cdef int fill(self, object topic, object value, object key, object headers, object timestamp, object timestamp_header,
                   int64_t max_bytes) except -1:
         """Check what the record carries, and bring it to bytes. When this raises nothing has been sent."""
-        cdef int64_t ms, size
+        cdef int64_t ms, headers_bytes = 0, size
         if timestamp is None:
             ms = <int64_t>(wall_clock() * 1000)
         else:
@@ -55,12 +57,11 @@ cdef class Record:
         self.value_span = span_of(self.value)
         self.key_span = span_of(self.key)
         self.payload = self.value_span.size + self.key_span.size
-        size = RECORD_OVERHEAD + self.payload
         if self.headers:
-            size += headers_size(self.headers)
+            headers_bytes = headers_size(self.headers)
+        size = record_size(self.payload, headers_bytes)
         if size > max_bytes:
-            raise refused(topic_name(topic), KafkaError.MSG_SIZE_TOO_LARGE,
-                          f"{size} bytes with its overhead, message.max.bytes is {max_bytes}")
+            raise refused(topic_name(topic), KafkaError.MSG_SIZE_TOO_LARGE, oversize(size, max_bytes))
         return 0
 
     cdef int _convert(self, object topic, object value, object key, object headers, object timestamp,
@@ -97,6 +98,24 @@ cdef class Record:
 
     def __reduce__(self):
         raise TypeError("a Record cannot be pickled")
+
+
+cdef Span span_of(bytes data) noexcept:
+    """The bytes of a value or key. Borrows."""
+    cdef Span span
+    span.data = NULL
+    span.size = 0
+    if data is not None:
+        span.data = <const uint8_t*>PyBytes_AS_STRING(data)
+        span.size = PyBytes_GET_SIZE(data)
+    return span
+
+
+def payload_of(topic, value, key, headers, int64_t max_bytes):
+    """Return the bytes of a record's value and key; raise where ``send()`` would refuse one of the three, or their size."""
+    cdef Record record = Record.__new__(Record)
+    record.fill(topic, value, key, headers, None, None, max_bytes)
+    return record.payload
 
 
 cdef int64_t guarded_ms(object timestamp) noexcept:

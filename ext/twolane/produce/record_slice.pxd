@@ -1,10 +1,13 @@
 """RecordSlice: one slice of a call, ready for librdkafka: bytes, keys, times, partitions and headers by record."""
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
 from twolane.produce.first_ack cimport Gates
+
+
+cdef enum:
+    RECORD_OVERHEAD = 36        # bytes that a record's other fields take at most (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD)
 
 
 cdef class RecordSlice:
@@ -47,15 +50,21 @@ cdef struct Enqueued:
 
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
                       int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil
-cdef int64_t headers_size(tuple headers) except -1
+cpdef int64_t headers_size(tuple headers) except -1
 
 
-cdef inline Span span_of(bytes data) noexcept:
-    """The span of one byte string or None. Borrows."""
-    cdef Span span
-    span.data = NULL
-    span.size = 0
-    if data is not None:
-        span.data = <const uint8_t*>PyBytes_AS_STRING(data)
-        span.size = PyBytes_GET_SIZE(data)
-    return span
+cdef inline int varint_size(int64_t value) noexcept nogil:
+    """Bytes of a zigzag varint."""
+    cdef uint64_t left = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    cdef int size = 1
+    while left >= 128:
+        left >>= 7
+        size += 1
+    return size
+
+
+cdef inline int64_t record_size(int64_t payload, int64_t headers) noexcept nogil:
+    """The bytes that librdkafka holds against ``message.max.bytes`` (rd_kafka_msg_max_wire_size): the record at its worst in a
+    MessageSet. `payload` is its value and key, what the ProduceBuffer counts; `headers` is their ``headers_size()``.
+    """
+    return RECORD_OVERHEAD + payload + headers

@@ -4,7 +4,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from twolane._units cimport HEADER_OVERHEAD, RECORD_OVERHEAD
 from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
@@ -18,15 +17,18 @@ cdef enum:
     HEADERS_ON_STACK = 24
 
 
-cdef int64_t headers_size(tuple headers) except -1:
-    """Worst-case bytes of one record's headers in a MessageSet."""
+cpdef int64_t headers_size(tuple headers) except -1:
+    """Return the bytes of one record's headers in a MessageSet (rd_kafka_headers_serialized_size)."""
     cdef int64_t size = 0
     cdef bytes name, value
     for name, value in headers:
-        size += PyBytes_GET_SIZE(name) + HEADER_OVERHEAD
-        if value is not None:
-            size += PyBytes_GET_SIZE(value)
+        size += sized(PyBytes_GET_SIZE(name)) + sized(PyBytes_GET_SIZE(value) if value is not None else 0)
     return size
+
+
+cdef inline int64_t sized(int64_t size) noexcept nogil:
+    """The bytes of a name or value behind its own size."""
+    return varint_size(size) + size
 
 
 @cython.final
@@ -131,7 +133,7 @@ cdef class RecordSlice:
             entry.u.header.name = PyBytes_AS_STRING(name)
             self.columns[self.n_columns] = &batch.column
             self.n_columns += 1
-            self.shared_size += len(name) + HEADER_OVERHEAD
+            self.shared_size += sized(len(name))
         return 0
 
     cdef int hold_one(self, Span value, Span key, int64_t timestamp, int32_t partition, tuple headers) except -1:
@@ -196,14 +198,14 @@ cdef class RecordSlice:
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
         """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
         cdef int j
-        cdef int64_t size = RECORD_OVERHEAD + self.shared_size + span_at(self.values, i).size
+        cdef int64_t payload = span_at(self.values, i).size, headers = self.shared_size
         if self.keys != NULL:
-            size += span_at(self.keys, i).size
+            payload += span_at(self.keys, i).size
         if self.each_size != NULL:
-            size += self.each_size[i]
+            headers += self.each_size[i]
         for j in range(self.n_columns):
-            size += span_at(self.columns[j], i).size
-        return size
+            headers += sized(span_at(self.columns[j], i).size)
+        return record_size(payload, headers)
 
     def sizes(self):
         """Return the worst-case bytes of each record in a MessageSet, as a new int64 array."""

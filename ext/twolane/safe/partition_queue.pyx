@@ -4,13 +4,12 @@ librdkafka puts records into a request until the bytes written so far and the ne
 ``batch.size`` or ``message.max.bytes``. The same rule here makes a chunk as large as one request can be, and no larger:
 what did not fit would become a second request.
 """
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from twolane.batch cimport span_at
-from twolane._units cimport RECORD_OVERHEAD
 from twolane.produce.grouping cimport group_by_partition
-from twolane.produce.record_slice cimport RecordSlice
+from twolane.produce.record_slice cimport RecordSlice, record_size, varint_size
 
 cdef enum:
     # A record's fields that are not varints of its own sizes: its attributes, and the number of its headers at most.
@@ -61,16 +60,6 @@ cdef bint all_in_one_partition(RecordSlice records) noexcept nogil:
     return True
 
 
-cdef inline int varint_size(int64_t value) noexcept nogil:
-    """Bytes of a zigzag varint."""
-    cdef uint64_t left = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
-    cdef int size = 1
-    while left >= 128:
-        left >>= 7
-        size += 1
-    return size
-
-
 cdef int64_t chunk_end(RecordSlice records, const int64_t* order, PartitionQueue* queue, int64_t max_records, int64_t max_bytes) noexcept nogil:
     """Where the queue's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed."""
     cdef int64_t at = queue.next, limit = min(queue.stop, queue.next + max_records)
@@ -84,8 +73,7 @@ cdef int64_t chunk_end(RecordSlice records, const int64_t* order, PartitionQueue
             first_time = records.timestamps[i * records.timestamp_step]
         value_size = span_at(records.values, i).size
         key_size = span_at(records.keys, i).size if records.keys != NULL else 0
-        # Headers stay at their worst, as in `worst`.
-        body = (worst - RECORD_OVERHEAD + FIXED_BYTES + varint_size(value_size) + varint_size(key_size)
+        body = (worst - record_size(0, 0) + FIXED_BYTES + varint_size(value_size) + varint_size(key_size)
                 + varint_size(at - queue.next) + varint_size(records.timestamps[i * records.timestamp_step] - first_time))
         written += body + varint_size(body)
         at += 1

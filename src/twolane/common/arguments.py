@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from confluent_kafka import KafkaError
 
-from twolane._units import HEADER_OVERHEAD, MS_NS, RECORD_OVERHEAD
+from twolane._units import MS_NS
 from twolane.batch import EncodedBatch
-from twolane.common.headers import AddedHeaders, BatchHeaders, Header, batch_headers, shared_headers, wire_size
+from twolane.common.headers import AddedHeaders, BatchHeaders, Header, batch_headers, shared_headers
 from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns.table import Column, Table, as_columns
 from twolane.encoding.named_rows import all_named
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
-from twolane.errors import ConfigError, SerializationError, refused, shown
-from twolane.produce.record_slice import RecordSlice
+from twolane.errors import ConfigError, SerializationError, oversize, refused, shown
+from twolane.produce.record_slice import RecordSlice, headers_size
 from twolane.serializers import Bytes
 from twolane.serializers.bad_rows import skips_bad_rows
 from twolane.serializers.base import BaseSerializer
@@ -221,18 +221,15 @@ def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
 def too_large(call: ProduceCall) -> Iterator[Fault]:
     """Yield the records that are larger than ``message.max.bytes``."""
     headers, max_bytes = call.headers, call.limits.max_bytes
-    each = [wire_size(entry, HEADER_OVERHEAD) for entry in headers.each] if headers.each else []
-    shared = wire_size(headers.shared, HEADER_OVERHEAD) if headers.shared else 0
-    for name, _ in headers.columns:
-        shared += len(name) + HEADER_OVERHEAD
-    largest = max(each, default=shared)
-    limit = max_bytes - RECORD_OVERHEAD
-    # The ordinary case, without looking at records: nothing comes near the limit.
+    names = tuple((name, None) for name, _ in headers.columns)
+    each = map(headers_size, headers.each or [headers.shared + names])
+    # The ordinary case, without looking at records: nothing comes near the limit. It is 1000 at least, of which a
+    # sixteenth holds a record's overhead.
     if (
-        largest <= limit // 8
-        and call.values.first_over(limit // 2) is None
-        and (call.keys is None or call.keys.first_over(limit // 4) is None)
-        and all(source.first_over(limit // 8 // len(headers.columns)) is None for _, source in headers.columns)
+        max(each) <= max_bytes // 16
+        and call.values.first_over(max_bytes // 2) is None
+        and (call.keys is None or call.keys.first_over(max_bytes // 4) is None)
+        and all(source.first_over(max_bytes // 8 // len(names)) is None for _, source in headers.columns)
     ):
         return
     rows = call.slice_rows(SIZE_CHECK_SLICE)
@@ -240,8 +237,7 @@ def too_large(call: ProduceCall) -> Iterator[Fault]:
         stop = min(call.n, start + rows)
         sizes = call.sizes(start, stop)
         for i in np.flatnonzero(sizes > max_bytes):
-            detail = f"{int(sizes[i])} bytes with its overhead, message.max.bytes is {max_bytes}"
-            yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, detail, None
+            yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, oversize(int(sizes[i]), max_bytes), None
 
 
 def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:

@@ -182,8 +182,3 @@ def _by_name(pairs: Sequence[tuple[str, Any]], n: int) -> BatchHeaders:
         else:
             shared.append(_one(name, value, None))
     return BatchHeaders(tuple(shared), tuple(columns))
-
-
-def wire_size(headers: Sequence[Header], overhead: int) -> int:
-    """Return the bytes of one record's headers in a MessageSet, at worst."""
-    return sum(len(name) + len(value or b"") + overhead for name, value in headers)

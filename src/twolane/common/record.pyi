@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 from twolane.client.handle import Topic
 from twolane.common.headers import Header
@@ -17,3 +17,5 @@ class Record:
     def partition(self) -> int: ...
     @property
     def timestamp(self) -> int: ...
+
+def payload_of(topic: str, value: Any, key: Any, headers: Any, max_bytes: int) -> int: ...

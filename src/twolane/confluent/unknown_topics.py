@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError
 
-from twolane._units import HEADER_OVERHEAD, RECORD_OVERHEAD
-from twolane.common.headers import shared_headers, wire_size
-from twolane.errors import DeliveryError, SerializationError, refused
+from twolane.common.record import payload_of
+from twolane.errors import DeliveryError, SerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ STEP = 0.1
 class _Waiting(NamedTuple):
     sent: Sent
     partition: int
-    size: int  # bytes
+    size: int  # bytes of value and key, as the core's buffer counts them
     expires: float  # time.monotonic()
 
 
@@ -67,7 +66,10 @@ class UnknownTopics:
                     self.known.add(topic)
                     return False
                 waiting = deque()
-            size = self._size(topic, sent)
+            try:  # what send() would refuse is refused at once
+                size = payload_of(topic, sent.value, sent.key, sent.headers, self._core._max_bytes)
+            except SerializationError as error:
+                raise TypeError(str(error)) from error
             if room() <= 0 or self._bytes + size > self._core._buffer.bytes:
                 raise BufferError(KafkaError(KafkaError._QUEUE_FULL).str())
             if not sent.timestamp:  # the time of produce(), however long it waits here
@@ -85,18 +87,6 @@ class UnknownTopics:
             for topic, waiting in self._waiting.items():
                 while waiting:
                     self._failed(topic, self._pop(waiting), KafkaError(KafkaError._PURGE_QUEUE))
-
-    def _size(self, topic: str, sent: Sent) -> int:
-        """Return the record's bytes; refuse at once what ``send()`` would refuse: bad headers, and too many bytes."""
-        try:
-            size = wire_size(shared_headers(sent.headers), HEADER_OVERHEAD) + RECORD_OVERHEAD
-        except SerializationError as error:
-            raise TypeError(str(error)) from error
-        size += len(sent.value or b"") + len(sent.key or b"")
-        if size > self._core._max_bytes:
-            detail = f"{size} bytes with its overhead, message.max.bytes is {self._core._max_bytes}"
-            raise refused(topic, KafkaError.MSG_SIZE_TOO_LARGE, detail)
-        return size
 
     def _pop(self, waiting: deque[_Waiting]) -> _Waiting:
         record = waiting.popleft()
