@@ -1,4 +1,4 @@
-"""Protobuf from columns: the bytes that google.protobuf writes of messages filled by hand, or an error with its place."""
+"""Protobuf from columns: the bytes that google.protobuf writes of messages filled by hand; errors with their place."""
 
 from __future__ import annotations
 

@@ -140,12 +140,23 @@ cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil
     return close(start, guessed, at)
 
 
+cdef uint8_t* put_entries(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
+    """The entries of a map, which always have both of their fields. GIL: not needed."""
+    cdef Py_ssize_t j, entry, first = list_start(&op.view, i)
+    cdef uint8_t* start
+    for j in range(first, first + list_size(&op.view, i)):
+        entry = j if op.order == NULL else op.order[j]
+        start = put_tag(op, at)
+        at = put(&op.items[1], entry, put(op.items, entry, start + 1))
+        at = close(start, 1, at)
+    return at
+
+
 cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """The items of a list, each with its tag, or the entries of a map. GIL: not needed."""
+    """The items of a list, each with its tag. GIL: not needed."""
     cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
     cdef const Op* item = op.items
     cdef Op inside
-    cdef uint8_t* start
     if n <= 0:
         return at
     if op.view.layout == Layout.SUBARRAY:
@@ -155,12 +166,7 @@ cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     else:
         first = list_start(&op.view, i)
     for j in range(first, first + n):
-        if op.code == Code.PUT_LIST:
-            at = put(item, j, at)
-        else:
-            start = put_tag(op, at)
-            at = put(&item[1], j, put(item, j, start + 1))
-            at = close(start, 1, at)
+        at = put(item, j, at)
     return at
 
 
@@ -170,8 +176,10 @@ cdef uint8_t* put_parts(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     cdef uint8_t* start
     if op.code == Code.PUT_PACKED:
         return put_packed(op, i, at)
-    if op.code == Code.PUT_LIST or op.code == Code.PUT_MAP:
+    if op.code == Code.PUT_LIST:
         return put_items(op, i, at)
+    if op.code == Code.PUT_MAP:
+        return put_entries(op, i, at)
     start = at = put_tag(op, at)
     if op.code == Code.PUT_TIMESTAMP or op.code == Code.PUT_DURATION:
         return put_seconds(op, i, at)

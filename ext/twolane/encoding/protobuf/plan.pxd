@@ -46,6 +46,7 @@ cdef struct Op:
     Py_ssize_t bound        # bytes per item that are always enough, but for what the item's own bytes and items take
     int64_t ticks           # of a second, or negated: seconds of a tick
     const int32_t* table    # of PUT_SYMBOL
+    const int64_t* order    # of PUT_MAP: the entries as they are written; NULL: as they lie
     ArrayView view
     Op* items               # fields of a message, item of a list, key and value of a map
     Py_ssize_t n_items

@@ -15,7 +15,7 @@ from twolane.batch cimport Span
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, append
 from twolane.encoding.columns.array_view cimport (
-    Layout, LogicalType, ArrayView, index_at, int_at, is_valid, list_size, list_start, plain_span_at,
+    Layout, LogicalType, ArrayView, bool_at, index_at, int_at, is_valid, list_size, list_start, plain_span_at, span_of,
 )
 from twolane.encoding.columns.checks cimport (
     first_null, first_null_inside, has_bytes, in_range, in_single_range, items_of,
@@ -510,4 +510,65 @@ cdef bint plan_map(Op* op, object field, const ArrayView* view, list keep) excep
         # put() counts entries from the start of the map's own child.
         op.items[i].view.offset -= entries.offset - view.children[0].offset
     op.items[0].bound += op.tag_size + LONGEST
+    return sort_entries(op, keep)
+
+
+cdef int compare_keys(const Op* key, Py_ssize_t one, Py_ssize_t other) noexcept nogil:
+    """Compare two keys of a map: numbers as such, texts by their bytes. GIL: not needed."""
+    cdef const ArrayView* view = &key.view
+    cdef Span left, right
+    cdef int64_t low, high
+    cdef int order
+    if key.code == Code.PUT_SPAN:
+        left = span_of(view, one)
+        right = span_of(view, other)
+        order = memcmp(left.data, right.data, min(left.size, right.size))
+        return order if order else (left.size > right.size) - (left.size < right.size)
+    if key.code == Code.PUT_BOOL:
+        return bool_at(view, one) - bool_at(view, other)
+    low = int_at(view, one)
+    high = int_at(view, other)
+    if view.layout == Layout.UINT64:
+        return (<uint64_t>low > <uint64_t>high) - (<uint64_t>low < <uint64_t>high)
+    return (low > high) - (low < high)
+
+
+cdef bint sort_entries(Op* op, list keep) except -1:
+    """Find the order of the keys, in which google's deterministic serializers write a map; False if one is there twice."""
+    cdef const ArrayView* view = &op.view
+    cdef Py_ssize_t i, j, first = list_start(view, 0), last = list_start(view, view.length - 1) + list_size(view, view.length - 1)
+    cdef int64_t* order
+    cdef bint sorted = True
+    for i in range(view.length):
+        if is_valid(view, i):
+            for j in range(list_start(view, i) + 1, list_start(view, i) + list_size(view, i)):
+                sorted = sorted and compare_keys(op.items, j - 1, j) < 0
+    if sorted:
+        return True
+    entries = np.arange(first, last, dtype=np.int64)
+    keep.append(entries)
+    order = <int64_t*><uintptr_t>entries.__array_interface__["data"][0] - first
+    op.order = order
+    for i in range(view.length):
+        if is_valid(view, i) and not sort_keys(op.items, order + list_start(view, i), list_size(view, i)):
+            return False
+    return True
+
+
+cdef bint sort_keys(const Op* key, int64_t* order, Py_ssize_t n) noexcept nogil:
+    """Sort the entries of one map in place, with ever smaller gaps (Shell); False if two keys are equal. GIL: not needed."""
+    cdef Py_ssize_t gap = n // 2, i, j
+    cdef int64_t entry
+    while gap > 0:
+        for i in range(gap, n):
+            entry = order[i]
+            j = i
+            while j >= gap and compare_keys(key, order[j - gap], entry) > 0:
+                order[j] = order[j - gap]
+                j -= gap
+            order[j] = entry
+        gap = 1 if gap == 2 else gap * 5 // 11
+    for i in range(1, n):
+        if compare_keys(key, order[i - 1], order[i]) == 0:
+            return False
     return True
