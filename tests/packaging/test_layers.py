@@ -35,6 +35,8 @@ PUBLIC = (
     *("twolane.__version__", "twolane._about", "twolane.testing"),
     *("twolane.SafeProducer", "twolane.ThroughputProducer"),
 )
+# What loading takes beside them: the formats, and streams from inside.
+LOADING = ("twolane.Avro", "twolane.Json", "twolane.Timestamps", "twolane.streams")
 LANES = ("twolane.safe", "twolane.throughput")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
@@ -102,6 +104,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         ),
     ),
     ("src/twolane/contrib/__init__.py", ()),
+    ("src/twolane/cli/loading/*", ("click", "rich", "confluent_kafka", *PUBLIC, *LOADING, *RESULTS, "twolane.cli")),
     # The command: the public surface, settings as data, and the two packages that nothing else may need.
     ("src/twolane/cli/*", ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli")),
     # The public package.

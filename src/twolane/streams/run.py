@@ -49,14 +49,21 @@ class StreamRun:
     options : StreamOptions
         Checked.
     observer : Observer, optional
+    start : int
+        The number of the first row.
     clock : callable
         Seconds, rising.
     """
 
     def __init__(
-        self, options: StreamOptions, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        options: StreamOptions,
+        observer: Observer | None = None,
+        start: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.control = options.control or StreamControl()
+        self.stop_on = options.stop_on
         self._rate = options.rate
         self._progress = options.progress
         self._on_refused = options.on_bad_row if callable(options.on_bad_row) else None
@@ -64,8 +71,8 @@ class StreamRun:
         self._observer = observer or Observer()
         self._clock = clock
         self._started = clock()
-        self._paced_from = (self._started, 0)
-        self._rows = self._position = 0
+        self._paced_from = (self._started, start)
+        self._rows = self._position = start
         self._counts = dict.fromkeys(("written", "not_written", "unknown", "refused"), 0)
         self._last_offsets: dict[tuple[str, int], int] = {}
         self._error: DeliveryError | None = None
@@ -271,18 +278,19 @@ class StreamOptions(NamedTuple):
 
 
 def run_stream(
-    send: Callable[..., Any],
-    topic: Any,
-    source: Any,
-    options: StreamOptions,
-    observer: Observer | None = None,
-    **arguments: Any,
+    send: Callable[..., Any], topic: Any, source: Any, options: StreamOptions, **arguments: Any
 ) -> StreamSummary:
     """Send a source through a producer's ``send_batch()``; see ``send_stream()``."""
     options, arguments = options.checked(), options.batch_arguments(arguments)
-    run = StreamRun(options, observer)
+    return run_chunks(send, topic, chunks_of(source, options.chunk), StreamRun(options), **arguments)
+
+
+def run_chunks(
+    send: Callable[..., Any], topic: Any, chunks: Generator[Chunk, None, None], run: StreamRun, **arguments: Any
+) -> StreamSummary:
+    """Send chunks, which are closed at the end."""
     control = run.control
-    with control.on_signals(options.stop_on), contextlib.closing(chunks_of(source, options.chunk)) as chunks:
+    with control.on_signals(run.stop_on), contextlib.closing(chunks):
         try:
             while not run.is_stopped():
                 if not run.may_go():

@@ -1,0 +1,1 @@
+"""``twolane load``: sources, formats, the state file, and what is shown meanwhile."""

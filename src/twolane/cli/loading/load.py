@@ -1,0 +1,325 @@
+"""One run of ``twolane load``: rows in, records out, and a state that says where to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twolane.cli.loading.bad_file import BadFile
+from twolane.cli.loading.formats import row_of, rows_of
+from twolane.cli.loading.progress import LoadProgress
+from twolane.cli.loading.sources import BadLine, Reader
+from twolane.cli.loading.state import Doubt, Ends, LoadState
+from twolane.cli.loading.tail import LogTail, content_of
+from twolane.cli.output import say
+from twolane.errors import BatchError
+from twolane.streams.chunks import Chunk, chunks_of, cut
+from twolane.streams.control import StreamControl
+from twolane.streams.run import Observer, StreamOptions, StreamRun, last_offsets, run_chunks
+from twolane.streams.summary import StreamSummary
+from twolane.testing import FakeProducer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from twolane import BatchMetadata
+    from twolane.cli.loading.formats import Columns, Format
+    from twolane.cli.loading.sources import Source
+    from twolane.cli.options import Connection, Lane
+    from twolane.results import RefusedRows
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What the command line says of a load, beside the cluster."""
+
+    sources: list[Source]
+    topic: str
+    columns: Columns
+    format: Format
+    registry: str | None
+    lane: Lane
+    rate: float | None
+    limit: int | None
+    chunk: int
+    skip: bool
+    bad: Path | None
+    state: Path | None
+    resume: bool
+    strings: bool
+    quiet: bool
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this load and no other, for the state file."""
+        columns = self.columns
+        schema = self.format.detail if self.format.name == "avro" and self.format.detail else None
+        return {
+            "sources": [source.identity() for source in self.sources],
+            "topic": self.topic,
+            "format": f"{self.format.name}:{self.format.detail}",
+            "schema": hashlib.sha256(Path(schema).read_bytes()).hexdigest() if schema else None,
+            "registry": self.registry,
+            "key": columns.key,
+            "timestamp": columns.timestamp,
+            "partition": columns.partition,
+            "headers": list(columns.headers),
+            "limit": self.limit,
+            "chunk": self.chunk,
+        }
+
+
+class Load(Observer):
+    """One run.
+
+    Parameters
+    ----------
+    connection : Connection
+    options : LoadOptions
+    """
+
+    def __init__(self, connection: Connection, options: LoadOptions) -> None:
+        self._connection = connection
+        self._options = options
+        on_bad_row = "skip" if options.skip else "raise"
+        self._stream = StreamOptions(
+            options.chunk, options.rate, None, StreamControl(), STOPS, "raise", on_bad_row
+        ).checked()
+        self._reader = Reader(
+            options.sources, options.chunk, self._take_bad_line if options.skip else None, strings=options.strings
+        )
+        self._started = time.monotonic()
+        self._read = 0  # rows of the sources
+        self._first = 0  # the first row that is not done
+        self._bad_lines: list[BadLine] = []
+        self._bad = BadFile(None)
+        self._state: LoadState | None = None
+        self._tail: LogTail | None = None
+        self._ends: Ends = {}
+        self._refused_of: dict[int, int] = {}  # by the start of a chunk
+        self._counts = dict.fromkeys(("written", "not_written", "unknown", "found", "sent_again"), 0)
+        self._resumed_at: int | None = None
+        self._position = 0
+        self._serializer: Any = None
+        self._stopped: str | None = None
+
+    def run(self) -> None:
+        """Load.
+
+        Raises
+        ------
+        click.UsageError, TwolaneError, OSError, KafkaException, KeyboardInterrupt
+            ``result()`` says what was done by then.
+        """
+        options = self._options
+        self._reader.check()
+        with ExitStack() as stack:
+            if options.state is not None:
+                self._state = LoadState(options.state, options.identity(), resume=options.resume)
+                stack.callback(self._state.close)
+                if self._state.position or self._state.done:
+                    self._resumed_at = self._state.doubt.start if self._state.doubt else self._state.position
+                if self._state.done:
+                    self._position = self._state.position
+                    return
+            resumes = self._resumed_at is not None
+            self._first = self._position = self._resumed_at or 0
+            self._bad = BadFile(options.bad, self._state.bad_size if self._state else None, resume=resumes)
+            stack.callback(self._bad.close)
+            producer = stack.enter_context(self._connection.producer(options.lane))
+            partitions = producer.partitions_for(options.topic)
+            if self._state is not None:
+                self._tail = LogTail(producer._settings.native)
+                stack.callback(self._tail.close)
+                self._ends = {options.topic: self._tail.ends(options.topic, partitions)}
+            doubt = self._state.doubt if self._state else None
+            chunks = stack.enter_context(closing(self._chunks(doubt.stop if doubt else 0)))
+            next(chunks)  # makes the serializer
+            self._send_all(producer, chunks, doubt, stack)
+
+    def _send_all(self, producer: Any, chunks: Any, doubt: Doubt | None, stack: ExitStack) -> None:
+        options = self._options
+        total = self._reader.total
+        if options.limit is not None:
+            total = options.limit if total is None else min(total, options.limit)
+        progress = LoadProgress(total, quiet=options.quiet)
+        stack.callback(progress.close)
+
+        def send(topic: str, values: Any, **more: Any) -> Any:
+            values, given = options.columns.arguments(values)
+            return producer.send_batch(topic, values, serializer=self._serializer, **given, **more)
+
+        if doubt is not None:
+            self._resolve(doubt, chunks, send, producer)
+        summary: StreamSummary | None = None
+        try:
+            run = StreamRun(self._stream._replace(progress=progress.show), self, self._position)
+            summary = run_chunks(send, options.topic, chunks, run, on_bad_row=self._stream.on_bad_row)
+        except BaseException as error:
+            found = getattr(error, "twolane_result", None)
+            summary = found if isinstance(found, StreamSummary) else None
+            raise
+        finally:
+            if summary is not None:
+                for name in ("written", "not_written", "unknown"):
+                    self._counts[name] += getattr(summary, name)
+                self._position, self._stopped = summary.position, summary.stopped
+        if self._stopped is None:
+            self._end()
+
+    def _end(self) -> None:
+        """Take note of what came behind the last row, and of the end."""
+        if self._bad_lines:
+            self.handing_over(Chunk(self._position, 0, None))
+            if self._state is not None:
+                self._state.settled(self._position, 0, self._refused_of.pop(self._position, 0))
+        if self._state is not None:
+            self._state.end(self._position)
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    def _batches(self) -> Iterator[Any]:
+        for batch in self._reader:
+            yield batch
+            self._read += len(batch)
+
+    def _chunks(self, boundary: int) -> Generator[Any, None, None]:
+        """Make the serializer from the first rows, yield None, then the chunks that are not done.
+
+        No chunk goes over `boundary`.
+        """
+        first, limit = self._first, self._options.limit
+        chunks = chunks_of(self._batches(), self._stream.chunk)
+        chunk = next(chunks, None)
+        values = [] if chunk is None else chunk.values
+        if chunk is not None:
+            self._serializer = self._options.format.serializer(self._options.registry, values, self._reader)
+            self._options.columns.check(values)
+        yield None
+        while chunk is not None:
+            start, stop = max(chunk.start, first), chunk.start + chunk.n
+            if limit is not None:
+                stop = min(stop, limit)
+            for low, high in ((start, min(stop, boundary)), (max(start, boundary), stop)):
+                if low < high:
+                    values = chunk.values
+                    if high - low < chunk.n:
+                        values = cut(values, low - chunk.start, high - chunk.start)
+                    yield Chunk(low, high - low, values)
+            if limit is not None and stop >= limit:
+                return
+            chunk = next(chunks, None)
+
+    def _take_bad_line(self, line: BadLine) -> None:
+        if self._read >= self._first:
+            self._bad_lines.append(line)
+
+    # ---- writing, as the stream's observer -----------------------------------------------------------------------
+
+    def handing_over(self, chunk: Chunk) -> None:
+        """Note the chunk in the state file, then take the bad lines before it."""
+        if self._state is not None:
+            self._state.handing_over(chunk.start, chunk.n, self._ends, self._bad.size)
+        self._write_bad_lines(chunk.start)
+
+    def _write_bad_lines(self, start: int) -> None:
+        for line in self._bad_lines:
+            self._bad.add(line.place, line.reason, line.text)
+        self._refused_of[start] = len(self._bad_lines)
+        self._bad_lines.clear()
+
+    def handed_over(self, chunk: Chunk, refused: Any) -> None:
+        """Write the chunk's bad rows."""
+        self._write_bad_rows(chunk, refused)
+        self._refused_of[chunk.start] += len(refused)
+
+    def _write_bad_rows(self, chunk: Chunk, refused: RefusedRows) -> None:
+        for index, error in zip(refused.indices.tolist(), refused, strict=True):
+            error.index = chunk.start + index  # type: ignore[attr-defined]
+            self._bad.add(chunk.start + index, str(error), row_of(chunk.values, index))
+
+    def settled(self, chunk: Chunk, metadata: BatchMetadata) -> None:
+        """Note that a chunk is done, and where its partitions end."""
+        for topic, partition, offset in last_offsets(metadata):
+            ends = self._ends.setdefault(topic, {})
+            ends[str(partition)] = max(ends.get(str(partition), 0), offset + 1)
+        refused = self._refused_of.pop(chunk.start, 0)
+        if self._state is not None and not metadata.failed and len(metadata) == chunk.n:
+            self._state.settled(chunk.start, chunk.n, refused)
+
+    # ---- what a crash left in doubt ------------------------------------------------------------------------------
+
+    def _resolve(self, doubt: Doubt, chunks: Iterator[Chunk], send: Any, producer: Any) -> None:
+        """Send of the rows in doubt those that the log does not hold, in their order."""
+        assert self._tail is not None
+        assert self._state is not None
+        in_log = self._tail.contents(doubt.ends)
+        refused = 0
+        settings = {"message.max.bytes": producer.config["message.max.bytes"]}
+        count = len(self._ends[self._options.topic])
+        with FakeProducer(settings, partitions=count) as fake:
+            position = doubt.start
+            while position < doubt.stop and (chunk := next(chunks, None)) is not None:
+                self._write_bad_lines(chunk.start)
+                values, given = self._options.columns.arguments(chunk.values)
+                metadata = fake.send_batch(
+                    self._options.topic,
+                    values,
+                    serializer=self._serializer,
+                    on_bad_row=self._stream.on_bad_row,
+                    **given,
+                )
+                self._write_bad_rows(chunk, metadata.refused)
+                refused += len(metadata.refused) + self._refused_of.pop(chunk.start)
+                bad = set(metadata.refused.indices.tolist())
+                missing = []
+                for index, record in zip((i for i in range(chunk.n) if i not in bad), fake.records, strict=True):
+                    content = content_of(record.topic, record.key, record.value, record.headers)
+                    if in_log[content] > 0:
+                        in_log[content] -= 1
+                        self._counts["found"] += 1
+                    else:
+                        missing.append(index)
+                fake.clear()
+                if missing:
+                    self._send_again(chunk, missing, send)
+                position = self._position = chunk.start + chunk.n
+        self._state.settled(doubt.start, doubt.stop - doubt.start, refused)
+
+    def _send_again(self, chunk: Chunk, missing: list[int], send: Any) -> None:
+        self._counts["sent_again"] += len(missing)
+        # Said now: a run that is killed has no summary.
+        say(
+            f"rows {chunk.start} to {chunk.start + chunk.n}: {len(missing)} were in doubt, are not in the log, go again"
+        )
+        try:
+            result = send(self._options.topic, rows_of(chunk.values, missing))
+            metadata = result if hasattr(result, "written") else result.result()
+        except BatchError as error:
+            metadata = error.metadata
+            error.index = chunk.start + missing[error.index or 0]
+            raise
+        finally:
+            for name in ("written", "not_written", "unknown"):
+                self._counts[name] += getattr(metadata, name)
+
+    # ---- the result ----------------------------------------------------------------------------------------------
+
+    def result(self) -> dict[str, Any]:
+        """Return what was done, also where `run` raised."""
+        before = self._state.refused if self._state else 0
+        return {
+            "topic": self._options.topic,
+            "position": self._position,
+            **self._counts,
+            "refused": before + self._bad.count,
+            "resumed_at": self._resumed_at,
+            "stopped": self._stopped,
+            "seconds": round(time.monotonic() - self._started, 3),
+        }

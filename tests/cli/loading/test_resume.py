@@ -1,0 +1,100 @@
+"""``twolane load --resume`` behind a kill -9: nothing lost, doubled only what was in doubt and was said to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packaging.sources import ROOT
+
+if TYPE_CHECKING:
+    from twolane.testing import EmbeddedCluster
+
+KILLED = Path(__file__).with_name("killed.py")
+CHUNK = 20
+# Steps of killed.py that a run makes at most: some chunks.
+STEPS = 40
+# Of so many rows one has a partition that does not exist, and one line is broken.
+BAD_EVERY = 50
+
+
+def load(event: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(KILLED), str(event), "load", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=False,
+    )
+
+
+def write_rows(path: Path, n: int) -> tuple[set[int], int]:
+    """Write rows, some of them bad; return the good ones' numbers, and how many are bad."""
+    good, bad = set(), 0
+    with path.open("w") as file:
+        for i in range(n):
+            if i % BAD_EVERY == 17:
+                file.write(f'{{"id": {i}, broken\n')
+                bad += 1
+            partition = 99 if i % BAD_EVERY == 33 else i % 3
+            if partition == 99:
+                bad += 1
+            else:
+                good.add(i)
+            file.write(json.dumps({"id": i, "to": partition}) + "\n")
+    return good, bad
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
+@pytest.mark.parametrize(
+    ("lane", "kills", "seed"),
+    [
+        ("safe", 5, 1),
+        ("throughput", 3, 2),
+        pytest.param("safe", 50, 3, marks=pytest.mark.slow),
+        pytest.param("throughput", 50, 4, marks=pytest.mark.slow),
+    ],
+)
+def test_a_load_goes_on_behind_kills(
+    embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str, kills: int, seed: int
+) -> None:
+    choose = random.Random(seed)
+    embedded_cluster.create_topic("t", partitions=3)
+    source, state, bad = tmp_path / "rows.jsonl", tmp_path / "state", tmp_path / "bad.jsonl"
+    good, bad_rows = write_rows(source, 3 * CHUNK * (kills + 1))
+    arguments = (
+        *(source, "-b", embedded_cluster.bootstrap_servers, "-t", "t", "--partition", "to", "--lane", lane),
+        *("--chunk", CHUNK, "--on-bad-row", "skip", "--bad", bad, "--state", state, "--resume", "--json"),
+    )
+    said = killed = 0
+    while True:
+        done = load(choose.randrange(1, STEPS) if killed < kills else -1, *arguments)
+        said += sum(map(int, re.findall(r": (\d+) were in doubt, are not in the log", done.stderr)))
+        if done.returncode != -9:
+            break
+        killed += 1
+    assert done.returncode == 2, done.stderr  # rows were refused
+    result = json.loads(done.stdout)
+    assert killed == kills
+    assert result["refused"] == bad_rows
+    assert result["unknown"] == result["not_written"] == 0
+    records = embedded_cluster.records("t")
+    times = Counter(json.loads(record.value)["id"] for record in records)
+    assert set(times) == good
+    assert sum(times.values()) - len(times) <= said
+    for partition in range(3):
+        ids = [json.loads(record.value)["id"] for record in records if record.partition == partition]
+        first_times = list(dict.fromkeys(ids))
+        assert first_times == sorted(first_times)
+    named = [json.loads(line) for line in bad.read_text().splitlines()]
+    assert len(named) == bad_rows
+    assert len({str(line["row"]) for line in named}) == bad_rows
