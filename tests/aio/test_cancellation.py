@@ -14,7 +14,7 @@ import pytest
 from tests.aio.conftest import held, run_in, until
 from tests.support.readers import read_values
 from twolane import RecordMetadata, Verdict
-from twolane.aio.awaited_call import AwaitedCall
+from twolane.aio.call_line import CallLine
 
 
 async def outcome_of(task):
@@ -93,15 +93,15 @@ def test_a_record_that_is_written_when_its_task_is_cancelled_says_so(embedded_cl
         async with made() as producer:
             await producer.send(name, b"warm")
             task = asyncio.create_task(producer.send(name, b"done"))
-            tell = AwaitedCall.tell
+            reported = CallLine._reported
 
-            def tell_and_cancel(call):
-                tell(call)
+            def report_and_cancel(line, group):
+                reported(line, group)
                 task.cancel()
 
-            monkeypatch.setattr(AwaitedCall, "tell", tell_and_cancel)
+            monkeypatch.setattr(CallLine, "_reported", report_and_cancel)
             outcome = await outcome_of(task)
-            monkeypatch.setattr(AwaitedCall, "tell", tell)
+            monkeypatch.setattr(CallLine, "_reported", reported)
             assert type(outcome) is RecordMetadata
             assert outcome.offset == 1
 

@@ -66,7 +66,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("*/twolane/safe/*", (*LANE, "twolane.safe")),
     ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
     # Asyncio uses the lanes, which know nothing of it.
-    ("src/twolane/aio/*", ("confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
+    ("*/twolane/aio/*", (*C, "confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
     ("src/twolane/testing/plugin.py", ("pytest", "confluent_kafka", "twolane.testing")),
     # But for the producers without brokers, which are the real ones up to there.

@@ -1,12 +1,10 @@
 """Waiter and FairLock, for the compiled caller: the safe lane's ``send()``."""
+from twolane.common.group_member cimport GroupMember
 
 
-cdef class Waiter:
-    cdef readonly double deadline
-    cdef readonly object job
-    cdef public bint mine, done, sent
+cdef class Waiter(GroupMember):
+    cdef public bint mine, done
     cdef readonly bint taken            # the holder took the job
-    cdef public object outcome
     cdef list _followers                # of Waiter: whose jobs the holder took
     cdef object _signal                 # a lock, held until the caller is woken; made where it has to wait
     cdef unsigned long _thread

@@ -22,7 +22,7 @@ cdef object held_lock():
 
 
 @cython.final
-cdef class Waiter:
+cdef class Waiter(GroupMember):
     """One caller that waits for a FairLock, or holds it.
 
     Parameters
@@ -42,10 +42,8 @@ cdef class Waiter:
         The holder did the job.
     taken : bool
         The holder took the job.
-    sent : bool
-        The job's record was given to librdkafka: its verdict is unknown until `outcome` is set.
-    outcome : object
-        Set by the thread that did the job: a result or an exception. None if a signal interrupted it.
+    sent, outcome
+        See GroupMember. The outcome is set by the thread that did the job: None if a signal interrupted it.
     """
 
     def __init__(self, double deadline, job=None):
@@ -53,7 +51,7 @@ cdef class Waiter:
         self.job = job
         self._thread = PyThread_get_thread_ident()
 
-    def begin(self):
+    cpdef bint begin(self):
         """Set `sent`, just before the job's record goes. Returns True: a caller cannot withdraw it."""
         self.sent = True
         return True

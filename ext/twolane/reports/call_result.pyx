@@ -50,6 +50,7 @@ cdef class CallResult:
 
     def __init__(self, ReportReader reader not None, Py_ssize_t n):
         cdef int64_t[::1] view
+        cdef Py_ssize_t i
         if self._reader is not None:
             raise RuntimeError("a CallResult is opened once")
         self._reader = reader
@@ -58,8 +59,10 @@ cdef class CallResult:
             self._only_offset = -1
             self.columns.offsets = &self._only_offset
         else:
-            self._offsets = np.full(n, -1, dtype=np.int64)
+            self._offsets = np.empty(n, dtype=np.int64)
             view = self._offsets
+            for i in range(n):
+                view[i] = -1
             self.columns.offsets = &view[0] if n else NULL
         self.tracker.columns = &self.columns
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka import KafkaError
 
+from twolane.aio._call import LineCall, tell
 from twolane.common.logs import log
 from twolane.errors import DeliveryError, Verdict, attach_result, refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twolane.common.record import Record
-
-# Between a thread that begins calls and a loop that withdraws them; held for some instructions.
-_deciding = threading.Lock()
 
 
 class Returned:
@@ -30,18 +21,8 @@ class Returned:
         self.value = value
 
 
-class AwaitedCall:
-    """One awaited call.
-
-    Parameters
-    ----------
-    what : str
-        The topic, or the name of the call.
-    deadline : float
-        ``time.monotonic()``: until then it is to be begun.
-    job : Record or callable or None
-        What is to be done; None until it is known.
-    loop : asyncio.AbstractEventLoop
+class AwaitedCall(LineCall):
+    """One awaited call: its parameters are those of LineCall.
 
     Attributes
     ----------
@@ -52,37 +33,10 @@ class AwaitedCall:
         Done once `outcome` is set and the loop knows. None where nothing awaits it any more: the outcome is logged.
     """
 
-    __slots__ = ("deadline", "future", "job", "outcome", "sent", "what")
+    __slots__ = ()
 
-    # Whether it goes in a group with its neighbours; whether it is done also where its wait was cancelled.
-    is_record = False
+    # Whether it is done also where its wait was cancelled.
     must_run = False
-
-    def __init__(
-        self, what: str, deadline: float, job: Record | Callable[[], Any] | None, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.what = what
-        self.deadline = deadline
-        self.job: Any = job
-        self.outcome: Any = None
-        self.sent = False
-        self.future: asyncio.Future[None] | None = loop.create_future()
-
-    def begin(self) -> bool:
-        """Set `sent`; False where the call has its outcome already: it was withdrawn."""
-        with _deciding:
-            if self.outcome is not None:
-                return False
-            self.sent = True
-            return True
-
-    def end_unsent(self, outcome: BaseException) -> bool:
-        """Set the outcome of a call that has not begun; False, having done nothing, if it has, or has its outcome."""
-        with _deciding:
-            if self.sent or self.outcome is not None:
-                return False
-            self.outcome = outcome
-            return True
 
     def run(self) -> None:
         """Do a job that is a callable, unless it was withdrawn."""
@@ -94,11 +48,8 @@ class AwaitedCall:
 
     def tell(self) -> None:
         """Let the task that awaits the call go on; log the outcome if there is none. In the loop."""
-        future = self.future
-        if future is None:
-            self.log_outcome()
-        elif not future.done():
-            future.set_result(None)
+        for alone in tell([self]):
+            alone.log_outcome()
 
     async def wait(self) -> Any:
         """Wait for the outcome and return or raise it; see `leave` for what ends the wait before."""
@@ -147,13 +98,6 @@ class AwaitedCall:
         outcome = self.outcome.value if type(self.outcome) is Returned else self.outcome
         level = logging.WARNING if isinstance(outcome, BaseException) else logging.INFO
         log(level, "a call to %r that nothing awaits any more has ended: %s", self.what, outcome)
-
-
-class AwaitedRecord(AwaitedCall):
-    """A call whose job is one record, which goes with its neighbours in line."""
-
-    __slots__ = ()
-    is_record = True
 
 
 class LastingCall(AwaitedCall):

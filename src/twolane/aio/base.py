@@ -42,6 +42,7 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
         self._producer: P = producer
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0  # in which the loop ran last
         self._line: CallLine
         self._preparations: Preparations
         self._warm: dict[tuple[int, str, str], Any] = {}
@@ -71,6 +72,7 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
             self._loop = loop
         if self._closed:
             raise ClosedProducerError("the producer is closed")
+        self._thread = threading.get_ident()
         return loop
 
     async def _in_line(self, what: str, job: Callable[[], Any], deadline: float) -> Any:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from twolane.aio._call import take_group, tell
 from twolane.common.logs import log
 from twolane.safe.group_commit import GROUP, GROUP_SPREAD
 
@@ -46,7 +46,7 @@ class CallLine:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[list[AwaitedCall]], None], name: str) -> None:
         self._loop = loop
-        self._waiting: deque[AwaitedCall] = deque()
+        self._waiting: list[AwaitedCall] = []
         self._is_busy = False  # a group is on its way
         self._is_due = False  # the next one is about to be handed over
         self._clock: asyncio.TimerHandle | None = None
@@ -80,8 +80,8 @@ class CallLine:
     def refuse(self, refusal: Callable[[], BaseException]) -> None:
         """End all calls that wait or come, with what `refusal` makes; those on their way go on."""
         self._refusal = refusal
-        while self._waiting:
-            call = self._waiting.popleft()
+        left, self._waiting = self._waiting, []
+        for call in left:
             call.end_unsent(refusal())
             call.tell()
 
@@ -96,23 +96,11 @@ class CallLine:
             self._groups.put((group, self._report))
 
     def _take(self) -> list[AwaitedCall]:
-        """Take the records at the head of the line whose deadlines are close to each other, or a single call."""
-        group: list[AwaitedCall] = []
-        now = time.monotonic()
-        while self._waiting and len(group) < GROUP:
-            call = self._waiting[0]
-            if call.outcome is None:
-                if group and not (call.is_record and abs(call.deadline - group[0].deadline) <= GROUP_SPREAD):
-                    break
-                if call.deadline > now:
-                    group.append(call)
-                    if not call.is_record:
-                        del self._waiting[0]
-                        break
-                else:
-                    call.end_unsent(call.late())
-                    call.tell()
-            del self._waiting[0]
+        """Take the next group off the line, and end the calls before it whose time is over."""
+        group, late = take_group(self._waiting, GROUP, GROUP_SPREAD, time.monotonic())
+        for call in late:
+            call.end_unsent(call.late())
+            call.tell()
         return group
 
     def _report(self, group: list[AwaitedCall]) -> None:
@@ -129,8 +117,8 @@ class CallLine:
 
     def _reported(self, group: list[AwaitedCall]) -> None:
         self._is_busy = False
-        for call in group:
-            call.tell()
+        for call in tell(group):
+            call.log_outcome()
         if self._waiting and not self._is_due:
             # Behind the tasks just woken.
             self._is_due = True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from asyncio import get_running_loop
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from twolane.aio.awaited_call import AwaitedCall, AwaitedRecord
+from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.preparation import Preparation
 from twolane.common.arguments import seconds_of, topic_name
@@ -112,13 +112,14 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
             was withdrawn, *unknown* where it is on its way, or its RecordMetadata.
         """
         loop = self._loop
-        if loop is None or get_running_loop() is not loop or self._closed:
+        # get_running_loop() is a system call, for the fork that it looks out for.
+        if loop is None or get_ident() != self._thread or not loop.is_running() or self._closed:
             loop = self._enter()
         producer = self._producer
         deadline = monotonic() + (producer._timeout if timeout is None else seconds_of(timeout))
         if type(topic) is not str:
             topic = topic_name(topic)
-        call = AwaitedRecord(topic, deadline, None, loop)
+        call = AwaitedCall(topic, deadline, None, loop, True)
         arguments = (
             topic,
             value,

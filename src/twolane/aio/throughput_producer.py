@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from twolane.aio.awaited_call import AwaitedCall, AwaitedRecord
+from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer, nothing
 from twolane.common.arguments import topic_name
 from twolane.errors import DeliveryError, QueueFullError
@@ -137,7 +137,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
                     self._in_a_row = 0
                     await asyncio.sleep(0)
                 return
-        call = AwaitedRecord(topic, deadline, lambda: send(max(0.0, deadline - time.monotonic())), loop)
+        call = AwaitedCall(topic, deadline, lambda: send(max(0.0, deadline - time.monotonic())), loop, True)
         self._line_up(topic, call, serializer, key_serializer, deadline, partition)
         await call.wait()
 

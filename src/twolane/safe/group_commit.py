@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
 from confluent_kafka import KafkaError
 
-from twolane.batch import EncodedBatch
 from twolane.errors import attach_result, from_report, refused
-from twolane.produce.record_slice import RecordSlice
 from twolane.reports.call_result import CallResult
-from twolane.results import DeliveryReport, RecordMetadata, Verdict
+from twolane.results import DeliveryReport, Verdict
+from twolane.safe._group import begun, by_topic, set_metadata, slice_of
 from twolane.verdicts import RECORD_AT_FAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from twolane.client.handle import Topic
     from twolane.common.fair_lock import FairLock, Waiter
+    from twolane.common.group_member import GroupMember
     from twolane.common.record import Record
     from twolane.errors import DeliveryError
     from twolane.reports.reader import ReportReader
@@ -30,28 +28,6 @@ if TYPE_CHECKING:
 
 # Callers that share requests at most, and how far apart their deadlines may lie.
 GROUP, GROUP_SPREAD = 1_000, 0.25
-# RecordMetadata is a NamedTuple: made without a call of Python code, as its own _make() does.
-_new = tuple.__new__
-
-
-class Member(Protocol):
-    """What a group needs of one who waits for a record: a Waiter has it."""
-
-    outcome: Any  # RecordMetadata or Exception; None until it is known
-    sent: bool  # the record was handed to librdkafka: its fate is open until `outcome` is set
-
-    @property
-    def job(self) -> Any:
-        """The Record."""
-
-    @property
-    def deadline(self) -> float:
-        """``time.monotonic()``."""
-        ...
-
-    def begin(self) -> bool:
-        """Set `sent`, just before the record goes; False where it was withdrawn."""
-        ...
 
 
 class GroupSender:
@@ -76,11 +52,11 @@ class GroupSender:
         """Send for the group. Members without an ``outcome`` after this were left behind by a signal."""
         self.send([turn, *self._fair_lock.take_followers(turn, GROUP - 1, GROUP_SPREAD)])
 
-    def send(self, group: Sequence[Member]) -> None:
+    def send(self, group: Sequence[GroupMember]) -> None:
         """Send the records of a group, in the turn of the calling thread; each member has its ``outcome`` then."""
         try:
-            deadline = max(member.deadline for member in group)
-            for members in _by_topic(group):
+            deadline = max([member.deadline for member in group])
+            for members in by_topic(group):
                 self._send_together(members, deadline)
         except Exception as error:
             if error is self._interruption:
@@ -126,12 +102,12 @@ class GroupSender:
             self._in_doubt.add_failures(record.topic.name, [report])
         return from_report(record.topic.name, report, detail="interrupted before its report came")
 
-    def _send_together(self, members: list[Member], deadline: float) -> None:
+    def _send_together(self, members: list[GroupMember], deadline: float) -> None:
         """Send records of one topic in order."""
         one_by_one = False
         while members:
             batch, rest = (members[:1], members[1:]) if one_by_one else (members, [])
-            batch = [member for member in self._without_doubtful(batch) if member.begin()]
+            batch = begun(self._without_doubtful(batch))
             if batch:
                 again, at_fault = self._send_batch(batch, deadline)
                 # Where nothing of it was tried, time is over or the producer closes.
@@ -149,7 +125,7 @@ class GroupSender:
                     return
             members = rest
 
-    def _without_doubtful(self, members: list[Member]) -> list[Member]:
+    def _without_doubtful(self, members: list[GroupMember]) -> list[GroupMember]:
         if not self._in_doubt:
             return members
         allowed = []
@@ -161,12 +137,11 @@ class GroupSender:
                 member.outcome = error
         return allowed
 
-    def _send_batch(self, batch: list[Member], deadline: float) -> tuple[list[Member], list[Member]]:
+    def _send_batch(self, batch: list[GroupMember], deadline: float) -> tuple[list[GroupMember], list[GroupMember]]:
         """Send once. Returns the members that were never sent, and those refused for what their records are."""
-        records: list[Record] = [member.job for member in batch]
         outcome = CallResult(self._reader, len(batch))
         try:
-            self._ordered_sender.send(records[0].topic, _slice_of(records), outcome, 0, deadline)
+            self._ordered_sender.send(batch[0].job.topic, slice_of(batch), outcome, 0, deadline)
             rest = self._set_outcomes(batch, outcome)
         except BaseException:
             # A signal, just after the records were on their way: each has its end all the same.
@@ -177,7 +152,9 @@ class GroupSender:
             raise self._interruption
         return rest
 
-    def _set_outcomes(self, batch: list[Member], outcome: CallResult) -> tuple[list[Member], list[Member]]:
+    def _set_outcomes(
+        self, batch: list[GroupMember], outcome: CallResult
+    ) -> tuple[list[GroupMember], list[GroupMember]]:
         """Set the outcome of every member that was sent, unless it has one."""
         if outcome.unacknowledged is None:
             return [], []
@@ -191,20 +168,10 @@ class GroupSender:
             not_sent = []
         for index in not_sent:
             batch[index].sent = False
-        offsets, append_times, kind = outcome.offsets.tolist(), outcome.append_times(), outcome.timestamp_type
-        spans: dict[int, tuple[int, int]] = {}  # of the offsets of each partition
-        for index, member in enumerate(batch):
-            if member.outcome is not None or not member.sent:
-                continue
-            if index in failed:
-                member.outcome = from_report(topic, failed[index]._replace(index=0), fatal=fatal)
-                continue
-            record, offset = member.job, offsets[index]
-            partition = record.partition
-            time_ms = record.timestamp if append_times is None else int(append_times[index])
-            member.outcome = _new(RecordMetadata, (topic, partition, offset, time_ms, kind))
-            first, _ = spans.get(partition, (offset, offset))
-            spans[partition] = first, offset
+        for index, report in failed.items():
+            if batch[index].sent and batch[index].outcome is None:
+                batch[index].outcome = from_report(topic, report._replace(index=0), fatal=fatal)
+        spans = set_metadata(batch, outcome)
         # Once each has its own: this may log, and a signal handler may come in between.
         for partition, (first, last) in spans.items():
             self._topic_monitor.acknowledged(topic, partition, first, last)
@@ -219,24 +186,4 @@ class GroupSender:
 def _too_late(record: Record) -> DeliveryError:
     return refused(
         record.topic.name, KafkaError._TIMED_OUT_QUEUE, "timed out before it was sent", partition=record.partition
-    )
-
-
-def _by_topic(group: Sequence[Member]) -> list[list[Member]]:
-    """Split a group by topic, keeping the order within each."""
-    topics: dict[Topic, list[Member]] = {}
-    for member in group:
-        topics.setdefault(member.job.topic, []).append(member)
-    return list(topics.values())
-
-
-def _slice_of(records: list[Record]) -> RecordSlice:
-    """Return the RecordSlice of single records of one topic."""
-    return RecordSlice(
-        EncodedBatch.borrowed([record.value for record in records]),
-        None if all(record.key is None for record in records) else EncodedBatch.borrowed([r.key for r in records]),
-        np.array([record.timestamp for record in records], dtype=np.int64),
-        np.array([record.partition for record in records], dtype=np.int32),
-        [record.headers for record in records] if any(record.headers for record in records) else (),
-        len(records),
     )

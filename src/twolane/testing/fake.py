@@ -14,15 +14,15 @@ from twolane.safe.producer import SafeProducer
 from twolane.testing.fake_base import BOOTSTRAP, Fake, FakeTopics, FakeTransactions, RecordLog, somewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Unpack
 
+    from twolane.common.group_member import GroupMember
     from twolane.common.headers import Headers
     from twolane.common.record import Record
     from twolane.config.typed import ProducerSettings
     from twolane.encoding.time.times import Time
     from twolane.results import BatchMetadata
-    from twolane.safe.group_commit import Member
     from twolane.serializers import Serializer
     from twolane.serializers.bad_rows import OnBadRow
 
@@ -70,7 +70,7 @@ class FakeProducer(Fake, SafeProducer):
         # What twolane.aio sends the records of several tasks with.
         self._group = cast("Any", SimpleNamespace(send=self._send_group))
 
-    def _send_group(self, group: Sequence[Member]) -> None:
+    def _send_group(self, group: list[GroupMember]) -> None:
         for member in group:
             if member.begin():
                 member.outcome = self._send_record(member.job, member.deadline)
