@@ -14,12 +14,10 @@ cimport cython
 from twolane.batch cimport EncodedBatch, Span
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, put_zigzag
-from twolane.encoding.avro.blocks cimport (
-    BLOCK, SLACK, TOO_LONG, floor_div, longest_span, move_down, number_of, put_fixed, put_fixed_column,
-    put_padded, put_texts, widest_step,
-)
+from twolane.encoding.avro.blocks cimport floor_div, number_of, put_fixed, put_fixed_column, put_padded, put_texts
 from twolane.encoding.avro.plan cimport Code, Op, OpBlock, new_ops, reuse_plan, new_ops, plan_column, plan_constant
 from twolane.encoding.avro.rows cimport RowEncoder
+from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span, widest_step
 from twolane.encoding.columns.table cimport Column, Table
 from twolane.encoding.memory.digits cimport put_uuid
 from twolane.encoding.columns.checks cimport Duration, duration_at
@@ -523,7 +521,6 @@ cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_
     """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
     cdef uint8_t* places[BLOCK]
     cdef uint8_t* base
-    cdef uint8_t* at
     cdef Py_ssize_t i, j
     if not has_room_onwards(&arena.out, place * n, row, left):
         return False
@@ -532,13 +529,7 @@ cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_
         places[i] = put_bytes(base + i * place, prefix, prefix_size)
     for j in range(n_ops):
         put_column(&ops[j], start, n, places)
-    at = base
-    for i in range(n):
-        if i:
-            move_down(at, base + i * place, places[i] - (base + i * place))
-        at += places[i] - (base + i * place)
-        arena.offsets[row + 1 + i] = at - arena.out.data
-    arena.out.size = at - arena.out.data
+    arena.out.size = close_gaps(base, place, places, n, arena.offsets + row + 1, arena.out.data) - arena.out.data
     return True
 
 

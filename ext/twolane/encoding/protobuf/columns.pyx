@@ -13,63 +13,23 @@ cimport cython
 from twolane.batch cimport EncodedBatch, Span
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, put_varint
+from twolane.encoding.protobuf.blocks cimport bits_of, put_bits, put_column, put_tag
 from twolane.encoding.protobuf.plan cimport Code, Op, OpBlock, Wire, is_present, new_ops, plan_column
+from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span
 from twolane.encoding.columns.table cimport Column, Table
 from twolane.encoding.columns.array_view cimport (
-    Layout, ArrayView, bool_at, float_at, int_at, is_valid, item_at, list_size, list_start, put_ucs4, span_of,
+    Layout, ArrayView, int_at, is_valid, item_at, list_size, list_start, put_ucs4, span_of, valid_bits,
 )
 
 from twolane.encoding.named_rows import refuse_others
 from twolane.errors import SerializationError
 
 cdef enum:
-    BLOCK = 64
-    SLACK = 16              # tags are written as words of eight bytes, numbers too
+    SPREAD = 32_768         # bytes that the records of a block may lie in before its gaps are closed: they stay in a cache
+    GAP = 160               # bytes of a record that cost as much to move as its columns' loops save, for each but one of them
 
 cdef extern from "string.h" nogil:
     void* move_bytes "memmove"(void* to, const void* source, size_t size)
-
-
-cdef inline uint8_t* put_tag(const Op* op, uint8_t* at) noexcept nogil:
-    memcpy(at, &op.tag, 8)
-    return at + op.tag_size
-
-
-cdef inline uint64_t bits_of(const Op* op, Py_ssize_t i) noexcept nogil:
-    """Return the number that is written for item ``i``: zero for what is the default. GIL: not needed."""
-    cdef const ArrayView* view = &op.view
-    cdef uint64_t bits = 0
-    cdef int64_t number
-    cdef double wide
-    cdef float single
-    cdef Code code = op.code
-    if code == Code.PUT_INT64:
-        memcpy(&bits, item_at(view, i), 8)
-        return bits
-    if code == Code.PUT_INTEGER:
-        return <uint64_t>int_at(view, i)
-    if code == Code.PUT_DOUBLE:
-        wide = float_at(view, i)
-        memcpy(&bits, &wide, 8)
-        return bits
-    if code == Code.PUT_FLOAT:
-        single = <float>float_at(view, i)
-        memcpy(&bits, &single, 4)
-        return bits
-    if code == Code.PUT_BOOL:
-        return bool_at(view, i)
-    if code == Code.PUT_ZIGZAG:
-        number = int_at(view, i)
-        return (<uint64_t>number << 1) ^ <uint64_t>(number >> 63)
-    return <uint64_t><int64_t>op.table[view.offset + i]
-
-
-cdef inline uint8_t* put_bits(const Op* op, uint64_t bits, uint8_t* at) noexcept nogil:
-    """Write a number as the field's type has it. GIL: not needed."""
-    if op.wire == Wire.VARINT:
-        return put_varint(at, bits)
-    memcpy(at, &bits, 8)
-    return at + 8 if op.wire == Wire.I64 else at + 4
 
 
 cdef inline Py_ssize_t width_of(uint64_t size) noexcept nogil:
@@ -136,7 +96,7 @@ cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil
     guessed = width_of(n if item.wire == Wire.VARINT else 8 * n if item.wire == Wire.I64 else 4 * n)
     at = start + guessed
     for j in range(first, first + n):
-        at = put_bits(item, bits_of(item, j), at)
+        at = put_bits(item.wire, bits_of(item, item.code, j), at)
     return close(start, guessed, at)
 
 
@@ -204,10 +164,10 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     if not is_valid(view, i):
         return at
     if op.code <= Code.PUT_SYMBOL:
-        bits = bits_of(op, i)
+        bits = bits_of(op, op.code, i)
         if bits == 0 and not op.always:
             return at
-        return put_bits(op, bits, put_tag(op, at))
+        return put_bits(op.wire, bits, put_tag(op, at))
     if op.code == Code.PUT_SPAN:
         span = span_of(view, i)
         if span.size == 0 and not op.always:
@@ -398,20 +358,70 @@ cdef size_t room_for_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_
 
 cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n, Span prefix, Arena arena, Py_ssize_t row) noexcept nogil:
     """The loop over blocks of rows; False without memory. GIL: not needed."""
-    cdef Py_ssize_t i, j, start = 0, stop
-    cdef size_t room
-    cdef uint8_t* at
+    cdef Py_ssize_t start = 0, stop
+    cdef size_t place
     while start < n:
         stop = min(start + <Py_ssize_t>BLOCK, n)
-        room = room_for_rows(ops, n_ops, start, stop) + prefix.size * (stop - start) + SLACK
-        if not has_room_onwards(&arena.out, room, row + start, n - start):
+        place = place_for(ops, n_ops, start, stop) + prefix.size
+        if place <= <size_t>(GAP * (n_ops - 1)):
+            # As many as stay in a cache.
+            stop = min(stop, start + max(<Py_ssize_t>1, <Py_ssize_t>(SPREAD // place)))
+            if not put_block(ops, n_ops, start, stop, prefix, arena, row + start, place, n - start):
+                return False
+        elif not put_one_by_one(ops, n_ops, start, stop, prefix, arena, row + start, n - start):
             return False
-        at = arena.out.data + arena.out.size
-        for i in range(start, stop):
-            at = put_bytes(at, prefix.data, prefix.size)
-            for j in range(n_ops):
-                at = put(&ops[j], i, at)
-            arena.offsets[row + i + 1] = at - arena.out.data
-        arena.out.size = at - arena.out.data
         start = stop
+    return True
+
+
+cdef size_t place_for(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Bytes that none of these rows exceeds; TOO_LONG where fields have parts of their own. GIL: not needed."""
+    cdef size_t place = SLACK, more
+    cdef Py_ssize_t j
+    for j in range(n_ops):
+        if ops[j].code > Code.PUT_SPAN:
+            return TOO_LONG
+        more = longest_span(&ops[j].view, start, stop) if ops[j].code == Code.PUT_SPAN else 0
+        if more >= TOO_LONG:
+            return TOO_LONG
+        place += ops[j].bound + more
+    return place
+
+
+cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, Span prefix, Arena arena,
+                    Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
+    """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
+    cdef uint8_t* places[BLOCK]
+    cdef uint8_t* base
+    cdef Py_ssize_t i, j, n = stop - start
+    cdef uint64_t valid
+    if not has_room_onwards(&arena.out, place * n, row, left):
+        return False
+    base = arena.out.data + arena.out.size
+    for i in range(n):
+        places[i] = put_bytes(base + i * place, prefix.data, prefix.size)
+    for j in range(n_ops):
+        valid = valid_bits(&ops[j].view, start, n)
+        if valid and not put_column(&ops[j], valid, start, n, places):
+            for i in range(n):
+                places[i] = put(&ops[j], start + i, places[i])
+    arena.out.size = close_gaps(base, place, places, n, arena.offsets + row + 1, arena.out.data) - arena.out.data
+    return True
+
+
+cdef bint put_one_by_one(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, Span prefix, Arena arena,
+                         Py_ssize_t row, Py_ssize_t left) noexcept nogil:
+    """The same row by row. GIL: not needed."""
+    cdef size_t room = room_for_rows(ops, n_ops, start, stop) + prefix.size * (stop - start) + SLACK
+    cdef uint8_t* at
+    cdef Py_ssize_t i, j
+    if not has_room_onwards(&arena.out, room, row, left):
+        return False
+    at = arena.out.data + arena.out.size
+    for i in range(start, stop):
+        at = put_bytes(at, prefix.data, prefix.size)
+        for j in range(n_ops):
+            at = put(&ops[j], i, at)
+        arena.offsets[row + i - start + 1] = at - arena.out.data
+    arena.out.size = at - arena.out.data
     return True
