@@ -4,19 +4,65 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import signal
 import threading
 import warnings
 
 import pytest
 
+from tests.packaging.sources import ROOT, sources
 from tests.support.processes import python
 from tests.support.readers import read_values
 from tests.support.waiting import wait_until
 from twolane import SafeProducer, ThroughputProducer
-from twolane.common.logs import log
+from twolane.common.logs import ClientLog
 
 RAISED = [LookupError, SystemExit, GeneratorExit, KeyboardInterrupt]
+
+
+def test_only_one_module_logs():
+    """So each line has the name of its client: ClientLog puts it there."""
+    emits = re.compile(r"\b(logger|logging|_to)\.(debug|info|warning|error|exception|critical|log)\(")
+    found = {path.name for path in sources(".py", ".pyx", below="src/") if emits.search((ROOT / path).read_text())}
+    assert found == {"logs.py"}
+
+
+@pytest.mark.parametrize("lane", [SafeProducer, ThroughputProducer])
+def test_each_line_has_the_name_of_its_client_and_goes_to_the_logger_that_was_given(embedded_cluster, topic, lane):
+    name, lines = topic(embedded_cluster), []
+    own = logging.getLogger("tests.own")
+    own.setLevel(logging.DEBUG)
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    own.addHandler(handler)
+    others = logging.getLogger("twolane")
+    others.addHandler(stray := Bad(LookupError))
+    try:
+        settings = {"bootstrap_servers": embedded_cluster.bootstrap_servers, "client_id": "orders", "logger": own}
+        with lane(**settings, debug="broker") as producer:
+            client = producer.stats().client_id
+            if lane is SafeProducer:
+                producer.send(name, b"v")
+                producer._topic_monitor.offsets[name, 0] = 1_000_000
+                producer.send(name, b"v")
+            else:
+
+                def on_delivery(error, metadata):
+                    raise ZeroDivisionError
+
+                producer.send(name, b"v", on_delivery=on_delivery)
+                with pytest.raises(ZeroDivisionError):
+                    producer.flush(20)
+    finally:
+        own.removeHandler(handler)
+        others.removeHandler(stray)
+    ours = "offset regression" if lane is SafeProducer else "a delivery callback raised"
+    assert len(lines) > 1
+    assert any(ours in line for line in lines)
+    assert [line for line in lines if not line.startswith(f"{client}: ")] == []
+    assert client.startswith("orders#producer-")
+    assert stray.called == 0
 
 
 class Bad(logging.Handler):
@@ -154,12 +200,12 @@ def test_signal_handlers_of_any_form_are_told_from_logging(bad_logging, handler)
     logger.addHandler(raising)
     try:
         with pytest.raises(SystemExit):
-            log(logging.ERROR, "text")
+            ClientLog("me")(logging.ERROR, "text")
     finally:
         logger.removeHandler(raising)
         signal.signal(signal.SIGTERM, before)
     bad_logging(SystemExit)
-    log(logging.ERROR, "text")
+    ClientLog("me")(logging.ERROR, "text")
 
 
 def test_a_dropped_batch_with_failures_is_kept_for_flush(embedded_cluster, topic, bad_logging):

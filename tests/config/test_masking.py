@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twolane import ConfigError, SafeProducer, ThroughputProducer, TwolaneError
+from twolane.common.logs import ClientLog
 from twolane.config.known import SECRET
 from twolane.config.masking import MASK, PART, WHOLE, WHOLE_ONLY, Hider, Native, masked, without_credentials
 from twolane.safe.topic_settings import TopicCheck
@@ -250,7 +251,7 @@ def test_the_topic_check_hides_what_it_logs(logged, monkeypatch):
 
     monkeypatch.setattr(admin, "AdminClient", refuse)
     settings = Native({"bootstrap.servers": f"user:{WORD}@a:1"})
-    check = TopicCheck(settings, lambda *_: None, Hider(settings))
+    check = TopicCheck(settings, lambda *_: None, ClientLog("me"), Hider(settings))
     check.ask("t")
     check._thread.join()
     assert any("not resolved" in line for line in logged)

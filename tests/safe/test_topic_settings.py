@@ -19,10 +19,12 @@ from confluent_kafka import KafkaError, KafkaException, admin
 
 from tests.support.waiting import wait_until
 from twolane import SafeProducer
+from twolane.common.logs import ClientLog
 from twolane.config.masking import Native
 from twolane.safe.topic_monitor import TopicMonitor
 from twolane.safe.topic_settings import MOST_AT_ONCE, MOST_WAITING
 
+SETTINGS = Native({"bootstrap.servers": "127.0.0.1:1"})
 NAME = "twolane-topic-check"
 SECONDS = 20
 # Producers in a row: `make leaks` takes a thousand, which is minutes.
@@ -141,7 +143,7 @@ def test_many_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, c
 
 
 def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
-    watch = TopicMonitor(Native({"bootstrap.servers": "127.0.0.1:1"}), check_topics=True, strict_partitions=False)
+    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False)
     before = psutil.Process().num_threads()
     watch.counted("first", 3, 3)
     wait_until(lambda: clients.made)
@@ -163,7 +165,7 @@ def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
 
 def test_all_topics_are_asked_for_by_one_client_after_another(clients):
     clients.answer = "success"
-    watch = TopicMonitor(Native({"bootstrap.servers": "127.0.0.1:1"}), check_topics=True, strict_partitions=False)
+    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False)
     for part in range(3):
         for i in range(250):
             watch.counted(f"t{part}-{i}", 3, 3)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
 
 from twolane.aio._call import LineCall, tell
-from twolane.common.logs import log
 from twolane.errors import DeliveryError, Verdict, attach_result, refused
+
+if TYPE_CHECKING:
+    from twolane.common.logs import ClientLog
 
 
 class Returned:
@@ -46,10 +48,10 @@ class AwaitedCall(LineCall):
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                 self.outcome = error
 
-    def tell(self) -> None:
-        """Let the task that awaits the call go on; log the outcome if there is none. In the loop."""
+    def tell(self, say: ClientLog) -> None:
+        """Let the task that awaits the call go on; `say` the outcome if there is none. In the loop."""
         for alone in tell([self]):
-            alone.log_outcome()
+            alone.log_outcome(say)
 
     async def wait(self) -> Any:
         """Wait for the outcome and return or raise it; see `leave` for what ends the wait before."""
@@ -93,11 +95,11 @@ class AwaitedCall(LineCall):
         name = "the record being sent" if self.is_record else f"the call to {self.what!r}"
         attach_result(interruption, outcome, f"{name}: {outcome}")
 
-    def log_outcome(self) -> None:
+    def log_outcome(self, say: ClientLog) -> None:
         """Log what became of a call that nothing awaits."""
         outcome = self.outcome.value if type(self.outcome) is Returned else self.outcome
         level = logging.WARNING if isinstance(outcome, BaseException) else logging.INFO
-        log(level, "a call to %r that nothing awaits any more has ended: %s", self.what, outcome)
+        say(level, "a call to %r that nothing awaits any more has ended: %s", self.what, outcome)
 
 
 class LastingCall(AwaitedCall):

@@ -15,7 +15,6 @@ from twolane.aio.awaited_call import AwaitedCall, LastingCall, Returned
 from twolane.aio.call_line import CallLine
 from twolane.aio.preparation import Preparation, Preparations
 from twolane.common.arguments import topic_name, warmed
-from twolane.common.logs import log
 from twolane.errors import ClosedProducerError, ForkedProducerError
 from twolane.streams.sender import AsyncStreamSender
 
@@ -67,8 +66,8 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
                     f"{self!r} belongs to the event loop in which it was first awaited, which is {state}: make a "
                     "producer for each loop"
                 )
-            self._preparations = Preparations(loop, self._producer._topics.known)
-            self._line = CallLine(loop, self._make(), "twolane-aio")
+            self._preparations = Preparations(loop, self._producer._topics.known, self._producer._say)
+            self._line = CallLine(loop, self._make(), "twolane-aio", self._producer._say)
             self._loop = loop
         if self._closed:
             raise ClosedProducerError("the producer is closed")
@@ -89,15 +88,15 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
 
     async def _beside(self, what: str, job: Callable[[], Any]) -> Any:
         """Do something in a thread of its own, whatever is in line."""
-        loop = asyncio.get_running_loop()
+        loop, say = asyncio.get_running_loop(), self._producer._say
         call = AwaitedCall(what, math.inf, job, loop)
 
         def run() -> None:
             call.run()
             try:
-                loop.call_soon_threadsafe(call.tell)
+                loop.call_soon_threadsafe(call.tell, say)
             except RuntimeError:  # the loop is closed, and no task of it goes on
-                call.log_outcome()
+                call.log_outcome(say)
 
         threading.Thread(target=run, name="twolane-aio-call", daemon=True).start()
         return await call.wait()
@@ -108,7 +107,7 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
         waiting: list[asyncio.Task[Any]] = []
         for topic in list(self._preparations.topics):
             call = AwaitedCall(topic, deadline, None, loop)
-            self._preparations.append(topic, Preparation(call, nothing, AwaitedCall.tell))
+            self._preparations.append(topic, Preparation(call, nothing, lambda call: call.tell(self._producer._say)))
             waiting.append(asyncio.ensure_future(call.wait()))
         if waiting:
             done, late = await asyncio.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
@@ -316,7 +315,7 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
             try:
                 producer._end_unclosed()
             except Exception as problem:  # noqa: BLE001 - no caller could take it
-                log(logging.ERROR, "closing %r", producer, error=problem)
+                producer._say(logging.ERROR, "closing %r", producer, error=problem)
             if self._loop is not None:
                 self._line.stop()
 

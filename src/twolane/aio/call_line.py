@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from twolane.aio._call import take_group, tell
-from twolane.common.logs import log
 from twolane.safe.group_commit import GROUP, GROUP_SPREAD
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twolane.aio.awaited_call import AwaitedCall
+    from twolane.common.logs import ClientLog
 
 # Seconds between two looks at the deadlines of those in line.
 LOOK = 0.25
@@ -38,14 +38,22 @@ class CallLine:
         which may be collected while the thread waits.
     name : str
         Of the thread.
+    say : ClientLog
 
     Notes
     -----
     All methods are for the loop's thread.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[list[AwaitedCall]], None], name: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[list[AwaitedCall]], None],
+        name: str,
+        say: ClientLog,
+    ) -> None:
         self._loop = loop
+        self._say = say
         self._waiting: list[AwaitedCall] = []
         self._is_busy = False  # a group is on its way
         self._is_due = False  # the next one is about to be handed over
@@ -67,7 +75,7 @@ class CallLine:
         """Put a call at the end of the line."""
         if self._refusal is not None:
             call.end_unsent(self._refusal())
-            call.tell()
+            call.tell(self._say)
             return
         self._waiting.append(call)
         if not self._is_busy:
@@ -83,7 +91,7 @@ class CallLine:
         left, self._waiting = self._waiting, []
         for call in left:
             call.end_unsent(refusal())
-            call.tell()
+            call.tell(self._say)
 
     def stop(self) -> None:
         """Let the thread end behind what it has in hand."""
@@ -100,7 +108,7 @@ class CallLine:
         group, late = take_group(self._waiting, GROUP, GROUP_SPREAD, time.monotonic())
         for call in late:
             call.end_unsent(call.late())
-            call.tell()
+            call.tell(self._say)
         return group
 
     def _report(self, group: list[AwaitedCall]) -> None:
@@ -109,16 +117,16 @@ class CallLine:
             self._loop.call_soon_threadsafe(self._reported, group)
         except RuntimeError:  # the loop is closed, and no task of it goes on
             for call in group:
-                call.log_outcome()
+                call.log_outcome(self._say)
             left = sum(call.end_unsent(call.late()) for call in self._waiting)
             self._waiting.clear()
             if left:
-                log(logging.WARNING, "%d calls were not made: their event loop was closed", left)
+                self._say(logging.WARNING, "%d calls were not made: their event loop was closed", left)
 
     def _reported(self, group: list[AwaitedCall]) -> None:
         self._is_busy = False
         for call in tell(group):
-            call.log_outcome()
+            call.log_outcome(self._say)
         if self._waiting and not self._is_due:
             # Behind the tasks just woken.
             self._is_due = True
@@ -129,7 +137,7 @@ class CallLine:
         now = time.monotonic()
         for call in self._waiting:
             if call.deadline <= now and call.end_unsent(call.late()):
-                call.tell()
+                call.tell(self._say)
         self._clock = None
         if any(call.outcome is None for call in self._waiting):
             self._clock = self._loop.call_later(LOOK, self._look_at_deadlines)

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twolane.common.logs import log
 from twolane.common.topics import NO_BROKER
 from twolane.errors import DeliveryError
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twolane.aio.awaited_call import AwaitedCall
+    from twolane.common.logs import ClientLog
 
 
 class Preparation(NamedTuple):
@@ -40,6 +40,7 @@ class Preparations:
     loop : asyncio.AbstractEventLoop
     resolve : callable
         ``(topic, deadline)``: returns when the topic's partitions are known, or raises DeliveryError.
+    say : ClientLog
 
     Attributes
     ----------
@@ -47,7 +48,8 @@ class Preparations:
         Topics whose calls are being prepared, each with those that wait for it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, resolve: Callable[[str, float], Any]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, resolve: Callable[[str, float], Any], say: ClientLog) -> None:
+        self._say = say
         self._loop = loop
         self._resolve = resolve
         self.topics: dict[str, deque[Preparation]] = {}
@@ -93,14 +95,14 @@ class Preparations:
         try:
             self._loop.call_soon_threadsafe(self._go_on, topic, taken)
         except RuntimeError:  # the loop is closed: nothing was sent
-            log(logging.WARNING, "%d calls to %r were not made: their event loop was closed", len(taken), topic)
+            self._say(logging.WARNING, "%d calls to %r were not made: their event loop was closed", len(taken), topic)
 
     def _go_on(self, topic: str, taken: list[Preparation]) -> None:
         for one in taken:
             if one.call.outcome is None:
                 one.go_on(one.call)
             else:
-                one.call.tell()
+                one.call.tell(self._say)
         if self.topics[topic]:
             self._begin(topic)
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from twolane.client.handle import Handle
 from twolane.common.arguments import Limits, bind_arguments, seconds_of, topic_name
 from twolane.common.client_events import EventHandler
-from twolane.common.logs import ClientLog, log, warn
+from twolane.common.logs import ClientLog
 from twolane.common.outages import OutageLog
 from twolane.common.process_exit import Exits
 from twolane.common.tokens import TokenThread
@@ -87,7 +87,7 @@ class BaseProducer:
                 self._handle, options.oauth_cb, native.get("sasl.oauthbearer.config", ""), self._hide, self._say
             )
         if self._settings.insecure:
-            warn(f"allow_insecure=True: {'; '.join(self._settings.insecure)}", UserWarning)
+            self._say.warn(f"allow_insecure=True: {'; '.join(self._settings.insecure)}", UserWarning)
         _open.add(self)
         _exits.watch()
 
@@ -223,11 +223,12 @@ def _close_all() -> None:
     for producer in list(_open):
         if producer._closed or producer._handle.is_forked:
             continue
-        warn(f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s", ResourceWarning)
+        text = f"{producer!r} was open at interpreter exit: draining it for up to {EXIT_TIMEOUT:.0f} s"
+        producer._say.warn(text, ResourceWarning)
         try:
             producer.close(EXIT_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - the next one is to be closed too
-            log(logging.ERROR, "closing %r at interpreter exit", producer, error=error)
+            producer._say(logging.ERROR, "closing %r at interpreter exit", producer, error=error)
 
 
 _exits = Exits(_close_all)

@@ -1,4 +1,4 @@
-"""The one way to the user's logging: whatever it does, it changes no verdict and ends no thread."""
+"""The one way to the user's logging: each line names its client; whatever logging does, no verdict changes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ logger = logging.getLogger("twolane")
 logger.addHandler(logging.NullHandler())
 
 
-def log(level: int, text: str, *arguments: object, error: BaseException | None = None, to: AnyLogger = logger) -> None:
-    """Log a line, with the traceback of `error` if there is one. What filters and handlers raise goes no further.
-
-    The exception of a signal handler that came meanwhile does: it is the program's, as anywhere else.
-    """
-    try:
-        to.log(level, text, *arguments, exc_info=error)
-    except BaseException as raised:
-        if _is_of_a_signal(raised):
-            raise
-
-
 class ClientLog:
     """The lines of one client: its name first, to the logger that the producer was given.
 
@@ -47,18 +35,24 @@ class ClientLog:
         self._to = to if to is not None else logger
 
     def __call__(self, level: int, text: str, *arguments: object, error: BaseException | None = None) -> None:
-        """Log a line, see ``log()``."""
-        log(level, f"%s: {text}", self.name, *arguments, error=error, to=self._to)
+        """Log a line, with the traceback of `error` if there is one. What filters and handlers raise goes no further.
 
+        The exception of a signal handler that came meanwhile does: it is the program's, as anywhere else.
+        """
+        try:
+            self._to.log(level, f"%s: {text}", self.name, *arguments, exc_info=error)
+        except BaseException as raised:
+            if _is_of_a_signal(raised):
+                raise
 
-def warn(text: str, category: type[Warning], source: Any = None) -> None:
-    """Warn. Where warnings are errors, or ``showwarning`` fails, the text is logged instead."""
-    try:
-        warnings.warn(text, category, source=source, stacklevel=3)
-    except BaseException as raised:
-        if _is_of_a_signal(raised):
-            raise
-        log(logging.ERROR, "%s", text)
+    def warn(self, text: str, category: type[Warning]) -> None:
+        """Warn. Where warnings are errors, or ``showwarning`` fails, the text is logged instead."""
+        try:
+            warnings.warn(text, category, stacklevel=3)
+        except BaseException as raised:
+            if _is_of_a_signal(raised):
+                raise
+            self(logging.ERROR, "%s", text)
 
 
 def _is_of_a_signal(raised: BaseException) -> bool:

@@ -18,7 +18,6 @@ from twolane.client.partitioner import Partitioner
 from twolane.common.arguments import BatchArguments
 from twolane.common.base import STILL_RUNS
 from twolane.common.fair_lock import FairLock, Waiter
-from twolane.common.logs import log
 from twolane.common.transactional_producer import TransactionalProducer
 from twolane.common.transactions import Transactions
 from twolane.config.policy import SAFE
@@ -121,6 +120,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         self._in_doubt = InDoubtPartitions(self._handle, self._events.handle, fenced=fenced)
         self._topic_monitor = TopicMonitor(
             settings.native,
+            self._say,
             check_topics=check_topics,
             strict_partitions=on_partition_change == "error",
             hide=self._hide,
@@ -321,9 +321,9 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
                     with contextlib.suppress(TwolaneError):
                         self._events.poll()
                 else:
-                    log(logging.WARNING, "%r: a call is not back yet, in a serializer most likely", self)
+                    self._say(logging.WARNING, "%r: a call is not back yet, in a serializer most likely", self)
                 if not self._handle.close(max(0.1, deadline + CLOSE_SECONDS - time.monotonic())):
-                    log(logging.WARNING, STILL_RUNS)
+                    self._say(logging.WARNING, STILL_RUNS)
             finally:
                 # For a caller that saw the producer open and came into the line only now.
                 self._fair_lock.release(turn)

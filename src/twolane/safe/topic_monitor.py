@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from twolane.common.logs import log
 from twolane.errors import refused
 from twolane.safe.topic_settings import TopicCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.common.logs import ClientLog
     from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
     from twolane.errors import DeliveryError
@@ -28,6 +28,7 @@ class TopicMonitor:
 
     Parameters
     ----------
+    log : ClientLog
     check_topics : bool
         Ask for the topics' settings at their first use (DescribeConfigs, where it is permitted).
     strict_partitions : bool
@@ -42,7 +43,7 @@ class TopicMonitor:
     check : TopicCheck
         Asks for the topics' settings; whoever ends the producer ends it.
     notices : list of str
-        Everything noticed, in order; each is also a warning of the logger ``twolane``.
+        Everything noticed, in order; each is also logged as a warning.
     moved : dict of str to (int, int)
         Topics that take no records by key until ``accept()``: how many partitions there were, and are.
     offsets : dict of (str, int) to int
@@ -53,13 +54,15 @@ class TopicMonitor:
     def __init__(
         self,
         settings: Native,
+        log: ClientLog,
         *,
         check_topics: bool,
         strict_partitions: bool,
         hide: Callable[[str], str] = str,
         oauth_cb: TokenCallback | None = None,
     ) -> None:
-        self.check = TopicCheck(settings, self._judge, hide, oauth_cb)
+        self.check = TopicCheck(settings, self._judge, log, hide, oauth_cb)
+        self._log = log
         self._check_topics = check_topics
         self._strict = strict_partitions
         self._counts: dict[str, int] = {}
@@ -71,7 +74,7 @@ class TopicMonitor:
     def say(self, text: str) -> None:
         """Record a notice and log it."""
         self.notices.append(text)
-        log(logging.WARNING, "%s", text)
+        self._log(logging.WARNING, "%s", text)
 
     # ---- partitions ----------------------------------------------------------------------------------------------
 

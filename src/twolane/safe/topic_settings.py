@@ -12,12 +12,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from twolane.common.logs import log
 from twolane.config.policy import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.common.logs import ClientLog
     from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
 
@@ -41,6 +41,7 @@ class TopicCheck:
         The producer's.
     found : callable(topic, settings)
         Called in the thread with what the brokers answered.
+    log : ClientLog
     hide : callable
         Takes secrets out of what librdkafka says.
     oauth_cb : callable, optional
@@ -51,12 +52,14 @@ class TopicCheck:
         self,
         settings: Native,
         found: Callable[[str, Mapping[str, str]], None],
+        log: ClientLog,
         hide: Callable[[str], str],
         oauth_cb: TokenCallback | None = None,
     ) -> None:
         self._oauth_cb = oauth_cb
         self._settings = settings
         self._found = found
+        self._log = log
         self._hide = hide
         self._waiting: list[str] = []
         # Reentrant: a signal handler may send to a new topic wherever Python runs.
@@ -72,7 +75,7 @@ class TopicCheck:
             if self._is_ended:
                 return
             if len(self._waiting) >= MOST_WAITING:
-                log(logging.INFO, "the settings of topic %r are not checked: too many topics wait for it", topic)
+                self._log(logging.INFO, "the settings of topic %r are not checked: too many topics wait for it", topic)
                 return
             self._waiting.append(topic)
             if self._is_running:
@@ -84,7 +87,7 @@ class TopicCheck:
             except (RuntimeError, MemoryError) as error:
                 # The process has no thread left. The next new topic tries again for both.
                 self._thread, self._is_running = None, False
-                log(logging.INFO, "topic settings are not checked: %s", error)
+                self._log(logging.INFO, "topic settings are not checked: %s", error)
 
     def end(self) -> None:
         """Ask for nothing any more, and wait for no answer. Does not wait itself."""
@@ -106,7 +109,7 @@ class TopicCheck:
                 self._serve()
             except Exception as error:  # noqa: BLE001 - confluent-kafka's, and whatever an answer may hold
                 # As text: a log handler that keeps the exception would keep the client, by way of the traceback.
-                log(logging.INFO, "topic settings are not checked: %s", self._hide(str(error)))
+                self._log(logging.INFO, "topic settings are not checked: %s", self._hide(str(error)))
 
     def _has_more(self) -> bool:
         with self._lock:
@@ -134,7 +137,9 @@ class TopicCheck:
                     self._found(topic, {name: entry.value for name, entry in answer.result().items()})
                 else:
                     # Never raised here: its traceback would keep this frame, and with it the client.
-                    log(logging.INFO, "the settings of topic %r could not be read: %s", topic, self._hide(str(error)))
+                    self._log(
+                        logging.INFO, "the settings of topic %r could not be read: %s", topic, self._hide(str(error))
+                    )
             topics = self._take()
 
     def _answers(self, client: Any, topics: list[str]) -> list[tuple[str, Any]]:

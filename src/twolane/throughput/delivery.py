@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from twolane.common.arguments import seconds_of
-from twolane.common.logs import log
 from twolane.common.loop_wakers import waker_of
 from twolane.common.waiters import Waiters
 from twolane.errors import ForkedProducerError
@@ -122,7 +121,7 @@ class Delivery(Generic[R]):
     def _keep_unseen(self, error: DeliveryError, what: str) -> None:
         """Let flush() and close() raise an error that was not asked for: failures are not lost in silence."""
         self._problems.add(error)
-        log(logging.ERROR, "nobody looked at %s: %s", what, error)
+        self._problems.say(logging.ERROR, "nobody looked at %s: %s", what, error)
 
     # ---- awaiting ------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twolane.common.base import STILL_RUNS
-from twolane.common.logs import log, whereabouts
+from twolane.common.logs import whereabouts
 from twolane.common.process_exit import Exits
 from twolane.common.waiters import Waiters
 from twolane.errors import ClosedProducerError, TwolaneError, Verdict, from_report
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from twolane.client.handle import Handle
+    from twolane.common.logs import ClientLog
     from twolane.produce.accumulator import RecordAccumulator
     from twolane.reports.callbacks import Callbacks
     from twolane.reports.reader import ReportReader
@@ -58,6 +59,7 @@ class DeliveryThread:
         Records of ``send()`` that librdkafka does not have yet.
     log_events : callable
         Passes log lines, errors and statistics on.
+    say : ClientLog
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DeliveryThread:
         callbacks: Callbacks,
         accumulator: RecordAccumulator,
         log_events: Callable[[], None],
+        say: ClientLog,
     ) -> None:
         self._handle = handle
         self._reader = reader
@@ -74,7 +77,8 @@ class DeliveryThread:
         self._callbacks = callbacks
         self._accumulator = accumulator
         self._log_events = log_events
-        self.problems = Problems(reader)
+        self._say = say
+        self.problems = Problems(reader, say)
         self._batches: dict[int, BatchDelivery] = {}  # by the id of their tracker, which is used again after its end
         self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
         self._end_by: float | None = None  # time.monotonic(): nothing is accepted any more, the thread drains and ends
@@ -102,7 +106,7 @@ class DeliveryThread:
                 break
             except BaseException as error:
                 # Whatever it is: reports must be read all the same.
-                log(logging.ERROR, "in the delivery thread", error=error)
+                self._say(logging.ERROR, "in the delivery thread", error=error)
                 time.sleep(0.01)
         self._end()
 
@@ -219,13 +223,13 @@ class DeliveryThread:
         except ClosedProducerError:
             pass
         except BaseException as error:
-            log(logging.ERROR, "in the delivery thread", error=error)
+            self._say(logging.ERROR, "in the delivery thread", error=error)
         if not self._handle.close(END_WAIT):
-            log(logging.WARNING, STILL_RUNS)
+            self._say(logging.WARNING, STILL_RUNS)
         try:
             self._write_off()
         except BaseException as error:
-            log(logging.ERROR, "in the delivery thread", error=error)
+            self._say(logging.ERROR, "in the delivery thread", error=error)
         self.has_ended = True
         self._finish_batches()  # of calls that added one just now: they read has_ended after that
         if self in _abandoned:

@@ -11,10 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twolane.common.batch_metadata import Failures
-from twolane.common.logs import log
 from twolane.errors import from_report
 
 if TYPE_CHECKING:
+    from twolane.common.logs import ClientLog
     from twolane.reports.reader import ReportReader
     from twolane.results import DeliveryReport
 
@@ -25,7 +25,8 @@ KEPT = 10_000
 class Problems:
     """The failures of one producer that its user was not told of. Without a lock: each step on a deque is atomic."""
 
-    def __init__(self, reader: ReportReader) -> None:
+    def __init__(self, reader: ReportReader, say: ClientLog) -> None:
+        self.say = say
         self._reader = reader
         self._process = os.getpid()
         self.thread: threading.Thread | None = None  # of the producer, which runs its callbacks
@@ -61,7 +62,7 @@ class Problems:
     def callback_raised(self, error: BaseException) -> None:
         """Keep and log what user code raised."""
         self.add(error)
-        log(logging.ERROR, "a delivery callback raised", error=error)
+        self.say(logging.ERROR, "a delivery callback raised", error=error)
 
     def collect(self) -> None:
         """Take the failures of records without a callback from the reader."""
@@ -99,7 +100,7 @@ class Problems:
         failures, dropped = _take_all(self._failures), sum(_take_all(self._dropped))
         if failures:
             text = "%d records of an unclosed producer were not acknowledged; the first: %s"
-            log(logging.ERROR, text, len(failures) + dropped, from_report(*failures[0]))
+            self.say(logging.ERROR, text, len(failures) + dropped, from_report(*failures[0]))
 
 
 def _take_all(problems: deque[Any]) -> list[Any]:

@@ -113,7 +113,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         self._accumulator = RecordAccumulator(self._handle, self._reader)
         try:
             self._delivery_thread = DeliveryThread(
-                self._handle, self._reader, self._callbacks, self._accumulator, _weakly(self._events.handle)
+                self._handle, self._reader, self._callbacks, self._accumulator, _weakly(self._events.handle), self._say
             )
         except RuntimeError as error:
             # The process has no thread left; nobody gets this producer, so nobody could close it.
