@@ -30,6 +30,7 @@ LANE = (
     *(*C, "numpy", "confluent_kafka", "twolane.batch", *PRODUCE, *RESULTS, *CONFIG),
     *("twolane.common", "twolane.stats", STREAMS),
 )
+TOPIC_RULES = "twolane.common.topic_rules"
 # What the command uses of the rest.
 PUBLIC = (
     *("twolane.__version__", "twolane._about", "twolane.testing"),
@@ -106,7 +107,10 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/contrib/__init__.py", ()),
     ("src/twolane/cli/loading/*", ("click", "rich", "confluent_kafka", *PUBLIC, *LOADING, *RESULTS, "twolane.cli")),
     # The command: the public surface, settings as data, and the two packages that nothing else may need.
-    ("src/twolane/cli/*", ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli")),
+    (
+        "src/twolane/cli/*",
+        ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli", TOPIC_RULES),
+    ),
     # The public package.
     ("src/twolane/__init__.py", ()),
     ("src/twolane/__main__.py", ("twolane._about", "twolane.cli.app")),

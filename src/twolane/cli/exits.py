@@ -30,6 +30,14 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: handled as Ctrl-C is, but for the exit code."""
 
 
+class Stop(Exception):
+    """What ends a command: an exit code and a line."""
+
+    def __init__(self, code: Exit, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 # A record was not written because there is no way to the brokers.
 _NO_WAY = frozenset(
     {
@@ -62,6 +70,8 @@ def of_counts(*, refused: int = 0, not_written: int = 0, unknown: int = 0) -> Ex
 
 def of_error(error: BaseException) -> Exit:
     """Return the exit code of an error that ended a command; FAULT for what no user can be blamed for."""
+    if isinstance(error, Stop):
+        return error.code
     if isinstance(error, Terminated):
         return Exit.TERMINATED
     if isinstance(error, KeyboardInterrupt):

@@ -15,10 +15,13 @@ from twolane.cli.output import log_to_stderr
 from twolane.cli.properties import read_properties
 from twolane.config.known import ALIASES
 from twolane.config.masking import Native
+from twolane.config.policy import SAFE, THROUGHPUT, settings_for
 from twolane.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from twolane.config.policy import Settings
 
 Lane = Literal["safe", "throughput"]
 
@@ -39,6 +42,16 @@ class Connection:
     settings: Native
     allow_insecure: bool
     quiet: bool = False
+
+    def checked(self, lane: Lane) -> Settings:
+        """Return the settings in force on a lane.
+
+        Raises
+        ------
+        ConfigError
+        """
+        policy = SAFE if lane == "safe" else THROUGHPUT
+        return settings_for(policy, self.settings, {}, allow_insecure=self.allow_insecure)
 
     def producer(
         self, lane: Lane, defaults: Mapping[str, Any] | None = None, **options: Any

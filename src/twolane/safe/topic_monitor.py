@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
+from twolane.common.topic_rules import of_durability, of_replicas
 from twolane.errors import refused
 from twolane.safe.topic_settings import TopicCheck
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
     from twolane.errors import DeliveryError
-
-# Below these one broken broker can lose an acknowledged record, whatever the producer does.
-REPLICATION, MIN_INSYNC = 3, 2
 
 
 class TopicMonitor:
@@ -120,16 +118,11 @@ class TopicMonitor:
     # ---- settings ------------------------------------------------------------------------------------------------
 
     def _check(self, topic: str, replicas: int) -> None:
-        if replicas < REPLICATION:
-            self.say(
-                f"topic {topic!r} has {replicas} replicas: with fewer than {REPLICATION}, losing brokers loses records"
-            )
+        for finding in of_replicas(topic, replicas):
+            self.say(finding.text)
         self.check.ask(topic)
 
     def _judge(self, topic: str, found: Mapping[str, str]) -> None:
         """Say what is weak in a topic's settings; called by the topic check."""
-        in_sync = int(found.get("min.insync.replicas") or 1)
-        if in_sync < MIN_INSYNC:
-            self.say(f"topic {topic!r} has min.insync.replicas={in_sync}: one broker may acknowledge alone")
-        if (found.get("unclean.leader.election.enable") or "false").lower() == "true":
-            self.say(f"topic {topic!r} has unclean.leader.election.enable=true: acknowledged records may be dropped")
+        for finding in of_durability(topic, found):
+            self.say(finding.text)
