@@ -79,7 +79,7 @@ def command(connection: Connection, lane: Lane, topics: tuple[str, ...], as_json
         general.append(Finding("note", "this cluster tells no settings of topics", "look at them by other means"))
     everything = general + [finding for state in states for finding in state.findings]
     if as_json:
-        parts = {"brokers": brokers, "findings": general, "topics": states}
+        parts: dict[str, Sequence[Any]] = {"brokers": brokers, "findings": general, "topics": states}
         print_json({name: [asdict(one) for one in part] for name, part in parts.items()})
     else:
         _show(brokers, general, states, settings)
