@@ -11,6 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 import twolane.confluent
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
+from twolane.testing import ApiKey
 
 TOPIC = "orders"
 BOTH = [confluent_kafka.Producer, twolane.confluent.Producer]
@@ -299,3 +301,27 @@ def test_a_closed_producer_says_so():
     for call in (producer.poll, producer.flush, producer.purge, lambda: producer.produce("t", "v")):
         with pytest.raises(RuntimeError, match="Producer has been closed"):
             call()
+
+
+@pytest.mark.parametrize("kind", BOTH, ids=NAMES)
+def test_only_errors_are_reported_where_that_is_asked(cluster, kind):
+    told = []
+    producer = kind({"bootstrap.servers": cluster.bootstrap_servers, "delivery.report.only.error": True})
+    producer.produce(TOPIC, b"written", partition=0, on_delivery=lambda err, msg: told.append(err.code()))
+    producer.flush()
+    cluster.push_errors(ApiKey.PRODUCE, [KafkaError.INVALID_RECORD])
+    producer.produce(TOPIC, b"refused", partition=0, on_delivery=lambda err, msg: told.append(err.code()))
+    assert producer.flush() == 0
+    assert told == [KafkaError.INVALID_RECORD]
+
+
+def test_a_report_has_the_latency_of_its_record_whenever_it_is_polled(cluster, producer):
+    latencies = []
+    producer.produce(TOPIC, b"warm", partition=0)
+    producer.flush()
+    started = time.monotonic()
+    producer.produce(TOPIC, b"x", partition=0, on_delivery=lambda err, msg: latencies.append(msg.latency()))
+    wait_until(lambda: producer._reports.events)
+    reported = time.monotonic() - started
+    producer.poll(0)
+    assert 0 < latencies[0] < reported

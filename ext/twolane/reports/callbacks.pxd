@@ -20,6 +20,8 @@ cdef class Callbacks:
     cdef int64_t _free          # first free entry, -1: none
     cdef int64_t _count
     cdef FlushGenerations _generations
+    cdef public object queue    # where reports go instead of the callbacks, see Callbacks; None: these run
 
     cdef int64_t add(self, object function, str topic, int64_t timestamp, int generation, object opaque) except -1
     cdef void drop(self, int64_t index)
+    cdef int _fail(self, object function, object opaque, object error, object now) except -1

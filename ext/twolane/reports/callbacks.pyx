@@ -5,6 +5,7 @@ walks again and again: a seventh of the time of a loop of sends with callbacks.
 """
 cimport cython
 from cpython.object cimport PyObject
+from cpython.time cimport monotonic
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
@@ -29,6 +30,12 @@ cdef class Callbacks:
     ----------
     generations : FlushGenerations
         Counts them too, by generation.
+
+    Attributes
+    ----------
+    queue : deque, optional
+        Of a front that runs callbacks in another thread: they are not run, and
+        (callback, opaque, error or None, metadata or None, ``time.monotonic()`` of the report) is appended instead.
     """
 
     def __cinit__(self):
@@ -113,7 +120,8 @@ cdef class Callbacks:
         cdef Report* reports = NULL
         cdef Report* report
         cdef int64_t i, n
-        cdef object function, topic, timestamp, offset, opaque, outcome
+        cdef object function, topic, timestamp, offset, opaque, outcome, queue = self.queue
+        cdef object now = monotonic()
         reader.lock()
         reports, n = tracker.reports, tracker.n_reports
         tracker.reports = NULL
@@ -135,12 +143,12 @@ cdef class Callbacks:
                             timestamp = report.timestamp
                         offset = report.offset if report.offset >= 0 else None
                         outcome = record_metadata(topic, report.partition, offset, timestamp, report.timestamp_type)
-                        function(None, outcome if opaque is None else with_opaque(outcome, opaque))
+                        if queue is not None:
+                            queue.append((function, opaque, None, outcome, now))
+                        else:
+                            function(None, outcome if opaque is None else with_opaque(outcome, opaque))
                     else:
-                        outcome = failed(topic, delivery_report(report)._replace(index=0))
-                        if opaque is not None:
-                            outcome.opaque = opaque
-                        function(outcome, None)
+                        self._fail(function, opaque, failed(topic, delivery_report(report)._replace(index=0)), now)
                 except BaseException as error:
                     raised(error)
                 # Only now: flush() promises that the callbacks have run.
@@ -149,10 +157,19 @@ cdef class Callbacks:
         finally:
             free(reports)
 
+    cdef int _fail(self, object function, object opaque, object error, object now) except -1:
+        if self.queue is not None:
+            self.queue.append((function, opaque, error, None, now))
+            return 0
+        if opaque is not None:
+            error.opaque = opaque
+        function(error, None)
+        return 0
+
     def write_off(self, lost not None, raised not None):
         """Call back for every remaining record, with the error that ``lost(topic)`` makes: no report will come."""
         cdef int64_t i = 0
-        cdef object function, topic, opaque, error
+        cdef object function, topic, opaque
         while i < self._capacity:
             with cython.critical_section(self._generations):
                 function = topic = opaque = None
@@ -162,10 +179,7 @@ cdef class Callbacks:
                         opaque = <object>self._table[i].opaque
             if function is not None:
                 try:
-                    error = lost(topic)
-                    if opaque is not None:
-                        error.opaque = opaque
-                    function(error, None)
+                    self._fail(function, opaque, lost(topic), monotonic())
                 except BaseException as exception:
                     raised(exception)
                 with cython.critical_section(self._generations):

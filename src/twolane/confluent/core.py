@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
@@ -14,9 +13,9 @@ from twolane.errors import ClosedProducerError, QueueFullError, SerializationErr
 from twolane.throughput.producer import ThroughputProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from twolane.confluent.records import Reports, Sent
+    from twolane.confluent.records import Kept, Reports, Sent
 
 CLOSED = "Producer has been closed"
 # Stands for the brokers of a producer that was given none: its records wait until message.timeout.ms.
@@ -37,16 +36,26 @@ class Core(ThroughputProducer):
     def __init__(self, settings: Mapping[str, Any], reports: Reports) -> None:
         super().__init__(settings, on_full="raise", allow_insecure=True)
         self.reports = reports
+        reports.arrivals = self._delivery_thread.progress
+        self._callbacks.queue = reports if reports.only_errors else reports.events
 
     def send_on(self, topic: str, sent: Sent, partition: int) -> None:
         """Send a record whose topic is known."""
-        report = None if sent.callback is None else partial(self.reports.take, sent)
-        self.hand_over(topic, sent.value, sent.key, sent.headers, partition, sent.timestamp, report)
+        kept = None if sent.callback is None else sent.kept
+        self.hand_over(topic, sent.value, sent.key, sent.headers, partition, sent.timestamp, sent.callback, kept)
 
     def hand_over(
-        self, topic: str, value: Any, key: Any, headers: Any, partition: int, timestamp: int, on_delivery: Any
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        headers: Any,
+        partition: int,
+        timestamp: int,
+        callback: Callable[..., Any] | None,
+        kept: Kept | None,
     ) -> None:
-        """Send a record; errors are confluent-kafka's."""
+        """Send a record; `kept` is for its callback. Errors are confluent-kafka's."""
         try:
             self.send(
                 topic,
@@ -55,7 +64,8 @@ class Core(ThroughputProducer):
                 headers=headers,
                 partition=None if partition == UNASSIGNED else partition,
                 timestamp=timestamp or None,
-                on_delivery=on_delivery,
+                on_delivery=callback,
+                opaque=kept,
             )
         except SerializationError as error:
             raise TypeError(str(error)) from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import KafkaError, KafkaException
@@ -111,13 +111,22 @@ class Producer:
         RuntimeError
             The producer was closed.
         """
-        core = self._open()
+        core = self._core or self._open()
         deliver = callback or on_delivery or self._on_delivery
         if deliver is None and topic in self._unknown_topics.known:
-            core.hand_over(topic, value, key, headers, partition, timestamp, None)
+            core.hand_over(topic, value, key, headers, partition, timestamp, None, None)
+            return
+        if type(value) is not bytes:
+            value = kept(value, "value")
+        if type(key) is not bytes:
+            key = kept(key, "key")
+        if headers is not None:
+            headers = kept_headers(headers)
+        if topic in self._unknown_topics.known:
+            record = (value, key, headers, timestamp, monotonic())
+            core.hand_over(topic, value, key, headers, partition, timestamp, deliver, record)
         else:
-            copied = kept(value, "value"), kept(key, "key"), kept_headers(headers)
-            sent = Sent(deliver, *copied, timestamp=timestamp, started=time.monotonic())
+            sent = Sent(deliver, value, key, headers, timestamp, monotonic())
             self._produce(core, _checked_topic(topic), sent, partition)
 
     def produce_batch(
@@ -145,7 +154,7 @@ class Producer:
         topic = _checked_topic(topic)
         if not isinstance(messages, list):
             raise TypeError("messages must be a list")
-        started = time.monotonic()
+        started = monotonic()
         default = callback or on_delivery or self._on_delivery
         records = [of_message(i, message, partition, default, started) for i, message in enumerate(messages)]
         n = 0
@@ -179,18 +188,18 @@ class Producer:
             What a callback raised; the next call goes on behind it.
         """
         self._open()
-        self._reports.wait(None if timeout is None or timeout < 0 else timeout)
-        return self._serve()
+        if timeout != 0 and not self._reports.events:
+            self._wait(None if timeout is None or timeout < 0 else timeout)
+        return self._reports.serve()
 
-    def _serve(self) -> int:
-        n = 0
-        for n in range(1, len(self._reports.events) + 1):
-            try:
-                function, arguments = self._reports.events.popleft()
-            except IndexError:  # another thread polls, too
-                return n - 1
-            function(*arguments)
-        return n
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for an event."""
+        events, deadline = self._reports.events, None if timeout is None else monotonic() + timeout
+        while not events:
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return
+            self._reports.arrivals.wait(lambda: bool(events), left)
 
     def flush(self, timeout: float = -1) -> int:
         """Wait until every record has its report and every callback has run; return how many are left.
@@ -201,9 +210,9 @@ class Producer:
             Seconds; -1 for as long as it takes.
         """
         core = self._open()
-        deadline = math.inf if timeout is None or timeout < 0 else time.monotonic() + timeout
+        deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
         while True:
-            step = max(0.0, min(STEP, deadline - time.monotonic()))
+            step = max(0.0, min(STEP, deadline - monotonic()))
             try:
                 left = core.flush(step)
             except ClosedProducerError as error:
@@ -211,10 +220,10 @@ class Producer:
             except KafkaException:  # of records that nobody asked a report of
                 left = core.stats().in_queue
             if not left and len(self._unknown_topics):
-                self._reports.wait(step)
-            self._serve()
+                self._wait(step)
+            self._reports.serve()
             left = max(left, len(self))
-            if not left or time.monotonic() >= deadline:
+            if not left or monotonic() >= deadline:
                 return left
 
     def __len__(self) -> int:
@@ -287,9 +296,9 @@ class Producer:
     def commit_transaction(self, timeout: float = -1) -> None:
         """Wait for the reports of the transaction's records, and commit."""
         self._open()
-        started = time.monotonic()
-        while len(self._unknown_topics) and (timeout is None or timeout < 0 or time.monotonic() < started + timeout):
-            time.sleep(STEP / 10)
+        started = monotonic()
+        while len(self._unknown_topics) and (timeout is None or timeout < 0 or monotonic() < started + timeout):
+            sleep(STEP / 10)
         if len(self._unknown_topics):
             _raise((KafkaError._TIMED_OUT, "a topic's partitions are not known yet", False, True, False))
         failure = self._unknown_topics.failure
@@ -308,9 +317,9 @@ class Producer:
         """Call in steps, between which signals are handled; librdkafka goes on where a call ran out of time."""
         core = self._open()
         core._accumulator.drain()
-        deadline = math.inf if timeout is None or timeout < 0 else time.monotonic() + timeout
+        deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
         while True:
-            left = deadline - time.monotonic()
+            left = deadline - monotonic()
             told = call(core._handle, max(1, int(min(STEP * 5, left) * 1000)))
             if told is None:
                 return

@@ -1,13 +1,17 @@
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from twolane.errors import DeliveryError
 from twolane.reports.flush_generations import FlushGenerations
 from twolane.reports.reader import ReportReader
 from twolane.results import DeliveryReport
 
+class _Queue(Protocol):
+    def append(self, report: Any, /) -> None: ...
+
 @final
 class Callbacks:
+    queue: _Queue | None
     def __init__(self, generations: FlushGenerations) -> None: ...
     def __len__(self) -> int: ...
     def run(

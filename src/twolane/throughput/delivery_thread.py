@@ -83,7 +83,7 @@ class DeliveryThread:
         self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
         self._end_by: float | None = None  # time.monotonic(): nothing is accepted any more, the thread drains and ends
         self.has_ended = False  # every record has its verdict, every callback has run, the client is ended
-        self._progress = Waiters()
+        self.progress = Waiters()
         self._thread = threading.Thread(target=self._run, name="twolane-delivery", daemon=True)
         self.problems.thread = self._thread
         self._thread.start()
@@ -123,7 +123,7 @@ class DeliveryThread:
         self._callbacks.run(self._reader, from_report, self.problems.callback_raised)
         self.problems.collect()
         self._log_events()
-        self._progress.wake()
+        self.progress.wake()
 
     def _finish(self, tracker_id: int) -> None:
         batch = self._batches.pop(tracker_id, None)
@@ -170,7 +170,7 @@ class DeliveryThread:
                 in_flight = sum(batch.accepted - batch.reported for batch in batches | interrupted)
                 return self._generations.incomplete(number) + in_flight
             self._reader.end_lease()
-            self._progress.wait(are_done, min(left, 0.02))
+            self.progress.wait(are_done, min(left, 0.02))
         self.problems.collect()
         return 0
 
@@ -189,7 +189,7 @@ class DeliveryThread:
         self._end_before(deadline)
         until = deadline + PURGE_WAIT + END_WAIT + 0.1
         while not self.has_ended and (left := until - time.monotonic()) > 0:
-            self._progress.wait(lambda: self.has_ended, min(left, 0.1))
+            self.progress.wait(lambda: self.has_ended, min(left, 0.1))
         if self.has_ended:
             self._thread.join(0.1)
         return self.has_ended
@@ -235,7 +235,7 @@ class DeliveryThread:
         if self in _abandoned:
             self.problems.log_failures()
             _abandoned.discard(self)
-        self._progress.wake()
+        self.progress.wake()
 
     def _drain(self, until: Callable[[], float]) -> bool:
         """Poll until nothing is in flight, or until a moment that may become an earlier one.
