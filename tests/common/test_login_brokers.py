@@ -136,3 +136,22 @@ def test_librdkafkas_own_unsecured_tokens_are_renewed_where_nobody_sends(cluster
             producer.flush()
             time.sleep(wait)
     assert lane.__name__.encode() + b" own two" in read_values(kafka.bootstrap_servers, "t")
+
+
+def test_the_command_says_that_a_password_is_wrong(cluster, tmp_path):
+    from click.testing import CliRunner
+
+    from twolane.cli.app import app
+    from twolane.cli.exits import Exit
+
+    _, address = cluster
+    (tmp_path / "rows.jsonl").write_text('{"id": 1}\n')
+    (tmp_path / "client.properties").write_text(
+        f"bootstrap.servers={address}\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
+        "sasl.username=alice\nsasl.password=another-word\nmessage.timeout.ms=5000\n"
+    )
+    arguments = ["load", tmp_path / "rows.jsonl", "-F", tmp_path / "client.properties", "--allow-insecure", "-t", "t"]
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == Exit.UNAVAILABLE, done.output
+    assert "uthentication" in done.output
+    assert "another-word" not in done.output

@@ -14,7 +14,7 @@ from typing import Any
 
 from twolane.cli.app import main
 from twolane.cli.loading.bad_file import BadFile
-from twolane.cli.loading.state import LoadState
+from twolane.cli.loading.state import LoadState, _line
 from twolane.safe.producer import SafeProducer
 from twolane.throughput.producer import ThroughputProducer
 
@@ -39,7 +39,7 @@ def wrap(kind: Any, name: str, *, before: Any = None) -> None:
         if is_due():
             kill()
         if before is not None:
-            before(self)
+            before(self, *arguments)
         result = real(self, *arguments, **more)
         if is_due():
             kill()
@@ -48,13 +48,14 @@ def wrap(kind: Any, name: str, *, before: Any = None) -> None:
     setattr(kind, name, wrapped)
 
 
-def half_a_line(state: Any) -> None:
+def half_a_line(state: Any, line: dict[str, Any]) -> None:
     if is_due():
-        os.write(state._descriptor, b'{"handed": [')
+        data = _line(line)
+        os.write(state._descriptor, data[: len(data) // 2])
         kill()
 
 
-def in_the_middle(producer: Any) -> None:
+def in_the_middle(producer: Any, *arguments: Any) -> None:
     if is_due():
         threading.Thread(target=kill).start()
 

@@ -55,6 +55,44 @@ def write_rows(path: Path, n: int) -> tuple[set[int], int]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
+@pytest.mark.parametrize("event", [1, 2, 3])
+def test_a_kill_around_the_first_line(embedded_cluster: EmbeddedCluster, tmp_path: Path, event: int) -> None:
+    source, state = tmp_path / "rows.jsonl", tmp_path / "state"
+    source.write_text('{"id": 1}\n')
+    arguments = (source, "-b", embedded_cluster.bootstrap_servers, "-t", "t", "--state", state, "--resume")
+    assert load(event, *arguments).returncode == -9
+    done = load(-1, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert len(embedded_cluster.records("t")) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
+@pytest.mark.parametrize(
+    ("lane", "event", "found", "sent_again"),
+    [
+        ("safe", 6, 0, 20),  # behind the line that says that the rows are handed over
+        ("safe", 9, 20, 0),  # behind send_batch(): all was acknowledged
+        ("safe", 11, 20, 0),  # in the line that says so
+        ("throughput", 7, 0, 20),  # before send_batch(), which returns before the brokers have anything
+        ("throughput", 11, 20, 0),
+    ],
+)
+def test_what_is_in_the_log_is_not_sent_again(
+    embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str, event: int, found: int, sent_again: int
+) -> None:
+    source, state = tmp_path / "rows.jsonl", tmp_path / "state"
+    source.write_text('{"id": 1}\n' * 10 + '{"id": 2}\n' * 10)  # equal rows are told apart by their number
+    arguments = (
+        *(source, "-b", embedded_cluster.bootstrap_servers, "-t", "t", "--state", state, "--resume", "--json"),
+        *("--lane", lane, "--chunk", CHUNK),
+    )
+    assert load(event, *arguments).returncode == -9
+    result = json.loads(load(-1, *arguments).stdout)
+    assert (result["found"], result["sent_again"], result["position"]) == (found, sent_again, CHUNK)
+    assert sorted(record.value for record in embedded_cluster.records("t")) == [b'{"id":1}'] * 10 + [b'{"id":2}'] * 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
 @pytest.mark.parametrize(
     ("lane", "kills", "seed"),
     [

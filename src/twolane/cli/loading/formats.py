@@ -62,8 +62,10 @@ class Format:
 
         Raises
         ------
-        SerializationError
+        click.UsageError
             The schema breaks Avro's specification.
+        SerializationError
+            None can be made of the data.
         """
         if self.name == "bytes":
             return None
@@ -71,7 +73,10 @@ class Format:
         if self.name == "json":
             return Json() if asked is None else Json(registry=asked)
         if self.detail:
-            return Avro(Path(self.detail), asked)
+            try:
+                return Avro(Path(self.detail), asked)
+            except ValueError as error:  # also SerializationError
+                raise click.UsageError(f"--format avro:{self.detail}: {error}") from None
         if reader.avro_schema is not None:
             return Avro(reader.avro_schema, asked)
         if hasattr(first, "schema"):
@@ -100,13 +105,15 @@ class Columns:
 
         Raises
         ------
-        SerializationError
+        click.UsageError
             They do not; the message lists those there are.
         """
         names = values.schema.names if hasattr(values, "schema") else {key: None for row in values for key in row}
-        for name in (self.key, self.timestamp, self.partition, *self.headers, self.value):
+        named = {"--key": self.key, "--timestamp": self.timestamp, "--partition": self.partition}
+        named |= {f"--header {name}": name for name in self.headers} | {"--format bytes": self.value}
+        for option, name in named.items():
             if name is not None and name not in names:
-                raise SerializationError(f"no column {name!r}; the columns are {', '.join(map(repr, names))}")
+                raise click.UsageError(f"{option}: no column {name!r}; the columns are {', '.join(map(repr, names))}")
 
     def arguments(self, values: Any) -> tuple[Any, dict[str, Any]]:
         """Return what ``send_batch()`` takes for some rows: the values, and the arguments by name.

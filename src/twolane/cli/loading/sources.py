@@ -269,11 +269,13 @@ def _as_bad_input(source: Source) -> Iterator[None]:
     """Say of what a library raises in which source it was."""
     try:
         yield
-    except (OSError, SerializationError, MemoryError):
+    except (SerializationError, MemoryError):
         raise
     except Exception as error:
-        library_s = type(error).__module__.partition(".")[0] in ("pyarrow", "fastavro", "duckdb", "_duckdb", "zlib")
-        if not library_s and not isinstance(error, (ValueError, EOFError)):
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's; pyarrow raises others of what is broken
+        from_library = type(error).__module__.partition(".")[0] in ("pyarrow", "fastavro", "duckdb", "_duckdb", "zlib")
+        if not from_library and not isinstance(error, (ValueError, EOFError, OSError)):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SerializationError(reason if source.name in reason else f"{source.name}: {reason}") from error

@@ -16,6 +16,7 @@ A line that a crash cut off has no newline, and does not count.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,6 +89,8 @@ class LoadState:
         self._handed: dict[int, dict[str, Any]] = {}
         self._refused: dict[int, int] = {}
         self._problem: OSError | None = None
+        if path.exists() and not path.is_file():
+            raise click.UsageError(f"--state {path}: no regular file")
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             self._lock()
@@ -106,19 +109,19 @@ class LoadState:
 
     def _read(self, load: dict[str, Any], *, resume: bool) -> None:
         text = self.path.read_bytes()
-        whole = text.rpartition(b"\n")[0].splitlines()
-        length = len(text.rpartition(b"\n")[0]) + 1 if whole else 0
-        if length != len(text):
-            os.ftruncate(self._descriptor, length)  # what a crash cut off
-        if not whole:
+        if _line({"load": load}).startswith(text):  # new, or cut off by a crash before anything was handed over
+            os.ftruncate(self._descriptor, 0)
             self._append({"load": load}, sync=True)
             _sync_folder(self.path)
             return
+        whole, _, rest = text.rpartition(b"\n")
         try:
-            lines = [json.loads(line) for line in whole]
+            lines = [json.loads(line) for line in whole.splitlines()]
             known = lines[0]["load"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             raise click.UsageError(f"--state {self.path}: no state file of twolane load") from None
+        if rest:
+            os.ftruncate(self._descriptor, len(text) - len(rest))  # what a crash cut off
         if known != load:
             name = next(name for name in {**known, **load} if known.get(name) != load.get(name))
             raise click.UsageError(
@@ -179,7 +182,7 @@ class LoadState:
         self._append({"done": rows}, sync=True)
 
     def _append(self, line: dict[str, Any], *, sync: bool) -> None:
-        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        data = _line(line)
         size = os.fstat(self._descriptor).st_size
         try:
             while data:
@@ -187,12 +190,17 @@ class LoadState:
             if sync:
                 os.fsync(self._descriptor)
         except OSError as error:
-            os.ftruncate(self._descriptor, size)  # no half of a line in front of the next
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, size)  # no half of a line in front of the next
             raise OSError(error.errno, f"--state: {error.strerror}", str(self.path)) from error
 
     def close(self) -> None:
         """Close and unlock it."""
         os.close(self._descriptor)
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
 def _sync_folder(path: Path) -> None:
