@@ -71,7 +71,7 @@ def ids(cluster: EmbeddedCluster) -> list[int]:
         (["."], Exit.USAGE, "a directory"),
         ([__file__], Exit.USAGE, "unknown ending; say --input"),
         (["-"], Exit.USAGE, "say --input"),
-        (["rows.jsonl", "--key", "nmae"], Exit.USAGE, "--key: no column 'nmae'; the columns are 'id'"),
+        (["rows.jsonl", "--key", "absent"], Exit.USAGE, "--key: no column 'absent'; the columns are 'id'"),
         (["rows.jsonl", "--header", "x"], Exit.USAGE, "--header x: no column 'x'"),
         (["rows.jsonl", "--format", "bytes:x"], Exit.USAGE, "--format bytes: no column 'x'"),
         (["rows.jsonl", "--format", "xml"], Exit.USAGE, "expected one of json"),
