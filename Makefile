@@ -101,7 +101,7 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.floor.stream --json $(RESULTS)/stream.json
 	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
-	$(BIN)/python -m bench.aio --rounds 5 --json $(RESULTS)/aio.json
+	$(BIN)/python -m bench.aio --rounds 5 --json $(RESULTS)/aio.json --docs
 	$(MAKE) bench-encoding bench bench-cluster
 	$(BIN)/python -m bench report $(RESULTS) --readme
 	$(BIN)/python -m bench.demo.readme

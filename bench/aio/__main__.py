@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.aio import targets
+from bench.aio import page, targets
 from bench.aio.targets import AIOKAFKA, AIOPRODUCER, BATCHER, BLOCKING, POLL_THREAD, SAFE, SAFE_UVLOOP, SUBMIT, Runs
 from bench.clusters import EMBEDDED, OWN, open_cluster
 from bench.machine import write
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--idempotence", choices=["on", "off"], default="on")
     parser.add_argument("--only", nargs="+", metavar="CONTENDER")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--docs", action="store_true", help="put the figures of --json into docs/asyncio.md")
     given = parser.parse_args()
     parts: dict[str, Any] = {}
     for kind in [EMBEDDED, OWN] if given.cluster == "both" else [given.cluster]:
@@ -125,7 +126,9 @@ def main() -> None:
             f"{PARTITIONS} partitions, {RTT_MS} ms on the embedded cluster, {given.rounds} rounds in turn of "
             f"{given.seconds} s, medians"
         )
-        write(given.json, what, clients=versions("aiokafka", "uvloop", "confluent-kafka"), **parts)
+        write(given.json.resolve(), what, clients=versions("aiokafka", "uvloop", "confluent-kafka"), **parts)
+        if given.docs:
+            page.write(given.json.resolve().relative_to(page.ROOT))
 
 
 if __name__ == "__main__":
