@@ -97,7 +97,7 @@ def test_once_acknowledged_a_partition_waits_for_nothing(embedded_cluster, make,
     producer = make()
     producer.send_batch(name, [b"0", b"1"], partitions=[0, 1]).result(10)
     hold_answers(embedded_cluster)
-    # A call that waited at the gate would raise QueueFullError.
+    # A call that waited for the first acknowledgement would raise QueueFullError.
     if how == "send":
         for i in range(6):
             producer.send(name, b"%d" % i, partition=i % 2, timeout=5)

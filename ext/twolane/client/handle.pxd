@@ -1,7 +1,7 @@
 """Handle owns one ``rd_kafka_t``; Topic owns one ``rd_kafka_topic_t`` and keeps its Handle alive."""
 from libc.stdint cimport int32_t, int64_t
 
-from twolane.produce.first_ack cimport Gates
+from twolane.produce.first_ack cimport FirstAcks
 from twolane.librdkafka cimport *
 
 
@@ -23,7 +23,7 @@ cdef class Handle:
     cdef rd_kafka_queue_t* sasl_queue   # librdkafka's requests for a token; NULL where nobody answers them here
     cdef Wire* wire                 # on the heap: the broker threads may outlive the Handle
     cdef readonly dict settings     # what librdkafka was given, secrets masked
-    cdef public bint gated          # topics have a gate before each partition, see gate
+    cdef public bint awaits_first_acks  # the first record of each partition goes alone, see produce/first_ack
     cdef public bint draining       # the producer closes: no call begins, and those that wait end
     cdef public double recount_after    # seconds after which a topic's partitions are counted again
     cdef dict _topics               # name -> Topic
@@ -33,9 +33,12 @@ cdef class Handle:
 
     cdef int ensure_open(self) except -1
     cdef int hold(self) except -1
-    cdef void forget_last_broker(self) noexcept nogil
+    cdef inline void forget_last_broker(self) noexcept nogil:
+        """Count the next ProduceRequest as no change of broker. Only while nothing is in flight. GIL: not needed."""
+        self.wire.last_broker = -2
+
     cdef void release(self) noexcept
-    cdef void last_out(self) noexcept
+    cdef void last_call_ended(self) noexcept
     cdef bint _destroy(self, double patience) noexcept
     cdef Topic topic(self, str name)
     cdef dict topic_names(self)
@@ -45,7 +48,7 @@ cdef class Handle:
 cdef class Topic:
     cdef rd_kafka_topic_t* rkt
     cdef Handle _handle             # keeps the rd_kafka_t alive as long as this topic
-    cdef Gates gates                # the native handle's opaque
+    cdef FirstAcks first_acks       # the native handle's opaque
     cdef readonly str name
     cdef readonly bytes encoded_name
     cdef public int partition_count         # 0 until known

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, count, fence, load, store
-from twolane.produce.first_ack cimport free_gates
+from twolane.produce.first_ack cimport free_first_acks
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
@@ -229,15 +229,11 @@ cdef class Handle:
             self.release()
         return self.ensure_open()       # raises
 
-    cdef void forget_last_broker(self) noexcept nogil:
-        """Count the next ProduceRequest as no change of broker. Only while nothing is in flight. GIL: not needed."""
-        self.wire.last_broker = -2
-
     cdef void release(self) noexcept:
         if count(&self._users, -1) == 0 and self._closing:
-            self.last_out()
+            self.last_call_ended()
 
-    cdef void last_out(self) noexcept:
+    cdef void last_call_ended(self) noexcept:
         self._destroy(LAST_OUT_SECONDS)
 
     @property
@@ -350,7 +346,7 @@ cdef class Handle:
         with cython.critical_section(self):
             for topic in self._topics.values():
                 if topic.partition_count and topic.counted_at < before:
-                    store(&topic.gates.recount, 1)
+                    store(&topic.first_acks.recount, 1)
 
     def fatal_error(self):
         """Return ``(code, reason)`` of the fatal error that ended this producer, or None (``rd_kafka_fatal_error``)."""
@@ -526,7 +522,7 @@ cdef class Topic:
 
     def __cinit__(self):
         self.rkt = NULL
-        memset(&self.gates, 0, sizeof(Gates))
+        memset(&self.first_acks, 0, sizeof(FirstAcks))
         self.partition_count = 0
         self.sticky_partition = -1
 
@@ -535,7 +531,7 @@ cdef class Topic:
 
     def __dealloc__(self):
         self.close()
-        free_gates(&self.gates)
+        free_first_acks(&self.first_acks)
 
     def open(self, Handle handle not None, str name not None):
         """Create the native handle; librdkafka then asks for the topic's leaders in the background."""
@@ -548,7 +544,7 @@ cdef class Topic:
         if b"\0" in encoded or not 0 < len(encoded) <= 249:
             raise ConfigError(f"not a topic name (1 to 249 bytes of UTF-8, no NUL): {name[:60]!r}")
         cdef rd_kafka_topic_conf_t* conf = rd.default_topic_conf_dup(handle.rk)
-        rd.topic_conf_set_opaque(conf, &self.gates)
+        rd.topic_conf_set_opaque(conf, &self.first_acks)
         self.rkt = rd.topic_new(handle.rk, <const char*>encoded, conf)
         if self.rkt == NULL:
             raise ConfigError(f"librdkafka cannot make a handle for topic {name!r}")
@@ -567,11 +563,11 @@ cdef class Topic:
     @property
     def recount(self):
         """bool: whether the partitions are to be counted again before more records go."""
-        return load(&self.gates.recount) != 0
+        return load(&self.first_acks.recount) != 0
 
     @recount.setter
     def recount(self, bint asked):
-        store(&self.gates.recount, asked)
+        store(&self.first_acks.recount, asked)
 
     def __repr__(self):
         return f"Topic({self.name!r}, partitions={self.partition_count or None})"

@@ -4,7 +4,7 @@ from twolane.common.group_member cimport GroupMember
 
 cdef class Waiter(GroupMember):
     cdef public bint mine, done
-    cdef readonly bint taken            # the holder took the job
+    cdef readonly bint job_taken        # the holder took the job
     cdef list _followers                # of Waiter: whose jobs the holder took
     cdef object _signal                 # a lock, held until the caller is woken; made where it has to wait
     cdef unsigned long _thread

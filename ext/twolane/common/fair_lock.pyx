@@ -40,7 +40,7 @@ cdef class Waiter(GroupMember):
         The caller is the holder, and must ``release()``.
     done : bool
         The holder did the job.
-    taken : bool
+    job_taken : bool
         The holder took the job.
     sent, outcome
         See GroupMember. The outcome is set by the thread that did the job: None if a signal interrupted it.
@@ -160,7 +160,7 @@ cdef class FairLock:
                 other = <Waiter>self._waiting[0]
                 if other.job is None or abs(other.deadline - turn.deadline) > within:
                     break
-                other.taken = True
+                other.job_taken = True
                 turn._followers.append(other)
                 del self._waiting[0]
         return turn._followers
@@ -196,8 +196,8 @@ cdef class FairLock:
 
     def cancel_waiters(self):
         """Let no caller wait any more, for close(). Return them; the caller sets their outcomes and wakes them."""
-        cdef list taken
+        cdef list waiting
         with cython.critical_section(self):
-            taken = list(self._waiting)
+            waiting = list(self._waiting)
             del self._waiting[:]        # not another list: is_alone() reads this one without a lock
-        return taken
+        return waiting

@@ -32,19 +32,19 @@ cdef class RecordAccumulator:
 
     Parameters
     ----------
-    handle, delivery
+    handle, reader
         Kept.
     """
 
-    def __init__(self, Handle handle not None, ReportReader delivery not None):
+    def __init__(self, Handle handle not None, ReportReader reader not None):
         cdef RecordSlice records = RecordSlice.__new__(RecordSlice)
         if self._block == NULL:
             self._block = <uint8_t*>malloc(MAX_BYTES)
         if self._block == NULL:
             raise MemoryError()
         self._handle = handle
-        self._reader = delivery
-        self._generations = delivery.generations
+        self._reader = reader
+        self._generations = reader.generations
         self._value_column.spans = self._values
         self._key_column.spans = self._keys
         records.values = &self._value_column
@@ -100,6 +100,8 @@ cdef class RecordAccumulator:
 
     def drain(self):
         """Hand all records to librdkafka, grouped by partition. Returns how many it refused, which are reported."""
+        if self.n == 0:
+            return 0
         if self._handle._generation != forks():
             self.n = 0      # a child's copy: the parent sends them, and the section may have been another thread's
             return 0

@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.reports.reader cimport ReportReader
 from twolane.produce.record_slice cimport RecordSlice
-from twolane.produce.first_ack cimport Gates
+from twolane.produce.first_ack cimport FirstAcks
 from twolane.client.handle cimport Handle, Topic
 from twolane.librdkafka cimport *
 
@@ -19,5 +19,5 @@ cdef class ProduceBuffer:
 
     cdef bint has_space(self, int64_t records, int64_t bytes) noexcept nogil
     cdef bint is_low(self) noexcept nogil
-    cdef int64_t _claim(self, RecordSlice feed, int64_t start, int64_t* size) noexcept nogil
-    cdef bint _wait(self, int64_t* gate, double timeout) except -1
+    cdef int64_t _reserve(self, RecordSlice records, int64_t start, int64_t* size) noexcept nogil
+    cdef bint _wait(self, int64_t* first_ack, double timeout) except -1

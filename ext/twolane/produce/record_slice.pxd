@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.batch cimport ByteColumn, EncodedBatch, Span
 from twolane.librdkafka cimport *
-from twolane.produce.first_ack cimport Gates
+from twolane.produce.first_ack cimport FirstAcks
 
 
 cdef enum:
@@ -49,7 +49,7 @@ cdef struct Enqueued:
 
 
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil
+                      int64_t stop, int64_t tracker_id, int64_t first_index, FirstAcks* first_acks) noexcept nogil
 cpdef int64_t headers_size(tuple headers) except -1
 
 

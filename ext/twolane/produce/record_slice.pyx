@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from twolane.batch cimport EncodedBatch, span_at
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
-from twolane.produce.first_ack cimport CLOSED, Gates, may_pass, milliseconds, set_gate
+from twolane.produce.first_ack cimport NONE_YET, FirstAcks, may_produce, milliseconds, set_first_ack
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
 from twolane.reports.trackers cimport opaque_of
 
@@ -243,12 +243,12 @@ cdef int set_headers(rd_kafka_vu_t* vu, RecordSlice records, int64_t i) noexcept
 @cython.boundscheck(False)
 @cython.wraparound(False)
 cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records, const int64_t* order, int64_t start,
-                      int64_t stop, int64_t tracker_id, int64_t first_index, Gates* gates) noexcept nogil:
+                      int64_t stop, int64_t tracker_id, int64_t first_index, FirstAcks* first_acks) noexcept nogil:
     """Hand records ``start`` to ``stop`` of the slice (through ``order``, where given) to librdkafka.
 
     The opaque of record ``i`` of the slice is (tracker, first_index + i). Values and keys are copied by librdkafka. Stops
-    at the first record that it refuses, and before a partition whose first record is not acknowledged (`gates`; NULL: no
-    record waits for that). GIL: not needed; ``records.make_headers()`` has run.
+    at the first record that it refuses, and before a partition whose first record is not acknowledged (`first_acks`; NULL:
+    no record waits for that). GIL: not needed; ``records.make_headers()`` has run.
     """
     cdef Enqueued result
     cdef rd_kafka_vu_t on_stack[FIXED + HEADERS_ON_STACK]
@@ -257,7 +257,7 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
     cdef int j, n_vu, n_shared = records.n_shared + records.n_columns
     cdef Span value, key
     cdef bint has_headers = records.n_columns > 0 or records.ready != NULL      # of its own each record
-    cdef int64_t now = milliseconds() if gates != NULL else 0
+    cdef int64_t now = milliseconds() if first_acks != NULL else 0
     cdef const uint64_t* opaques = records.opaques
     cdef const ByteColumn* keys = records.keys
     cdef uint64_t first_opaque = opaque_of(tracker_id, first_index)
@@ -287,7 +287,7 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
         set_record(vu, records.partitions[i * records.partition_step], value, key,
                    records.timestamps[i * records.timestamp_step],
                    opaques[i] if opaques != NULL else first_opaque + <uint64_t>i)
-        if gates != NULL and not may_pass(gates, vu[1].u.i32, now):
+        if first_acks != NULL and not may_produce(first_acks, vu[1].u.i32, now):
             result.blocked_partition = vu[1].u.i32
             break
         if has_headers:
@@ -298,8 +298,8 @@ cdef Enqueued enqueue(rd_kafka_t* rk, rd_kafka_topic_t* rkt, RecordSlice records
             result.bytes -= value.size + key.size
             if records.ready != NULL and n_vu > FIXED:
                 records.ready[i] = <rd_kafka_headers_t*>vu[FIXED].u.ptr     # not taken over
-            if gates != NULL:
-                set_gate(gates, vu[1].u.i32, CLOSED)
+            if first_acks != NULL:
+                set_first_ack(first_acks, vu[1].u.i32, NONE_YET)
             break
         result.n += 1
     if vu != on_stack:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from twolane.reports.classify cimport delivery_report, timestamp_type_of
+from twolane.reports.classify cimport TIMESTAMP_TYPES, delivery_report
 from twolane.reports.reader cimport ReportReader
 from twolane.reports.trackers cimport CallTracker, clear_reports
 
@@ -50,7 +50,6 @@ cdef class CallResult:
 
     def __init__(self, ReportReader reader not None, Py_ssize_t n):
         cdef int64_t[::1] view
-        cdef Py_ssize_t i
         if self._reader is not None:
             raise RuntimeError("a CallResult is opened once")
         self._reader = reader
@@ -61,9 +60,9 @@ cdef class CallResult:
         else:
             self._offsets = np.empty(n, dtype=np.int64)
             view = self._offsets
-            for i in range(n):
-                view[i] = -1
             self.columns.offsets = &view[0] if n else NULL
+            if n:
+                memset(&view[0], 0xff, <size_t>n * sizeof(int64_t))     # -1
         self.tracker.columns = &self.columns
 
     def __dealloc__(self):
@@ -119,14 +118,9 @@ cdef class CallResult:
         return self.tracker.written
 
     @property
-    def is_forked(self):
-        """bool: whether this is a child process's dead copy, to which no report will come."""
-        return self._reader.handle.is_forked
-
-    @property
     def timestamp_type(self):
         """TimestampType: that of the last report."""
-        return timestamp_type_of(self.columns.timestamp_type)
+        return TIMESTAMP_TYPES[self.columns.timestamp_type]
 
     def append_times(self):
         """Return the brokers' LogAppendTimes as a new int64 array, or None where there are none."""

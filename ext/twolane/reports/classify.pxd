@@ -11,8 +11,10 @@ cdef enum:
     VERDICT_UNKNOWN = 2
 
 
+cdef tuple TIMESTAMP_TYPES      # by librdkafka's rd_kafka_timestamp_type_t
+
+
 cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint one_broker, int64_t offset,
                        bint acks_none) noexcept nogil
-cdef object timestamp_type_of(int number)
 cdef object delivery_report(Report* report)
 cdef object record_metadata(str topic, int32_t partition, object offset, int64_t timestamp, int timestamp_type)

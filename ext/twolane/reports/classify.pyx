@@ -47,11 +47,6 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
     return VERDICT_UNKNOWN
 
 
-cdef object timestamp_type_of(int number):
-    """The TimestampType of librdkafka's ``rd_kafka_timestamp_type_t``."""
-    return TIMESTAMP_TYPES[number]
-
-
 cdef object delivery_report(Report* report):
     """The DeliveryReport of a report."""
     return new_tuple(DeliveryReport, (report.index, report.error, VERDICTS[report.verdict], report.partition,

@@ -1,4 +1,5 @@
 """ReportReader: delivery reports, counted in C: one event per request, no Python object per record."""
+from cpython.pythread cimport PyThread_acquire_lock, PyThread_release_lock, WAIT_LOCK
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from twolane.client.handle cimport Handle
@@ -64,8 +65,12 @@ cdef class ReportReader:
     cdef bint acks_none                     # acks=0: a success has no offset
     cdef int _retries
 
-    cdef void lock(self) noexcept nogil
-    cdef void unlock(self) noexcept nogil
+    cdef inline void lock(self) noexcept nogil:
+        PyThread_acquire_lock(self._lock, WAIT_LOCK)
+
+    cdef inline void unlock(self) noexcept nogil:
+        PyThread_release_lock(self._lock)
+
     cdef int attach(self, CallTracker* tracker) except -1
     cdef void detach(self, CallTracker* tracker) noexcept nogil
     cdef void close_for_appends(self, CallTracker* tracker) noexcept nogil

@@ -16,7 +16,7 @@ from libc.string cimport memset
 from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, load
 from twolane.client.handle cimport Handle, forks
 from twolane.client.library cimport rd
-from twolane.produce.first_ack cimport CLOSED, Gates, mark_for_recount, milliseconds, set_gate
+from twolane.produce.first_ack cimport NONE_YET, FirstAcks, mark_for_recount, milliseconds, set_first_ack
 from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, verdict_of
 from twolane.reports.events cimport ClientEvents
 from twolane.reports.flush_generations cimport FlushGenerations
@@ -122,12 +122,6 @@ cdef class ReportReader:
         if self._sleep_lock != NULL:
             PyThread_release_lock(self._sleep_lock)
             PyThread_free_lock(self._sleep_lock)
-
-    cdef void lock(self) noexcept nogil:
-        PyThread_acquire_lock(self._lock, WAIT_LOCK)
-
-    cdef void unlock(self) noexcept nogil:
-        PyThread_release_lock(self._lock)
 
     cdef int attach(self, CallTracker* tracker) except -1:
         """Give a tracker its id. It must stay where it is until ``detach()``."""
@@ -288,8 +282,8 @@ cdef class ReportReader:
         cdef OffsetColumns* columns = NULL
         cdef Report report
         cdef uint64_t opaque
-        cdef Gates* gates
-        cdef Gates* topic_gates
+        cdef FirstAcks* first_acks
+        cdef FirstAcks* topic_acks
         cdef int64_t requests, changes
         n = rd.event_message_array(event, messages, MESSAGES)
         self.lock()
@@ -297,8 +291,8 @@ cdef class ReportReader:
         # Once for all: they were sent in one MessageSet, whatever other partitions send meanwhile.
         requests = load(&self.handle.wire.produce_requests)
         changes = load(&self.handle.wire.broker_changes)
-        topic_gates = <Gates*>rd.topic_opaque(messages[0].rkt) if n else NULL
-        gates = topic_gates if self.handle.gated else NULL
+        topic_acks = <FirstAcks*>rd.topic_opaque(messages[0].rkt) if n else NULL
+        first_acks = topic_acks if self.handle.awaits_first_acks else NULL
         # librdkafka counts up from the base offset also where that is none (-1, -1001): only the first record's says so.
         has_offset = n > 0 and messages[0].offset >= 0
         while n > 0:
@@ -323,8 +317,8 @@ cdef class ReportReader:
                         timestamp = rd.message_timestamp(message, &timestamp_type)
                         latency = rd.message_latency(message)
                         is_timed = True
-                        if gates != NULL:
-                            set_gate(gates, message.partition, milliseconds())
+                        if first_acks != NULL:
+                            set_first_ack(first_acks, message.partition, milliseconds())
                     written += 1
                     if tracker == NULL:
                         continue
@@ -347,10 +341,10 @@ cdef class ReportReader:
                                          changes - (tracker.changes_before if tracker != NULL else 0) <= 1,
                                          offset, self.acks_none)
                     failed = True
-                    mark_for_recount(topic_gates, message.err)
+                    mark_for_recount(topic_acks, message.err)
                     wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
-                    if gates != NULL:
-                        set_gate(gates, message.partition, CLOSED)
+                    if first_acks != NULL:
+                        set_first_ack(first_acks, message.partition, NONE_YET)
                     if verdict == VERDICT_NOT_WRITTEN:
                         self.counters.not_written += 1
                     else:
@@ -406,7 +400,7 @@ cdef class ReportReader:
         report.verdict = VERDICT_NOT_WRITTEN
         self.lock()
         if topic != NULL:   # NULL: the topic was closed before the record could go
-            mark_for_recount(<Gates*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
+            mark_for_recount(<FirstAcks*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
         tracker = self._trackers[tracker_id_of(opaque)]
         tracker.done += 1
         self._keep(tracker, &report)

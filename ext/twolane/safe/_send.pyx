@@ -146,7 +146,7 @@ cdef class SafeSender:
         except BaseException as interruption:
             # A signal handler may raise anything, such as what another producer told it. Before the record is in
             # anybody's hands an error of ours says that nothing was sent.
-            if turn.sent or turn.taken or not isinstance(interruption, TwolaneError):
+            if turn.sent or turn.job_taken or not isinstance(interruption, TwolaneError):
                 self._group.attach_result_to(turn, interruption)
             raise
         finally:
@@ -174,7 +174,7 @@ cdef class SafeSender:
         return record
 
     cdef inline bint _is_uncounted(self, Topic known):
-        return (not known.partition_count or load(&known.gates.recount)
+        return (not known.partition_count or load(&known.first_acks.recount)
                 or monotonic() - known.counted_at > self._handle.recount_after)
 
     cdef int _take(self, Waiter turn, topic) except -1:

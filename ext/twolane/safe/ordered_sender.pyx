@@ -365,7 +365,7 @@ cdef class OrderedSender:
                 self._last_used.pop((topic.name, queues[i].partition), None)
             elif queues[i].tracker.written:
                 self._last_used[(topic.name, queues[i].partition)] = now
-            reports = take_reports(&queues[i].tracker)
+            reports = take_reports(&queues[i].tracker) if queues[i].tracker.n_reports else []
             if self._out_of_time:
                 reports = [report._replace(error=OUT_OF_TIME.get(report.error, report.error)) for report in reports]
             if is_in_flight(&queues[i]):

@@ -12,7 +12,7 @@ from twolane.client.partitioner cimport Partitioner
 from twolane.librdkafka cimport *
 from twolane.produce.accumulator cimport LARGEST_RECORD, RecordAccumulator
 from twolane.produce.buffer cimport ProduceBuffer
-from twolane.produce.first_ack cimport CLOSED, cover, may_pass, milliseconds, set_gate
+from twolane.produce.first_ack cimport NONE_YET, make_room, may_produce, milliseconds, set_first_ack
 from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
 from twolane.produce.record_slice cimport enqueue
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
@@ -88,7 +88,7 @@ cdef class ThroughputSender:
         cdef Topic topic
         name = topic_name(name)
         topic = self._known.get(name)
-        if topic is None or load(&topic.gates.recount):
+        if topic is None or load(&topic.first_acks.recount):
             topic = self._topics.known(name, self._deadline(timeout))
             self._known[name] = topic
         self._last_name = name
@@ -100,7 +100,7 @@ cdef class ThroughputSender:
         cdef Topic known
         self._handle.ensure_open()
         known = self._handle.topic(topic)
-        return (known.partition_count and not load(&known.gates.recount)
+        return (known.partition_count and not load(&known.first_acks.recount)
                 and (partition is None or existing_partition(known, partition) >= 0))
 
     def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
@@ -164,7 +164,7 @@ cdef class ThroughputSender:
                            False)
         finally:
             if count(&self._handle._users, -1) == 0 and self._handle._closing:
-                self._handle.last_out()
+                self._handle.last_call_ended()
 
     cdef inline void _expect(self, CallTracker* tracker) noexcept:
         """Let a tracker expect one report more, before its record goes: the report may come before this thread goes on."""
@@ -188,7 +188,7 @@ cdef class ThroughputSender:
         self._spare = None
         record.fill(topic, value, key, headers, timestamp, timestamp_header, self._max_bytes)
         known = self._last_topic if topic is self._last_name else None
-        if known is None or load(&known.gates.recount):
+        if known is None or load(&known.first_acks.recount):
             known = self._find(topic, timeout)
         if record.choose_partition(known, partition, self._partitioner) < 0:
             record.partition = look_for_partition(self._topics, known, partition, self._deadline(timeout))
@@ -198,13 +198,13 @@ cdef class ThroughputSender:
             raise TypeError("opaque is for on_delivery: give both")
         if not self._buffer.has_space(self._accumulator.n, self._accumulator.used):
             self._backpressure.wait_for_space(self._deadline(timeout))
-        if self._handle.gated:
+        if self._handle.awaits_first_acks:
             self._wait_for_first_ack(record, timeout)
         # After the waits: from here on no Python code runs, so that nothing is accepted behind close(), and a flush() of a
         # signal handler in a wait does not wait for this record.
         if self._handle.draining:
-            if self._handle.gated:
-                set_gate(&known.gates, record.partition, CLOSED)
+            if self._handle.awaits_first_acks:
+                set_first_ack(&known.first_acks, record.partition, NONE_YET)
             self._refuse_if_closed()
         if on_delivery is None:
             tracker = &self._reader.generations.without_callback[self._reader.generations.current]
@@ -252,13 +252,13 @@ cdef class ThroughputSender:
         tracker.expected -= 1
         add(&self._reader.counters.accepted, -1)
         add(&self._reader.counters.accepted_bytes, -record.payload)
-        if self._handle.gated:
-            set_gate(&record.topic.gates, record.partition, CLOSED)
+        if self._handle.awaits_first_acks:
+            set_first_ack(&record.topic.first_acks, record.partition, NONE_YET)
         if on_delivery is not None:
             self._callbacks.drop(index)
         if code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
             # The topic was made anew with fewer partitions, and librdkafka knows it.
-            store(&record.topic.gates.recount, 1)
+            store(&record.topic.first_acks.recount, 1)
             return True
         self._refuse(record, code)
         return False
@@ -267,10 +267,10 @@ cdef class ThroughputSender:
         """Wait until the record may go to its partition (see `first_ack`)."""
         cdef Topic topic = record.topic
         with cython.critical_section(topic):
-            cover(&topic.gates, topic.partition_count)
-        if not may_pass(&topic.gates, record.partition, milliseconds()):
+            make_room(&topic.first_acks, topic.partition_count)
+        if not may_produce(&topic.first_acks, record.partition, milliseconds()):
             deadline = self._deadline(timeout)
-            while not may_pass(&topic.gates, record.partition, milliseconds()):
+            while not may_produce(&topic.first_acks, record.partition, milliseconds()):
                 self._backpressure.wait_for_first_ack(topic, record.partition, deadline)
         return 0
 

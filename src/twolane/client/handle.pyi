@@ -4,7 +4,7 @@ from typing import final
 @final
 class Handle:
     settings: dict[str, str]
-    gated: bool
+    awaits_first_acks: bool
     draining: bool
     recount_after: float
     def __init__(

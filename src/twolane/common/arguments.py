@@ -117,7 +117,7 @@ class ProduceCall:
                 rows = min(rows, rows_within(SLICE_BYTES, most, source))
         return rows
 
-    def feed(self, start: int, stop: int) -> tuple[RecordSlice, int | NDArray[np.int32]]:
+    def record_slice(self, start: int, stop: int) -> tuple[RecordSlice, int | NDArray[np.int32]]:
         """Return the records `start` to `stop`, and their partitions. Valid until the next call of it."""
         values = self.values.slice(start, stop)
         keys = self.keys.slice(start, stop) if self.keys is not None else None
@@ -222,14 +222,14 @@ def too_large(call: ProduceCall) -> Iterator[Fault]:
     """Yield the records that are larger than ``message.max.bytes``."""
     headers, max_bytes = call.headers, call.limits.max_bytes
     names = tuple((name, None) for name, _ in headers.columns)
-    each = map(headers_size, headers.each or [headers.shared + names])
+    of_headers = headers.each or ([headers.shared + names] if headers.shared or names else [])
     # The ordinary case, without looking at records: nothing comes near the limit. It is 1000 at least, of which a
     # sixteenth holds a record's overhead.
     if (
-        max(each) <= max_bytes // 16
+        max(map(headers_size, of_headers), default=0) <= max_bytes // 16
         and call.values.first_over(max_bytes // 2) is None
         and (call.keys is None or call.keys.first_over(max_bytes // 4) is None)
-        and all(source.first_over(max_bytes // 8 // len(names)) is None for _, source in headers.columns)
+        and (not names or all(source.first_over(max_bytes // 8 // len(names)) is None for _, source in headers.columns))
     ):
         return
     rows = call.slice_rows(SIZE_CHECK_SLICE)

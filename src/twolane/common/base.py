@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 import weakref
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from twolane.client.handle import Handle
@@ -44,7 +45,7 @@ EXIT_TIMEOUT = 30.0
 _open: weakref.WeakSet[BaseProducer] = weakref.WeakSet()
 
 
-class BaseProducer:
+class BaseProducer(ABC):
     """Base of both lanes; not for use by itself."""
 
     _policy: ProducerPolicy
@@ -176,13 +177,13 @@ class BaseProducer:
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def flush(self, timeout: float | None = None) -> int:
         """Wait until nothing is in flight."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, timeout: float | None = None) -> None:
         """End the producer."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -92,7 +92,7 @@ class Failures(Sequence[DeliveryError]):
 
 def metadata_of(
     topic: str,
-    outcome: CallResult,
+    result: CallResult,
     partitions: NDArray[np.int32],
     *,
     written: int,
@@ -108,7 +108,7 @@ def metadata_of(
 
     Parameters
     ----------
-    outcome : CallResult
+    result : CallResult
     partitions : ndarray of int32, shape (n,)
         Of the records of the call, or of the first of them that were gone into.
     reports : list of DeliveryReport
@@ -119,9 +119,9 @@ def metadata_of(
         Which of the caller's rows the records are.
     """
     n = len(partitions)
-    offsets = outcome.offsets[:n]
-    kind = outcome.timestamp_type
-    times = outcome.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
+    offsets = result.offsets[:n]
+    kind = result.timestamp_type
+    times = result.append_times() if kind is TimestampType.LOG_APPEND_TIME else None
     places = [(index, int(partitions[index])) for index in behind] if behind else []
     refused = NONE
     if skipped is not None:

@@ -124,6 +124,8 @@ class BatchHeaders:
         """Return what a RecordSlice of these records takes: shared headers or those of each record, and columns."""
         if self.each is not None:
             return self.each[start:stop], []
+        if not self.columns:
+            return self.shared, []
         return self.shared, [(name, source.slice(start, stop)) for name, source in self.columns]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from twolane.common.base import BaseProducer
@@ -19,9 +20,9 @@ class TransactionalProducer(BaseProducer):
 
     _transactions: Transactions
 
+    @abstractmethod
     def _check_may_wait(self, what: str) -> None:
         """Raise where the call must not wait for the brokers."""
-        raise NotImplementedError
 
     def _run_alone(self, what: str, deadline: float, work: Callable[[], None]) -> None:
         """Call `work` when no other call of the producer is in progress that it would disturb."""

@@ -14,7 +14,7 @@ class ProduceBuffer:
     def __init__(
         self,
         handle: Handle,
-        delivery: ReportReader,
+        reader: ReportReader,
         records: int,
         bytes: int,  # noqa: A002
         resume_at: float = 0.5,
@@ -24,7 +24,7 @@ class ProduceBuffer:
     @property
     def available(self) -> int: ...
     def produce(
-        self, topic: Topic, feed: RecordSlice, start: int, outcome: CallResult, first_index: int
+        self, topic: Topic, records: RecordSlice, start: int, result: CallResult, first_index: int
     ) -> tuple[int, int, int]: ...
     def wait_for_space(self, timeout: float) -> bool: ...
     def wait_for_first_ack(self, topic: Topic, partition: int, timeout: float) -> bool: ...

@@ -118,7 +118,7 @@ class BatchCall:
         call, topic = self.call, self.call.topic
         while self.reached < call.n and not self.reports and not self.not_sent:
             stop = min(call.n, self.reached + self._rows)
-            records, partitions = call.feed(self.reached, stop)
+            records, partitions = call.record_slice(self.reached, stop)
             self.partitions[self.reached : stop] = partitions
             if self._in_doubt.causes and (
                 refused := self._in_doubt.first_refusal(topic.name, self.partitions[self.reached : stop])

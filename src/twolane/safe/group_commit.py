@@ -92,7 +92,7 @@ class GroupSender:
         record: Record = turn.job
         is_over = turn.mine or turn.done
         # A neighbour that still has it in hand may be about to send it.
-        if not turn.sent and (is_over or not turn.taken):
+        if not turn.sent and (is_over or not turn.job_taken):
             return refused(
                 record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
             )

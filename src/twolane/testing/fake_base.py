@@ -147,7 +147,6 @@ class _Outcome:
     """What `metadata_of` and BatchDelivery ask of a CallResult."""
 
     id = -1
-    is_forked = False
     unacknowledged = None
     timestamp_type = TimestampType.CREATE_TIME
 
@@ -249,7 +248,7 @@ class Fake:
         stopped = set()
         for start in range(0, call.n, SLICE):
             stop = min(call.n, start + SLICE)
-            _, outcome.partitions[start:stop] = call.feed(start, stop)
+            _, outcome.partitions[start:stop] = call.record_slice(start, stop)
             values, keys = call.values.slice(start, stop), call.keys.slice(start, stop) if call.keys else None
             shared, columns = call.headers.slice(start, stop)
             for i in range(stop - start):

@@ -78,13 +78,9 @@ class BatchDelivery(Delivery["BatchMetadata"]):
         """Return the caller's number of a record."""
         return record if self._skipped is None else self._skipped.row(record)
 
-    @property
-    def _is_forked(self) -> bool:
-        return self._result.is_forked
-
     def _take(self) -> BatchMetadata:
         assert self._metadata is not None
-        if self._metadata.failed:
+        if self._metadata.failures:
             raise from_metadata(self._metadata)
         return self._metadata
 
@@ -130,9 +126,9 @@ class BatchDelivery(Delivery["BatchMetadata"]):
         metadata = getattr(self, "_metadata", None)
         if globals().get("from_metadata") is None:
             return  # the interpreter's end has taken the module apart; free-threaded Python lets objects live that long
-        if metadata is None or not metadata.failed or self._seen or self._started < self._problems.void_before:
+        if metadata is None or not metadata.failures or self._seen or self._started < self._problems.void_before:
             return
-        if self._result.is_forked:
+        if self._problems.is_forked:
             return  # the parent's batch, and its threads' locks
         self._keep_unseen(from_metadata(metadata), "a batch with failures")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from twolane.common.arguments import seconds_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Delivery(Generic[R]):
+class Delivery(ABC, Generic[R]):
     """Base of BatchDelivery and RecordDelivery; not for use by itself.
 
     It is awaitable, any number of times, and counts as a coroutine: ``asyncio.create_task(delivery)`` works.
@@ -34,13 +35,9 @@ class Delivery(Generic[R]):
         self._seen = False
         self._callbacks: dict[object, Callable[[Any], Any]] = {}  # by a token of each, in order
 
+    @abstractmethod
     def _take(self) -> R:
         """Return or raise what became of it, once it is done."""
-        raise NotImplementedError
-
-    @property
-    def _is_forked(self) -> bool:
-        raise NotImplementedError
 
     def done(self) -> bool:
         """Return whether everything was reported."""
@@ -115,7 +112,7 @@ class Delivery(Generic[R]):
             raise problems[0]
 
     def _refuse_elsewhere(self) -> None:
-        if self._is_forked:
+        if self._problems.is_forked:
             raise ForkedProducerError("the reports of what was sent go to the process that sent it")
 
     def _keep_unseen(self, error: DeliveryError, what: str) -> None:
@@ -197,10 +194,6 @@ class RecordDelivery(Delivery["RecordMetadata"]):
             raise self._error
         assert self._metadata is not None
         return self._metadata
-
-    @property
-    def _is_forked(self) -> bool:
-        return bool(self._problems.is_forked)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _record_elsewhere, (self._is_done, self._error, self._metadata)

@@ -94,7 +94,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         TransactionalProducer.__init__(self, config, keywords)
         given = self._settings.given
         # With one request in flight nothing can overtake a first batch that is refused.
-        self._handle.gated = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
+        self._handle.awaits_first_acks = self._settings.flag("enable.idempotence") and given.get(IN_FLIGHT) != "1"
         # The batches that are being enqueued, each with its thread; one thread has several where a signal handler came.
         self._enqueuing: dict[BatchDelivery, int] = {}
         self._on_full = on_full
@@ -108,7 +108,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         self._partitioner = Partitioner(self._settings.native["partitioner"], STICKY_BYTES)
         transactional_id = self._settings.native.get("transactional.id")
         lingers = float(self._settings.native.get("linger.ms", 0)) >= 1
-        self._may_gather = lingers and not self._handle.gated and transactional_id is None
+        self._may_gather = lingers and not self._handle.awaits_first_acks and transactional_id is None
         self._callbacks = Callbacks(self._reader.generations)
         self._accumulator = RecordAccumulator(self._handle, self._reader)
         try:
@@ -245,39 +245,39 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
                 keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
             call = self._bind(topic, values, given, deadline)
-            outcome = CallResult(self._reader, call.n)
+            result = CallResult(self._reader, call.n)
             places = np.empty(call.n, dtype=np.int32)
             batch = BatchDelivery(
-                call.topic.name, outcome, places, started, self._delivery_thread.problems, call.skipped, opaque
+                call.topic.name, result, places, started, self._delivery_thread.problems, call.skipped, opaque
             )
-            outcome.attach()
+            result.attach()
             self._accumulator.drain()  # what this thread sent one by one goes first
             try:
                 self._enqueuing[batch] = threading.get_ident()
                 self._delivery_thread.add(batch)
-                self._enqueue(call, batch, outcome, deadline)
+                self._enqueue(call, batch, result, deadline)
             except BaseException as error:
-                note = f"{outcome.expected} of {call.n} records had been accepted when this came"
+                note = f"{result.expected} of {call.n} records had been accepted when this came"
                 attach_result(error, batch, note)  # those accepted need not be the first ones
                 if isinstance(error, DeliveryError):
                     error.delivery = batch
                 raise
             finally:
-                outcome.close_for_appends()
+                result.close_for_appends()
                 self._enqueuing.pop(batch, None)
             return batch
         finally:
             self._leave()
 
-    def _enqueue(self, call: ProduceCall, batch: BatchDelivery, outcome: CallResult, deadline: float) -> None:
+    def _enqueue(self, call: ProduceCall, batch: BatchDelivery, result: CallResult, deadline: float) -> None:
         rows = call.slice_rows(SLICE)
         for start in range(0, call.n, rows):
             stop = min(call.n, start + rows)
-            feed, partitions = call.feed(start, stop)
+            records, partitions = call.record_slice(start, stop)
             batch._partitions[start:stop] = partitions
             at = 0
             while at < stop - start:
-                at, error, blocked_partition = self._buffer.produce(call.topic, feed, at, outcome, start)
+                at, error, blocked_partition = self._buffer.produce(call.topic, records, at, result, start)
                 if error:
                     call.topic.recount = call.topic.recount or error == KafkaError._UNKNOWN_PARTITION
                     self._handle.raise_if_fatal(call.topic.name)
