@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
@@ -33,6 +35,14 @@ def delimiter(text: str) -> bytes:
     if b"\\x" in raw and b"\\x" in made:
         raise ValueError(r"\x needs one or two hexadecimal digits")
     return made
+
+
+def delimiter_option(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
+    """Return the bytes of an option that is a delimiter."""
+    try:
+        return None if value is None else delimiter(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
 
 
 @dataclass(frozen=True)

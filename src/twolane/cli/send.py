@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError
 
 from twolane import SafeProducer
 from twolane.cli.exits import Exit, of_counts, of_error, text_of
-from twolane.cli.messages import Format, Records, delimiter
+from twolane.cli.messages import Format, Records, delimiter_option
 from twolane.cli.options import Connection, Lane, connection_options, json_option, lane_option
 from twolane.cli.output import print_json, say
 from twolane.errors import BatchError, DeliveryError, SerializationError, TwolaneError
@@ -59,13 +59,6 @@ class Summary:
         return ", ".join(parts + [f"{unsent} not sent"] * bool(unsent)) + "; aborted" * self.aborted
 
 
-def _delimiter(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
-    try:
-        return None if value is None else delimiter(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-
-
 def _headers(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Any]:
     pairs = [os.fsencode(text).partition(b"=") for text in values]
     if not all(name for name, *_ in pairs):
@@ -76,8 +69,10 @@ def _headers(context: click.Context, parameter: click.Parameter, values: tuple[s
 @click.command("send")
 @click.option("-t", "--topic", required=True)
 @click.option("-p", "--partition", type=click.IntRange(-1), default=-1, help="-1: by the key, or spread (default).")
-@click.option("-D", "--delimiter", default=r"\n", callback=_delimiter, help=r"Between messages: \n, \t, \xNN, or text.")
-@click.option("-K", "--key-delimiter", callback=_delimiter, help="Between a message's key and its value.")
+@click.option(
+    "-D", "--delimiter", default=r"\n", callback=delimiter_option, help=r"Between messages: \n, \t, \xNN, or text."
+)
+@click.option("-K", "--key-delimiter", callback=delimiter_option, help="Between a message's key and its value.")
 @click.option("-k", "--key", help="Key of messages that have none.")
 @click.option("-H", "--header", "headers", multiple=True, callback=_headers, metavar="NAME=VALUE")
 @click.option("-z", "--compression", type=click.Choice(["none", "gzip", "snappy", "lz4", "zstd"]))
