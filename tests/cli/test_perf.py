@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_a_summary(start, embedded_cluster):
         ["--num-records", 0, "--record-size", 1],
         ["--num-records", 1, "--payload-file", "no-such-file"],
         ["--num-records", 1, "--payload-file", __file__, "--payload-delimiter", ""],
-        ["--num-records", 1, "--record-size", 1, "--producer-props", "aks"],
+        ["--num-records", 1, "--record-size", 1, "--producer-props", "nothing"],
     ],
 )
 def test_wrong_usage(run, arguments):

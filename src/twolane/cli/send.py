@@ -70,7 +70,7 @@ def _headers(context: click.Context, parameter: click.Parameter, values: tuple[s
 @click.option("-t", "--topic", required=True)
 @click.option("-p", "--partition", type=click.IntRange(-1), default=-1, help="-1: by the key, or spread (default).")
 @click.option(
-    "-D", "--delimiter", default=r"\n", callback=delimiter_option, help=r"Between messages: \n, \t, \xNN, or text."
+    "-D", "--delimiter", default=r"\n", callback=delimiter_option, help=r"Between messages: text, \n, \t, \xNN."
 )
 @click.option("-K", "--key-delimiter", callback=delimiter_option, help="Between a message's key and its value.")
 @click.option("-k", "--key", help="Key of messages that have none.")
