@@ -31,7 +31,7 @@ _HOMES = {
     ),
     "twolane.results": ("BatchMetadata", "RecordMetadata", "TimestampType"),
     "twolane.safe.producer": ("SafeProducer",),
-    "twolane.serializers": ("Avro", "Bytes", "Json", "Struct"),
+    "twolane.serializers": ("Avro", "Bytes", "Json", "Protobuf", "Struct"),
     "twolane.stats": ("Stats",),
     "twolane.streams.control": ("StreamControl",),
     "twolane.streams.summary": ("StreamSummary",),

@@ -20,7 +20,7 @@ from twolane.errors import (
 )
 from twolane.results import BatchMetadata, RecordMetadata, TimestampType
 from twolane.safe.producer import SafeProducer
-from twolane.serializers import Avro, Bytes, Json, Struct
+from twolane.serializers import Avro, Bytes, Json, Protobuf, Struct
 from twolane.stats import Stats
 from twolane.streams.control import StreamControl
 from twolane.streams.summary import StreamSummary
@@ -43,6 +43,7 @@ __all__ = [
     "ForkedProducerError",
     "Json",
     "LibraryError",
+    "Protobuf",
     "QueueFullError",
     "RecordDelivery",
     "RecordMetadata",

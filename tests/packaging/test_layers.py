@@ -49,6 +49,10 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("ext/twolane/batch.p*", (*C, "numpy")),
     # Formats know nothing of Kafka.
     ("src/twolane/encoding/json/schema.py", ("jsonschema", "referencing", *ENCODING, "twolane.errors")),
+    *(
+        (f"src/twolane/encoding/protobuf/{name}.py", ("google", "numpy", *ENCODING, "twolane.errors"))
+        for name in ("descriptors", "rows")
+    ),
     ("src/twolane/encoding/json/rows.py", ("orjson", "numpy", UNITS, "twolane.encoding", "twolane.errors")),
     ("*/twolane/encoding/*", (*C, "numpy", *ENCODING, "twolane.errors")),
     # From a record to librdkafka, from a report to the call: no formats.

@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 import cloudpickle
 import pytest
+from google.protobuf import duration_pb2
 
-from twolane import Avro, Bytes, Json, Struct
+from twolane import Avro, Bytes, Json, Protobuf, Struct
 from twolane.serializers.schema_registry import Registry, record_subject
 
 POINT = {"type": "record", "name": "n.Point", "fields": [{"name": "x", "type": "long"}]}
@@ -34,6 +35,8 @@ CASES = [
     (Avro(POINT, schema_id=7, strict=True), [{"x": -1}]),
     (Avro({**POINT, "name": "1-x"}), [{"x": 1}]),
     (Avro(POINT, registry={"url": "mock://pickles"}).warm_up("t"), [{"x": 3}]),
+    (Protobuf(duration_pb2.Duration, schema_id=7), [{"seconds": 1}, duration_pb2.Duration(nanos=2), None]),
+    (Protobuf(duration_pb2.Duration, registry={"url": "mock://pickles"}).warm_up("t"), [{"nanos": 2}]),
     (UNION.warm_up("t"), [("n.Point", {"x": 1}), ("n.Other", {"x": 2})]),
 ]
 

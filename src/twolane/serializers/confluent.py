@@ -121,9 +121,13 @@ class FramedSerializer(BatchSerializer):
 
     # "AVRO", "JSON" or "PROTOBUF", as registries call them.
     schema_type: ClassVar[str]
+    # Whether a schema may come with an id that the registry is asked about: it says how rows are written.
+    _takes_schema_with_id: ClassVar[bool] = False
+    # What follows the id: in Protobuf where in its file the message stands.
+    _location = b""
 
     def __init__(self, schema: Any, registry: Any, schema_id: int | None, references: Sequence[Any]) -> None:
-        if registry is not None and schema_id is not None and schema is not None:
+        if registry is not None and schema_id is not None and schema is not None and not self._takes_schema_with_id:
             raise ValueError("schema_id: a fixed id needs no registry, or no schema")
         if not isinstance(references, (list, tuple)) or not all(hasattr(one, "subject") for one in references):
             raise ValueError(f"references: expected a list of SchemaReference, got {shown(references)}")
@@ -141,6 +145,12 @@ class FramedSerializer(BatchSerializer):
         self.schema_id = schema_id
         self._prefix = framing(schema_id)
         self._warm: dict[tuple[str, str], Self] = {}
+
+    def _locate(self, location: bytes) -> None:
+        """Set what follows the id."""
+        self._location = location
+        if self._prefix:
+            self._prefix = framing(self.schema_id) + location
 
     def _warmed(self, topic: str, field: str, deadline: float | None) -> Self:
         warm = self._warm.get((topic, field))
@@ -168,10 +178,18 @@ class FramedSerializer(BatchSerializer):
         raise NotImplementedError
 
     def _ask(
-        self, text: str | None, topic: str, field: str, deadline: float | None, record_name: str | None = None
+        self,
+        text: str | None,
+        topic: str,
+        field: str,
+        deadline: float | None,
+        record_name: str | None = None,
+        files: tuple[Any, ...] = (),
     ) -> Resolved:
         """Return the id and the schema to write with."""
         more: dict[str, Any] = {"references": self.references} if self.references else {}
+        if files:
+            more["files"] = files
         if self.schema_id is not None:
             more["schema_id"] = self.schema_id
         answer = self.registry.resolve(
@@ -191,7 +209,8 @@ class FramedSerializer(BatchSerializer):
         if getattr(self.registry, "schema_id_in", "prefix") == "prefix":
             return make(resolved.schema_id)
         made = make(None)
-        made.schema_id, made.schema_headers = resolved.schema_id, (id_header(field, resolved.guid),)
+        name, value = id_header(field, resolved.guid)
+        made.schema_id, made.schema_headers = resolved.schema_id, ((name, value + made._location),)
         return made
 
     def __getstate__(self) -> Any:

@@ -21,11 +21,12 @@ from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.confluent import Resolved, checked_id
 
 if TYPE_CHECKING:
-    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+    from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
-__all__ = ["Registry", "record_subject", "topic_record_subject", "topic_subject"]
+__all__ = ["Registry", "file_subject", "record_subject", "topic_record_subject", "topic_subject"]
 
 SubjectName = Callable[[str, str, "str | None"], str]
+ReferenceSubject = Callable[[str, str, str], str]
 # Seconds that a caller without a deadline waits for an answer.
 PATIENCE = 60.0
 # Seconds after which a request without an answer is left alone, and the next call asks anew.
@@ -62,6 +63,11 @@ def record_subject(topic: str, field: str, record_name: str | None) -> str:
 def topic_record_subject(topic: str, field: str, record_name: str | None) -> str:
     """Name the subject ``<topic>-<record>``: Confluent's TopicRecordNameStrategy."""
     return f"{topic}-{record_subject(topic, field, record_name)}"
+
+
+def file_subject(topic: str, field: str, file: str) -> str:
+    """Name the subject of an imported Protobuf file after the file: Confluent's reference_subject_name_strategy."""
+    return file
 
 
 @dataclass(slots=True)
@@ -112,10 +118,12 @@ class Registry:
     subject_name : callable, default :func:`topic_subject`
         ``(topic, "key" or "value", record name) -> subject``. With :func:`record_subject` and
         :func:`topic_record_subject` each record of a union at the root has the subject of its own name.
+    reference_subject : callable, default :func:`file_subject`
+        ``(topic, "key" or "value", name of the file) -> subject``, of a file that a Protobuf schema imports
+        (``reference.subject.name.strategy``).
     schema_id_in : {"prefix", "header"}, default "prefix"
         Where records say which schema they have: before the record, or in a header ``__value_schema_id`` or
-        ``__key_schema_id`` that holds the schema's GUID (``schema.id.serializer``). `send_batch` alone writes headers
-        for it.
+        ``__key_schema_id`` that holds the schema's GUID (``schema.id.serializer``).
 
     Raises
     ------
@@ -137,12 +145,14 @@ class Registry:
         use_latest: bool = False,
         normalize: bool = False,
         subject_name: SubjectName = topic_subject,
+        reference_subject: ReferenceSubject = file_subject,
         schema_id_in: str = "prefix",
     ) -> None:
         if auto_register and use_latest:
             raise ConfigError("use_latest=True needs auto_register=False", key="use.latest.version")
-        if not callable(subject_name):
-            raise ConfigError("subject_name: expected a function", key="subject_name")
+        for key, given in (("subject_name", subject_name), ("reference_subject", reference_subject)):
+            if not callable(given):
+                raise ConfigError(f"{key}: expected a function", key=key)
         if schema_id_in not in ("prefix", "header"):
             raise ConfigError(
                 f"schema_id_in: expected 'prefix' or 'header', got {shown(schema_id_in)}", key="schema_id_in"
@@ -157,6 +167,7 @@ class Registry:
         self._use_latest = use_latest
         self._normalize = normalize
         self._subject_name = subject_name
+        self._reference_subject = reference_subject
         self.schema_id_in = schema_id_in
 
     def __reduce__(self) -> Any:
@@ -174,6 +185,7 @@ class Registry:
             "use_latest": self._use_latest,
             "normalize": self._normalize,
             "subject_name": self._subject_name,
+            "reference_subject": self._reference_subject,
             "schema_id_in": self.schema_id_in,
         }
         return _remade, (settings, options)
@@ -215,6 +227,7 @@ class Registry:
         record_name: str | None = None,
         kind: str = "AVRO",
         references: Sequence[Any] = (),
+        files: tuple[Any, ...] = (),
         schema_id: int | None = None,
         deadline: float | None = None,
         is_same: Callable[[str, str], bool] | None = None,
@@ -233,6 +246,9 @@ class Registry:
             "AVRO", "JSON" or "PROTOBUF".
         references : sequence of SchemaReference
             Where the types are that the schema names, but does not define.
+        files : tuple of File
+            Of a Protobuf schema: its own behind all that it imports, which are registered or looked up before it, and
+            referred to.
         schema_id : int, optional
             Write with the schema of this id (``use.schema.id``).
         deadline : float, optional
@@ -251,7 +267,8 @@ class Registry:
             raise SerializationError("subject_name: expected the name of a subject", value=subject)
         line = self._own_line()
         places = tuple((one.name, one.subject, one.version) for one in references)
-        question = (subject, schema, kind, places, schema_id)
+        imports = [(file, self._reference_subject(topic, field, file.name)) for file in files[:-1]]
+        question = (subject, schema, kind, places, schema_id, files, tuple(other for _, other in imports))
         known = line.known.get(question)
         if known is not None:
             return known
@@ -265,9 +282,21 @@ class Registry:
             else "lookup"
         )
         about = f"schema registry at {self.url}, subject {subject!r}: {doing}"
-        request = self._request(
-            line, question, lambda: self._ask(line.client, subject, schema, kind, references, schema_id, is_same)
-        )
+
+        def ask() -> Resolved:
+            from confluent_kafka.schema_registry import Schema
+
+            if schema_id is not None:
+                return self._by_id(line.client, subject, kind, schema_id)
+            if self._use_latest or schema is None:
+                return self._latest(line.client, subject, kind)
+            if imports:
+                whole = Schema(schema, kind, self._with_imports(line.client, files, imports))
+                return self._put(line.client, subject, whole, is_same)
+            given = Schema(schema, kind, list(references))
+            return self._put(line.client, subject, given, is_same)._replace(referenced=referenced(line.client, given))
+
+        request = self._request(line, question, ask)
         now = time.monotonic()
         left = PATIENCE if deadline is None else deadline - now
         if not request.done.wait(min(max(left, 0.0), threading.TIMEOUT_MAX)):
@@ -306,34 +335,49 @@ class Registry:
         mine.done.set()
         return mine
 
-    def _ask(
-        self,
-        client: Any,
-        subject: str,
-        text: str | None,
-        kind: str,
-        references: Sequence[Any],
-        schema_id: int | None,
-        is_same: Callable[[str, str], bool] | None,
-    ) -> Resolved:
-        from confluent_kafka.schema_registry import Schema
+    def _by_id(self, client: Any, subject: str, kind: str, schema_id: int) -> Resolved:
+        # With the subject, the registry itself refuses an id that is none of it.
+        schema = of_kind(client.get_schema(schema_id, subject, **form_of(kind)), kind)
+        guid = None
+        if self.schema_id_in == "header":
+            # The answer has no GUID, that about the subject's versions has.
+            given = client.lookup_schema(subject, schema, False, deleted=True)
+            if id_of(given, subject) != schema_id:
+                raise ValueError(f"the subject has this schema with the id {given.schema_id}, not {schema_id}")
+            guid = getattr(given, "guid", None)
+        return Resolved(checked_id(schema_id), schema.schema_str, guid, referenced(client, schema))
 
-        if schema_id is not None:
-            # With the subject, the registry itself refuses an id that is none of it.
-            schema = of_kind(client.get_schema(schema_id, subject), kind)
-            return Resolved(checked_id(schema_id), schema.schema_str, None, referenced(client, schema))
-        if self._use_latest or text is None:
-            given = client.get_latest_version(subject)
-            schema = of_kind(given.schema, kind)
-        else:
-            schema = Schema(text, kind, list(references))
-            ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
-            given = ask(subject, schema, self._normalize)
-            told = getattr(given.schema, "schema_str", None)
-            if is_same is not None and told and told != text and not references and not is_same(told, text):
-                raise ValueError("the answer is about another schema")
-        number = id_of(given, subject)
-        return Resolved(number, str(schema.schema_str), getattr(given, "guid", None), referenced(client, schema))
+    def _latest(self, client: Any, subject: str, kind: str) -> Resolved:
+        given = client.get_latest_version(subject, **form_of(kind))
+        schema = of_kind(given.schema, kind)
+        return Resolved(
+            id_of(given, subject), schema.schema_str, getattr(given, "guid", None), referenced(client, schema)
+        )
+
+    def _put(self, client: Any, subject: str, schema: Schema, is_same: Callable[[str, str], bool] | None) -> Resolved:
+        """Register a schema, or look it up."""
+        text = str(schema.schema_str)
+        ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
+        given = ask(subject, schema, self._normalize)
+        told = getattr(given.schema, "schema_str", None)
+        if is_same is not None and told and told != text and not schema.references and not is_same(told, text):
+            raise ValueError("the answer is about another schema")
+        return Resolved(id_of(given, subject), text, getattr(given, "guid", None))
+
+    def _with_imports(
+        self, client: Any, files: Sequence[Any], imports: Sequence[tuple[Any, str]]
+    ) -> list[SchemaReference]:
+        """Register the files that the last one imports, or look them up; return what it refers to."""
+        from confluent_kafka.schema_registry import Schema, SchemaReference
+
+        known: dict[str, SchemaReference] = {}
+        for file, subject in imports:
+            schema = Schema(file.text, "PROTOBUF", [known[name] for name in file.imports])
+            if self._auto_register:
+                client.register_schema(subject, schema, self._normalize)
+            given = client.lookup_schema(subject, schema, self._normalize)
+            known[file.name] = SchemaReference(file.name, subject, given.version)
+        return [known[name] for name in files[-1].imports]
 
     def __repr__(self) -> str:
         return f"Registry({self.url})"
@@ -354,6 +398,11 @@ def answer(line: Line, question: Any, request: Request, ask: Callable[[], Resolv
         if line.asked.get(question) is request:
             line.asked.pop(question, None)
         request.done.set()
+
+
+def form_of(kind: str | None) -> dict[str, str]:
+    """Return how to ask for schemas of a kind: Protobuf's as descriptors, in whatever form they were registered."""
+    return {"fmt": "serialized"} if kind == "PROTOBUF" else {}
 
 
 def of_kind(schema: Any, kind: str) -> Any:
@@ -389,7 +438,7 @@ def referenced(client: Any, schema: Schema) -> tuple[tuple[str, str], ...]:
             seen.add(place)
             if len(seen) > MOST_REFERENCES or depth >= DEEPEST_REFERENCE:
                 raise ValueError(f"more than {MOST_REFERENCES} references, or {DEEPEST_REFERENCE} in a row")
-            registered = client.get_version(reference.subject, reference.version)
+            registered = client.get_version(reference.subject, reference.version, **form_of(schema.schema_type))
             id_of(registered, str(reference.subject))
             found.append((str(reference.name), str(registered.schema.schema_str)))
             collect(registered.schema, depth + 1)
