@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -362,6 +363,47 @@ def test_what_cannot_be_is_refused(arguments, said):
     schema, registry, schema_id, message, indexes = (*arguments, *[None] * (5 - len(arguments)))
     with pytest.raises((SerializationError, ValueError), match=said):
         Protobuf(schema, registry, schema_id, message=message, message_indexes=indexes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(ROWS, min_size=1, max_size=4))
+def test_columns_of_objects_are_rows(rows):
+    names = {name for row in rows for name in row}
+    table = {}
+    for name in names:
+        table[name] = np.empty(len(rows), dtype=object)
+        for i, row in enumerate(rows):
+            table[name][i] = row.get(name)
+    framed = Protobuf(Record, schema_id=7)
+    if names:
+        assert list(framed.encode_batch(table)) == list(framed.encode_batch(rows))
+
+
+def test_columns_of_arrow_are_rows():
+    table = pa.table(
+        {
+            "f_int32": pa.array([1, None, 3], pa.int32()),
+            "f_string": ["a", "ä", None],
+            "color": ["RED", None, "BLUE"],
+            "counts": pa.array([[("b", 1), ("a", 2)], None, []], pa.map_(pa.string(), pa.int32())),
+            "inner": [{"id": 1}, None, {"id": None}],
+            "r_double": [[0.5, math.nan], [], None],
+            "at": pa.array([0, None, -1], pa.timestamp("ns", "UTC")),
+        }
+    )
+    rows = table.select(["f_int32", "f_string", "color", "inner", "r_double"]).to_pylist()
+    counts, moments = [{"b": 1, "a": 2}, None, {}], [np.datetime64(0, "ns"), None, np.datetime64(-1, "ns")]
+    rows = [{**row, "counts": one, "at": at} for row, one, at in zip(rows, counts, moments, strict=True)]
+    assert list(RECORDS.encode_batch(table)) == list(RECORDS.encode_batch(rows))
+    assert list(RECORDS.bind(table).slice(1, 3)) == list(RECORDS.encode_batch(rows[1:]))
+    bad = table.set_column(0, "f_int32", pa.array([1, 2**31, 3]))
+    with pytest.raises(SerializationError, match=r"record 1, field 'f_int32'.*int32.*got 2147483648"):
+        RECORDS.bind(bad)
+    assert RECORDS.encode_batch(bad, on_bad_row="skip").rows.tolist() == [0, 2]
+    with pytest.raises(SerializationError, match=r"field 'f_int33'"):
+        RECORDS.bind(table.rename_columns(["f_int33", *table.column_names[1:]]))
+    with pytest.raises(SerializationError, match="one column of"):
+        RECORDS.bind(pa.array([1, 2]))
 
 
 def test_pickled_with_its_definition():

@@ -7,14 +7,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from twolane.batch import EncodedBatch
+from twolane.encoding.columns.table import Table
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.protobuf.columns import ProtobufColumns
 from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.confluent import FramedSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from twolane.encoding.columns.table import Column, Table
+    from twolane.encoding.columns.table import Column
     from twolane.encoding.protobuf.rows import RowEncoder
     from twolane.serializers.protocol import Source
 
@@ -61,7 +63,9 @@ class Protobuf(FramedSerializer):
     what JSON has. A message of another class is refused, unless it has the same name and definition. A row that is a
     missing value is a tombstone.
 
-    The bytes are those of google.protobuf's ``SerializeToString()``.
+    The bytes are those of google.protobuf's ``SerializeToString()``, of rows that are no messages with
+    ``deterministic=True``: the entries of maps are in the order of their keys. Columns are encoded by C code without
+    the GIL, with the same bytes; a column that has no native path to its field's type from Python objects.
 
     Examples
     --------
@@ -158,7 +162,10 @@ class Protobuf(FramedSerializer):
         return EncodedBatch.borrowed(self._rows.encode_rows(rows, self._prefix, limit))
 
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
-        raise SerializationError("Protobuf takes rows, not columns: make rows of them")
+        if not isinstance(columns, Table):
+            raise SerializationError(f"expected rows or a table, got one column of {columns.type_name}")
+        assert self._rows is not None  # as above
+        return ProtobufColumns(self._rows.type, self._rows.encode_field, columns, self._prefix, limit)
 
     def _settings(self) -> dict[str, Any]:
         schema, message = self._given, self._message

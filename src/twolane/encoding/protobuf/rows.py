@@ -52,12 +52,12 @@ class RowEncoder:
         if type(row) is not self.kind:
             if is_missing(row):
                 return None
-            row = self._fields.message_of(row)
+            return prefix + self._written(self._fields.message_of(row), deterministic=True)
         return prefix + self._written(row)
 
-    def _written(self, message: Any) -> bytes:
+    def _written(self, message: Any, **options: bool) -> bytes:
         try:
-            return self._serialize(message)  # type: ignore[no-any-return]
+            return self._serialize(message, **options)  # type: ignore[no-any-return]
         except EncodeError as error:
             lacking = message.FindInitializationErrors()
             if not lacking:
@@ -106,7 +106,7 @@ class RowEncoder:
         """Encode one field alone, with its tag; Mismatch if the value does not fit."""
         message = self.kind()
         self._fields.put[name](message, value)
-        return message.SerializePartialToString()  # type: ignore[no-any-return]
+        return message.SerializePartialToString(deterministic=True)  # type: ignore[no-any-return]
 
 
 class MessageFields:
