@@ -51,9 +51,10 @@ for producer in (safe, fast):
     producer.send("t", b"v", headers={b"a": b"1"})  # wrong
     producer.send("t", b"v", headers="a=1")  # wrong
     producer.send("t", b"v", timestamp="now")  # wrong
-    producer.send("t", b"v", b"k")  # wrong
+    producer.send("t", b"v", b"k")
     producer.send("t", b"v", keys=b"k")  # wrong
 metadata = safe.send("t", b"v")
+safe.send("t", b"v", on_delivery=print)  # wrong
 offset: int = metadata.offset  # wrong
 """
 

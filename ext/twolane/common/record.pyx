@@ -14,7 +14,7 @@ from twolane.produce.record_slice cimport RecordSlice, headers_size, record_size
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import encode_one, stamp, topic_name
+from twolane.common.arguments import encode_one, missing_partition, stamp, topic_name
 from twolane.common.headers import shared_headers
 from twolane.encoding.columns.bytes import bytes_source, index_of
 from twolane.errors import SerializationError, oversize, refused
@@ -168,6 +168,5 @@ cdef int32_t look_for_partition(object topics, Topic topic, object partition, do
     found = existing_partition(topic, partition)
     if found < 0:
         raise refused(topic.name, KafkaError._UNKNOWN_PARTITION,
-                      f"partition {partition} does not exist, the topic has {topic.partition_count}",
-                      partition=partition)
+                      missing_partition(partition, topic.partition_count), partition=partition)
     return found

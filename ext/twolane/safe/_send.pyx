@@ -23,7 +23,7 @@ from twolane.common.fair_lock cimport Waiter, FairLock
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import seconds_of, topic_name
+from twolane.common.arguments import refuse_callback, seconds_of, topic_name
 from twolane.errors import ClosedProducerError, DeliveryError, TwolaneError, refused
 from twolane.results import with_opaque
 
@@ -52,8 +52,8 @@ cdef class SafeSender:
     cdef public int64_t _max_bytes      # of a record
     cdef public double _timeout
 
-    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
-             serializer=None, key_serializer=None, timeout=None, opaque=None):
+    def send(self, topic, value=None, key=None, *, headers=None, partition=None, timestamp=None, timestamp_header=None,
+             serializer=None, key_serializer=None, timeout=None, opaque=None, callback=None, on_delivery=None):
         """Send one record and wait until every in-sync replica has it.
 
         Parameters
@@ -74,6 +74,8 @@ cdef class SafeSender:
             Seconds; ``message.timeout.ms`` by default.
         opaque : object, optional
             Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
+        callback, on_delivery
+            confluent-kafka's; refused: what they are told is returned or raised.
 
         Returns
         -------
@@ -94,6 +96,8 @@ cdef class SafeSender:
         GIL: released while the record is enqueued and waited for.
         """
         cdef double deadline = monotonic() + (self._timeout if timeout is None else <double>seconds_of(timeout))
+        if callback is not None or on_delivery is not None:
+            refuse_callback(callback)
         if type(topic) is not str:
             topic = topic_name(topic)
         cdef Record record = self._checked(topic, value, key, headers, partition, timestamp, timestamp_header, serializer,

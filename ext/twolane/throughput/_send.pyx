@@ -103,7 +103,7 @@ cdef class ThroughputSender:
         return (known.partition_count and not load(&known.first_acks.recount)
                 and (partition is None or existing_partition(known, partition) >= 0))
 
-    def send(self, topic, value=None, *, key=None, headers=None, partition=None, timestamp=None, timestamp_header=None,
+    def send(self, topic, value=None, key=None, *, headers=None, partition=None, timestamp=None, timestamp_header=None,
              serializer=None, key_serializer=None, timeout=None, on_delivery=None, opaque=None):
         """Enqueue one record and return at once.
 

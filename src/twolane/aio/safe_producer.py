@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.preparation import Preparation
-from twolane.common.arguments import seconds_of, topic_name
+from twolane.common.arguments import refuse_callback, seconds_of, topic_name
 from twolane.common.fair_lock import Waiter
 from twolane.errors import DeliveryError
 from twolane.results import with_opaque
@@ -86,8 +86,8 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         self,
         topic: str,
         value: Any = None,
-        *,
         key: Any = None,
+        *,
         headers: Headers | None = None,
         partition: int | None = None,
         timestamp: Time | None = None,
@@ -96,6 +96,8 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
         opaque: Any = None,
+        callback: None = None,
+        on_delivery: None = None,
     ) -> RecordMetadata:
         """Send one record and wait until every in-sync replica has it.
 
@@ -104,6 +106,8 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer, timeout, opaque
             As of ``SafeProducer.send()``, and so are the result and the errors. The value and the key are encoded at
             once, unless a serializer has to ask a registry.
+        callback, on_delivery
+            Refused, as there.
 
         Raises
         ------
@@ -111,6 +115,8 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
             ``.twolane_result`` is what became of the record: a DeliveryError with the verdict *not written* where it
             was withdrawn, *unknown* where it is on its way, or its RecordMetadata.
         """
+        if callback is not None or on_delivery is not None:
+            refuse_callback(callback)
         loop = self._loop
         # get_running_loop() is a system call, for the fork that it looks out for.
         if loop is None or get_ident() != self._thread or not loop.is_running() or self._closed:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from confluent_kafka import KafkaError
@@ -147,6 +147,15 @@ def seconds_of(timeout: Any) -> float:
     return min(max(0.0, seconds), FOREVER)
 
 
+def refuse_callback(callback: object) -> NoReturn:
+    """Refuse what code written for confluent-kafka gives a call that waits: `callback`, or else ``on_delivery``."""
+    name = "on_delivery" if callback is None else "callback"
+    raise TypeError(
+        f"{name}: send() returns the record's metadata once it is written, and raises a DeliveryError otherwise; "
+        "ThroughputProducer.send() has on_delivery, and twolane.confluent.Producer calls back as confluent-kafka does"
+    )
+
+
 def topic_name(topic: Any) -> str:
     """Return a topic's name as a plain ``str``, also where it is of a class derived from it."""
     if type(topic) is str:
@@ -204,6 +213,12 @@ def column_values(values: Any, what: str) -> Any:
 Fault = tuple[int, int, str, int | None]
 
 
+def missing_partition(partition: int, count: int) -> str:
+    """Return why a partition is refused; -1 is confluent-kafka's way of asking for none."""
+    hint = "; to let the key choose, leave it out" if partition == -1 else ""
+    return f"partition {partition} does not exist, the topic has {count}{hint}"
+
+
 def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
     """Yield the records whose partition does not exist; one partition for all is the first one's."""
     count = topic.partition_count
@@ -213,7 +228,7 @@ def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
         yield (
             int(index),
             KafkaError._UNKNOWN_PARTITION,
-            f"partition {value} does not exist, the topic has {count}",
+            missing_partition(value, count),
             value,
         )
 

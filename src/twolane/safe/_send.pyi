@@ -53,8 +53,8 @@ class SafeSender:
         self,
         topic: str,
         value: Any = None,
-        *,
         key: Any = None,
+        *,
         headers: Headers | None = None,
         partition: int | None = None,
         timestamp: Time | None = None,
@@ -63,4 +63,6 @@ class SafeSender:
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
         opaque: Any = None,
+        callback: None = None,
+        on_delivery: None = None,
     ) -> RecordMetadata: ...

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from twolane.common.arguments import BatchArguments, topic_name
+from twolane.common.arguments import BatchArguments, refuse_callback, topic_name
 from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_metadata, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
@@ -98,8 +98,8 @@ class FakeProducer(Fake, SafeProducer):
         self,
         topic: str,
         value: Any = None,
-        *,
         key: Any = None,
+        *,
         headers: Headers | None = None,
         partition: int | None = None,
         timestamp: Time | None = None,
@@ -108,7 +108,11 @@ class FakeProducer(Fake, SafeProducer):
         key_serializer: Serializer | None = None,
         timeout: float | None = None,
         opaque: Any = None,
+        callback: None = None,
+        on_delivery: None = None,
     ) -> RecordMetadata:
+        if callback is not None or on_delivery is not None:
+            refuse_callback(callback)
         deadline = self._deadline(timeout)
         record = self._record(
             topic_name(topic),
