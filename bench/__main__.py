@@ -1,4 +1,4 @@
-"""``python -m bench``: measure, report, compare, advise."""
+"""``python -m bench``: measure, report, compare."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ def main() -> None:
     python -m bench run --cluster own                three real brokers, started for it
     python -m bench run --bootstrap-servers B:9092   your own cluster
     python -m bench run --list SafeProducer rtt=5    what would be measured
-    python -m bench advise --bootstrap-servers B:9092 --rate 50000 --p99 20
     """
 
 
@@ -209,33 +208,6 @@ def compare(old: Path, new: Path, figure: tuple[str, ...]) -> None:
     text = table(found)
     console.print(Markdown(text) if console.is_terminal else text, markup=False)
     if any(one.is_slower for one in found):
-        sys.exit(1)
-
-
-@main.command()
-@on_a_cluster
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="records per second that are wanted")
-@click.option("--p99", type=click.FloatRange(min=0, min_open=True), help="milliseconds until a record is acknowledged")
-@click.option("--size", type=click.IntRange(7, 100_000), default=100, show_default=True, help="bytes of a value")
-@click.option("--partitions", type=click.IntRange(1), default=1, show_default=True, help="that the records go to")
-def advise(
-    bootstrap_servers: str | None,
-    config_file: str,
-    rate: float | None,
-    p99: float | None,
-    size: int,
-    partitions: int,
-) -> None:
-    """Measure a short price list on your cluster; say which lane and batch size meet a rate and a p99, and why."""
-    from bench import advise as adviser
-
-    if not bootstrap_servers:
-        raise click.UsageError("--bootstrap-servers: whose cluster is it about?")
-    with _errors_in_a_line(), open_cluster(RUNNING, bootstrap_servers, config_file) as kafka:
-        survey = adviser.survey(kafka, size, config_file, lambda name: console.print(f"measuring {name}", markup=False))
-    advice = adviser.advise(survey, adviser.Wish(rate, p99 / 1000 if p99 else None, partitions))
-    console.print(advice.text(), markup=False)
-    if not advice.is_met:
         sys.exit(1)
 
 

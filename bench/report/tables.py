@@ -10,6 +10,7 @@ from bench.lanes import BATCH, CALLBACK, FLOOR, SAFE_BATCH, SAFE_SEND, SEND
 from bench.matrix import PIPELINE, SAFE, WAIT
 from bench.model import predictions
 from bench.results import CPU, P50, P99, WALL
+from twolane.cli.advising.costs import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,14 +40,6 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: in
     lines = [f"| {' | '.join(headings)} |", f"| {' | '.join(['---'] * left + ['---:'] * (len(headings) - left))} |"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
-
-
-def number(value: float) -> str:
-    """Return a number with three digits that count, thousands apart."""
-    if value >= 1000:
-        digits = len(str(int(value))) - 3
-        return f"{round(value / 10**digits) * 10**digits:,}".replace(",", " ")
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def rate(row: Row) -> str:

@@ -15,17 +15,14 @@ import pyperf
 import pytest
 from click.testing import CliRunner
 
-from bench import advise as adviser
 from bench import clusters
 from bench.__main__ import main
 from bench.clusters import TOPIC_BYTES, Real
 from bench.encoding import bench_avro, bench_json, bench_layouts
 from bench.results import load
-from bench.suite import SMOKE
 from bench.verify import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import ModuleType
 
     from twolane.testing import KafkaCluster
@@ -48,7 +45,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_the_commands_and_their_options() -> None:
-    assert all(word in bench("--help").stdout for word in ("run", "report", "compare", "advise"))
+    assert all(word in bench("--help").stdout for word in ("run", "report", "compare"))
     said = bench("run", "--help").stdout
     assert all(word in said for word in ("--bootstrap-servers", "--fast", "--rigorous", "--output", "--list"))
 
@@ -94,10 +91,9 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "embedded.notes.json").read_text())["ended"] == {"interrupted": "Ctrl-C"}
 
 
-@pytest.mark.parametrize("words", [["run", "--smoke"], ["advise", "--rate", "1000"]], ids=lambda words: words[0])
-def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch, words: Sequence[str]) -> None:
+def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "REACH_SECONDS", 0.5)
-    done = CliRunner().invoke(main, [*words, "--bootstrap-servers", "127.0.0.1:1"])
+    done = CliRunner().invoke(main, ["run", "--smoke", "--bootstrap-servers", "127.0.0.1:1"])
     assert done.exit_code == 1
     assert "Error: 127.0.0.1:1: no broker answered" in done.stderr
     assert "Traceback" not in done.stderr
@@ -153,20 +149,13 @@ def test_the_stream_runs_once() -> None:
 
 
 @pytest.mark.cluster
-def test_real_brokers_are_measured_and_advised(
-    kafka_cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_real_brokers_are_measured(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
     servers = kafka_cluster.bootstrap_servers
     done = bench(
         "run", "--smoke", "--bootstrap-servers", servers, "SafeProducer", "none", "rtt=0ms", "--output", tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {row.case.idempotence for row in load(tmp_path / "brokers.json")} == {False, True}
-    monkeypatch.setattr(adviser, "EFFORT", SMOKE)
-    advice = CliRunner().invoke(main, ["advise", "--bootstrap-servers", servers, "--rate", "100"])
-    assert advice.exit_code == 0, advice.output
-    assert "an acknowledged request takes" in advice.stdout
-    assert "CHOSEN" in advice.stdout
 
 
 @pytest.mark.cluster

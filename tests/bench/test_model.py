@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer
 
-from bench.advise import Survey, Wish, advise, cases
-from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
+from bench.lanes import BATCH, SAFE_BATCH
 from bench.matrix import PIPELINE, RTT_MS, WAIT, Case
-from bench.model import Costs, costs_of, fit, fitting, predictions, requests_in_flight
+from bench.model import costs_of, predictions, requests_in_flight
 from bench.results import load
 from tests.support.waiting import hold_answers, stays, until_requests
+from twolane.cli.advising.costs import Costs, fit, fitting
 from twolane.testing import ApiKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.results import Row
     from twolane.testing import EmbeddedCluster
 
 COSTS = Costs(request=1e-3, record=1e-6, cpu_request=1e-4, cpu_record=4e-7)
@@ -99,67 +98,6 @@ def test_costs_are_not_mixed_between_guarantees(recorded: Callable[..., Path]) -
     ]
     costs = costs_of(load(recorded("two", rows) / "brokers.json"))
     assert sorted(round(one.request, 6) for one in costs.values()) == [1e-3, 3e-3]
-
-
-# ---- advice ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def survey(recorded: Callable[..., Path]) -> Survey:
-    """A cluster whose answers take a millisecond."""
-    rates = {PIPELINE: {True: 500_000, False: 900_000}}
-    rows = []
-    for case in cases(100):
-        if case.mode == WAIT:
-            seconds = wall(case.batch)
-            rows.append((case, [seconds, seconds], 1e-4 / case.batch + 4e-7, seconds * case.batch))
-        else:
-            rows.append((case, [1 / rates[PIPELINE][case.idempotence]] * 2, 5e-7, None))
-    return Survey(0.0005, load(recorded("survey", rows) / "brokers.json"), 100)
-
-
-def chosen(survey: Survey, rate: float | None, p99: float | None, partitions: int = 1) -> str:
-    option = advise(survey, Wish(rate, p99, partitions)).chosen
-    return option.how if option else "nothing"
-
-
-def test_the_safest_that_does_is_advised(survey: Survey) -> None:
-    assert chosen(survey, 500, None) == "SafeProducer.send()"
-    assert chosen(survey, 50_000, None).startswith("SafeProducer.send_batch()")
-    assert chosen(survey, 650_000, None) == "SafeProducer.send_batch() of 4 330"
-    assert chosen(survey, 1e9, None) == "nothing"
-
-
-def test_a_p99_bounds_the_batch(survey: Survey) -> None:
-    wish = Wish(None, 0.020)
-    batches = advise(survey, wish).options[1]
-    assert batches.misses(wish) is None
-    assert batches.p99 == pytest.approx(0.020, rel=0.01)
-    assert chosen(survey, 50_000, 0.001) == "nothing"
-
-
-def test_partitions_multiply_what_the_safe_lane_can(survey: Survey) -> None:
-    one = advise(survey, Wish(600_000, None, 1)).options[1]
-    four = advise(survey, Wish(600_000, None, 4)).options[1]
-    assert int(four.how.rpartition(" ")[2]) < int(one.how.split("of ")[1].replace(" ", ""))
-    assert four.rate >= 600_000
-
-
-def test_the_advice_names_its_reasons(survey: Survey) -> None:
-    text = advise(survey, Wish(50_000, 0.010)).text()
-    assert "SafeProducer.send(): no: 799 records/s at most" in text
-    assert "SafeProducer.send_batch() of " in text
-    assert "CHOSEN" in text
-    assert "an acknowledged request takes 1 ms" in text
-    nothing = advise(survey, Wish(1e9, None)).text()
-    assert "Nothing meets it" in nothing
-
-
-def test_every_case_of_the_survey_is_found(survey: Survey) -> None:
-    row: Row = survey.row(SAFE_SEND, WAIT, idempotence=True)
-    assert row.case.batch == 1
-    assert survey.row(BATCH, PIPELINE, idempotence=True).rate == pytest.approx(500_000)
-    assert survey.tail == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("idempotence", "batch", "expected"), [(False, 10, 5), (True, 10, 1), (True, 1, 5)])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twolane.cli import check
+from twolane.cli import brokers, check
 from twolane.cli.exits import Exit
 from twolane.common.topic_rules import of_availability, of_content, of_durability, of_producer, of_replicas
 from twolane.config.policy import SAFE, THROUGHPUT
@@ -56,7 +56,7 @@ def test_a_broker_at_an_address_that_leads_nowhere():
 
 
 def test_no_cluster(run, monkeypatch):
-    monkeypatch.setattr(check, "TIMEOUT", 0.0)
+    monkeypatch.setattr(brokers, "TIMEOUT", 0.0)
     result = run("check", "-b", "127.0.0.1:1")
     assert result.exit_code == Exit.UNAVAILABLE
     assert "no broker answered, bootstrap.servers=127.0.0.1:1:" in result.stderr
@@ -64,7 +64,7 @@ def test_no_cluster(run, monkeypatch):
 
 
 def test_a_login_that_cannot_be(run, embedded_cluster, monkeypatch):
-    monkeypatch.setattr(check, "TIMEOUT", 0.0)
+    monkeypatch.setattr(brokers, "TIMEOUT", 0.0)
     login = ["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=SCRAM-SHA-256", "-X", "sasl.username=ann"]
     result = run("check", "-b", embedded_cluster.bootstrap_servers, *login, "-X", f"sasl.password={SECRET}", "-vv")
     assert result.exit_code == Exit.UNAVAILABLE

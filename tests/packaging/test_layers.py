@@ -111,6 +111,8 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/contrib/__init__.py", ()),
     ("src/twolane/cli/loading/*", ("click", "rich", "confluent_kafka", *PUBLIC, *LOADING, *RESULTS, "twolane.cli")),
     # The command: the public surface, settings as data, and the two packages that nothing else may need.
+    # The benchmarks use it, too.
+    ("src/twolane/cli/advising/*", ("numpy", "twolane.cli.advising", "twolane.cli.exits")),
     (
         "src/twolane/cli/*",
         ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli", TOPIC_RULES),

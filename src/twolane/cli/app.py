@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # Each is a module of this package with a click command called `command`; imported when it is used.
-COMMANDS = ("load", "send", "perf", "check", "cluster", "about")
+COMMANDS = ("load", "send", "perf", "advise", "check", "cluster", "about")
 
 
 class App(click.Group):

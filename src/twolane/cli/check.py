@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
-from confluent_kafka import KafkaError, KafkaException
 from rich.markup import escape
 
-from twolane.cli.exits import Exit, Stop
+from twolane.cli.brokers import Admin, connect_time
+from twolane.cli.exits import Exit
 from twolane.cli.options import Connection, Lane, connection_options, json_option, lane_option
 from twolane.cli.output import console, print_json
 from twolane.common.topic_rules import (
@@ -22,17 +20,12 @@ from twolane.common.topic_rules import (
     of_producer,
     of_replicas,
 )
-from twolane.config.masking import Hider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from twolane.config.policy import Settings
 
-# Seconds for each question, and for each broker's connection.
-TIMEOUT, CONNECT = 10.0, 3.0
-# What waiting longer does not mend.
-_FINAL = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 STYLES = {"problem": "bold red", "note": "yellow"}
 
 
@@ -63,8 +56,7 @@ class TopicState:
 def command(connection: Connection, lane: Lane, topics: tuple[str, ...], as_json: bool) -> Exit:
     """Connect, log in, and name what breaks promises: brokers out of reach, settings of topics, each with its cure."""
     settings = connection.checked(lane)
-    hide = Hider(settings.native)
-    client = _Client(settings, hide)
+    client = Admin(settings)
     metadata = client.metadata()
     brokers = [_connected(broker) for _, broker in sorted(metadata.brokers.items())]
     general = [*_of_brokers(brokers), *of_producer(settings.native)]
@@ -86,60 +78,10 @@ def command(connection: Connection, lane: Lane, topics: tuple[str, ...], as_json
     return Exit.FOUND if any(finding.level == "problem" for finding in everything) else Exit.OK
 
 
-class _Client:
-    """confluent-kafka's admin client, with the reasons why it has no answer."""
-
-    def __init__(self, settings: Settings, hide: Hider) -> None:
-        from confluent_kafka.admin import AdminClient
-
-        self._hide, self._servers = hide, settings.shown["bootstrap.servers"]
-        self._errors: list[KafkaError] = []
-        given: dict[str, Any] = {**settings.connection(), "log_level": 0, "error_cb": self._errors.append}
-        self._admin = AdminClient(given)
-
-    def metadata(self) -> Any:
-        """Return brokers and topics.
-
-        Raises
-        ------
-        Stop
-            No broker answered, or the login was refused; says what librdkafka said last.
-        """
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            try:
-                return self._admin.list_topics(timeout=1.0)
-            except KafkaException as error:
-                self._admin.poll(0)
-                final = [one for one in self._errors if one.code() in _FINAL]
-                if final or time.monotonic() > deadline:
-                    reasons = [one for one in self._errors if one.code() != KafkaError._ALL_BROKERS_DOWN]
-                    why = (final or reasons or [error.args[0]])[-1]
-                    what = "the login was refused" if final else "no broker answered"
-                    text = self._hide(f"{what}, bootstrap.servers={self._servers}: {why.str()}")
-                    raise Stop(Exit.UNAVAILABLE, text) from None
-
-    def topic_settings(self, topics: Sequence[str]) -> Iterator[Mapping[str, str] | str]:
-        """Yield the settings of each topic, or why they are not told."""
-        from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
-
-        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-        futures = self._admin.describe_configs(resources, request_timeout=TIMEOUT)
-        for resource in resources:
-            try:
-                found = futures[resource].result(TIMEOUT + 1)
-                yield {name: entry.value or "" for name, entry in found.items()}
-            except (KafkaException, TimeoutError) as error:
-                why = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
-                yield self._hide(why)
-
-
 def _connected(broker: Any) -> Broker:
     """Connect to a broker at the address that clients are told to use."""
-    started = time.perf_counter()
     try:
-        with socket.create_connection((broker.host, broker.port), CONNECT):
-            took: float | None = (time.perf_counter() - started) * 1e3
+        took: float | None = connect_time(broker.host, broker.port) * 1e3
     except OSError:
         took = None
     return Broker(broker.id, f"{broker.host}:{broker.port}", None if took is None else round(took, 2))

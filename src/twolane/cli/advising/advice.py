@@ -1,29 +1,19 @@
-"""Which lane, and how large a batch: a short price list of a user's cluster, and what it says of a wish."""
+"""Which lane, how large a batch, how long to linger: what a short price list of a cluster says of a wish."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.lanes import BATCH, CONTENDERS, SAFE_BATCH, SAFE_SEND
-from bench.matrix import PIPELINE, WAIT, Case
-from bench.model import Costs, fit, fitting
-from bench.report.tables import number
-from bench.results import CPU, P50, P99, WALL, Results, load
-from bench.suite import Effort, Session
+from twolane.cli.advising.costs import Costs, fit, fitting, number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from bench.clusters import Kafka
-    from bench.results import Row
-
-EFFORT = Effort(rounds=2, seconds=0.4, calls=100)
-LINGER_S = 0.005
 # Of what was measured, so much may be counted on: brokers have other clients, networks have bad days.
 USABLE = 0.8
+# The throughput lane's default, in milliseconds.
+LINGER = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,32 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One way to send, as it was measured.
+
+    Attributes
+    ----------
+    batch : int
+        Records of a call.
+    seconds, cpu : float
+        Of the clock and of this process's CPU, for each record.
+    p50, p99 : float
+        Seconds of a call.
+    """
+
+    batch: int
+    seconds: float
+    cpu: float
+    p50: float = 0.0
+    p99: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Records per second."""
+        return 1 / self.seconds
+
+
+@dataclass(frozen=True)
 class Survey:
     """What was measured on a cluster, with one partition.
 
@@ -53,72 +69,34 @@ class Survey:
     ----------
     rtt : float
         Seconds of a TCP connect to the farthest broker.
-    rows : list of Row
     size : int
         Bytes of a value.
+    one_by_one : Measured
+        ``SafeProducer.send()``.
+    calls : tuple of Measured
+        ``SafeProducer.send_batch()`` of several sizes.
+    waiting : Measured
+        ``ThroughputProducer.send_batch()``, each call waited for.
+    pipelines : mapping of bool to Measured
+        The same without waiting, by ``enable.idempotence``.
     """
 
     rtt: float
-    rows: list[Row]
     size: int
-
-    def row(self, contender: str, mode: str, batch: int | None = None, *, idempotence: bool) -> Row:
-        """Return one of the measured cases."""
-        return next(
-            row
-            for row in self.rows
-            if (row.case.contender, row.case.mode, row.case.idempotence) == (contender, mode, idempotence)
-            and batch in (None, row.case.batch)
-        )
+    one_by_one: Measured
+    calls: tuple[Measured, ...]
+    waiting: Measured
+    pipelines: Mapping[bool, Measured]
 
     @property
     def costs(self) -> Costs:
         """What a request and a record of the safe lane cost here; the network is in the request."""
-        calls = [row for row in self.rows if row.case.contender == SAFE_BATCH]
-        return fit([(row.case.batch, row.median(WALL), row.median(CPU)) for row in calls], self.size)
+        return fit([(one.batch, one.seconds, one.cpu) for one in self.calls], self.size)
 
     @property
     def tail(self) -> float:
         """How much longer than its median a call of the safe lane takes once in a hundred."""
-        calls = [row for row in self.rows if row.case.contender == SAFE_BATCH]
-        return max(row.median(P99) / row.median(P50) for row in calls)
-
-
-def cases(size: int) -> list[Case]:
-    """Return the short price list."""
-    safe = {"in_flight": 1, "idempotence": True, "size": size}
-    return [
-        Case(SAFE_SEND, WAIT, batch=1, **safe),
-        *(Case(SAFE_BATCH, WAIT, batch=batch, **safe) for batch in sorted({1, 100, fitting(size)})),
-        Case(BATCH, WAIT, batch=100, size=size, in_flight=1),
-        Case(BATCH, PIPELINE, size=size, in_flight=5, idempotence=True),
-        Case(BATCH, PIPELINE, size=size),
-    ]
-
-
-def survey(kafka: Kafka, size: int, properties: str, on_step: Callable[[str], None]) -> Survey:
-    """Measure the short price list on a cluster; takes about half a minute.
-
-    Raises
-    ------
-    OSError
-        A broker cannot be connected to.
-    RuntimeError
-        A case has no figure; the message says which and why.
-    """
-    rtt = kafka.round_trip(0)
-    with tempfile.TemporaryDirectory(prefix="twolane-advise-") as folder:
-        results = Results(Path(folder) / "advise.json", kafka.facts())
-        contenders = {contender.name: contender for contender in CONTENDERS}
-
-        def step(name: str, number: int, turn: int) -> None:
-            if turn == 0:
-                on_step(name)
-
-        Session(kafka, contenders, results, EFFORT, step, properties).run(cases(size))
-        if results.failed:
-            raise RuntimeError("; ".join(f"{name}: {why}" for name, why in results.failed.items()))
-        return Survey(rtt, load(results.path), size)
+        return max(one.p99 / one.p50 for one in self.calls)
 
 
 @dataclass(frozen=True)
@@ -191,16 +169,15 @@ class Advice:
 
 def advise(survey: Survey, wish: Wish) -> Advice:
     """Say what a survey means for a wish; the safest and simplest way that meets it is chosen."""
-    return Advice(survey, wish, [_one_by_one(survey), _batches(survey, wish), *_throughput(survey)])
+    return Advice(survey, wish, [_one_by_one(survey), _batches(survey, wish), *_throughput(survey, wish)])
 
 
 def _one_by_one(survey: Survey) -> Option:
-    row = survey.row(SAFE_SEND, WAIT, idempotence=True)
     # A record that comes while another one is on its way waits for that one first.
     return Option(
         "SafeProducer.send()",
-        USABLE * row.rate,
-        2 * row.median(P99),
+        USABLE * survey.one_by_one.rate,
+        2 * survey.one_by_one.p99,
         "One record, one round trip through all replicas: no rate beyond that, whatever the hardware. Threads that "
         "send at the same time share requests and come to more.",
     )
@@ -244,14 +221,16 @@ _GIVES = {
 }
 
 
-def _throughput(survey: Survey) -> list[Option]:
-    call = survey.row(BATCH, WAIT, idempotence=False).median(P99)
+def _throughput(survey: Survey, wish: Wish) -> list[Option]:
+    call = survey.waiting.p99
+    # Longer lingering makes fuller requests; a p99 bounds it.
+    linger = LINGER if wish.p99 is None else max(0.0, min(LINGER, int((wish.p99 - call) * 1e4) / 10))
     return [
         Option(
-            f"ThroughputProducer(enable_idempotence={idempotence}).send_batch()",
-            USABLE * survey.row(BATCH, PIPELINE, idempotence=idempotence).rate,
-            LINGER_S + call,
-            f"{why} The p99 is the linger time and a call's.",
+            f"ThroughputProducer(enable_idempotence={idempotence}, linger_ms={linger:g}).send_batch()",
+            USABLE * pipeline.rate,
+            linger / 1000 + call,
+            f"{_GIVES[idempotence]} The p99 is the linger time and a call's.",
         )
-        for idempotence, why in _GIVES.items()
+        for idempotence, pipeline in sorted(survey.pipelines.items(), reverse=True)
     ]

@@ -1,0 +1,1 @@
+"""What `twolane advise` knows: costs, what is measured, what follows. Needs neither click nor rich."""
