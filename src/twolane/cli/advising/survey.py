@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twolane.cli.advising.advice import Measured, Survey
@@ -61,7 +62,7 @@ class Surveyor:
         cases: dict[str, Callable[[], list[Measured]]] = {
             "SafeProducer.send()": lambda: self._waits("safe", {}, size, None),
             **{
-                f"SafeProducer.send_batch() of {batch}": lambda batch=batch: self._waits("safe", {}, size, batch)
+                f"SafeProducer.send_batch() of {batch}": partial(self._waits, "safe", {}, size, batch)
                 for batch in sizes
             },
             "ThroughputProducer.send_batch(), waited for": lambda: self._waits("throughput", {}, size, WAITING),
@@ -90,7 +91,8 @@ class Surveyor:
                     delivery.result()
 
             call()  # connects
-            first, taken = self._end(), []
+            first = self._end()
+            taken: list[float] = []
             cpu, started = time.process_time(), time.perf_counter()
             while len(taken) < FEWEST or time.perf_counter() - started < self._seconds:
                 began = time.perf_counter()
