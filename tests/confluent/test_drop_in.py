@@ -1,4 +1,4 @@
-"""twolane.confluent.drop_in: frameworks then take twolane's Producer from confluent_kafka, and it does what they ask."""
+"""twolane.confluent.drop_in: frameworks then take twolane's Producer from confluent_kafka, to the same end."""
 
 from __future__ import annotations
 
