@@ -12,6 +12,7 @@ _HOMES = {
     "twolane.aio.throughput_producer": ("AsyncThroughputProducer",),
     "twolane.throughput.batch_delivery": ("BatchDelivery",),
     "twolane.throughput.delivery": ("RecordDelivery",),
+    "twolane.common.by_topic": ("TopicColumn", "TopicsMetadata"),
     "twolane.encoding.time.times": ("Timestamps",),
     "twolane.encoding.time.timestamps": ("pack_timestamps",),
     "twolane.errors": (

@@ -1,6 +1,7 @@
 from twolane._about import about
 from twolane.aio.safe_producer import AsyncSafeProducer
 from twolane.aio.throughput_producer import AsyncThroughputProducer
+from twolane.common.by_topic import TopicColumn, TopicsMetadata
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.errors import (
@@ -57,6 +58,8 @@ __all__ = [
     "TimestampError",
     "TimestampType",
     "Timestamps",
+    "TopicColumn",
+    "TopicsMetadata",
     "TransactionError",
     "TwolaneError",
     "Verdict",

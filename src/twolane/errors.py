@@ -377,7 +377,7 @@ def from_metadata(metadata: BatchMetadata, fatal: str | None = None) -> BatchErr
         cause.error,
         metadata=metadata,
         verdict=cause.verdict,
-        topic=metadata.topic,
+        topic=cause.topic,
         partition=cause.partition,
         index=metadata.failures[0].index,
         possible_offset=cause.possible_offset,

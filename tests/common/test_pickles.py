@@ -152,7 +152,8 @@ def found() -> list[type]:
     """Give every exception class of the package, and every public class of the modules of results."""
     classes: dict[type, None] = {}
     for module_info in pkgutil.walk_packages(twolane.__path__, "twolane."):
-        if module_info.name in (CHILD, "twolane.__main__"):
+        # The command is a program: what it raises, it catches.
+        if module_info.name in (CHILD, "twolane.__main__") or module_info.name.startswith("twolane.cli"):
             continue
         module = importlib.import_module(module_info.name)
         for name, kind in inspect.getmembers(module, inspect.isclass):

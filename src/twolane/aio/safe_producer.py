@@ -11,6 +11,7 @@ from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.preparation import Preparation
 from twolane.common.arguments import refuse_callback, seconds_of, topic_name
+from twolane.common.by_topic import TopicColumn
 from twolane.common.fair_lock import Waiter
 from twolane.errors import DeliveryError
 from twolane.results import with_opaque
@@ -176,7 +177,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
 
     async def send_batch(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         values: Any,
         *,
         keys: Any = None,
@@ -201,7 +202,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
             As there.
         """
         loop = self._enter()
-        topic = topic_name(topic)
+        name = repr(topic) if isinstance(topic, TopicColumn) else topic_name(topic)
         producer = self._producer
         # Without a timeout it waits in line as long as it has to.
         begin_by = monotonic() + 1e9 if timeout is None else producer._deadline(timeout)
@@ -222,8 +223,11 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
                 timeout=None if timeout is None else max(0.0, begin_by - monotonic()),
             )
 
-        call = AwaitedCall(topic, begin_by, send, loop)
-        self._line_up(topic, call, serializer, key_serializer, producer._deadline(timeout))
+        call = AwaitedCall(name, begin_by, send, loop)
+        if isinstance(topic, TopicColumn):
+            self._line.append(call)  # its thread asks for topics that are new
+        else:
+            self._line_up(name, call, serializer, key_serializer, producer._deadline(timeout))
         metadata: BatchMetadata = await call.wait()
         return metadata
 

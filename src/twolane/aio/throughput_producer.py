@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer, nothing
 from twolane.common.arguments import topic_name
+from twolane.common.by_topic import TopicColumn
 from twolane.errors import DeliveryError, QueueFullError
 from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.producer import ThroughputProducer
@@ -182,7 +183,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
 
     async def send_batch(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         values: Any,
         *,
         keys: Any = None,
@@ -207,7 +208,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
             As there.
         """
         loop = self._enter()
-        topic = topic_name(topic)
+        name = repr(topic) if isinstance(topic, TopicColumn) else topic_name(topic)
         producer = self._producer
         deadline = producer._deadline(timeout)
 
@@ -227,8 +228,11 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
                 timeout=max(0.0, deadline - time.monotonic()),
             )
 
-        call = AwaitedCall(topic, deadline, send, loop)
-        self._line_up(topic, call, serializer, key_serializer, deadline)
+        call = AwaitedCall(name, deadline, send, loop)
+        if isinstance(topic, TopicColumn):
+            self._line.append(call)  # its thread asks for topics that are new
+        else:
+            self._line_up(name, call, serializer, key_serializer, deadline)
         delivery: BatchDelivery = await call.wait()
         return delivery
 

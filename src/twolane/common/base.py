@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twolane.client.handle import Handle
 from twolane.common.arguments import Limits, bind_arguments, seconds_of, topic_name
+from twolane.common.by_topic import Parts, TopicColumn, bind_by_topic
 from twolane.common.client_events import EventHandler
 from twolane.common.logs import ClientLog
 from twolane.common.outages import OutageLog
@@ -174,6 +175,13 @@ class BaseProducer(ABC):
             with self._counting:
                 self._refused_rows += len(call.skipped.refused)
         return call
+
+    def _bind_by_topic(self, topic: TopicColumn, values: Any, given: BatchArguments, deadline: float) -> Parts:
+        """Do as `_bind` for records of several topics."""
+        parts = bind_by_topic(topic, values, given, lambda name, rows, its: self._bind(name, rows, its, deadline))
+        with self._counting:
+            self._refused_rows += len(parts.refused)
+        return parts
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from twolane.client.partitioner import Partitioner
 from twolane.common.arguments import BatchArguments
 from twolane.common.base import STILL_RUNS
+from twolane.common.by_topic import TopicColumn, send_in_turn
 from twolane.common.fair_lock import FairLock, Waiter
 from twolane.common.transactional_producer import TransactionalProducer
 from twolane.common.transactions import Transactions
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Unpack
 
+    from twolane.common.arguments import ProduceCall
     from twolane.config.typed import ProducerSettings
     from twolane.results import BatchMetadata
     from twolane.serializers import Serializer
@@ -148,7 +150,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
 
     def send_batch(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         values: Any,
         *,
         keys: Any = None,
@@ -166,7 +168,9 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
 
         Parameters
         ----------
-        topic : str
+        topic : str or TopicColumn
+            A TopicColumn names each record's own: the rows of each topic go one topic behind another, to the first
+            failure; the result is a TopicsMetadata.
         values : sequence or columns of n records
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Not changed; not kept after the call.
@@ -210,13 +214,20 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         given = BatchArguments(
             keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
         )
-        call = self._bind(topic, values, given, setup)
+        until = None if timeout is None else setup
+        if isinstance(topic, TopicColumn):
+            parts = self._bind_by_topic(topic, values, given, setup)
+            return send_in_turn(parts, lambda call: self._send_call(call, started, until))
+        return self._send_call(self._bind(topic, values, given, setup), started, until)
+
+    def _send_call(self, call: ProduceCall, started: float, until: float | None) -> BatchMetadata:
+        """Send one topic's records, whole or to the first failure; `until` is the end of the caller's timeout."""
         topic = call.topic.name
-        if keys is not None and partitions is None and topic in self._topic_monitor.moved:
+        if call.keys is not None and call.partitions is None and topic in self._topic_monitor.moved:
             raise self._topic_monitor.refusal(topic)
         batch = BatchCall(call, started, self._ordered_sender, self._reader, self._in_doubt, self._topic_monitor)
-        turn = Waiter(setup if timeout is not None else started + 1e9)
-        deadline = math.inf if timeout is None else setup
+        turn = Waiter(started + 1e9 if until is None else until)
+        deadline = math.inf if until is None else until
         try:
             return self._in_turn(turn, topic, partial(batch.send, deadline))
         except TwolaneError:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterable
 
+    from twolane.common.by_topic import TopicColumn
     from twolane.errors import TwolaneError
     from twolane.serializers import Serializer
     from twolane.serializers.bad_rows import OnBadRow
@@ -26,7 +27,7 @@ class StreamSender:
 
     def send_stream(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         source: Any,
         *,
         chunk: int = CHUNK,
@@ -52,7 +53,8 @@ class StreamSender:
 
         Parameters
         ----------
-        topic : str
+        topic : str or TopicColumn
+            A TopicColumn names the column with each record's own.
         source : object
             Anything with ``__arrow_c_stream__``, such as a pyarrow RecordBatchReader; a DuckDB relation or a polars
             LazyFrame, which run as they are read; a table or a list; an iterable of rows, or of batches of rows.
@@ -113,7 +115,7 @@ class AsyncStreamSender:
 
     async def send_stream(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         source: Any,
         *,
         chunk: int = CHUNK,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from twolane.common.arguments import BatchArguments, refuse_callback, topic_name
+from twolane.common.arguments import refuse_callback, topic_name
 from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_metadata, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Unpack
 
+    from twolane.common.arguments import ProduceCall
     from twolane.common.group_member import GroupMember
     from twolane.common.headers import Headers
     from twolane.common.record import Record
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from twolane.encoding.time.times import Time
     from twolane.results import BatchMetadata
     from twolane.serializers import Serializer
-    from twolane.serializers.bad_rows import OnBadRow
 
 
 class FakeProducer(Fake, SafeProducer):
@@ -133,31 +132,10 @@ class FakeProducer(Fake, SafeProducer):
             raise outcome
         return with_opaque(outcome, opaque)
 
-    def send_batch(  # noqa: D102 - as SafeProducer's
-        self,
-        topic: str,
-        values: Any,
-        *,
-        keys: Any = None,
-        headers: Any = None,
-        partitions: Any = None,
-        timestamps: Any = None,
-        timestamp_header: str | None = None,
-        serializer: Serializer | None = None,
-        key_serializer: Serializer | None = None,
-        on_bad_row: OnBadRow = "raise",
-        opaque: Any = None,
-        timeout: float | None = None,
-    ) -> BatchMetadata:
-        started = time.monotonic()
-        deadline = self._deadline(timeout)
-        given = BatchArguments(
-            keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
-        )
-        call = self._bind(topic, values, given, deadline)
+    def _send_call(self, call: ProduceCall, started: float, until: float | None) -> BatchMetadata:
         outcome = self._take_all(call, stops=True)
         self._in_doubt.add_failures(call.topic.name, outcome.reports)
-        metadata = self._metadata(call, outcome, started, opaque)
+        metadata = self._metadata(call, outcome, started, call.opaque)
         if metadata.failures:
             raise from_metadata(metadata)
         return metadata

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any, cast
 
-from twolane.common.arguments import BatchArguments, topic_name
+from twolane.common.arguments import topic_name
 from twolane.common.transactions import State
 from twolane.errors import DeliveryError, from_report
 from twolane.results import RecordMetadata, TimestampType, with_opaque
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Unpack
 
+    from twolane.common.arguments import ProduceCall
     from twolane.common.headers import Headers
     from twolane.config.typed import ProducerSettings
     from twolane.encoding.time.times import Time
     from twolane.serializers import Serializer
-    from twolane.serializers.bad_rows import OnBadRow
 
 
 class FakeThroughputProducer(Fake, ThroughputProducer):
@@ -120,29 +119,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
         except Exception as raised:  # noqa: BLE001 - the next flush() raises it, as with brokers
             self._delivery_thread.problems.callback_raised(raised)
 
-    def send_batch(  # noqa: D102 - as ThroughputProducer's
-        self,
-        topic: str,
-        values: Any,
-        *,
-        keys: Any = None,
-        headers: Any = None,
-        partitions: Any = None,
-        timestamps: Any = None,
-        timestamp_header: str | None = None,
-        serializer: Serializer | None = None,
-        key_serializer: Serializer | None = None,
-        on_bad_row: OnBadRow = "raise",
-        opaque: Any = None,
-        timeout: float | None = None,
-    ) -> BatchDelivery:
-        started = time.monotonic()
-        deadline = self._deadline(timeout)
-        with self._entered():
-            given = BatchArguments(
-                keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
-            )
-            call = self._bind(topic, values, given, deadline)
+    def _send_call(self, call: ProduceCall, started: float, deadline: float) -> BatchDelivery:
         outcome = self._take_all(call, stops=False)
         batch = BatchDelivery(
             call.topic.name,
@@ -151,9 +128,9 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
             started,
             self._delivery_thread.problems,
             call.skipped,
-            opaque,
+            call.opaque,
         )
-        batch._metadata = self._metadata(call, outcome, started, opaque)
+        batch._metadata = self._metadata(call, outcome, started, call.opaque)
         batch._is_done = True
         return batch
 

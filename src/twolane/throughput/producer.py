@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from twolane.client.partitioner import Partitioner
 from twolane.common.arguments import BatchArguments, ProduceCall
 from twolane.common.base import EXIT_TIMEOUT
+from twolane.common.by_topic import Parts, TopicColumn, by_row
 from twolane.common.transactional_producer import TransactionalProducer
 from twolane.common.transactions import Transactions
 from twolane.config.policy import THROUGHPUT, UNLIMITED
@@ -27,6 +28,7 @@ from twolane.throughput.backpressure import Backpressure
 from twolane.throughput.batch_delivery import BatchDelivery
 from twolane.throughput.delivery import RecordDelivery
 from twolane.throughput.delivery_thread import PURGE_WAIT, DeliveryThread
+from twolane.throughput.topics_delivery import TopicsDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,7 +178,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
 
     def send_batch(
         self,
-        topic: str,
+        topic: str | TopicColumn,
         values: Any,
         *,
         keys: Any = None,
@@ -194,7 +196,9 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
 
         Parameters
         ----------
-        topic : str
+        topic : str or TopicColumn
+            A TopicColumn names each record's own: the rows of each topic go one topic behind another; the result's
+            metadata are TopicsMetadata.
         values : sequence or columns of n records
             A list or iterable of bytes or rows, a numpy structured array, a dict of arrays, or anything with
             ``__arrow_c_stream__``. Copied before the call returns, never changed.
@@ -244,30 +248,52 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             given = BatchArguments(
                 keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row, opaque
             )
-            call = self._bind(topic, values, given, deadline)
-            result = CallResult(self._reader, call.n)
-            places = np.empty(call.n, dtype=np.int32)
-            batch = BatchDelivery(
-                call.topic.name, result, places, started, self._delivery_thread.problems, call.skipped, opaque
-            )
-            result.attach()
-            self._accumulator.drain()  # what this thread sent one by one goes first
-            try:
-                self._enqueuing[batch] = threading.get_ident()
-                self._delivery_thread.add(batch)
-                self._enqueue(call, batch, result, deadline)
-            except BaseException as error:
-                note = f"{result.expected} of {call.n} records had been accepted when this came"
-                attach_result(error, batch, note)  # those accepted need not be the first ones
-                if isinstance(error, DeliveryError):
-                    error.delivery = batch
-                raise
-            finally:
-                result.close_for_appends()
-                self._enqueuing.pop(batch, None)
-            return batch
+            if isinstance(topic, TopicColumn):
+                return self._send_by_topic(self._bind_by_topic(topic, values, given, deadline), started, deadline)
+            return self._send_call(self._bind(topic, values, given, deadline), started, deadline)
         finally:
             self._leave()
+
+    def _send_call(self, call: ProduceCall, started: float, deadline: float) -> BatchDelivery:
+        """Enqueue one topic's records."""
+        result = CallResult(self._reader, call.n)
+        places = np.empty(call.n, dtype=np.int32)
+        batch = BatchDelivery(
+            call.topic.name, result, places, started, self._delivery_thread.problems, call.skipped, call.opaque
+        )
+        result.attach()
+        self._accumulator.drain()  # what this thread sent one by one goes first
+        try:
+            self._enqueuing[batch] = threading.get_ident()
+            self._delivery_thread.add(batch)
+            self._enqueue(call, batch, result, deadline)
+        except BaseException as error:
+            note = f"{result.expected} of {call.n} records had been accepted when this came"
+            attach_result(error, batch, note)  # those accepted need not be the first ones
+            if isinstance(error, DeliveryError):
+                error.delivery = batch
+            raise
+        finally:
+            result.close_for_appends()
+            self._enqueuing.pop(batch, None)
+        return batch
+
+    def _send_by_topic(self, parts: Parts, started: float, deadline: float) -> TopicsDelivery:
+        """Enqueue the records of several topics, one topic behind another."""
+        problems = self._delivery_thread.problems
+        deliveries: list[BatchDelivery] = []
+        for part in parts.parts:
+            try:
+                deliveries.append(self._send_call(part.call, started, deadline))
+            except BaseException as error:
+                partly = getattr(error, "twolane_result", None)
+                so_far = TopicsDelivery(parts, [*deliveries, partly] if partly is not None else deliveries, problems)
+                by_row(error, part.rows)
+                attach_result(error, so_far, f"{so_far.accepted} of {parts.n} records had been accepted when this came")
+                if isinstance(error, DeliveryError):
+                    error.delivery = so_far
+                raise
+        return TopicsDelivery(parts, deliveries, problems)
 
     def _enqueue(self, call: ProduceCall, batch: BatchDelivery, result: CallResult, deadline: float) -> None:
         rows = call.slice_rows(SLICE)
