@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from twolane import (
+    AsyncSafeProducer,
+    AsyncThroughputProducer,
     Avro,
     BatchError,
     ClosedProducerError,
@@ -23,7 +25,7 @@ from twolane import (
     TransactionError,
     Verdict,
 )
-from twolane.testing import AsyncFakeProducer, FakeProducer, FakeThroughputProducer
+from twolane.testing import AsyncFakeProducer, AsyncFakeThroughputProducer, FakeProducer, FakeThroughputProducer
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MS = 1_767_225_600_000
@@ -66,6 +68,7 @@ REFUSED = [
     ("send_batch", ([b"a"],), {"partitions": [7]}, DeliveryError),
 ]
 PAIRS = [(SafeProducer, FakeProducer), (ThroughputProducer, FakeThroughputProducer)]
+AWAITED = [(AsyncSafeProducer, AsyncFakeProducer), (AsyncThroughputProducer, AsyncFakeThroughputProducer)]
 
 
 def call(producer, method, arguments, keywords):
@@ -113,13 +116,31 @@ def test_it_refuses_what_the_real_one_refuses_in_the_same_words(
     assert said[0] == said[1]
 
 
-@pytest.mark.parametrize(("real", "fake"), [*PAIRS])
+@pytest.mark.parametrize(("real", "fake"), [*PAIRS, *AWAITED])
 def test_it_has_the_same_signatures(real, fake):
-    for name in ("send", "send_batch", "flush", "close", "transaction", "partitions_for"):
-        assert list(inspect.signature(getattr(fake, name)).parameters) == list(
-            inspect.signature(getattr(real, name)).parameters
-        ), name
+    """Of every public method, and of the constructor but for `partitions`; what waits in one waits in the other."""
+
+    def parameters(kind, name):
+        found = inspect.signature(getattr(kind, name)).parameters.values()
+        return [(one.name, one.kind, name != "__init__" and one.default) for one in found if one.name != "partitions"]
+
+    names = [name for name in dir(real) if not name.startswith("_") and callable(getattr(real, name))]
+    assert len(names) >= 10
+    for name in ["__init__", *names]:
+        assert parameters(fake, name) == parameters(real, name), name
+        assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(getattr(real, name))
     assert issubclass(fake, real)
+
+
+@pytest.mark.parametrize(
+    ("blocking", "awaited"), [(FakeProducer, AsyncFakeProducer), (FakeThroughputProducer, AsyncFakeThroughputProducer)]
+)
+def test_those_for_asyncio_have_what_the_others_have(blocking, awaited):
+    for name in ("records_of", "clear", "fail_next"):
+        assert list(inspect.signature(getattr(awaited, name)).parameters) == list(
+            inspect.signature(getattr(blocking, name)).parameters
+        )
+    assert isinstance(awaited.records, property)
 
 
 def test_settings_are_checked():
@@ -249,6 +270,51 @@ def test_awaited():
             with pytest.raises(SerializationError):
                 await producer.send("t", 5)
             assert len(producer.records) == len(producer.records_of("t")) == 12
+
+    asyncio.run(main())
+
+
+def test_the_throughput_lane_awaited():
+    async def main():
+        seen = []
+        async with AsyncFakeThroughputProducer(partitions=3) as producer:
+            for i in range(9):
+                await producer.send(
+                    "t", b"%d" % i, partition=i % 3, on_delivery=lambda error, told: seen.append(told.offset)
+                )
+            assert seen == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+            assert (await (await producer.submit("t", b"a", partition=0, opaque="mine"))).opaque == "mine"
+            delivery = await producer.send_batch("t", [b"b", b"c"], partitions=0)
+            assert (await delivery).offsets.tolist() == [4, 5]
+            producer.fail_next(Verdict.UNKNOWN)
+            with pytest.raises(DeliveryError) as caught:
+                await (await producer.submit("t", b"x"))
+            assert caught.value.verdict is Verdict.UNKNOWN
+            producer.fail_next()
+            await producer.send("t", b"nobody looks")
+            with pytest.raises(DeliveryError, match="1 records sent without on_delivery were not acknowledged"):
+                await producer.flush()
+            with pytest.raises(SerializationError):
+                await producer.send("t", 5)
+            assert len(producer.records) == len(producer.records_of("t")) == 12
+            assert producer.stats().written == 12
+            producer.clear()
+            assert producer.records == []
+
+    asyncio.run(main())
+
+
+def test_the_throughput_lane_awaited_in_a_transaction():
+    async def main():
+        async with AsyncFakeThroughputProducer(transactional_id="id") as producer:
+            await producer.init_transactions()
+            with pytest.raises(ZeroDivisionError):
+                async with producer.transaction():
+                    await producer.send("t", b"never")
+                    raise ZeroDivisionError
+            async with producer.transaction():
+                await producer.send("t", b"v")
+            assert [record.value for record in producer.records] == [b"v"]
 
     asyncio.run(main())
 

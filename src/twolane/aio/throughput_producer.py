@@ -67,7 +67,11 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
         resume_at: float = 0.5,
         **keywords: Any,
     ) -> None:
-        super().__init__(_Blocking(config, on_full=on_full, resume_at=resume_at, **keywords))
+        self._take(_Blocking(config, on_full=on_full, resume_at=resume_at, **keywords), on_full)
+
+    def _take(self, producer: ThroughputProducer, on_full: Any) -> None:
+        """Begin with the blocking producer that makes the calls."""
+        BaseAsyncProducer.__init__(self, producer)
         self._raises_when_full = on_full == "raise"
         self._in_a_row = 0
 

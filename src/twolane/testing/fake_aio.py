@@ -1,12 +1,14 @@
-"""AsyncFakeProducer: the safe lane awaited, without brokers."""
+"""AsyncFakeProducer and AsyncFakeThroughputProducer: both lanes awaited, without brokers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.safe_producer import AsyncSafeProducer
+from twolane.aio.throughput_producer import AsyncThroughputProducer
 from twolane.testing.fake import FakeProducer
+from twolane.testing.fake_throughput import FakeThroughputProducer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,40 @@ if TYPE_CHECKING:
     from twolane.testing.records import LoggedRecord
 
 
-class AsyncFakeProducer(AsyncSafeProducer):
+class _AsyncFake:
+    """What is asked of the blocking fake inside."""
+
+    _producer: Any  # a Fake
+
+    @property
+    def records(self) -> list[LoggedRecord]:
+        """As ``FakeProducer.records``."""
+        records: list[LoggedRecord] = self._producer.records
+        return records
+
+    def records_of(self, topic: str) -> list[LoggedRecord]:
+        """Return the records of one topic."""
+        records: list[LoggedRecord] = self._producer.records_of(topic)
+        return records
+
+    def clear(self) -> None:
+        """Forget the records; offsets go on."""
+        self._producer.clear()
+
+    def fail_next(
+        self,
+        verdict: Verdict | None = None,
+        error: int | str | None = None,
+        *,
+        count: int = 1,
+        in_log: bool = False,
+    ) -> None:
+        """Let the next records fail: `verdict`, `error`, `count` and `in_log` as of ``FakeProducer.fail_next()``."""
+        arguments = {} if verdict is None else {"verdict": verdict}
+        self._producer.fail_next(**arguments, error=error, count=count, in_log=in_log)
+
+
+class AsyncFakeProducer(_AsyncFake, AsyncSafeProducer):
     """An AsyncSafeProducer without brokers, for tests: the same calls, awaited, with FakeProducer's checks and records.
 
     Parameters
@@ -47,28 +82,25 @@ class AsyncFakeProducer(AsyncSafeProducer):
             ),
         )
 
-    @property
-    def records(self) -> list[LoggedRecord]:
-        """As ``FakeProducer.records``."""
-        return cast("FakeProducer", self._producer).records
 
-    def records_of(self, topic: str) -> list[LoggedRecord]:
-        """Return the records of one topic."""
-        return cast("FakeProducer", self._producer).records_of(topic)
+class AsyncFakeThroughputProducer(_AsyncFake, AsyncThroughputProducer):
+    """An AsyncThroughputProducer without brokers, for tests: FakeThroughputProducer's checks and records, awaited.
 
-    def clear(self) -> None:
-        """Forget the records; offsets go on."""
-        cast("FakeProducer", self._producer).clear()
+    Parameters
+    ----------
+    config, partitions, on_full, resume_at, **keywords
+        As of FakeThroughputProducer.
+    """
 
-    def fail_next(
+    def __init__(
         self,
-        verdict: Verdict | None = None,
-        error: int | str | None = None,
+        config: Mapping[str, Any] | None = None,
+        /,
         *,
-        count: int = 1,
-        in_log: bool = False,
+        partitions: int | Mapping[str, int] = 1,
+        on_full: Any = "block",
+        resume_at: float = 0.5,
+        **keywords: Unpack[ProducerSettings],
     ) -> None:
-        """Let the next records fail: `verdict`, `error`, `count` and `in_log` as of ``FakeProducer.fail_next()``."""
-        fake = cast("FakeProducer", self._producer)
-        arguments = {} if verdict is None else {"verdict": verdict}
-        fake.fail_next(**arguments, error=error, count=count, in_log=in_log)
+        fake = FakeThroughputProducer(config, partitions=partitions, on_full=on_full, resume_at=resume_at, **keywords)
+        self._take(fake, on_full)
