@@ -29,7 +29,7 @@ EXT = Path("ext")
 SHARED = "twolane._cython"
 # Run once per batch: without -O3 a tenth smaller, and no slower that one could see.
 SELDOM = {SHARED, "twolane.batch", "twolane.encoding.column_encoder", "twolane.encoding.avro.plan"}
-SELDOM |= {"twolane.encoding.protobuf.plan"}
+SELDOM |= {f"twolane.encoding.protobuf.{name}" for name in ("objects", "plan")}
 SELDOM |= {f"twolane.encoding.columns.{name}" for name in ("arrow", "table")}
 # Run once per producer, topic or schema, or for a row that is refused: the size of the wheel comes first.
 RARE = {"twolane._build", "twolane._units", "twolane.reports.events"}

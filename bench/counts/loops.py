@@ -19,6 +19,9 @@ import numpy as np
 import twolane
 from bench.contender import SCHEMA, reading
 from twolane import DeliveryError, SafeProducer, ThroughputProducer
+from twolane.encoding.columns.table import as_table
+from twolane.encoding.protobuf.columns import ProtobufColumns
+from twolane.encoding.protobuf.schema import Field, MessageType
 from twolane.encoding.time.timestamps import pack_timestamps
 from twolane.serializers import Avro, Json, Struct
 
@@ -56,6 +59,18 @@ def encoding() -> Iterator[Loop]:
                 source.slice(start, start + SLICE)
 
         yield f"{name} columns", COLUMNS, encode
+    kinds = {"id": "int64", "sensor": "string", "temp": "double", "flag": "bool", "ts": "int64"}
+    fields = [
+        Field(name, i, kind, False, False, False, False, None, None) for i, (name, kind) in enumerate(kinds.items(), 1)
+    ]
+    message, table = MessageType("Reading", False, False, tuple(fields)), as_table(columns)
+
+    def protobuf() -> None:
+        source = ProtobufColumns(message, None, table)
+        for start in range(0, COLUMNS, SLICE):
+            source.slice(start, start + SLICE)
+
+    yield "Protobuf columns", COLUMNS, protobuf
     avro = Avro(SCHEMA)
     yield "Avro rows", COLUMNS, lambda: avro.encode_batch(rows)
     times = columns["ts"].astype("datetime64[ms]").astype("datetime64[ns]")

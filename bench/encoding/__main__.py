@@ -20,7 +20,15 @@ from bench.encoding.targets import growth, table
 from bench.machine import forget_place
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["bench_avro", "bench_json", "bench_layouts", "bench_timestamps", "bench_flat", "bench_whole_path"]
+SCRIPTS = [
+    "bench_avro",
+    "bench_protobuf",
+    "bench_json",
+    "bench_layouts",
+    "bench_timestamps",
+    "bench_flat",
+    "bench_whole_path",
+]
 QUICK = ["--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05"]
 
 

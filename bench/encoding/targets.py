@@ -71,6 +71,25 @@ TARGETS = [
         for fields in (5, 30)
         for slots in ("", "_slots")
     ),
+    *(
+        Target(
+            f"confluent's Protobuf rows / Protobuf from columns, {fields} fields",
+            (f"protobuf{fields}_confluent_rows",),
+            (f"protobuf{fields}_arrow_columns",),
+            20,
+        )
+        for fields in (5, 30)
+    ),
+    *(
+        Target(
+            f"Protobuf from messages / SerializeToString, {fields} fields",
+            (f"protobuf{fields}_messages",),
+            (f"protobuf{fields}_google_rows",),
+            1.2,
+            False,
+        )
+        for fields in (5, 30)
+    ),
     Target("orjson's rows / JSON from columns", ("json5_orjson_rows",), ("json5_arrow_columns",), 1.5),
     Target("orjson's rows / JSON from columns, 30 fields", ("json30_orjson_rows",), ("json30_arrow_columns",), 1.5),
     Target("making rows and orjson / JSON from columns", ("json5_make_rows_then_orjson",), ("json5_arrow_columns",), 4),

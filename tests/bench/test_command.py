@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from bench import clusters
 from bench.__main__ import main
 from bench.clusters import TOPIC_BYTES, Real
-from bench.encoding import bench_avro, bench_json, bench_layouts
+from bench.encoding import bench_avro, bench_json, bench_layouts, bench_protobuf
 from bench.results import load
 from bench.verify import Log
 
@@ -122,7 +122,9 @@ def test_a_script_of_pyperf_runs_once() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", [bench_avro, bench_json, bench_layouts], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [bench_avro, bench_protobuf, bench_json, bench_layouts], ids=lambda module: module.__name__
+)
 def test_every_case_of_a_script_is_made_and_checked(module: ModuleType) -> None:
     # As scripts they are a process for each case.
     assert module.CASES

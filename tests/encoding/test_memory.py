@@ -25,7 +25,7 @@ MANY_ROWS = 600_000
 CODE = """
 import json, pathlib, sys
 import numpy as np
-from twolane import Avro, Bytes, Json, Struct
+from twolane import Avro, Bytes, Json, Protobuf, Struct
 
 def status(name):
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
@@ -42,7 +42,15 @@ fields = [("id", "long"), ("level", "double"), ("flag", "boolean"), ("sensor", "
           ("time", {{"type": "long", "logicalType": "timestamp-millis"}})]
 schema = {{"type": "record", "name": "R", "fields": [dict(name=name, type=kind) for name, kind in fields]}}
 layout = np.dtype([("id", ">i8"), ("level", ">f8"), ("flag", "?"), ("time", "M8[ms]")])
-serializer, values = {{
+if {kind!r} == "Protobuf":
+    from google.protobuf import descriptor_pb2, timestamp_pb2
+    from tests.support.proto_files import proto_class, proto_file
+    kinds = {{"id": "int64", "level": "double", "flag": "bool", "sensor": "string"}}
+    kinds["time"] = ".google.protobuf.Timestamp"
+    known = descriptor_pb2.FileDescriptorProto.FromString(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    file = proto_file("r.proto", {{"R": kinds}}, imports=[known.name])
+    message = proto_class("n.R", known, file)
+serializer, values = (Protobuf(message), table) if {kind!r} == "Protobuf" else {{
     "Avro": (Avro(schema), table), "Json": (Json(), table), "Struct": (Struct(layout), table),
     "Bytes": (Bytes(), table["sensor"]),
 }}[{kind!r}]
@@ -58,7 +66,10 @@ text, time = "s" * 200, np.datetime64(1, "ms")
 row = (7, 0.5, True, text, time)
 if {kind!r} == "Struct":
     serializer, row = Struct(np.dtype([*layout.descr, ("pad", "S200")])), (7, 0.5, True, time, b"p" * 200)
-values = [dict(zip(table, row)) if {kind!r} == "Json" else row] * n
+if {kind!r} == "Protobuf":
+    from datetime import UTC, datetime
+    row = (*row[:4], datetime.fromtimestamp(1, UTC))
+values = [dict(zip(table, row)) if {kind!r} in ("Json", "Protobuf") else row] * n
 """
 # Lists of one object that is there many times, but for a column that C code reads in place.
 LISTS = """
@@ -101,17 +112,21 @@ def beyond_the_input(kind, work, setup="", n=RECORDS):
     return json.loads(run(CODE.format(n=n, kind=kind, work=work, setup=setup)))["mib"]
 
 
-@pytest.mark.parametrize("kind", ["Avro", "Json", "Struct", "Bytes"])
+@pytest.mark.parametrize("kind", ["Avro", "Json", "Struct", "Bytes", "Protobuf"])
 def test_encoding_in_slices(kind):
     assert beyond_the_input(kind, SLICES) < MOST_IN_PLACE_MIB
 
 
-@pytest.mark.parametrize(("kind", "n"), [("Avro", MANY_ROWS), ("Json", MANY_ROWS), ("Struct", RECORDS // 2)])
+@pytest.mark.parametrize(
+    ("kind", "n"), [("Avro", MANY_ROWS), ("Json", MANY_ROWS), ("Struct", RECORDS // 2), ("Protobuf", MANY_ROWS)]
+)
 def test_encoding_rows_in_slices(kind, n):
     assert beyond_the_input(kind, SLICES, ROWS.format(kind=kind), n) < MOST_MIB
 
 
-@pytest.mark.parametrize(("kind", "n"), [("Avro", MANY_ROWS), ("Json", MANY_ROWS), ("Struct", 4 * RECORDS)])
+@pytest.mark.parametrize(
+    ("kind", "n"), [("Avro", MANY_ROWS), ("Json", MANY_ROWS), ("Struct", 4 * RECORDS), ("Protobuf", MANY_ROWS)]
+)
 def test_encoding_columns_of_objects_in_slices(kind, n):
     assert beyond_the_input(kind, SLICES, LISTS.format(kind=kind), n) < MOST_MIB
 

@@ -356,3 +356,33 @@ def kind_of(one: Any) -> str:
 
 def arrow_of(shape: Any) -> pa.DataType:
     return shape[0] if isinstance(shape, tuple) else shape.arrow
+
+
+def has_times(shape: Any) -> bool:
+    """Return whether there are times in it, which a list has other objects for than ticks."""
+    if isinstance(shape, Columns):
+        return any(map(has_times, shape.fields.values()))
+    if isinstance(shape, tuple):
+        return any(map(has_times, shape[1:]))
+    return pa.types.is_temporal(shape.arrow)
+
+
+def has_maps(shape: Any) -> bool:
+    """Return whether there are maps in it."""
+    if isinstance(shape, Columns):
+        return any(map(has_maps, shape.fields.values()))
+    return isinstance(shape, tuple) and (len(shape) == 3 or has_maps(shape[1]))
+
+
+def as_object(shape: Any, value: Any) -> Any:
+    """Return a value as a Python object, as rows and lists have it."""
+    if value is None:
+        return None
+    if isinstance(shape, Columns):
+        return {name: as_object(shape.fields[name], one) for name, one in value.items() if one is not None}
+    if not isinstance(shape, tuple):
+        return shape.convert(value)
+    if len(shape) == 2:
+        return [as_object(shape[1], item) for item in value]
+    entries = [entry if isinstance(entry, tuple) else (entry["key"], entry["value"]) for entry in value]
+    return {as_object(shape[1], key): as_object(shape[2], item) for key, item in entries}

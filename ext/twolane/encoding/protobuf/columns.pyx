@@ -212,6 +212,20 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
     return total
 
 
+cdef Py_ssize_t first_shared(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n, Py_ssize_t* both) noexcept nogil:
+    """Return the first row where two of these fields are set, and which; -1 if there is none. GIL: not needed."""
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        both[0] = -1
+        for j in range(n_ops):
+            if is_present(&ops[j], i):
+                if both[0] >= 0:
+                    both[1] = j
+                    return i
+                both[0] = j
+    return -1
+
+
 cdef str listed(Table values):
     return f"the columns are {', '.join(map(repr, values.names))}"
 
@@ -272,29 +286,27 @@ cdef class ProtobufColumns(ColumnEncoder):
             self._planned.append(plan_column(field, column, encode, self))
         if not self._fields and message.fields and values.names:
             raise SerializationError(f"no column is a field of {message.name}; {listed(values)}")
-        for members in message.oneofs.values():
-            self.check_oneof(message, members)
+        for oneof, members in message.oneofs.items():
+            self.check_oneof(message, oneof, members)
 
-    cdef int check_oneof(self, object message, tuple members) except -1:
+    cdef int check_oneof(self, object message, str oneof, tuple members) except -1:
         """Refuse rows that have two fields of a oneof."""
         cdef list names = [message.fields[i].name for i in members]
         cdef list given = [i for i, field in enumerate(self._fields) if field.name in names]
         cdef OpBlock ops
-        cdef Py_ssize_t i, first, last, start = 0
+        cdef Py_ssize_t row, last, start = 0
+        cdef Py_ssize_t both[2]
         if len(given) < 2:
             return 0
         while start < self.n:
             ops = self.ops_from(given, start)
             last = min(self.n, ops.stop)
-            for i in range(last - start):
-                first = -1
-                for j in range(ops.n):
-                    if is_present(&ops.ops[j], i):
-                        if first >= 0:
-                            one, other = self._fields[given[first]], self._fields[given[j]]
-                            raise SerializationError(
-                                f"expected at most one field of a oneof, got {one.name!r} too", index=start + i, field=other.name)
-                        first = j
+            with nogil:
+                row = first_shared(ops.ops, ops.n, last - start, both)
+            if row >= 0:
+                one, other = self._fields[given[both[0]]].name, self._fields[given[both[1]]].name
+                raise SerializationError(
+                    f"expected one field of the oneof {oneof!r}, not both {one!r} and {other!r}", index=start + row, field=other)
             start = last
         return 0
 

@@ -7,7 +7,7 @@ row and the path of a bad value.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 cimport cython
 
 from twolane._units cimport S_NS
@@ -23,10 +23,12 @@ from twolane.encoding.columns.checks cimport (
 from twolane.encoding.columns.objects cimport is_missing, is_missing_or_nan, object_at
 from twolane.encoding.columns.selection cimport with_nan_as_null
 from twolane.encoding.columns.table cimport Column
+from twolane.encoding.protobuf.objects cimport lay_out
 
 import numpy as np
 
 from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
+from twolane.encoding.protobuf.objects import WRAPPERS
 
 cdef enum:
     LONGEST = 10            # bytes of a varint at most
@@ -44,10 +46,6 @@ cdef dict INTEGERS = {
     "sfixed64": (<int>Wire.I64, False, -(2**63), 2**63 - 1),
 }
 cdef str KNOWN = "google.protobuf."
-cdef frozenset WRAPPERS = frozenset([KNOWN + kind + "Value" for kind in (
-    "Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")])
-# Messages that a NaN is a value of.
-cdef frozenset TAKE_NAN = frozenset([KNOWN + "DoubleValue", KNOWN + "FloatValue", KNOWN + "Value"])
 # Seconds: the years 1 to 9999, and what a Duration reaches on either side. The second is not included.
 cdef tuple INSTANTS = (-62_135_596_800, 253_402_300_800)
 cdef tuple DURATIONS = (-315_576_000_000, 315_576_000_001)
@@ -87,9 +85,24 @@ cdef OpBlock plan_column(object field, Column column, object encode, ColumnEncod
             encoder.owners += (block, column)
             return block
     block = new_ops(1)
-    plan_objects(block.ops, field, column, encode, encoder)
+    if column.objects is None or not plan_plain_objects(block.ops, field, column, encoder):
+        plan_objects(block.ops, field, column, encode, encoder)
     encoder.owners.append(block)
     return block
+
+
+cdef bint plan_plain_objects(Op* op, object field, Column column, ColumnEncoder encoder) except -1:
+    """Plan a column of objects of the plainest types, as a column of their own; False if there are others, or bad values."""
+    cdef ArrayView view
+    cdef size_t left = encoder.left
+    cdef Py_ssize_t n_owners = len(encoder.owners)
+    memset(&view, 0, sizeof(view))
+    if lay_out(&view, field, column.snapshot(), encoder) and plan_native(op, field, &view, encoder.owners, False):
+        return True
+    encoder.left = left
+    del encoder.owners[n_owners:]
+    memset(op, 0, sizeof(Op))
+    return False
 
 
 cdef int plan_objects(Op* op, object field, Column column, object encode, ColumnEncoder encoder) except -1:
@@ -99,9 +112,8 @@ cdef int plan_objects(Op* op, object field, Column column, object encode, Column
     cdef tuple objects = None
     cdef bytes encoded
     cdef bint is_map = field.message is not None and field.message.is_map
-    cdef bint takes_nan = field.kind in ("double", "float") or (
-        field.message is not None and not field.repeated and field.message.name in TAKE_NAN
-    )
+    # NaN is missing where a number cannot be, as in rows; what pandas means by it was seen to before.
+    cdef bint takes_nan = field.kind in ("double", "float") or field.repeated or field.message is not None
     # Offsets, and a byte of each value, are the least.
     encoder.spend(column.length * (sizeof(int64_t) + 1))
     arena.start(column.length)
@@ -258,6 +270,7 @@ cdef bint plan_enum(Op* op, object enum, const ArrayView* view, list keep) excep
         return False
     looked_up = np.zeros(plain.length, dtype=np.int32)
     entries = <int32_t*><uintptr_t>looked_up.__array_interface__["data"][0]
+    before.data = NULL
     before.size = -1
     for i in range(plain.length):
         if not is_valid(plain, i):
@@ -397,9 +410,10 @@ cdef int hide_below_nulls(const ArrayView* view, ArrayView* child, Py_ssize_t n,
         return 0
     block = bytes((child.offset + child.length - first + 7) >> 3)
     bits = <uint8_t*>PyBytes_AS_STRING(block) - (first >> 3)
-    for i in range(child.length):
-        if is_valid(view, i // n) and is_valid(child, i):
-            bits[(child.offset + i) >> 3] |= <uint8_t>(1 << ((child.offset + i) & 7))
+    with nogil:
+        for i in range(child.length):
+            if is_valid(view, i // n) and is_valid(child, i):
+                bits[(child.offset + i) >> 3] |= <uint8_t>(1 << ((child.offset + i) & 7))
     child.validity = bits
     keep.append(block)
     return 0
@@ -534,25 +548,28 @@ cdef int compare_keys(const Op* key, Py_ssize_t one, Py_ssize_t other) noexcept 
 
 
 cdef bint sort_entries(Op* op, list keep) except -1:
-    """Find the order of the keys, in which google's deterministic serializers write a map; False if one is there twice."""
+    """Find the order of the keys, in which a map is written; False if one is there twice."""
     cdef const ArrayView* view = &op.view
     cdef Py_ssize_t i, j, first = list_start(view, 0), last = list_start(view, view.length - 1) + list_size(view, view.length - 1)
     cdef int64_t* order
-    cdef bint sorted = True
-    for i in range(view.length):
-        if is_valid(view, i):
-            for j in range(list_start(view, i) + 1, list_start(view, i) + list_size(view, i)):
-                sorted = sorted and compare_keys(op.items, j - 1, j) < 0
-    if sorted:
+    cdef bint good = True
+    with nogil:
+        for i in range(view.length):
+            if is_valid(view, i):
+                for j in range(list_start(view, i) + 1, list_start(view, i) + list_size(view, i)):
+                    good = good and compare_keys(op.items, j - 1, j) < 0
+    if good:
         return True
     entries = np.arange(first, last, dtype=np.int64)
     keep.append(entries)
     order = <int64_t*><uintptr_t>entries.__array_interface__["data"][0] - first
     op.order = order
-    for i in range(view.length):
-        if is_valid(view, i) and not sort_keys(op.items, order + list_start(view, i), list_size(view, i)):
-            return False
-    return True
+    good = True
+    with nogil:
+        for i in range(view.length):
+            if good and is_valid(view, i):
+                good = sort_keys(op.items, order + list_start(view, i), list_size(view, i))
+    return good
 
 
 cdef bint sort_keys(const Op* key, int64_t* order, Py_ssize_t n) noexcept nogil:

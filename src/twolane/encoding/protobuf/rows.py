@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import EncodeError, Message  # type: ignore[import-untyped]
 
+from twolane.batch import EncodedBatch
 from twolane.encoding.columns.objects import ColumnBytes, entries_of, is_missing, is_missing_or_nan
-from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.columns.table import as_table
+from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
 from twolane.encoding.named_rows import fields_of, others_of
+from twolane.encoding.protobuf.columns import ProtobufColumns
 from twolane.encoding.protobuf.descriptors import class_of, definitions, hint
 from twolane.encoding.protobuf.schema import EnumType, Field, MessageType, message_type
 from twolane.encoding.protobuf.well_known import JSON_LIKE, PUTTERS, WRAPPERS
+from twolane.errors import SerializationError
 
 # Rows that are encoded before it is asked how much memory they took: at first, at most; and bytes meant to be made.
 FIRST_ROWS, MOST_ROWS, PIECE = 16, 8_192, 2**20
+# Dicts that take less time as columns.
+MANY = 8
 # The least double whose nearest single is infinite.
 SINGLE_LIMIT = 2.0**128 - 2.0**103
 RANGES: dict[str, tuple[int, int]] = {
@@ -27,6 +36,8 @@ RANGES: dict[str, tuple[int, int]] = {
 }
 # What can be iterated, but is no list.
 NO_ITEMS = (str, bytes, bytearray, memoryview, Mapping, np.ndarray)
+# A field inside a field, by its path behind that field's name; the item or the key where there are several.
+INSIDE = re.compile(r"(?:\[(.*?)\])?\.(.*)", re.DOTALL)
 # Sets one field of a message.
 Put = Callable[[Any, Any], None]
 
@@ -46,12 +57,18 @@ class RowEncoder:
         self.type = message_type(descriptor, strict=strict)
         self._serialize = self.kind.SerializeToString
         self._fields = MessageFields.of(descriptor, self.type, {})
+        # How many dicts are worth columns of their own; where there are maps every one, for they have one order then.
+        self._fewest = 1 if has_maps(self.type, set()) else MANY
 
     def encode(self, row: Any, prefix: bytes = b"") -> bytes | None:
         """Encode one row; a missing value is None. Raise Mismatch, or SerializationError, of what does not fit."""
         if type(row) is not self.kind:
             if is_missing(row):
                 return None
+            if self._fewest == 1 and type(row) is dict:
+                batch = self._by_columns([row], prefix)
+                if batch is not None:
+                    return batch[0]
             return prefix + self._written(self._fields.message_of(row), deterministic=True)
         return prefix + self._written(row)
 
@@ -75,11 +92,9 @@ class RowEncoder:
             With the index of the row.
         """
         listed = rows if isinstance(rows, (list, tuple)) else list(rows)
-        if limit is None:
-            return self._encode_part(listed, prefix, 0)
         made: list[bytes | None] = []
-        size, step = 0, FIRST_ROWS
-        while len(made) < len(listed) and size < limit:
+        size, step = 0, FIRST_ROWS if limit is not None else MOST_ROWS
+        while len(made) < len(listed) and (limit is None or size < limit):
             part = self._encode_part(listed[len(made) : len(made) + step], prefix, len(made))
             written = sum(map(len, filter(None, part)))
             made += part
@@ -94,6 +109,10 @@ class RowEncoder:
                 return list(map(prefix.__add__, written) if prefix else written)
             except EncodeError:
                 pass  # which of them is found below
+        elif len(rows) >= self._fewest and set(map(type, rows)) == {dict}:
+            batch = self._by_columns(rows, prefix)
+            if batch is not None:
+                return list(batch)
         made = []
         for index, row in enumerate(rows, start):
             try:
@@ -102,10 +121,31 @@ class RowEncoder:
                 raise error.as_error(index, None) from None
         return made
 
+    def _by_columns(self, rows: Sequence[dict[str, Any]], prefix: bytes) -> EncodedBatch | None:
+        """Encode dicts as the columns that they would be; None where a value needs a closer look."""
+        try:
+            columns = columns_of(rows)
+            if not self.type.strict:
+                columns = {name: column for name, column in columns.items() if name in self._fields.put}
+            table = as_table(columns)
+            if not columns or table is None:
+                return None
+            return ProtobufColumns(self.type, _looked_at, table, prefix).slice(0, len(rows))
+        except (MemoryLimitExceeded, SerializationError, TypeError):
+            return None
+
     def encode_field(self, name: str, value: Any) -> bytes:
         """Encode one field alone, with its tag; Mismatch if the value does not fit."""
         message = self.kind()
         self._fields.put[name](message, value)
+        for lacking in message.FindInitializationErrors():  # of other fields, which are other columns, too
+            place = INSIDE.fullmatch(lacking.removeprefix(name))
+            if place is not None and lacking.startswith(name):
+                found = Mismatch("a value (the field is required)", None)
+                found.path.append(place[2])
+                if place[1] is not None:
+                    found.path.append(int(place[1]) if place[1].isdigit() else (place[1].strip('"'),))
+                raise found
         return message.SerializePartialToString(deterministic=True)  # type: ignore[no-any-return]
 
 
@@ -193,6 +233,30 @@ class MessageFields:
             if group is not None and chosen.setdefault(group, name) != name:
                 raise Mismatch(f"one field of the oneof {group!r}, not both {chosen[group]!r} and {name!r}", row)
             _step(put, message, value, name)
+
+
+def has_maps(message: MessageType, seen: set[str]) -> bool:
+    """Return whether a message has a map, or contains a message that has one."""
+    if message.name in seen:
+        return False
+    seen.add(message.name)
+    return message.is_map or any(has_maps(field.message, seen) for field in message.fields if field.message is not None)
+
+
+def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of dicts by key; None where one lacks it."""
+    names = list(rows[0])
+    if len(names) > 1 and set(map(len, rows)) == {len(names)}:
+        try:
+            return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+        except KeyError:
+            pass  # as many keys, but others
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
+
+
+def _looked_at(name: str, value: Any) -> bytes:
+    """Refuse to encode a value of a column by itself: its row has to be looked at."""
+    raise MemoryLimitExceeded
 
 
 def _step(put: Put, message: Any, value: Any, step: Any) -> None:

@@ -1,0 +1,1 @@
+WRAPPERS: frozenset[str]
