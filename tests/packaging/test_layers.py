@@ -37,7 +37,10 @@ PUBLIC = (
     *("twolane.SafeProducer", "twolane.ThroughputProducer"),
 )
 # What loading takes beside them: the formats, and streams from inside.
-LOADING = ("twolane.Avro", "twolane.Json", "twolane.Timestamps", "twolane.streams")
+LOADING = (
+    *("twolane.Avro", "twolane.Json", "twolane.Protobuf", "twolane.Timestamps", "twolane.TopicColumn"),
+    "twolane.streams",
+)
 LANES = ("twolane.safe", "twolane.throughput")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
@@ -109,7 +112,10 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         ),
     ),
     ("src/twolane/contrib/__init__.py", ()),
-    ("src/twolane/cli/loading/*", ("click", "rich", "confluent_kafka", *PUBLIC, *LOADING, *RESULTS, "twolane.cli")),
+    (
+        "src/twolane/cli/loading/*",
+        ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *LOADING, *RESULTS, "twolane.cli"),
+    ),
     # The command: the public surface, settings as data, and the two packages that nothing else may need.
     # The benchmarks use it, too.
     ("src/twolane/cli/advising/*", ("numpy", "twolane.cli.advising", "twolane.cli.exits")),

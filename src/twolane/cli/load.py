@@ -26,7 +26,8 @@ DRY_ROWS = 5
 @click.command("load")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @connection_options
-@click.option("-t", "--topic", required=True, help="Where the records go.")
+@click.option("-t", "--topic", help="Where the records go.")
+@click.option("--topic-column", metavar="COLUMN", help="Each record's own topic, in place of -t.")
 @click.option("--input", "kind", type=click.Choice(KIND_NAMES), help="What the sources are, whatever their names.")
 @click.option("--format", "format_text", default="json", show_default=True, help=f"Of the values: {FORMATS}.")
 @click.option("--registry", metavar="URL", help="Schema Registry: records are in Confluent's wire format.")
@@ -58,7 +59,8 @@ DRY_ROWS = 5
 def command(
     connection: Connection,
     sources: tuple[str, ...],
-    topic: str,
+    topic: str | None,
+    topic_column: str | None,
     kind: str | None,
     format_text: str,
     registry: str | None,
@@ -83,12 +85,14 @@ def command(
     A SOURCE is a Parquet, Arrow, Feather, CSV, JSON lines or Avro file, a pattern of them, - for standard input, or a
     query, as "duckdb:SELECT * FROM 'flights.parquet' ORDER BY id".
     """
+    if (topic is None) == (topic_column is None):
+        raise click.UsageError("where to? Say -t TOPIC or --topic-column COLUMN")
     if resume and state is None:
         raise click.UsageError("--resume: which load? Say --state FILE, as the run before did")
     if bad is not None and on_bad_row != "skip":
         raise click.UsageError("--bad takes the rows that --on-bad-row skip leaves out")
     how = Format.of(format_text)
-    columns = Columns(key, timestamp, partition, headers, how.detail if how.name == "bytes" else None)
+    columns = Columns(key, timestamp, partition, headers, how.detail if how.name == "bytes" else None, topic_column)
     options = LoadOptions(
         sources_of(sources, kind),
         topic,

@@ -174,7 +174,7 @@ def test_a_dry_run_shows_records_and_sends_none(
     done = load(tmp_path / "rows.parquet", "--dry-run", "--format", form, "--key", "id", "--limit", 2)
     assert done.exit_code == 0
     assert bytes_shown in done.output
-    assert "record 1: key b'1'" in done.output
+    assert "record 1: topic t, key b'1'" in done.output
     assert "record 2" not in done.output
     if read_back is not None:
         assert f"read back: {read_back}" in done.output
@@ -212,3 +212,50 @@ def test_a_rate(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) ->
     done = load(tmp_path / "rows.jsonl", "--rate", 1000, "--limit", 95, "--json")
     assert json.loads(done.stdout)["written"] == 95
     assert embedded_cluster.records("t")[-1].offset == 94
+
+
+def test_each_row_to_its_own_topic(run: Run, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    source = tmp_path / "outbox.jsonl"
+    rows = [{"id": i, "topic": ("orders", "clicks")[i % 2]} for i in range(N)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("load", source, "-b", embedded_cluster.bootstrap_servers, "--topic-column", "topic", "--key", "id")
+    done = run(*arguments, "--chunk", 30, "--state", tmp_path / "state", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["written"], result["topic"]) == (N, "clicks, orders")
+    for topic in ("orders", "clicks"):
+        found = sorted(json.loads(record.value)["id"] for record in embedded_cluster.records(topic))
+        assert found == [row["id"] for row in rows if row["topic"] == topic]
+    assert "topic clicks, key b'1'" in run(*arguments, "--dry-run").output
+    both = run(*arguments, "-t", "t")
+    assert (both.exit_code, "-t TOPIC or --topic-column" in both.output) == (Exit.USAGE, True)
+
+
+def descriptor_file(path: Path) -> Any:
+    """Write a compiled descriptor set of a message of the rows; return google's class of it."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name="row.proto", package="test", syntax="proto3")
+    message = file.message_type.add(name="Row")
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for number, (name, kind) in enumerate(
+        (("id", kinds.TYPE_INT64), ("name", kinds.TYPE_STRING), ("score", kinds.TYPE_DOUBLE)), 1
+    ):
+        message.field.add(name=name, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
+    path.write_bytes(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString())
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("test.Row"))
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.jsonl", "rows.csv"])
+def test_protobuf(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, name: str) -> None:
+    kind = descriptor_file(tmp_path / "row.desc")
+    FILES[name](tmp_path / name)
+    form = f"protobuf:{tmp_path / 'row.desc'}:test.Row"
+    assert load(tmp_path / name, "--format", form).exit_code == 0
+    read = [kind.FromString(record.value) for record in embedded_cluster.records("t")]
+    assert [{"id": row.id, "name": row.name, "score": row.score} for row in read] == ROWS
+    assert 'read back: id: 1 name: "name 1"' in load(tmp_path / name, "--format", form, "--dry-run").output
+    wrong = load(tmp_path / name, "--format", f"protobuf:{tmp_path / 'row.desc'}:Other")
+    assert (wrong.exit_code, "Other" in wrong.output) == (Exit.USAGE, True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from twolane import Avro, Protobuf
 from twolane.cli.loading.missing import library
 from twolane.cli.loading.sources import Reader
 from twolane.streams.chunks import chunks_of
@@ -38,10 +39,11 @@ def show_first(options: LoadOptions, count: int) -> None:
             if chunk.start == 0:
                 options.columns.check(chunk.values)
                 serializer = options.format.serializer(None, chunk.values, reader)
+            topic = options.columns.topic_of(chunk.values, options.topic)
             values, given = options.columns.arguments(chunk.values)
             given.pop("partitions", None)
             on_bad_row: Any = "skip" if options.skip else "raise"
-            metadata = fake.send_batch(options.topic, values, serializer=serializer, on_bad_row=on_bad_row, **given)
+            metadata = fake.send_batch(topic, values, serializer=serializer, on_bad_row=on_bad_row, **given)
             for error in metadata.refused:
                 click.echo(f"refused: {error}")
             for record in fake.records[: count - shown]:
@@ -54,7 +56,8 @@ def show_first(options: LoadOptions, count: int) -> None:
 
 
 def _show(number: int, record: Any, serializer: Any) -> None:
-    click.echo(f"record {number}: key {record.key!r}, timestamp {record.timestamp}, headers {record.headers}")
+    key = f"key {record.key!r}, timestamp {record.timestamp}, headers {record.headers}"
+    click.echo(f"record {number}: topic {record.topic}, {key}")
     value = record.value
     if value is None:
         click.echo("  null")
@@ -66,7 +69,11 @@ def _show(number: int, record: Any, serializer: Any) -> None:
 
 def _read(value: bytes, serializer: Any) -> str:
     """Return what a library that is not ours makes of a value."""
-    if hasattr(serializer, "type"):
+    if isinstance(serializer, Protobuf):
+        message = library("google.protobuf.message_factory").GetMessageClass(serializer.descriptor)()
+        message.ParseFromString(value)
+        return " ".join(str(message).split())
+    if isinstance(serializer, Avro):
         return str(library("fastavro").schemaless_reader(io.BytesIO(value), serializer.schema))
     return str(json.loads(value))
 

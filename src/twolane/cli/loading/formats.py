@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twolane import Avro, Json, Timestamps
+from twolane import Avro, Json, Protobuf, Timestamps, TopicColumn
 from twolane.cli.loading.missing import library
 from twolane.errors import SerializationError
 
 if TYPE_CHECKING:
     from twolane.cli.loading.sources import Reader
 
-FORMATS = "json, avro, avro:SCHEMA.avsc, bytes:COLUMN"
+FORMATS = "json, avro, avro:SCHEMA.avsc, protobuf:FILE.desc:MESSAGE, bytes:COLUMN"
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,21 @@ class Format:
 
     Attributes
     ----------
-    name : {"json", "avro", "bytes"}
+    name : {"json", "avro", "protobuf", "bytes"}
     detail : str
         The schema's file, or the column; empty where none is named.
+    message : str
+        Of Protobuf; empty where the file has one only.
     """
 
     name: str
     detail: str
+    message: str = ""
+
+    @property
+    def schema(self) -> Path | None:
+        """The schema's file."""
+        return Path(self.detail) if self.name in ("avro", "protobuf") and self.detail else None
 
     @classmethod
     def of(cls, text: str) -> Format:
@@ -41,12 +49,16 @@ class Format:
         click.BadParameter
         """
         name, mark, detail = text.partition(":")
-        takes = {"json": (False,), "avro": (False, True), "bytes": (True,)}
+        takes = {"json": (False,), "avro": (False, True), "protobuf": (True,), "bytes": (True,)}
         if name not in takes or bool(mark) not in takes[name] or (mark and not detail):
             raise click.BadParameter(f"expected one of {FORMATS}, got {text!r}", param_hint="--format")
-        if name == "avro" and detail and not Path(detail).is_file():
+        message = ""
+        if name == "protobuf" and not Path(detail).is_file():
+            detail, _, message = detail.rpartition(":")
+        found = cls(name, detail, message)
+        if found.schema is not None and not found.schema.is_file():
             raise click.BadParameter(f"{detail}: no such file", param_hint="--format")
-        return cls(name, detail)
+        return found
 
     def serializer(self, registry: str | None, first: Any, reader: Reader) -> Any:
         """Return the serializer.
@@ -63,7 +75,7 @@ class Format:
         Raises
         ------
         click.UsageError
-            The schema breaks Avro's specification.
+            The file is no schema, or lacks the message.
         SerializationError
             None can be made of the data.
         """
@@ -72,11 +84,14 @@ class Format:
         asked = {"url": registry} if registry else None
         if self.name == "json":
             return Json() if asked is None else Json(registry=asked)
-        if self.detail:
+        if self.schema is not None:
             try:
-                return Avro(Path(self.detail), asked)
+                if self.name == "avro":
+                    return Avro(self.schema, asked)
+                # Columns with a role may be no fields.
+                return Protobuf(self.schema, asked, message=self.message or None, strict=False)
             except ValueError as error:  # also SerializationError
-                raise click.UsageError(f"--format avro:{self.detail}: {error}") from None
+                raise click.UsageError(f"--format {self.name}:{self.detail}: {error}") from None
         if reader.avro_schema is not None:
             return Avro(reader.avro_schema, asked)
         if hasattr(first, "schema"):
@@ -99,6 +114,7 @@ class Columns:
     partition: str | None
     headers: tuple[str, ...]
     value: str | None
+    topic: str | None = None
 
     def check(self, values: Any) -> None:
         """Look whether the first rows have the columns.
@@ -109,11 +125,20 @@ class Columns:
             They do not; the message lists those there are.
         """
         names = values.schema.names if hasattr(values, "schema") else {key: None for row in values for key in row}
-        named = {"--key": self.key, "--timestamp": self.timestamp, "--partition": self.partition}
+        named = {
+            "--topic-column": self.topic,
+            "--key": self.key,
+            "--timestamp": self.timestamp,
+            "--partition": self.partition,
+        }
         named |= {f"--header {name}": name for name in self.headers} | {"--format bytes": self.value}
         for option, name in named.items():
             if name is not None and name not in names:
                 raise click.UsageError(f"{option}: no column {name!r}; the columns are {', '.join(map(repr, names))}")
+
+    def topic_of(self, values: Any, topic: str | None) -> Any:
+        """Return the topic of all rows, or the column with each row's own."""
+        return topic if self.topic is None else TopicColumn(column(values, self.topic))
 
     def arguments(self, values: Any) -> tuple[Any, dict[str, Any]]:
         """Return what ``send_batch()`` takes for some rows: the values, and the arguments by name.
@@ -133,6 +158,13 @@ class Columns:
         if self.headers:
             given["headers"] = {name: as_text(column(values, name)) for name in self.headers}
         return values if self.value is None else column(values, self.value), given
+
+
+def topics_of(values: Any, name: str) -> set[str]:
+    """Return the topics that a column names; what is none is left to ``send_batch()``."""
+    found = column(values, name)
+    each = found if isinstance(found, list) else found.unique().to_pylist()
+    return {topic for topic in each if isinstance(topic, str) and topic}
 
 
 def column(values: Any, name: str) -> Any:

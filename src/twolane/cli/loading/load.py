@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twolane.cli.loading.bad_file import BadFile
-from twolane.cli.loading.formats import row_of, rows_of
+from twolane.cli.loading.formats import row_of, rows_of, topics_of
 from twolane.cli.loading.progress import LoadProgress
 from twolane.cli.loading.sources import BadLine, Reader
 from twolane.cli.loading.state import Doubt, Ends, LoadState
-from twolane.cli.loading.tail import LogTail, content_of
+from twolane.cli.loading.tail import LogTail, content_of, ranges_of
 from twolane.cli.output import say
 from twolane.errors import BatchError
 from twolane.streams.chunks import Chunk, chunks_of, cut
@@ -41,7 +41,7 @@ class LoadOptions:
     """What the command line says of a load, beside the cluster."""
 
     sources: list[Source]
-    topic: str
+    topic: str | None
     columns: Columns
     format: Format
     registry: str | None
@@ -59,12 +59,13 @@ class LoadOptions:
     def identity(self) -> dict[str, Any]:
         """Return what makes it this load and no other, for the state file."""
         columns = self.columns
-        schema = self.format.detail if self.format.name == "avro" and self.format.detail else None
+        schema = self.format.schema
         return {
             "sources": [source.identity() for source in self.sources],
             "topic": self.topic,
-            "format": f"{self.format.name}:{self.format.detail}",
-            "schema": hashlib.sha256(Path(schema).read_bytes()).hexdigest() if schema else None,
+            "topic_column": columns.topic,
+            "format": f"{self.format.name}:{self.format.detail}:{self.format.message}",
+            "schema": hashlib.sha256(schema.read_bytes()).hexdigest() if schema else None,
             "registry": self.registry,
             "key": columns.key,
             "timestamp": columns.timestamp,
@@ -107,6 +108,7 @@ class Load(Observer):
         self._resumed_at: int | None = None
         self._position = 0
         self._serializer: Any = None
+        self._producer: Any = None
         self._stopped: str | None = None
 
     def run(self) -> None:
@@ -133,11 +135,12 @@ class Load(Observer):
             self._bad = BadFile(options.bad, self._state.bad_size if self._state else None, resume=resumes)
             stack.callback(self._bad.close)
             producer = stack.enter_context(self._connection.producer(options.lane))
-            partitions = producer.partitions_for(options.topic)
+            self._producer = producer
             if self._state is not None:
                 self._tail = LogTail(producer._settings.native)
                 stack.callback(self._tail.close)
-                self._ends = {options.topic: self._tail.ends(options.topic, partitions)}
+            if options.topic is not None:
+                self._look_up({options.topic})
             doubt = self._state.doubt if self._state else None
             chunks = stack.enter_context(closing(self._chunks(doubt.stop if doubt else 0)))
             next(chunks)  # makes the serializer
@@ -151,9 +154,10 @@ class Load(Observer):
         progress = LoadProgress(total, quiet=options.quiet)
         stack.callback(progress.close)
 
-        def send(topic: str, values: Any, **more: Any) -> Any:
+        def send(topic: str | None, values: Any, **more: Any) -> Any:
+            to = options.columns.topic_of(values, topic)
             values, given = options.columns.arguments(values)
-            return producer.send_batch(topic, values, serializer=self._serializer, **given, **more)
+            return producer.send_batch(to, values, serializer=self._serializer, **given, **more)
 
         if doubt is not None:
             self._resolve(doubt, chunks, send, producer)
@@ -178,7 +182,7 @@ class Load(Observer):
         if self._bad_lines:
             self.handing_over(Chunk(self._position, 0, None))
             if self._state is not None:
-                self._state.settled(self._position, 0, self._refused_of.pop(self._position, 0))
+                self._state.settled(self._position, 0, self._refused_of.pop(self._position, 0), [])
         if self._state is not None:
             self._state.end(self._position)
 
@@ -224,9 +228,17 @@ class Load(Observer):
 
     def handing_over(self, chunk: Chunk) -> None:
         """Note the chunk in the state file, then take the bad lines before it."""
+        if self._options.columns.topic is not None and chunk.n:
+            self._look_up(topics_of(chunk.values, self._options.columns.topic))
         if self._state is not None:
             self._state.handing_over(chunk.start, chunk.n, self._ends, self._bad.size)
         self._write_bad_lines(chunk.start)
+
+    def _look_up(self, topics: set[str]) -> None:
+        """Make sure that topics are there, and take note of where they end before this load."""
+        for topic in sorted(topics - self._ends.keys()):
+            partitions = self._producer.partitions_for(topic)
+            self._ends[topic] = self._tail.ends(topic, partitions) if self._tail is not None else {}
 
     def _write_bad_lines(self, start: int) -> None:
         for line in self._bad_lines:
@@ -251,7 +263,9 @@ class Load(Observer):
             ends[str(partition)] = max(ends.get(str(partition), 0), offset + 1)
         refused = self._refused_of.pop(chunk.start, 0)
         if self._state is not None and not metadata.failed and len(metadata) == chunk.n:
-            self._state.settled(chunk.start, chunk.n, refused)
+            # The safe lane has nothing else on its way: its ends say enough.
+            at = ranges_of(metadata) if self._options.lane == "throughput" else []
+            self._state.settled(chunk.start, chunk.n, refused, at)
 
     # ---- what a crash left in doubt ------------------------------------------------------------------------------
 
@@ -259,17 +273,18 @@ class Load(Observer):
         """Send of the rows in doubt those that the log does not hold, in their order."""
         assert self._tail is not None
         assert self._state is not None
-        in_log = self._tail.contents(doubt.ends)
+        in_log = self._tail.contents(doubt.ends, doubt.others)
         refused = 0
         settings = {"message.max.bytes": producer.config["message.max.bytes"]}
-        count = len(self._ends[self._options.topic])
-        with FakeProducer(settings, partitions=count) as fake:
+        partitions = {topic: len(ends) for topic, ends in doubt.ends.items()}
+        with FakeProducer(settings, partitions=partitions) as fake:
             position = doubt.start
             while position < doubt.stop and (chunk := next(chunks, None)) is not None:
                 self._write_bad_lines(chunk.start)
+                topic = self._options.columns.topic_of(chunk.values, self._options.topic)
                 values, given = self._options.columns.arguments(chunk.values)
                 metadata = fake.send_batch(
-                    self._options.topic,
+                    topic,
                     values,
                     serializer=self._serializer,
                     on_bad_row=self._stream.on_bad_row,
@@ -277,9 +292,8 @@ class Load(Observer):
                 )
                 self._write_bad_rows(chunk, metadata.refused)
                 refused += len(metadata.refused) + self._refused_of.pop(chunk.start)
-                bad = set(metadata.refused.indices.tolist())
                 missing = []
-                for index, record in zip((i for i in range(chunk.n) if i not in bad), fake.records, strict=True):
+                for index, record in zip(_rows_sent(metadata), fake.records, strict=True):
                     content = content_of(record.topic, record.key, record.value, record.headers)
                     if in_log[content] > 0:
                         in_log[content] -= 1
@@ -288,9 +302,11 @@ class Load(Observer):
                         missing.append(index)
                 fake.clear()
                 if missing:
-                    self._send_again(chunk, missing, send)
+                    self._send_again(chunk, sorted(missing), send)
                 position = self._position = chunk.start + chunk.n
-        self._state.settled(doubt.start, doubt.stop - doubt.start, refused)
+        # Nothing of this load is on its way now: what comes is behind these.
+        self._ends = {topic: self._tail.ends(topic, map(int, ends)) for topic, ends in doubt.ends.items()}
+        self._state.settled(doubt.start, doubt.stop - doubt.start, refused, [])
 
     def _send_again(self, chunk: Chunk, missing: list[int], send: Any) -> None:
         self._counts["sent_again"] += len(missing)
@@ -315,7 +331,7 @@ class Load(Observer):
         """Return what was done, also where `run` raised."""
         before = self._state.refused if self._state else 0
         return {
-            "topic": self._options.topic,
+            "topic": self._options.topic or ", ".join(self._ends),
             "position": self._position,
             **self._counts,
             "refused": before + self._bad.count,
@@ -323,3 +339,12 @@ class Load(Observer):
             "stopped": self._stopped,
             "seconds": round(time.monotonic() - self._started, 3),
         }
+
+
+def _rows_sent(metadata: BatchMetadata) -> Iterator[int]:
+    """Yield the rows that were not refused, in the order in which they went: by topic, where there are several."""
+    bad = set(metadata.refused.indices.tolist())
+    rows = getattr(metadata, "rows", None)
+    for index in range(len(metadata)) if rows is None else (row for each in rows.values() for row in each.tolist()):
+        if index not in bad:
+            yield index

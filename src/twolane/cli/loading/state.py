@@ -7,8 +7,10 @@ A line of JSON each, appended:
                              written and synced *before* rows `start` to `start + n` are handed over. `ends`: of each
                              partition an offset that every record of these rows, and of later ones, is at or behind;
                              `bad`: the size of the file of bad rows
-``{"settled": [start, n], "refused": k}``
-                             all of these rows are written or refused. Not synced: where it is lost, they are in doubt
+``{"settled": [start, n], "refused": k, "at": ...}``
+                             all of these rows are written or refused. Not synced: where it is lost, they are in doubt.
+                             `at`: where they are, as ranges of offsets. Chunks of the throughput lane overlap in the
+                             log, and a row in doubt must not be taken for an equal one of a chunk before it
 ``{"done": rows}``           the end of the sources was reached
 
 A line that a crash cut off has no newline, and does not count.
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 try:
@@ -33,6 +36,8 @@ except ImportError:  # Windows has no such lock
 
 # topic -> partition, as text -> offset
 Ends = dict[str, dict[str, int]]
+# Topic, partition, first and last offset.
+Ranges = list[tuple[str, int, int, int]]
 
 
 class Doubt(NamedTuple):
@@ -43,11 +48,14 @@ class Doubt(NamedTuple):
     start, stop : int
     ends : mapping
         From where their records are in each partition.
+    others : set of (topic, partition, offset)
+        Records behind these that are of rows before `start`.
     """
 
     start: int
     stop: int
     ends: Ends
+    others: set[tuple[str, int, int]]
 
 
 class LoadState:
@@ -88,6 +96,7 @@ class LoadState:
         self.done = False
         self._handed: dict[int, dict[str, Any]] = {}
         self._refused: dict[int, int] = {}
+        self._at: dict[int, Ranges] = {}
         self._problem: OSError | None = None
         if path.exists() and not path.is_file():
             raise click.UsageError(f"--state {path}: no regular file")
@@ -137,11 +146,21 @@ class LoadState:
         first = self._first_in_doubt()
         self.refused = sum(refused for start, refused in self._refused.items() if start < first)
         if self._handed:
-            self.doubt = Doubt(first, self.position, self._handed[first]["ends"])
+            ends: Ends = {}
+            for start in sorted(self._handed):  # of a topic that came later, from there
+                for topic, offsets in self._handed[start]["ends"].items():
+                    ends[topic] = {**offsets, **ends.get(topic, {})}
+            self.doubt = Doubt(first, self.position, ends, set(self._others(first, ends)))
             self.bad_size = self._handed[first]["bad"]
 
     def _first_in_doubt(self) -> int:
         return min(self._handed, default=self.position)
+
+    def _others(self, first: int, ends: Ends) -> Iterator[tuple[str, int, int]]:
+        for start, at in self._at.items():
+            for topic, partition, low, high in at if start < first else ():
+                base = ends.get(topic, {}).get(str(partition), 0)
+                yield from ((topic, partition, offset) for offset in range(max(low, base), high + 1))
 
     def _take(self, line: dict[str, Any]) -> None:
         if "handed" in line:
@@ -153,6 +172,7 @@ class LoadState:
             for one in [one for one in self._handed if start <= one < start + n]:
                 del self._handed[one]
             self._refused[start] = line["refused"]
+            self._at[start] = line["at"]
         elif "done" in line:
             self.done = True
 
@@ -168,10 +188,10 @@ class LoadState:
             raise self._problem
         self._append({"handed": [start, n], "ends": ends, "bad": bad_size}, sync=True)
 
-    def settled(self, start: int, n: int, refused: int) -> None:
-        """Note that rows are written or refused; where that fails, `handing_over` and `end` raise it."""
+    def settled(self, start: int, n: int, refused: int, at: Ranges) -> None:
+        """Note that rows are written, and where, or refused; if that fails, `handing_over` and `end` raise it."""
         try:
-            self._append({"settled": [start, n], "refused": refused}, sync=False)
+            self._append({"settled": [start, n], "refused": refused, "at": at}, sync=False)
         except OSError as problem:
             self._problem = self._problem or problem
 

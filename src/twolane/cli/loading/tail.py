@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from twolane.cli.loading.state import Ends
+    from twolane.cli.loading.state import Ends, Ranges
 
 # A producer's settings that a consumer takes, too.
 SHARED = (
@@ -26,6 +27,17 @@ Content = tuple[str, bytes | None, bytes | None, tuple[tuple[str, bytes | None],
 def content_of(topic: str, key: Any, value: Any, headers: Iterable[Any] | None) -> Content:
     """Return what two records have in common that are the same."""
     return topic, key, value, tuple((name, content) for name, content in headers or ())
+
+
+def ranges_of(metadata: Any) -> Ranges:
+    """Return where records were written: of each partition the ranges without a gap."""
+    found: Ranges = []
+    for part in getattr(metadata, "by_topic", {"": metadata}).values():
+        for partition in np.unique(part.partitions[part.offsets >= 0]).tolist():
+            offsets = np.sort(part.offsets[(part.partitions == partition) & (part.offsets >= 0)])
+            for run in np.split(offsets, np.flatnonzero(np.diff(offsets) != 1) + 1):
+                found.append((part.topic, partition, int(run[0]), int(run[-1])))
+    return found
 
 
 class LogTail:
@@ -65,8 +77,8 @@ class LogTail:
         found: tuple[int, int] = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS)
         return found
 
-    def contents(self, ends: Ends) -> Counter[Content]:
-        """Count the records from these offsets to the ends there are now.
+    def contents(self, ends: Ends, others: set[tuple[str, int, int]]) -> Counter[Content]:
+        """Count the records from these offsets to the ends there are now, without `others`.
 
         Raises
         ------
@@ -75,6 +87,8 @@ class LogTail:
         """
         found: Counter[Content] = Counter()
         for message in self._messages(ends):
+            if (message.topic(), message.partition(), message.offset()) in others:
+                continue
             found[content_of(message.topic(), message.key(), message.value(), message.headers())] += 1
         return found
 
