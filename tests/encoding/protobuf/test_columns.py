@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from tests.encoding.protobuf.generated import Columns, Schema, as_object, has_maps, has_times
 from tests.encoding.tally import WANTED, Tally
@@ -14,6 +15,7 @@ from tests.support.proto_files import proto_class, proto_file
 from twolane.encoding.columns.table import as_table
 from twolane.encoding.protobuf.columns import ProtobufColumns
 from twolane.encoding.protobuf.schema import message_type
+from twolane.errors import SerializationError
 from twolane.serializers import Protobuf
 
 ROWS = 30
@@ -117,3 +119,41 @@ def test_a_map_is_written_in_the_order_of_its_keys() -> None:
             single = b"".join(message(m={key: 1}).SerializeToString() for key in keys)
             assert record.startswith(single)
             assert len(message.FromString(record).m) == len(keys)
+
+
+def test_groups_are_written_between_their_tags() -> None:
+    file = proto_file("old.proto", {"Old": {"G": {"a": "int32", "s": "string"}, "last": "int32"}}, syntax="proto2")
+    for number, label in ((1, 1), (300, 3)):
+        name = "g" if label == 1 else "gs"
+        added = file.message_type[0].field.add(name=name, number=number, label=label)
+        added.type, added.type_name = added.TYPE_GROUP, ".n.Old.G"
+    file.message_type[0].field[0].number = 2
+    old = proto_class("n.Old", file)
+    rows = [
+        {"g": {"a": 1, "s": "x" * 200}, "gs": [{"a": 2}, {}], "last": 0},
+        {"gs": []},
+        {"g": {}, "last": 5},
+    ]
+    inner = pa.struct([("a", pa.int32()), ("s", pa.string())])
+    schema = pa.schema([("g", inner), ("gs", pa.list_(inner)), ("last", pa.int32())])
+    table = as_table(pa.Table.from_pylist(rows, schema))
+    got = ProtobufColumns(message_type(old.DESCRIPTOR), natively, table).slice(0, 3)
+    assert list(got) == [old(**row).SerializeToString() for row in rows]
+
+
+def test_two_fields_of_a_oneof_in_rows_of_different_chunks() -> None:
+    file = proto_file("one.proto", {"M": {"oneof kind": {"a": "int32", "b": "string", "c": "repeated int32"}}})
+    file.message_type[0].field[2].ClearField("oneof_index")
+    message = message_type(proto_class("n.M", file).DESCRIPTOR)
+    a = pa.chunked_array([[None, 0], [None, None, 1]])
+    for wrong, b in ((None, ["", None, "x", None, None]), (1, [None, ""]), (4, [None, None, None, None, "x"])):
+        b = pa.chunked_array([b[:3], [*b[3:], *[None] * (5 - len(b))]], pa.string())
+        for given in (b, b.to_pylist()):
+            table = as_table({"a": a, "b": given})
+            if wrong is None:
+                records = list(ProtobufColumns(message, natively, table).slice(1, 5))
+                assert records == [b"\x08\0", b"\x12\x01x", b"", b"\x08\x01"]
+                continue
+            with pytest.raises(SerializationError, match="oneof 'kind', not both 'a' and 'b'") as caught:
+                ProtobufColumns(message, natively, table)
+            assert caught.value.index == wrong
