@@ -386,3 +386,17 @@ def test_many_dicts_are_what_one_is_alone() -> None:
             except SerializationError:
                 many = None
             assert many == (None if alone is None else [alone] * 8), row
+
+
+@pytest.mark.parametrize("depth", [63, 64, 65, 90, 3_000, 100_000])
+def test_deep_rows_and_columns(depth: int) -> None:
+    value: dict[str, Any] = {"id": 1}
+    for _ in range(depth):
+        value = {"below": value}
+    for values in ([{"inner": value}] * 9, {"inner": [value] * 9}, [{"inner": value}]):
+        if depth < 100:
+            assert {Record.FromString(record).ByteSize() for record in RECORDS.encode_batch(values)} != {0}
+            continue
+        with pytest.raises(SerializationError, match="not nested so deep") as caught:
+            RECORDS.encode_batch(values)
+        assert caught.value.index == 0

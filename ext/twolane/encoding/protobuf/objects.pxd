@@ -3,4 +3,4 @@ from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.columns.array_view cimport ArrayView
 
 
-cdef bint lay_out(ArrayView* view, object field, tuple objects, ColumnEncoder encoder) except -1
+cdef bint lay_out(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1

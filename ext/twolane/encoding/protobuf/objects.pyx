@@ -25,6 +25,8 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
 
+cdef enum:
+    MAX_DEPTH = 64          # of messages in each other, as in Arrow; what is deeper is left to google.protobuf
 cdef object MICROSECOND = timedelta(microseconds=1)
 cdef str KNOWN = "google.protobuf."
 WRAPPERS = frozenset([KNOWN + kind + "Value" for kind in (
@@ -49,10 +51,12 @@ cdef uint8_t* zeros_for(Py_ssize_t size, ColumnEncoder encoder) except NULL:
     return <uint8_t*>PyBytes_AS_STRING(block)
 
 
-cdef bint lay_out(ArrayView* view, object field, tuple objects, ColumnEncoder encoder) except -1:
+cdef bint lay_out(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1:
     """Fill the view with a field's values, of which None is null; False where one is of another type than its like."""
     cdef Py_ssize_t i, n_nulls = 0
     cdef uint8_t* bits
+    if depth > MAX_DEPTH:
+        return False
     view.length = len(objects)
     for one in objects:
         n_nulls += one is None
@@ -64,11 +68,11 @@ cdef bint lay_out(ArrayView* view, object field, tuple objects, ColumnEncoder en
         for i in range(view.length):
             bits[i >> 3] |= <uint8_t>((objects[i] is not None) << (i & 7))
     if field.repeated:
-        return lay_out_lists(view, field, objects, encoder)
-    return lay_out_items(view, field, objects, encoder)
+        return lay_out_lists(view, field, objects, encoder, depth)
+    return lay_out_items(view, field, objects, encoder, depth)
 
 
-cdef bint lay_out_items(ArrayView* view, object field, tuple objects, ColumnEncoder encoder) except -1:
+cdef bint lay_out_items(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1:
     """Do the same for a field that is not repeated, or for the items of one that is."""
     cdef object message = field.message
     cdef str kind = field.kind
@@ -78,7 +82,7 @@ cdef bint lay_out_items(ArrayView* view, object field, tuple objects, ColumnEnco
             break
     if message is not None:
         if type(first) is dict and message.name not in JSON_LIKE:
-            return lay_out_dicts(view, message, objects, encoder)
+            return lay_out_dicts(view, message, objects, encoder, depth + 1)
         if type(first) is datetime or type(first) is timedelta:
             return lay_out_times(view, message, type(first), objects, encoder)
         if message.name not in WRAPPERS:
@@ -223,7 +227,7 @@ cdef ArrayView* children_for(ArrayView* view, list names, ColumnEncoder encoder)
     return view.children
 
 
-cdef bint lay_out_dicts(ArrayView* view, object message, tuple objects, ColumnEncoder encoder) except -1:
+cdef bint lay_out_dicts(ArrayView* view, object message, tuple objects, ColumnEncoder encoder, int depth) except -1:
     """Dicts with keys that the message has fields for, as structs."""
     cdef dict fields = {field.name: field for field in message.fields}
     cdef list names = []
@@ -239,12 +243,12 @@ cdef bint lay_out_dicts(ArrayView* view, object message, tuple objects, ColumnEn
     view.layout = Layout.STRUCT
     children_for(view, names, encoder)
     for i, field in enumerate(fields.values()):
-        if not lay_out(&view.children[i], field, columns[i], encoder):
+        if not lay_out(&view.children[i], field, columns[i], encoder, depth):
             return False
     return True
 
 
-cdef bint lay_out_lists(ArrayView* view, object field, tuple objects, ColumnEncoder encoder) except -1:
+cdef bint lay_out_lists(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1:
     """Lists and tuples; for a map dicts, as lists of structs of a key and a value."""
     cdef bint is_map = field.message is not None and field.message.is_map
     cdef int64_t* offsets = numbers_for(view.length + 1, encoder)
@@ -265,18 +269,18 @@ cdef bint lay_out_lists(ArrayView* view, object field, tuple objects, ColumnEnco
     view.layout = Layout.LIST64
     view.offsets = offsets
     if not is_map:
-        return lay_out_whole(children_for(view, [b"item"], encoder), field, tuple(items), encoder)
+        return lay_out_whole(children_for(view, [b"item"], encoder), field, tuple(items), encoder, depth)
     entries = children_for(view, [b"entries"], encoder)
     entries.layout = Layout.STRUCT
     entries.length = len(items)
     children_for(entries, [b"key", b"value"], encoder)
     for i, part in enumerate(field.message.fields):
-        if not lay_out_whole(&entries.children[i], part, tuple([entry[i] for entry in items]), encoder):
+        if not lay_out_whole(&entries.children[i], part, tuple([entry[i] for entry in items]), encoder, depth):
             return False
     return True
 
 
-cdef bint lay_out_whole(ArrayView* view, object field, tuple objects, ColumnEncoder encoder) except -1:
+cdef bint lay_out_whole(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1:
     """Lay out items, none of which may be null."""
     view.length = len(objects)
     for one in objects:
@@ -285,4 +289,4 @@ cdef bint lay_out_whole(ArrayView* view, object field, tuple objects, ColumnEnco
     if not objects:
         view.layout = Layout.NULLS
         return True
-    return lay_out_items(view, field, objects, encoder)
+    return lay_out_items(view, field, objects, encoder, depth)

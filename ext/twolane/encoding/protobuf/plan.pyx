@@ -97,7 +97,7 @@ cdef bint plan_plain_objects(Op* op, object field, Column column, ColumnEncoder 
     cdef size_t left = encoder.left
     cdef Py_ssize_t n_owners = len(encoder.owners)
     memset(&view, 0, sizeof(view))
-    if lay_out(&view, field, column.snapshot(), encoder) and plan_native(op, field, &view, encoder.owners, False):
+    if lay_out(&view, field, column.snapshot(), encoder, 0) and plan_native(op, field, &view, encoder.owners, False):
         return True
     encoder.left = left
     del encoder.owners[n_owners:]
@@ -111,6 +111,7 @@ cdef int plan_objects(Op* op, object field, Column column, object encode, Column
     cdef Py_ssize_t part, i, row = 0
     cdef tuple objects = None
     cdef bytes encoded
+    cdef object value = None
     cdef bint is_map = field.message is not None and field.message.is_map
     # NaN is missing where a number cannot be, as in rows; what pandas means by it was seen to before.
     cdef bint takes_nan = field.kind in ("double", "float") or field.repeated or field.message is not None
@@ -131,6 +132,8 @@ cdef int plan_objects(Op* op, object field, Column column, object encode, Column
                     append(&arena.out, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
             except Mismatch as error:
                 raise error.as_error(row, field.name) from None
+            except RecursionError:
+                raise Mismatch("a value that is not nested so deep", value).as_error(row, field.name) from None
             row += 1
             arena.offsets[row] = arena.out.size
             if arena.out.size > encoder.left:

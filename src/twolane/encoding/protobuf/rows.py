@@ -69,7 +69,11 @@ class RowEncoder:
                 batch = self._by_columns([row], prefix)
                 if batch is not None:
                     return batch[0]
-            return prefix + self._written(self._fields.message_of(row), deterministic=True)
+            try:
+                message = self._fields.message_of(row)
+            except RecursionError:
+                raise Mismatch("a value that is not nested so deep", row) from None
+            return prefix + self._written(message, deterministic=True)
         return prefix + self._written(row)
 
     def _written(self, message: Any, **options: bool) -> bytes:
