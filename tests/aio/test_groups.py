@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+
+import pytest
 
 from tests.aio.conftest import held, run_in, until
 from tests.support.readers import read_all, read_values
@@ -160,3 +163,64 @@ def test_flush_waits_for_the_sends_before_it(embedded_cluster, made, topic, run)
             await waiting
 
     run(main())
+
+
+def test_a_task_that_ends_the_loop_takes_none_of_its_group_along(embedded_cluster, made, topic):
+    """SystemExit passes through a task's step: the steps behind it, and the line, go on when the loop does."""
+    name = topic(embedded_cluster)
+    loop = asyncio.new_event_loop()
+    producer = made()
+    done = []
+
+    async def send(i):
+        await producer.send(name, b"%d" % i)
+        done.append(i)
+        if i == 1:
+            raise SystemExit
+        if i == 3:
+            await producer.send(name, b"behind")
+            done.append("behind")
+
+    async def main():
+        await producer.send(name, b"warm")
+        await asyncio.wait([loop.create_task(send(i)) for i in range(5)])
+
+    waiting = loop.create_task(main())
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(waiting)
+    assert done == [0, 1]
+    loop.run_until_complete(waiting)
+    assert done == [0, 1, 2, 3, 4, "behind"]
+    loop.run_until_complete(producer.close())
+    loop.close()
+
+
+def test_every_task_keeps_its_own_context(embedded_cluster, made, topic, run):
+    name = topic(embedded_cluster)
+    number = contextvars.ContextVar("number")
+
+    async def send(producer, i):
+        number.set(i)
+        await producer.send(name, b"%d" % i)
+        return number.get(), asyncio.current_task()
+
+    async def main():
+        async with made() as producer:
+            tasks = [asyncio.create_task(send(producer, i)) for i in range(10)]
+            assert await asyncio.gather(*tasks) == list(enumerate(tasks))
+
+    run(main())
+
+
+def test_it_is_a_future_as_far_as_a_debugging_loop_can_tell(embedded_cluster, made, topic):
+    name = topic(embedded_cluster)
+
+    async def main():
+        async with made() as producer:
+            await asyncio.gather(*(asyncio.wait_for(producer.send(name, b"x"), 30) for _ in range(10)))
+            task = asyncio.create_task(producer.send(name, b"y"))
+            await asyncio.sleep(0)
+            assert "Wakeup" in repr(task)
+            await task
+
+    asyncio.run(main(), debug=True)

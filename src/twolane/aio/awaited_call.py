@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
 
-from twolane.aio._call import LineCall, tell
+from twolane.aio._call import LineCall, tell_soon
 from twolane.errors import DeliveryError, Verdict, attach_result, refused
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class AwaitedCall(LineCall):
     outcome : RecordMetadata, Returned, BaseException, or None until it is known
     sent : bool
         It has begun, and cannot be withdrawn.
-    future : asyncio.Future of None, or None
+    future : Wakeup, or None
         Done once `outcome` is set and the loop knows. None where nothing awaits it any more: the outcome is logged.
     """
 
@@ -50,8 +50,8 @@ class AwaitedCall(LineCall):
 
     def tell(self, say: ClientLog) -> None:
         """Let the task that awaits the call go on; `say` the outcome if there is none. In the loop."""
-        for alone in tell([self]):
-            alone.log_outcome(say)
+        if not tell_soon(self):
+            self.log_outcome(say)
 
     async def wait(self) -> Any:
         """Wait for the outcome and return or raise it; see `leave` for what ends the wait before."""

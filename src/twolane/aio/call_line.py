@@ -125,12 +125,14 @@ class CallLine:
 
     def _reported(self, group: list[AwaitedCall]) -> None:
         self._is_busy = False
-        for call in tell(group):
-            call.log_outcome(self._say)
-        if self._waiting and not self._is_due:
-            # Behind the tasks just woken.
-            self._is_due = True
-            self._loop.call_soon(self._hand_over)
+        try:
+            for call in tell(group):
+                call.log_outcome(self._say)
+        finally:
+            if self._waiting and not self._is_due:
+                # Behind the tasks just woken.
+                self._is_due = True
+                self._loop.call_soon(self._hand_over)
 
     def _look_at_deadlines(self) -> None:
         """End the calls whose time ran out in line."""
