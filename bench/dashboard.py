@@ -1,8 +1,8 @@
 """The picture of docs/grafana.json: its panels over metrics scraped from a run with two outages, drawn by matplotlib.
 
-``python -m bench.dashboard docs/grafana.png`` takes two minutes, and needs Java and
-the groups bench and test. There is no Grafana in it: the panels'
-titles, units and queries are the dashboard's, and the few functions of PromQL in them are computed here.
+``python -m bench.dashboard docs/grafana.png`` takes two minutes, and needs Java and the groups bench and test. There
+is no Grafana in it: titles, units and queries are the dashboard's, and the few functions of PromQL in them are computed
+here.
 """
 
 from __future__ import annotations
