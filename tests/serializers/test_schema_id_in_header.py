@@ -10,6 +10,7 @@ from tests.support.readers import read_all
 from twolane import Avro, SafeProducer, SerializationError, ThroughputProducer
 from twolane.errors import ConfigError
 from twolane.serializers.schema_registry import Registry, record_subject
+from twolane.testing import FakeProducer, FakeThroughputProducer
 
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
 from confluent_kafka.schema_registry import SchemaRegistryClient, dual_schema_id_deserializer
@@ -81,13 +82,16 @@ def test_a_table_with_a_bad_row_has_it_too(client, embedded_cluster, topic):
     assert all([pair[0] for pair in record.headers] == ["__value_schema_id"] for record in records)
 
 
-def test_send_refuses_what_it_cannot_write(client, embedded_cluster, topic):
-    name = topic(embedded_cluster)
-    with (
-        SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer,
-        pytest.raises(SerializationError, match="use send_batch"),
-    ):
-        producer.send(name, {"x": 1}, serializer=Avro(POINT, Registry(client, schema_id_in="header")))
+@pytest.mark.parametrize("lane", [FakeProducer, FakeThroughputProducer])
+def test_a_fake_keeps_the_headers_of_one_record_too(lane, client):
+    with lane() as producer:
+        serializer = Avro(POINT, Registry(client, schema_id_in="header"))
+        producer.send("t", {"x": 1}, headers={"a": b"1"}, serializer=serializer)
+        producer.send("t", None, headers={"a": b"1"}, serializer=serializer)
+        producer.flush(5)
+        first, tombstone = producer.records
+    assert [name for name, _ in first.headers] == ["a", "__value_schema_id"]
+    assert [name for name, _ in tombstone.headers] == ["a"]
 
 
 def test_a_registry_without_guids_is_said(client, monkeypatch):

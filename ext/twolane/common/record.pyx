@@ -14,10 +14,12 @@ from twolane.produce.record_slice cimport RecordSlice, headers_size, record_size
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import encode_one, missing_partition, stamp, topic_name
-from twolane.common.headers import shared_headers
+from twolane.common.arguments import WithHeaders, encode_one, missing_partition, stamp, topic_name
+from twolane.common.headers import AddedHeaders, shared_headers
 from twolane.encoding.columns.bytes import bytes_source, index_of
 from twolane.errors import SerializationError, oversize, refused
+
+cdef object WITH_HEADERS = WithHeaders
 
 
 @cython.final
@@ -129,8 +131,18 @@ cdef int64_t guarded_ms(object timestamp) noexcept:
     return -1
 
 
+cdef bint has_headers(object encoded) noexcept:
+    """Whether a value or key that was serialized brings headers: an id of its schema."""
+    return type(encoded) is WITH_HEADERS
+
+
+cdef object with_headers(object headers, object encoded):
+    """The record's headers and those that its value or key brings, in place of those of the same name."""
+    return AddedHeaders(headers, encoded.headers)
+
+
 cdef object serialized(object serializer, object value, str topic, str field, double deadline):
-    """Bytes of a value or key that has a serializer."""
+    """Bytes of a value or key that has a serializer; see `has_headers`."""
     try:
         return encode_one(serializer, value, topic, field, deadline)
     except SerializationError as error:

@@ -13,7 +13,7 @@ from twolane.librdkafka cimport *
 from twolane.produce.accumulator cimport LARGEST_RECORD, RecordAccumulator
 from twolane.produce.buffer cimport ProduceBuffer
 from twolane.produce.first_ack cimport NONE_YET, make_room, may_produce, milliseconds, set_first_ack
-from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
+from twolane.common.record cimport Record, existing_partition, has_headers, look_for_partition, serialized, with_headers
 from twolane.produce.record_slice cimport enqueue
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
 from twolane.reports.callbacks cimport Callbacks
@@ -154,8 +154,12 @@ cdef class ThroughputSender:
                 deadline, name = self._deadline(timeout), topic_name(topic)
                 if serializer is not None:
                     value = serialized(serializer, value, name, "value", deadline)
+                    if has_headers(value):
+                        headers, value = with_headers(headers, value), value.encoded
                 if key_serializer is not None:
                     key = serialized(key_serializer, key, name, "key", deadline)
+                    if has_headers(key):
+                        headers, key = with_headers(headers, key), key.encoded
             if self._handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see FlushGenerations.

@@ -271,7 +271,21 @@ def warmed(serializer: Serializer, topic: str, field: str, deadline: float) -> S
     return for_topic(serializer, topic, field, deadline)
 
 
-def encode_one(serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float) -> bytes | None:
+class WithHeaders(NamedTuple):
+    """A record's value or key, and the headers that its serializer gives the record."""
+
+    encoded: bytes | None
+    headers: tuple[Header, ...]
+
+
+def schema_headers(serializer: Any) -> tuple[Header, ...]:
+    """Return the headers that a serializer gives each record."""
+    return tuple((name.encode(), value) for name, value in getattr(serializer, "schema_headers", ()))
+
+
+def encode_one(
+    serializer: Serializer | None, record: Any, topic: str, field: str, deadline: float
+) -> bytes | WithHeaders | None:
     """Return the bytes of one record's value or key; None stays None, whatever the serializer.
 
     Parameters
@@ -287,7 +301,7 @@ def encode_one(serializer: Serializer | None, record: Any, topic: str, field: st
     try:
         known = warmed(serializer or BYTES, topic, field, deadline)
         if getattr(known, "schema_headers", ()):
-            raise SerializationError("send() writes no schema's id in a header: use send_batch([value])", field=field)
+            return WithHeaders(known.encode(record), schema_headers(known))
         return known.encode(record)
     except (AttributeError, TypeError):
         # Both: text has an encode() too.
@@ -359,10 +373,7 @@ def bind_call(
         if keys is not None:
             bound_keys = _bind_keys(keys, table, values, n, key_serializer)
         ready_headers = batch_headers(headers, n, lambda name: named_column(name, table, values, "headers"))
-        for one in (serializer, None if keys is None else key_serializer):
-            for name, value in getattr(one, "schema_headers", ()):
-                shared = BatchSource(EncodedBatch.constant(value), n)
-                ready_headers = ready_headers.with_column(name.encode(), shared, n)
+        added = schema_headers(serializer) + (() if keys is None else schema_headers(key_serializer)) + added
         if added:
             ready_headers = ready_headers.with_shared(added)
         times: Any = _times(timestamps, table, values)

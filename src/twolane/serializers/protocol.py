@@ -47,7 +47,8 @@ class Serializer(Protocol):
     which `send_batch(on_bad_row="skip")` leaves that row out; without an index the whole call is refused. None, and
     what else is missing, becomes None or a null record: a tombstone, or no key.
 
-    With ``schema_headers``, pairs of a name and bytes, each record of ``send_batch`` gets these headers behind its own.
+    With ``schema_headers``, pairs of a name and bytes, each record gets these headers behind its own, in place of those
+    of the same name.
     With ``bind_natively(table)``, which raises MemoryLimitExceeded where it would make Python objects of values, and
     ``suspects(table)``, the rows that may be bad, bad rows are found in less time; see `bad_rows`.
     """
