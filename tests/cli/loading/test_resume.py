@@ -50,7 +50,7 @@ def write_rows(path: Path, n: int) -> tuple[set[int], int]:
                 bad += 1
             else:
                 good.add(i)
-            file.write(json.dumps({"id": i, "to": partition}) + "\n")
+            file.write(json.dumps({"id": i, "to": partition, "topic": "tu"[i // 7 % 2]}) + "\n")
     return good, bad
 
 
@@ -94,23 +94,25 @@ def test_what_is_in_the_log_is_not_sent_again(
 
 @pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
 @pytest.mark.parametrize(
-    ("lane", "kills", "seed"),
+    ("lane", "kills", "seed", "to"),
     [
-        ("safe", 5, 1),
-        ("throughput", 3, 2),
-        pytest.param("safe", 50, 3, marks=pytest.mark.slow),
-        pytest.param("throughput", 50, 4, marks=pytest.mark.slow),
+        ("safe", 5, 1, ("-t", "t")),
+        ("throughput", 3, 2, ("--topic-column", "topic")),
+        pytest.param("safe", 50, 3, ("--topic-column", "topic"), marks=pytest.mark.slow),
+        pytest.param("throughput", 50, 4, ("-t", "t"), marks=pytest.mark.slow),
     ],
 )
 def test_a_load_goes_on_behind_kills(
-    embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str, kills: int, seed: int
+    embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str, kills: int, seed: int, to: tuple[str, str]
 ) -> None:
     choose = random.Random(seed)
-    embedded_cluster.create_topic("t", partitions=3)
+    topics = ("t",) if to == ("-t", "t") else ("t", "u")
+    for topic in topics:
+        embedded_cluster.create_topic(topic, partitions=3)
     source, state, bad = tmp_path / "rows.jsonl", tmp_path / "state", tmp_path / "bad.jsonl"
     good, bad_rows = write_rows(source, 3 * CHUNK * (kills + 1))
     arguments = (
-        *(source, "-b", embedded_cluster.bootstrap_servers, "-t", "t", "--partition", "to", "--lane", lane),
+        *(source, "-b", embedded_cluster.bootstrap_servers, *to, "--partition", "to", "--lane", lane),
         *("--chunk", CHUNK, "--on-bad-row", "skip", "--bad", bad, "--state", state, "--resume", "--json"),
     )
     said = killed = 0
@@ -125,12 +127,12 @@ def test_a_load_goes_on_behind_kills(
     assert killed == kills
     assert result["refused"] == bad_rows
     assert result["unknown"] == result["not_written"] == 0
-    records = embedded_cluster.records("t")
+    records = [record for topic in topics for record in embedded_cluster.records(topic)]
     times = Counter(json.loads(record.value)["id"] for record in records)
     assert set(times) == good
     assert sum(times.values()) - len(times) <= said
-    for partition in range(3):
-        ids = [json.loads(record.value)["id"] for record in records if record.partition == partition]
+    for place in {(record.topic, record.partition) for record in records}:
+        ids = [json.loads(record.value)["id"] for record in records if (record.topic, record.partition) == place]
         first_times = list(dict.fromkeys(ids))
         assert first_times == sorted(first_times)
     named = [json.loads(line) for line in bad.read_text().splitlines()]
