@@ -133,7 +133,7 @@ def _message(descriptor: Any, strict: bool, made: dict[str, MessageType]) -> Mes
 def _field(descriptor: Any, in_entry: bool, strict: bool, made: dict[str, MessageType]) -> Field:
     kind = KINDS[descriptor.type]
     enum = descriptor.enum_type
-    # Releases before 30 have a label only.
+    # Releases before 6.31 have a label only.
     label = getattr(descriptor, "label", None) if not hasattr(descriptor, "is_repeated") else None
     repeated = bool(descriptor.is_repeated) if label is None else label == 3
     return Field(
@@ -141,7 +141,7 @@ def _field(descriptor: Any, in_entry: bool, strict: bool, made: dict[str, Messag
         number=descriptor.number,
         kind=kind,
         repeated=repeated,
-        packed=repeated and kind not in ("string", "bytes", "message", "group") and bool(descriptor.is_packed),
+        packed=repeated and kind not in ("string", "bytes", "message", "group") and _is_packed(descriptor),
         # A map's entry has both of its fields always.
         presence=in_entry or (not repeated and bool(descriptor.has_presence)),
         required=bool(descriptor.is_required) if label is None else label == 2,
@@ -151,6 +151,19 @@ def _field(descriptor: Any, in_entry: bool, strict: bool, made: dict[str, Messag
         else EnumType(
             enum.full_name,
             {value.name: value.number for value in enum.values},
-            bool(getattr(enum, "is_closed", getattr(enum.file, "syntax", "") == "proto2")),
+            bool(enum.is_closed) if hasattr(enum, "is_closed") else _is_proto2(enum.file),
         ),
     )
+
+
+def _is_packed(descriptor: Any) -> bool:
+    if hasattr(descriptor, "is_packed"):
+        return bool(descriptor.is_packed)
+    options = descriptor.GetOptions()  # of older releases
+    return bool(options.packed) if options.HasField("packed") else not _is_proto2(descriptor.file)
+
+
+def _is_proto2(file: Any) -> bool:
+    """Tell whether a file is of the syntax that is the default; the name of another one is among its last bytes."""
+    end = bytes(file.serialized_pb[-16:])
+    return b"b\x06proto3" not in end and b"b\x08editions" not in end
