@@ -164,6 +164,6 @@ def _is_packed(descriptor: Any) -> bool:
 
 
 def _is_proto2(file: Any) -> bool:
-    """Tell whether a file is of the syntax that is the default; the name of another one is among its last bytes."""
+    """Return whether a file is of the syntax that is the default; the name of another one is among its last bytes."""
     end = bytes(file.serialized_pb[-16:])
     return b"b\x06proto3" not in end and b"b\x08editions" not in end
