@@ -2,7 +2,7 @@
 
 The loop hands over what has been awaited by then as one *group*; the thread makes the calls and wakes the loop once.
 While a group is on its way, calls gather for the next one. That is handed over behind the tasks which the last group
-woke: they usually send again, and so go along.
+woke, or at once where as many have sent again.
 """
 
 from __future__ import annotations
@@ -125,14 +125,16 @@ class CallLine:
 
     def _reported(self, group: list[AwaitedCall]) -> None:
         self._is_busy = False
+        self._is_due = True  # what the tasks send now goes together
         try:
             for call in tell(group):
                 call.log_outcome(self._say)
         finally:
-            if self._waiting and not self._is_due:
-                # Behind the tasks just woken.
-                self._is_due = True
+            if len(self._waiting) < len(group):
+                # Behind the tasks that take another round of the loop to send again; perhaps none does.
                 self._loop.call_soon(self._hand_over)
+            else:
+                self._hand_over()
 
     def _look_at_deadlines(self) -> None:
         """End the calls whose time ran out in line."""
