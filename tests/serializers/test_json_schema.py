@@ -16,6 +16,7 @@ from tests.support.readers import read_all
 from tests.support.schema_registry import SchemaRegistry
 from twolane import Avro, Json, SafeProducer, SerializationError
 from twolane.serializers.schema_registry import Registry, record_subject
+from twolane.testing import FakeProducer
 
 pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 pytest.importorskip("certifi", reason="confluent-kafka[schemaregistry] is not installed")
@@ -105,10 +106,12 @@ def test_without_a_registry_nothing_is_fetched():
         made.encode({"from": {}})
 
 
-VALUES = st.one_of(st.integers(0, 200), st.none(), st.text(max_size=3), st.floats(allow_nan=False, width=16))
+VALUES = st.one_of(
+    st.integers(0, 200), st.none(), st.text(max_size=3), st.floats(allow_nan=False, allow_infinity=False, width=16)
+)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(rows=st.lists(st.dictionaries(st.sampled_from(["x", "s", "z"]), VALUES), max_size=12))
 def test_exactly_what_jsonschema_refuses_is_refused(rows):
     good = [row for row in rows if jsonschema.Draft7Validator(POINT).is_valid(row)]
@@ -126,6 +129,27 @@ def test_columns_are_validated_and_skipped(columns):
     assert (caught.value.index, caught.value.field) == (1, "x")
     kept = made.encode_batch(table, on_bad_row="skip")
     assert list(kept) == [b"\0\0\0\0\7" + text for text in (b'{"x":1,"s":"a"}', b'{"x":3,"s":"c"}')]
+
+
+def test_a_call_is_refused_before_it_sends():
+    made = Json(POINT, validate=True)
+    with FakeProducer() as producer:
+        for values in ([{"x": 1}, {"x": 100}], pa.table({"x": [1, 100]})):
+            with pytest.raises(SerializationError, match=r"topic 't', record 1, field 'x'.*maximum.*got 100"):
+                producer.send_batch("t", values, serializer=made)
+        with pytest.raises(SerializationError, match=r"topic 't', field 'key\.x'.*maximum"):
+            producer.send("t", b"", key={"x": 100}, key_serializer=made)
+        with pytest.raises(SerializationError, match=r"record 1, field 'keys\.s'.*'type'"):
+            producer.send_batch("t", [b"", b""], keys=[{"x": 1}, {"x": 1, "s": 2}], key_serializer=made)
+        assert producer.records == []
+
+
+def test_one_column_is_validated_item_by_item():
+    made = Json({"type": "array", "items": {"type": "integer"}}, validate=True)
+    lists = pa.array([[1], None, [2, None]])
+    with pytest.raises(SerializationError, match=r"record 2, field '\[1\]'.*integer.*got None"):
+        made.bind(lists)
+    assert list(made.encode_batch(lists[:2])) == [b"[1]", None]
 
 
 @pytest.mark.parametrize("n", [0, 1, 30_000])
@@ -149,6 +173,7 @@ def test_framed_records_are_the_bare_ones_behind_their_id(n):
         ({"schema": "{"}, "expected a JSON schema"),
         ({"schema": "[]"}, "an object or a boolean"),
         ({"schema": {"type": "whole"}, "validate": True}, "valid JSON schema"),
+        ({"schema": {"$schema": "http://json-schema.org/draft-99/schema#"}, "validate": True}, "draft.*draft-99"),
         ({"schema": Schema('"long"', "AVRO")}, "expected a schema of JSON, got one of AVRO"),
         ({"validate": True}, "a registry that has it"),
         ({"schema_id": -1}, "schema_id: expected"),

@@ -48,7 +48,7 @@ def make_validator(text: str, referenced: Iterable[tuple[str, str]]) -> Callable
     Parameters
     ----------
     text : str
-        Of the schema. Its ``$schema`` names the draft; without it the newest one counts.
+        Of the schema. Its ``$schema`` names the draft, 2020-12 without it.
     referenced : iterable of (str, str)
         Name, as ``$ref`` has it, and text of each other schema. Nothing is fetched from anywhere.
 
@@ -57,18 +57,21 @@ def make_validator(text: str, referenced: Iterable[tuple[str, str]]) -> Callable
     ConfigError
         If jsonschema is not installed.
     SerializationError
-        If it is no valid JSON Schema.
+        If it is no valid JSON Schema, or of an unknown draft.
     """
     try:
         from jsonschema.exceptions import SchemaError, best_match  # type: ignore[import-untyped]
-        from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+        from jsonschema.validators import Draft202012Validator, validator_for  # type: ignore[import-untyped]
         from referencing import Registry, Resource
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import DRAFT7
     except ImportError as error:
         raise ConfigError(f"validate=True needs `pip install twolane[jsonschema]`: {error}", key="validate") from error
     schema = json.loads(text)
-    kind = validator_for(schema)
+    is_named = isinstance(schema, dict) and "$schema" in schema
+    kind = validator_for(schema, default=None if is_named else Draft202012Validator)
+    if kind is None:
+        raise SerializationError("expected a JSON schema of a draft that jsonschema knows", value=schema["$schema"])
     try:
         kind.check_schema(schema)
     except SchemaError as error:
