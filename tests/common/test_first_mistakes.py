@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import inspect
 import re
 
 import numpy as np
 import pytest
 
 from twolane import (
+    AsyncSafeProducer,
+    AsyncThroughputProducer,
     Avro,
     BatchMetadata,
     ConfigError,
@@ -20,6 +24,8 @@ from twolane import (
     TimestampError,
     TransactionError,
 )
+from twolane.common.arguments import BatchArguments
+from twolane.testing import AsyncFakeProducer, AsyncFakeThroughputProducer, FakeProducer, FakeThroughputProducer
 
 TABLE = {"a": np.arange(3), "b": np.arange(3)}
 TIMES = np.array(["2024-01-01", "NaT"], "M8[ms]")
@@ -94,6 +100,49 @@ def test_a_serializer(producer, serializer, said, name, kind):
         else:
             producer.send("t", {"a": 1}, key=1, **{"serializer": Json(), name: serializer})
     assert "topic 't'" in str(caught.value)
+
+
+KINDS = [
+    *(SafeProducer, ThroughputProducer, AsyncSafeProducer, AsyncThroughputProducer),
+    *(FakeProducer, FakeThroughputProducer, AsyncFakeProducer, AsyncFakeThroughputProducer),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("key", "keys"), ("partition", "partitions"), ("timestamp", "timestamps"), ("header", "headers")),
+        *(("serialiser", "serializer"), ("time_out", "timeout")),
+    ],
+)
+def test_an_argument_of_a_batch_by_another_name(kind, name, meant):
+    said = rf"send_batch\(\) got an unexpected keyword argument '{name}'; did you mean '{meant}'\?"
+
+    async def send():
+        with pytest.raises(TypeError, match=said):
+            await producer.send_batch("t", [b"v"], **{name: None})
+        with pytest.raises(
+            TypeError, match=r"argument 'nonsense'; it has values, keys, headers, partitions, .*timeout$"
+        ):
+            await producer.send_batch("t", [b"v"], nonsense=None)
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'values'"):
+            await producer.send_batch("t", value=[b"v"])
+        await producer.close()
+
+    producer = kind(bootstrap_servers="fake.invalid:9092")
+    if inspect.iscoroutinefunction(kind.send_batch):
+        asyncio.run(send())
+        return
+    with producer:
+        with pytest.raises(TypeError, match=said):
+            producer.send_batch("t", [b"v"], **{name: None})
+        assert list(inspect.signature(producer.send_batch).parameters)[:-1] == [
+            "topic",
+            "values",
+            *BatchArguments._fields[:-1],
+            "timeout",
+        ]
 
 
 def test_what_a_serializer_of_the_users_raises_goes_on(producer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer
 from twolane.aio.preparation import Preparation
-from twolane.common.arguments import refuse_callback, seconds_of, topic_name
+from twolane.common.arguments import refuse_callback, refuse_unknown, seconds_of, topic_name
 from twolane.common.by_topic import TopicColumn
 from twolane.common.fair_lock import Waiter
 from twolane.errors import DeliveryError
@@ -19,7 +19,7 @@ from twolane.safe.producer import SafeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Unpack
+    from typing import Never, Unpack
 
     from twolane.common.headers import Headers
     from twolane.config.typed import ProducerSettings
@@ -190,6 +190,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         on_bad_row: OnBadRow = "raise",
         opaque: Any = None,
         timeout: float | None = None,
+        **mistaken: Never,
     ) -> BatchMetadata:
         """Send records in order and wait for all of them; other calls go before it or behind it.
 
@@ -198,9 +199,11 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         topic, values, keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row
             As of ``SafeProducer.send_batch()``, and so are the result and the errors. The thread checks and encodes
             the values: they must not be changed before the call has ended, also where its wait was cancelled.
-        opaque, timeout
+        opaque, timeout, **mistaken
             As there.
         """
+        if mistaken:
+            refuse_unknown(mistaken)
         loop = self._enter()
         name = repr(topic) if isinstance(topic, TopicColumn) else topic_name(topic)
         producer = self._producer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twolane.aio.awaited_call import AwaitedCall
 from twolane.aio.base import BaseAsyncProducer, nothing
-from twolane.common.arguments import topic_name
+from twolane.common.arguments import refuse_unknown, topic_name
 from twolane.common.by_topic import TopicColumn
 from twolane.errors import DeliveryError, QueueFullError
 from twolane.throughput.delivery import RecordDelivery
@@ -16,6 +16,7 @@ from twolane.throughput.producer import ThroughputProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Never
 
     from twolane.results import RecordMetadata
     from twolane.serializers import Serializer
@@ -200,6 +201,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
         on_bad_row: OnBadRow = "raise",
         opaque: Any = None,
         timeout: float | None = None,
+        **mistaken: Never,
     ) -> BatchDelivery:
         """Enqueue many records; return when the last one is in, not when it is acknowledged.
 
@@ -208,9 +210,11 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
         topic, values, keys, headers, partitions, timestamps, timestamp_header, serializer, key_serializer, on_bad_row
             As of ``ThroughputProducer.send_batch()``, and so are the result and the errors. The thread checks and
             encodes the values: they must not be changed before the call has ended, also where its wait was cancelled.
-        opaque, timeout
+        opaque, timeout, **mistaken
             As there.
         """
+        if mistaken:
+            refuse_unknown(mistaken)
         loop = self._enter()
         name = repr(topic) if isinstance(topic, TopicColumn) else topic_name(topic)
         producer = self._producer

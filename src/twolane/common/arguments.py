@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -145,6 +146,15 @@ def seconds_of(timeout: Any) -> float:
     if math.isnan(seconds):
         raise ConfigError(f"timeout: expected a number of seconds, got {shown(timeout)}", key="timeout")
     return min(max(0.0, seconds), FOREVER)
+
+
+def refuse_unknown(mistaken: Mapping[str, object]) -> NoReturn:
+    """Refuse keywords that ``send_batch()`` does not have, such as `key`, naming the one that is meant."""
+    known = ("values", *BatchArguments._fields[:-1], "timeout")
+    name = next(iter(mistaken))
+    close = get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+    raise TypeError(f"send_batch() got an unexpected keyword argument {name!r}; {hint}")
 
 
 def refuse_callback(callback: object) -> NoReturn:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from twolane.client.partitioner import Partitioner
-from twolane.common.arguments import BatchArguments
+from twolane.common.arguments import BatchArguments, refuse_unknown
 from twolane.common.base import STILL_RUNS
 from twolane.common.by_topic import TopicColumn, send_in_turn
 from twolane.common.fair_lock import FairLock, Waiter
@@ -33,7 +33,7 @@ from twolane.streams.sender import StreamSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Unpack
+    from typing import Never, Unpack
 
     from twolane.common.arguments import ProduceCall
     from twolane.config.typed import ProducerSettings
@@ -163,6 +163,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         on_bad_row: OnBadRow = "raise",
         opaque: Any = None,
         timeout: float | None = None,
+        **mistaken: Never,
     ) -> BatchMetadata:
         """Send records in order, in chunks of one MessageSet per partition, and wait for all of them.
 
@@ -192,6 +193,8 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
             Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
         timeout : float, optional
             Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
+        **mistaken
+            Refused: a TypeError names the argument that is meant.
 
         Returns
         -------
@@ -209,6 +212,8 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
             A row was changed while the call was sending, see docs/serializers.md. On this, and on what a signal handler
             raises, ``.twolane_result`` has what became of every record.
         """
+        if mistaken:
+            refuse_unknown(mistaken)
         started = time.monotonic()
         setup = self._deadline(timeout)
         given = BatchArguments(

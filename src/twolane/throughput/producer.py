@@ -11,7 +11,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from twolane.client.partitioner import Partitioner
-from twolane.common.arguments import BatchArguments, ProduceCall
+from twolane.common.arguments import BatchArguments, ProduceCall, refuse_unknown
 from twolane.common.base import EXIT_TIMEOUT
 from twolane.common.by_topic import Parts, TopicColumn, by_row
 from twolane.common.transactional_producer import TransactionalProducer
@@ -32,7 +32,7 @@ from twolane.throughput.topics_delivery import TopicsDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Unpack
+    from typing import Never, Unpack
 
     from twolane.config.typed import ProducerSettings
     from twolane.serializers import Serializer
@@ -191,6 +191,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         on_bad_row: OnBadRow = "raise",
         opaque: Any = None,
         timeout: float | None = None,
+        **mistaken: Never,
     ) -> BatchDelivery:
         """Enqueue many records; return when the last one is in, not when it is acknowledged.
 
@@ -220,6 +221,8 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
         timeout : float, optional
             Seconds to wait for room in the window.
+        **mistaken
+            Refused: a TypeError names the argument that is meant.
 
         Returns
         -------
@@ -241,6 +244,8 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         -----
         GIL: released while columns are encoded, while records are enqueued and while waiting.
         """
+        if mistaken:
+            refuse_unknown(mistaken)
         started = time.monotonic()
         deadline = self._deadline(timeout)
         self._enter()
