@@ -270,3 +270,18 @@ def test_a_library_that_is_missing_is_named(load: Any, tmp_path: Path, monkeypat
     (tmp_path / "a.csv").write_text("id\n1\n")
     done = load(tmp_path / "a.csv")
     assert (done.exit_code, "needs pyarrow, which is not installed" in done.output) == (Exit.USAGE, True)
+
+
+def test_rows_in_doubt_that_fail_again(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    source, state = write_jsonl(tmp_path / "a.jsonl"), tmp_path / "state"
+    arguments = (source, "--state", state, "-X", "message.timeout.ms=2000", "--json", "--resume")
+    for _ in range(2):
+        embedded_cluster.push_errors(0, ["TOPIC_AUTHORIZATION_FAILED"] * 20)
+        done = load(*arguments)
+        assert done.exit_code == Exit.NOT_WRITTEN, done.output
+        assert json.loads(done.stdout)["not_written"] == 10
+        embedded_cluster.clear_errors(0)
+    done = load(*arguments)
+    result = json.loads(done.stdout)
+    assert (done.exit_code, result["sent_again"], result["written"]) == (0, 10, N)
+    assert ids(embedded_cluster) == list(range(N))

@@ -17,7 +17,8 @@ import pytest
 from tests.packaging.sources import ROOT
 
 if TYPE_CHECKING:
-    from twolane.testing import EmbeddedCluster
+    from twolane.testing import EmbeddedCluster, KafkaCluster
+    from twolane.testing.plugin import TopicFactory
 
 KILLED = Path(__file__).with_name("killed.py")
 CHUNK = 20
@@ -105,14 +106,27 @@ def test_what_is_in_the_log_is_not_sent_again(
 def test_a_load_goes_on_behind_kills(
     embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str, kills: int, seed: int, to: tuple[str, str]
 ) -> None:
-    choose = random.Random(seed)
     topics = ("t",) if to == ("-t", "t") else ("t", "u")
     for topic in topics:
         embedded_cluster.create_topic(topic, partitions=3)
-    source, state, bad = tmp_path / "rows.jsonl", tmp_path / "state", tmp_path / "bad.jsonl"
+    go_on_behind_kills(embedded_cluster, topics, tmp_path, kills, seed, *to, "--lane", lane)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself with SIGKILL")
+def test_on_real_brokers(kafka_cluster: KafkaCluster, topic: TopicFactory, tmp_path: Path) -> None:
+    name = topic(kafka_cluster, partitions=3)
+    go_on_behind_kills(kafka_cluster, (name,), tmp_path, 3, 5, "-t", name)
+
+
+def go_on_behind_kills(
+    cluster: EmbeddedCluster | KafkaCluster, topics: tuple[str, ...], folder: Path, kills: int, seed: int, *options: str
+) -> None:
+    """Kill a load and go on with it, so often; look at the log, the result and the file of bad rows."""
+    choose = random.Random(seed)
+    source, state, bad = folder / "rows.jsonl", folder / "state", folder / "bad.jsonl"
     good, bad_rows = write_rows(source, 3 * CHUNK * (kills + 1))
     arguments = (
-        *(source, "-b", embedded_cluster.bootstrap_servers, *to, "--partition", "to", "--lane", lane),
+        *(source, "-b", cluster.bootstrap_servers, *options, "--partition", "to"),
         *("--chunk", CHUNK, "--on-bad-row", "skip", "--bad", bad, "--state", state, "--resume", "--json"),
     )
     said = killed = 0
@@ -127,7 +141,7 @@ def test_a_load_goes_on_behind_kills(
     assert killed == kills
     assert result["refused"] == bad_rows
     assert result["unknown"] == result["not_written"] == 0
-    records = [record for topic in topics for record in embedded_cluster.records(topic)]
+    records = [record for topic in topics for record in cluster.records(topic)]
     times = Counter(json.loads(record.value)["id"] for record in records)
     assert set(times) == good
     assert sum(times.values()) - len(times) <= said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from twolane.cli.loading.sources import BadLine, Reader
 from twolane.cli.loading.state import Doubt, Ends, LoadState
 from twolane.cli.loading.tail import LogTail, content_of, ranges_of
 from twolane.cli.output import say
-from twolane.errors import BatchError
+from twolane.errors import BatchError, TwolaneError
 from twolane.streams.chunks import Chunk, chunks_of, cut
 from twolane.streams.control import StreamControl
 from twolane.streams.run import Observer, StreamOptions, StreamRun, last_offsets, run_chunks
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from twolane.cli.options import Connection, Lane
     from twolane.results import RefusedRows
 
+# What the end of a load waits for the brokers that Ctrl-C stopped twice.
+CLOSE_SECONDS = 1.0
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -134,8 +136,8 @@ class Load(Observer):
             self._first = self._position = self._resumed_at or 0
             self._bad = BadFile(options.bad, self._state.bad_size if self._state else None, resume=resumes)
             stack.callback(self._bad.close)
-            producer = stack.enter_context(self._connection.producer(options.lane))
-            self._producer = producer
+            self._producer = producer = self._connection.producer(options.lane)
+            stack.push(self._close)
             if self._state is not None:
                 self._tail = LogTail(producer._settings.native)
                 stack.callback(self._tail.close)
@@ -171,11 +173,19 @@ class Load(Observer):
             raise
         finally:
             if summary is not None:
-                for name in ("written", "not_written", "unknown"):
-                    self._counts[name] += getattr(summary, name)
+                self._count(summary)
+                self._counts["unknown"] += summary.in_flight  # of a load that was stopped at once
                 self._position, self._stopped = summary.position, summary.stopped
         if self._stopped is None:
             self._end()
+
+    def _close(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        """Close the producer; where the user stopped at once, without waiting for the brokers."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            with suppress(TwolaneError, TimeoutError):
+                self._producer.close(CLOSE_SECONDS)
+        else:
+            self._producer.close()
 
     def _end(self) -> None:
         """Take note of what came behind the last row, and of the end."""
@@ -316,14 +326,15 @@ class Load(Observer):
         )
         try:
             result = send(self._options.topic, rows_of(chunk.values, missing))
-            metadata = result if hasattr(result, "written") else result.result()
+            self._count(result if hasattr(result, "written") else result.result())
         except BatchError as error:
-            metadata = error.metadata
+            self._count(error.metadata)
             error.index = chunk.start + missing[error.index or 0]
             raise
-        finally:
-            for name in ("written", "not_written", "unknown"):
-                self._counts[name] += getattr(metadata, name)
+
+    def _count(self, what: StreamSummary | BatchMetadata) -> None:
+        for name in ("written", "not_written", "unknown"):
+            self._counts[name] += getattr(what, name)
 
     # ---- the result ----------------------------------------------------------------------------------------------
 
