@@ -109,7 +109,7 @@ class BrokerStats:
         Seconds that records waited in the client before they were put into a request.
     requests_queued, requests_in_flight : int
     requests, bytes, errors, retries, timeouts, connects : int
-        Sent since the client was made.
+        Since the client was made. `retries` has no ProduceRequests, whose records go again in a new one.
     throttle : Summary
         Seconds for which the broker asked the client to wait, because of a quota.
     """
@@ -245,5 +245,9 @@ class Stats:
 
     @property
     def retries(self) -> int | None:
-        """Requests of any kind that librdkafka sent again, by its last statistics; None without them."""
+        """Requests that librdkafka sent again as they were, by its last statistics; None without them.
+
+        A ProduceRequest is not among them: its records go again in a new one. `requests` counts each of these, and
+        ``TopicStats.records`` the records in them.
+        """
         return None if self.client is None else sum(broker.retries for broker in self.client.brokers)

@@ -13,6 +13,8 @@ import pytest
 from twolane import SafeProducer, Stats, ThroughputProducer
 from twolane.stats import ClientStats, LatencyHistogram
 
+PRODUCE = 0
+
 
 @pytest.fixture(params=[SafeProducer, ThroughputProducer])
 def make(request, embedded_cluster):
@@ -89,6 +91,28 @@ def test_librdkafkas_statistics(embedded_cluster, make, topic):
     assert client.topics[0].batch_records.maximum == 1_000
     assert client.topics[0].batch_bytes.maximum > 5_000
     assert abs(client.time - time.time()) < 60
+
+
+def test_the_client_its_requests_and_what_was_sent_of_each_topic(embedded_cluster, make, topic):
+    """Records that are sent again are in new requests: librdkafka counts no retry of them."""
+    first, second = topic(embedded_cluster), topic(embedded_cluster)
+    producer = make(**{"statistics.interval.ms": 50, "client.id": "orders", "retry.backoff.ms": 20})
+    assert producer.stats().retries is None
+    send(producer, first, [b"warm"])
+    before = producer.stats().requests
+    embedded_cluster.push_errors(PRODUCE, ["NOT_ENOUGH_REPLICAS"] * 2)
+    send(producer, first, [b"v"])
+    send(producer, second, [b"12345"])
+    deadline = time.monotonic() + 20
+    while sum(one.records for one in producer.stats().client.topics) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stats = producer.stats()
+    assert stats.client_id.startswith("orders#producer-")
+    assert stats.requests - before == 4
+    assert stats.retries == 0
+    sent = {one.name: one.records for one in stats.client.topics}
+    assert sent == {first: 4, second: 1}
 
 
 def test_statistics_of_a_client_without_brokers():

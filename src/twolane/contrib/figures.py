@@ -89,7 +89,12 @@ FIGURES = (
     _of_brokers("requests", "Requests of any kind, sent.", lambda broker: broker.requests, "{request}"),
     _of_brokers("bytes", "Bytes of requests, sent.", lambda broker: broker.bytes, "By"),
     _of_brokers("errors", "Requests that could not be sent.", lambda broker: broker.errors, "{request}"),
-    _of_brokers("retries", "Requests sent again.", lambda broker: broker.retries, "{request}"),
+    _of_brokers(
+        "retries",
+        "Requests sent again as they were; records go again in a new one.",
+        lambda broker: broker.retries,
+        "{request}",
+    ),
     _of_brokers("timeouts", "Requests without an answer in time.", lambda broker: broker.timeouts, "{request}"),
     _of_brokers("connects", "Connections tried.", lambda broker: broker.connects, "{connection}"),
     _of_brokers(
