@@ -78,7 +78,7 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' te
 fuzz: build $(VENV)/.group-test  ## a million values through each serializer: hours (ARGS="-k json" for one of them)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/encoding -m fuzz --hypothesis-show-statistics $(ARGS)
 
-leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (six minutes)
+leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (ten minutes)
 	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many $(ARGS)
 
 bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes

@@ -154,7 +154,7 @@ def test_the_stream_runs_once() -> None:
 def test_real_brokers_are_measured(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
     servers = kafka_cluster.bootstrap_servers
     done = bench(
-        "run", "--smoke", "--bootstrap-servers", servers, "SafeProducer", "none", "rtt=0ms", "--output", tmp_path
+        "run", "--smoke", "--bootstrap-servers", servers, "SafeProducer", "batch=100 ", "rtt=0ms", "--output", tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {row.case.idempotence for row in load(tmp_path / "brokers.json")} == {False, True}

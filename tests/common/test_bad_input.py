@@ -26,6 +26,7 @@ from twolane import (
     TimestampError,
     Verdict,
 )
+from twolane.common import topics
 from twolane.config.known import ALIASES
 
 PRODUCE = 0
@@ -218,7 +219,8 @@ def test_an_unreachable_broker_is_an_error_within_message_timeout_ms(lane, nobod
 
 
 @pytest.mark.timing
-def test_an_unknown_topic_is_named(embedded_cluster, producer, nothing_sent):
+def test_an_unknown_topic_is_named(embedded_cluster, producer, nothing_sent, monkeypatch):
+    monkeypatch.setattr(topics, "PROPAGATION", 0.3)
     embedded_cluster.create_topic("absent", 1)
     embedded_cluster.set_topic_error("absent", "UNKNOWN_TOPIC_OR_PART")
     for call in (lambda: producer.send("absent", b"v"), lambda: producer.send_batch("absent", [b"v"])):

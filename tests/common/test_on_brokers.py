@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.support.readers import read_all
 from twolane import DeliveryError, SafeProducer, ThroughputProducer, TimestampType
+from twolane.common import topics
 
 N = 1_000
 LANES = [SafeProducer, ThroughputProducer]
@@ -164,7 +165,8 @@ def test_throughput_with_every_acks(kafka_cluster, topic, acks):
     assert len(read_all(kafka_cluster.bootstrap_servers, name, expected=N + 1)) == N + 1
 
 
-def test_an_unknown_topic(kafka_cluster, producer):
+def test_an_unknown_topic(kafka_cluster, producer, monkeypatch):
+    monkeypatch.setattr(topics, "PROPAGATION", 0.3)
     started = time.monotonic()
     with pytest.raises(DeliveryError, match="no-such-topic") as caught:
         producer.send("no-such-topic", b"v")

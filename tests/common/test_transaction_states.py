@@ -12,10 +12,10 @@ import time
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from tests.support.machines import run_machine
 from tests.support.readers import read_all
 from twolane import FatalProducerError, SafeProducer, ThroughputProducer, TransactionError, Verdict
 from twolane.client import transaction_calls as native
@@ -450,17 +450,4 @@ class TransactionMachine(RuleBasedStateMachine):
 
 @BOTH
 def test_from_any_sequence_of_calls_and_faults_there_is_a_way_on(embedded_cluster, faults, kind):
-    machine = type("Machine", (TransactionMachine,), {"cluster": embedded_cluster, "faults": faults, "kind": kind})
-    embedded_cluster.stop_tracking()
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=25,
-            stateful_step_count=10,
-            deadline=None,
-            derandomize=False,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(TransactionMachine, embedded_cluster, examples=25, steps=10, faults=faults, kind=kind)

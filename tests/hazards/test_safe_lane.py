@@ -33,7 +33,7 @@ QUICK = {
 # Rounds of random faults; a night may take thousands.
 ROUNDS = int(os.environ.get("TWOLANE_TEST_ROUNDS", "6"))
 # A purge left behind met the next call in 7 of 100.
-ROUNDS_OF_PURGES = 15
+ROUNDS_OF_PURGES = 8
 
 
 def of(values):

@@ -14,7 +14,7 @@ from tests.support.readers import read_all, read_values
 from twolane import BatchError, ThroughputProducer, Verdict
 
 PARTITIONS = 3
-ROUNDS, BATCHES, RECORDS = 8, 6, 60
+ROUNDS, BATCHES, RECORDS = 4, 6, 60
 # Refused before the append, an error after it, and connections that break on either side.
 FAULTS = [refuse(6), refuse(19), refuse(7), falsify(7), falsify(6), delay(0.2), close_before(), close_after()]
 

@@ -11,10 +11,10 @@ import itertools
 
 import pytest
 from confluent_kafka import KafkaError
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.support.machines import run_machine
 from tests.support.readers import read_all
 from twolane import BatchError, ClosedProducerError, DeliveryError, SafeProducer, Verdict
 
@@ -164,17 +164,4 @@ class SafeProducerMachine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("idempotent", [True, False], ids=["idempotent", "plain"])
 def test_any_sequence_of_calls_and_faults_keeps_the_promises(embedded_cluster, idempotent):
-    machine = type("Machine", (SafeProducerMachine,), {"cluster": embedded_cluster, "idempotent": idempotent})
-    embedded_cluster.stop_tracking()
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=100,
-            stateful_step_count=12,
-            deadline=None,
-            derandomize=False,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(SafeProducerMachine, embedded_cluster, examples=40, steps=12, idempotent=idempotent)

@@ -28,7 +28,7 @@ SETTINGS = Native({"bootstrap.servers": "127.0.0.1:1"})
 NAME = "twolane-topic-check"
 SECONDS = 20
 # Producers in a row: `make leaks` takes a thousand, which is minutes.
-MANY = int(os.environ.get("TWOLANE_TEST_PRODUCERS", "10"))
+MANY = int(os.environ.get("TWOLANE_TEST_PRODUCERS", "5"))
 WEAK = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
 
 
@@ -129,13 +129,6 @@ def leave_nothing(cluster, name, clients, n, most_bytes):
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="descriptors are POSIX's")
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, clients, no_collector, answer):
-    clients.answer = answer
-    leave_nothing(embedded_cluster, topic(embedded_cluster), clients, 5, 30 * 2**20)
-
-
-@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="descriptors are POSIX's")
-@pytest.mark.parametrize("answer", ["success", "error", "denial", "own"])
 def test_many_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, clients, no_collector, answer):
     clients.answer = answer
     # A leaked client would be more than 200 kB.
