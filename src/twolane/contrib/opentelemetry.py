@@ -12,9 +12,12 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opentelemetry import metrics, propagate, trace
-from opentelemetry.metrics import Observation
-from opentelemetry.trace import SpanKind, StatusCode
+try:
+    from opentelemetry import metrics, propagate, trace
+    from opentelemetry.metrics import Observation
+    from opentelemetry.trace import SpanKind, StatusCode
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}: pip install twolane[opentelemetry]", name=error.name) from None
 
 from twolane import __version__
 from twolane.aio.base import BaseAsyncProducer

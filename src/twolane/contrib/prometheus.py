@@ -9,8 +9,11 @@ import weakref
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+try:
+    from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}: pip install twolane[prometheus]", name=error.name) from None
 
 from twolane.contrib.figures import FIGURES
 
