@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-FIVE: dict[str, Any] = {
-    "type": "record",
-    "name": "Reading",
-    "fields": [
-        {"name": "id", "type": "long"},
-        {"name": "sensor", "type": "string"},
-        {"name": "temp", "type": "double"},
-        {"name": "flag", "type": "boolean"},
-        {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-    ],
-}
+from bench.contender import SCHEMA
+
+FIVE = SCHEMA
 THIRTY: dict[str, Any] = {
     "type": "record",
     "name": "Wide",

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.processes import ROOT, UNDER_SANITIZER
 from tests.support.readers import read_values
-from tests.support.waiting import wait_until
+from tests.support.waiting import in_thread, wait_until
 from twolane import (
     BatchError,
     Bytes,
@@ -92,21 +92,6 @@ class SlowBytes:
                 return source.slice(start, stop)
 
         return Source()
-
-
-def in_thread(call):
-    """Run a call in a thread; returns it and the list that its end goes to."""
-    ends = []
-
-    def run():
-        try:
-            ends.append(call())
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            ends.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, ends
 
 
 def test_a_client_that_a_call_keeps_alive_is_told_of(make, caplog):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import io
 import json
 import struct
 import threading
@@ -12,13 +11,13 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import fastavro
 import numpy as np
 import pyarrow as pa
 import pydantic
 import pytest
 
-from tests.encoding.threads import INNER, SECONDS, THREADS, ZONES, record, together
+from tests.encoding.threads import INNER, SECONDS, THREADS, ZONES, together
+from tests.support.avro import record_of, written
 from twolane import TimestampError, pack_timestamps
 from twolane.encoding.time.timestamps import nanosecond_column
 from twolane.errors import SerializationError
@@ -40,17 +39,7 @@ def shared(encode: Callable[[Any], list[Any]], *cases: tuple[Any, list[Any]], se
     together(*[work] * THREADS, seconds=seconds)
 
 
-def fast_avro(schema: Any, rows: list[Any]) -> list[bytes]:
-    parsed = fastavro.parse_schema(schema)
-    written = []
-    for row in rows:
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, parsed, row)
-        written.append(out.getvalue())
-    return written
-
-
-ROW = record(
+ROW = record_of(
     "Row",
     n="long",
     s="string",
@@ -121,7 +110,7 @@ AVRO_ROWS = [avro_row(i) for i in range(150)]
 
 
 def avro_cases() -> list[tuple[list[Any], list[bytes]]]:
-    expected = fast_avro(ROW, AVRO_ROWS)
+    expected = written(ROW, AVRO_ROWS)
     kinds = [
         AVRO_ROWS,
         *([as_class(made, row) for row in AVRO_ROWS] for made in (Row, SlotRow, Model)),
@@ -144,7 +133,7 @@ def test_avro_records_one_by_one_share_a_serializer():
 
 def test_classes_that_come_and_go_share_a_writer():
     """What the writer remembers of the last class is replaced all the time, and the class dies with its rows."""
-    serializer = Avro(record("P", x="long", y="long"))
+    serializer = Avro(record_of("P", x="long", y="long"))
 
     def work(i: int) -> None:
         expected = bytes([i % 50 * 2, i % 40 * 2])
@@ -162,7 +151,7 @@ def test_classes_that_come_and_go_share_a_writer():
     together(*[work] * THREADS)
 
 
-COLUMNS = record(
+COLUMNS = record_of(
     "C", a="long", s="string", at={"type": "long", "logicalType": "timestamp-micros"}, o=["null", "double"]
 )
 
@@ -200,7 +189,7 @@ def test_columns_of_other_layouts_share_an_avro_serializer():
     head = b"\0\0\0\0\x09"
     cases = []
     for table, rows in column_cases(3000):
-        expected = [head + row for row in fast_avro(COLUMNS, rows)]
+        expected = [head + row for row in written(COLUMNS, rows)]
         cases.append((table, b"".join(expected)))
 
     def encode(table: Any) -> bytes:
@@ -213,10 +202,10 @@ def test_columns_of_other_layouts_share_an_avro_serializer():
 
 def test_columns_that_are_looked_through_share_a_plan():
     """Another thread replaces the plan that a call follows while that looks, without the GIL, whether all is UTF-8."""
-    schema = record("L", s="string")
+    schema = record_of("L", s="string")
     serializer = Avro(schema)
     encoded = [f"größe{i % 97}".encode() for i in range(20_000)]
-    expected = fast_avro(schema, [{"s": one.decode()} for one in encoded[-100:]])
+    expected = written(schema, [{"s": one.decode()} for one in encoded[-100:]])
     kinds = [np.array(encoded, dtype="S12"), pa.array(encoded, pa.binary()), pa.array(encoded, pa.large_binary())]
 
     def encode(column: Any) -> list[bytes]:
@@ -315,7 +304,7 @@ def sources() -> list[tuple[str, Any]]:
     numbers = np.arange(n)
     table = {"a": numbers, "s": pa.array(words)}
     return [
-        ("avro", Avro(record("T", a="long", s="string")).bind(table)),
+        ("avro", Avro(record_of("T", a="long", s="string")).bind(table)),
         ("json", Json().bind(table)),
         ("struct", Struct(np.dtype([("a", "<i8"), ("s", "S10")])).bind(table)),
         ("text", Bytes().bind(np.array(words))),
@@ -382,7 +371,7 @@ def test_warm_up_gives_all_threads_the_same():
 
 def test_a_refusal_names_its_own_row():
     """Errors are of the thread that made the mistake."""
-    serializer = Avro(record("E", a="long", b=["null", INNER]))
+    serializer = Avro(record_of("E", a="long", b=["null", INNER]))
 
     def work(i: int) -> None:
         bad = i % 17

@@ -16,7 +16,8 @@ import fastavro
 import numpy as np
 import pytest
 
-from tests.encoding.threads import INNER, SECONDS, ZONES, record, together
+from tests.encoding.threads import INNER, SECONDS, ZONES, together
+from tests.support.avro import record_of
 from twolane import pack_timestamps
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Json, Struct
@@ -73,7 +74,7 @@ def fickle_row() -> tuple[dict[str, Any], list[Callable[[int], None]]]:
 
 
 def test_avro_of_rows_that_change():
-    schema = record("F", n="long", s="string", listed={"type": "array", "items": "long"},
+    schema = record_of("F", n="long", s="string", listed={"type": "array", "items": "long"},
                     named={"type": "map", "values": "long"}, inner=INNER)  # fmt: skip
     serializer = Avro(schema)
     parsed = fastavro.parse_schema(schema)
@@ -96,8 +97,8 @@ def test_avro_of_rows_that_change():
 
 
 def test_avro_unions_of_values_that_change():
-    kinds = [record("A", n="long", s="string"), {"type": "map", "values": "long"}, "double"]
-    schema = record("U", either=[*kinds, {"type": "array", "items": ["long", "string", "A"]}])
+    kinds = [record_of("A", n="long", s="string"), {"type": "map", "values": "long"}, "double"]
+    schema = record_of("U", either=[*kinds, {"type": "array", "items": ["long", "string", "A"]}])
     serializer = Avro(schema)
     parsed = fastavro.parse_schema(schema)
     row: dict[str, Any] = {"either": {"n": 1, "s": "a"}}
@@ -235,7 +236,7 @@ def test_lists_of_rows_and_columns_that_change():
     """The list of rows itself, the lists that are columns, and the dict that holds them."""
     rows: list[Any] = [{"x": 1}]
     table: dict[str, Any] = {"x": [1, 1], "y": np.arange(2)}
-    avro, text = Avro(record("L", x="long")), Json()
+    avro, text = Avro(record_of("L", x="long")), Json()
     times = [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)]
 
     def change(i: int) -> None:

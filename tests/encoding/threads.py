@@ -6,8 +6,10 @@ import datetime
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+from tests.support.avro import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +44,7 @@ def together(*works: Callable[[int], None], seconds: float = SECONDS, least: int
         raise failed[0]
 
 
-def record(name: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "record", "name": name, "fields": [{"name": key, "type": made} for key, made in fields.items()]}
-
-
-INNER = record("Inner", x="long", word=["null", "string"])
+INNER = record_of("Inner", x="long", word=["null", "string"])
 ZONES = [
     datetime.UTC,
     ZoneInfo("Europe/Berlin"),

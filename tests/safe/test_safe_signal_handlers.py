@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import threading
 
 import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
 from tests.support.safe_lane import signal_when, turn_held, until_in_line
-from tests.support.waiting import hold_answers, until_requests
+from tests.support.waiting import hold_answers, in_thread, until_requests
 from twolane import BatchError, ClosedProducerError, DeliveryError, SafeProducer, Verdict
 from twolane.testing import ApiKey
 
@@ -40,21 +39,6 @@ def on_sigterm(embedded_cluster):
 
     yield arm
     signal.signal(signal.SIGTERM, before)
-
-
-def in_thread(call):
-    """Run a call in a thread; returns the thread and the list that its result or error goes to."""
-    ends = []
-
-    def run():
-        try:
-            ends.append(call())
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            ends.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, ends
 
 
 def test_a_batch_in_line_when_the_producer_closes_sends_nothing(embedded_cluster, producer, topic):

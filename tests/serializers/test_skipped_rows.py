@@ -16,21 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.avro import record_of
 from twolane import Avro, Bytes, ConfigError, Json, SerializationError, Struct
 from twolane.encoding.columns.selection import null_rows, select
 from twolane.encoding.columns.table import as_column, as_table
 from twolane.serializers import bad_rows
 from twolane.serializers.bad_rows import BadRows
 
-SCHEMA = {
-    "type": "record",
-    "name": "R",
-    "fields": [
-        {"name": "id", "type": "int"},
-        {"name": "name", "type": "string"},
-        {"name": "x", "type": "double"},
-    ],
-}
+SCHEMA = record_of("R", id="int", name="string", x="double")
 PARSED = fastavro.parse_schema(SCHEMA)
 NAMES = ("id", "name", "x")
 ARROW = pa.schema([("id", pa.int64()), ("name", pa.binary()), ("x", pa.float64())])

@@ -7,8 +7,9 @@ is none, `stays` looks for a moment: on a slow machine it may miss a fault, but 
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twolane.testing import ApiKey
 
@@ -53,3 +54,18 @@ def stays(condition: Callable[[], object], seconds: float = MOMENT) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[Any]]:
+    """Run a call in a thread; return the thread and the list that its result or error goes to."""
+    ends: list[Any] = []
+
+    def run() -> None:
+        try:
+            ends.append(call())
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            ends.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, ends

@@ -9,22 +9,16 @@ import fastavro
 import numpy as np
 import pytest
 
+from tests.support.avro import record_of
 from tests.support.murmur2 import java_partition
 from tests.support.readers import read_all
 from twolane import Avro, BatchError, SerializationError, ThroughputProducer, Timestamps
 from twolane.serializers import Json, Struct
 
 N = 20_000
-SCHEMA = {
-    "type": "record",
-    "name": "Flight",
-    "fields": [
-        {"name": "carrier", "type": "string"},
-        {"name": "number", "type": "int"},
-        {"name": "distance", "type": "double"},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-    ],
-}
+SCHEMA = record_of(
+    "Flight", carrier="string", number="int", distance="double", at={"type": "long", "logicalType": "timestamp-millis"}
+)
 # Arrow's, polars' and pandas' columns without a zone could be of any.
 AT = Timestamps("at", naive="utc")
 CARRIERS = ["AA", "UA", "DL", "WN", "ä"]

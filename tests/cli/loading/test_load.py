@@ -13,6 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from tests.support.avro import record_of
 from twolane.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -24,15 +25,7 @@ if TYPE_CHECKING:
 
 N = 100
 ROWS = [{"id": i, "name": f"name {i}", "score": i / 4} for i in range(N)]
-SCHEMA = {
-    "type": "record",
-    "name": "Row",
-    "fields": [
-        {"name": "id", "type": "long"},
-        {"name": "name", "type": "string"},
-        {"name": "score", "type": "double"},
-    ],
-}
+SCHEMA = record_of("Row", id="long", name="string", score="double")
 
 
 def table() -> pa.Table:

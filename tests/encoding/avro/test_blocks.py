@@ -1,16 +1,15 @@
 """Avro from columns, block by block: the bytes that fastavro writes, and no byte read beyond a column."""
 
-import io
 import os
 import random
 import subprocess
 import sys
 
-import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.support.avro import written
 from twolane.errors import SerializationError
 from twolane.serializers import Avro
 
@@ -31,17 +30,6 @@ SCHEMA = {
         for name, (kind, _) in TYPES.items()
     ],
 }
-
-
-def written(schema, rows):
-    """Give the records as fastavro writes them."""
-    parsed = fastavro.parse_schema(schema)
-    records = []
-    for row in rows:
-        block = io.BytesIO()
-        fastavro.schemaless_writer(block, parsed, row)
-        records.append(block.getvalue())
-    return records
 
 
 def rows_of(n, length):

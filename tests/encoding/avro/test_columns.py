@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.encoding.avro.strategies import Reading, without_logical_types
 from tests.encoding.tally import batches_of
+from tests.support.avro import record_of
 from twolane.encoding.columns.table import as_table
 from twolane.errors import SerializationError
 from twolane.serializers import Avro, Source
@@ -145,17 +146,14 @@ def test_arrow_columns_like_rows(tally, made):
     tally.add(len(rows))
 
 
-FLAT = {
-    "type": "record",
-    "name": "Reading",
-    "fields": [
-        {"name": "id", "type": "long"},
-        {"name": "sensor", "type": "string"},
-        {"name": "temp", "type": "double"},
-        {"name": "flag", "type": "boolean"},
-        {"name": "ts", "type": {"type": "long", LOGICAL: "timestamp-millis"}},
-    ],
-}
+FLAT = record_of(
+    "Reading",
+    id="long",
+    sensor="string",
+    temp="double",
+    flag="boolean",
+    ts={"type": "long", LOGICAL: "timestamp-millis"},
+)
 ROWS = [
     {"id": -5, "sensor": "ä1", "temp": 21.5, "flag": True, "ts": datetime(2026, 1, 1, tzinfo=UTC)},
     {
