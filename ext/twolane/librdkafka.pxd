@@ -299,6 +299,7 @@ ctypedef size_t (*rd_kafka_event_message_array_t)(rd_kafka_event_t*, const rd_ka
 ctypedef int (*rd_kafka_message_status_t)(const rd_kafka_message_t*) noexcept nogil
 ctypedef int64_t (*rd_kafka_message_timestamp_t)(const rd_kafka_message_t*, int*) noexcept nogil
 ctypedef int64_t (*rd_kafka_message_latency_t)(const rd_kafka_message_t*) noexcept nogil
+ctypedef int32_t (*rd_kafka_message_broker_id_t)(const rd_kafka_message_t*) noexcept nogil
 
 ctypedef void (*rd_kafka_conf_enable_sasl_queue_t)(rd_kafka_conf_t*, int) noexcept nogil
 ctypedef rd_kafka_queue_t* (*rd_kafka_queue_get_sasl_t)(rd_kafka_t*) noexcept nogil

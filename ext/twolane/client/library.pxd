@@ -69,6 +69,7 @@ cdef struct Library:
     rd_kafka_message_status_t message_status
     rd_kafka_message_timestamp_t message_timestamp
     rd_kafka_message_latency_t message_latency
+    rd_kafka_message_broker_id_t message_broker_id
     rd_kafka_conf_enable_sasl_queue_t conf_enable_sasl_queue
     rd_kafka_queue_get_sasl_t queue_get_sasl
     rd_kafka_sasl_background_callbacks_enable_t sasl_background_callbacks_enable

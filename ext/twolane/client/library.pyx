@@ -74,6 +74,7 @@ _NAMES = (
     "rd_kafka_message_status",
     "rd_kafka_message_timestamp",
     "rd_kafka_message_latency",
+    "rd_kafka_message_broker_id",
     "rd_kafka_conf_enable_sasl_queue",
     "rd_kafka_queue_get_sasl",
     "rd_kafka_sasl_background_callbacks_enable",

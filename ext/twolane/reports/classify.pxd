@@ -11,6 +11,7 @@ cdef enum:
     VERDICT_UNKNOWN = 2
 
 
+cdef bint is_record_at_fault(int code) noexcept nogil
 cdef tuple TIMESTAMP_TYPES      # by librdkafka's rd_kafka_timestamp_type_t
 
 

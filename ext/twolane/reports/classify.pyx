@@ -20,11 +20,15 @@ cdef tuple TIMESTAMP_TYPES = tuple(TimestampType(number) for number in range(3))
 cdef int8_t _refused[1024]
 cdef int8_t _given_up[1024]
 cdef int8_t _counted_retry[1024]
+cdef int8_t _at_fault[1024]
 memset(_refused, 0, sizeof(_refused))
 memset(_given_up, 0, sizeof(_given_up))
 memset(_counted_retry, 0, sizeof(_counted_retry))
+memset(_at_fault, 0, sizeof(_at_fault))
 for _code in _verdicts.RETRIED_BY_COUNT:
     _counted_retry[CODE_BASE + <int>_code] = 1
+for _code in _verdicts.RECORD_AT_FAULT:
+    _at_fault[CODE_BASE + <int>_code] = 1
 for _code in _verdicts.REFUSED_BEFORE_APPEND:
     _refused[CODE_BASE + <int>_code] = 1
 for _code in _verdicts.GIVEN_UP_LOCALLY:
@@ -45,6 +49,11 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
     if _refused[CODE_BASE + code] and attempts <= 1:
         return VERDICT_NOT_WRITTEN
     return VERDICT_UNKNOWN
+
+
+cdef bint is_record_at_fault(int code) noexcept nogil:
+    """Whether a broker refused a record for what it is: ``twolane.verdicts.RECORD_AT_FAULT``."""
+    return -CODE_BASE <= code < 1024 - CODE_BASE and _at_fault[CODE_BASE + code]
 
 
 cdef object delivery_report(Report* report):

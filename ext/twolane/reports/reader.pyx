@@ -17,7 +17,7 @@ from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed
 from twolane.client.handle cimport Handle, forks
 from twolane.client.library cimport rd
 from twolane.produce.first_ack cimport NONE_YET, FirstAcks, mark_for_recount, milliseconds, set_first_ack
-from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, verdict_of
+from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, is_record_at_fault, verdict_of
 from twolane.reports.events cimport ClientEvents
 from twolane.reports.flush_generations cimport FlushGenerations
 from twolane.reports.latency cimport BUCKETS, add_latency
@@ -332,11 +332,17 @@ cdef class ReportReader:
                     if not tracker.keeps_all:
                         continue
                     verdict = VERDICT_WRITTEN
+                    report.status, report.is_answered = RD_KAFKA_MSG_STATUS_PERSISTED, True
                     # The sender knows the CreateTime; LogAppendTime is that of the whole answer.
                     report.timestamp, report.timestamp_type = timestamp, timestamp_type
                 else:
                     # By the requests sent, and the brokers they were sent to, since the record was enqueued.
-                    verdict = verdict_of(message.err, rd.message_status(message),
+                    report.status = <int8_t>rd.message_status(message)
+                    # librdkafka sets the broker id when a request ends, and its own errors are negative, but for that of
+                    # records which share a MessageSet with one that a broker refused.
+                    report.is_answered = (rd.message_broker_id(message) >= 0
+                                          and (message.err > 0 or is_record_at_fault(message.err)))
+                    verdict = verdict_of(message.err, report.status,
                                          requests - (tracker.requests_before if tracker != NULL else 0), self._retries,
                                          changes - (tracker.changes_before if tracker != NULL else 0) <= 1,
                                          offset, self.acks_none)
@@ -398,6 +404,7 @@ cdef class ReportReader:
         report.error = error
         report.timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         report.verdict = VERDICT_NOT_WRITTEN
+        report.status, report.is_answered = RD_KAFKA_MSG_STATUS_NOT_PERSISTED, False
         self.lock()
         if topic != NULL:   # NULL: the topic was closed before the record could go
             mark_for_recount(<FirstAcks*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)

@@ -22,6 +22,8 @@ cdef struct Report:
     int32_t error
     int timestamp_type
     int8_t verdict              # a Verdict
+    int8_t status               # rd_kafka_msg_status_t
+    int8_t is_answered          # the error is a broker's answer to a request that carried the record
 
 
 cdef struct OffsetColumns:

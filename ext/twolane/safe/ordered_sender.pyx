@@ -23,14 +23,16 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from twolane.batch cimport span_at
 from twolane.client.atomic cimport add, load
-from twolane.reports.reader cimport ReportReader
+from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_UNKNOWN, is_record_at_fault, verdict_of
+from twolane.reports.reader cimport Counters, ReportReader
 from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports
 from twolane.safe.partition_queue cimport PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight
-from twolane.reports.trackers cimport FIRST_CALL_ID, OffsetColumns, clear_reports
+from twolane.reports.trackers cimport FIRST_CALL_ID, CallTracker, OffsetColumns, Report, clear_reports
 from twolane.librdkafka cimport *
 
 from contextlib import suppress
@@ -77,16 +79,19 @@ cdef class OrderedSender:
         Seconds that a chunk may stay unacknowledged; then it is purged as a whole.
     retry_seconds : float, optional
         The shortest time that a refused record waits for its retry, where idempotence is on: see `send()`.
+    stops_all : bool
+        Any failure ends the call. Else a record that a broker refuses for what it is ends its partition.
     """
 
     def __init__(self, Handle handle not None, ReportReader delivery not None, int64_t chunk_records, int64_t chunk_bytes,
-                 double batch_timeout=NEVER, retry_seconds=None):
+                 double batch_timeout=NEVER, retry_seconds=None, bint stops_all=False):
         self._handle = handle
         self._reader = delivery
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
         self._batch_timeout = batch_timeout
         self._idempotent = retry_seconds is not None
+        self._stops_all = stops_all
         self._retry_look_ms = SLICE_MS
         if self._idempotent:
             self._retry_look_ms = <int>max(1.0, min(<double>SLICE_MS, <double>retry_seconds * 1000 / 4))
@@ -98,8 +103,8 @@ cdef class OrderedSender:
         self._end_by = min(self._end_by, deadline)
 
     def send(self, Topic topic not None, RecordSlice records not None, CallResult result not None, int64_t first_index,
-             double deadline):
-        """Send a records in order and wait until every record that was enqueued has its report.
+             double deadline, stopped=frozenset()):
+        """Send records in order and wait until every record that was enqueued has its report.
 
         Parameters
         ----------
@@ -108,20 +113,28 @@ cdef class OrderedSender:
         records : RecordSlice
             Its partitions exist.
         result : CallResult
-            Takes the offsets and, as its ``ends``, what became of the rest: see there.
+            Takes the offsets and, as ``unacknowledged``, what became of the rest.
         first_index : int
-            Index in `result` of the records's record 0.
+            Index in `result` of the slice's record 0.
         deadline : float
             ``time.monotonic()`` after which everything unacknowledged is purged.
+        stopped : set of int
+            Partitions of which nothing is sent: a record of the call failed there before.
+
+        Returns
+        -------
+        bool
+            Whether the call's next records may be sent, but for those of partitions where one has failed.
 
         Notes
         -----
         What a signal handler raises ends the call too: unacknowledged records are purged and reported, and the caller,
         once it has noted ``result.unacknowledged``, asks ``take_interruption()`` for what to raise.
 
-        After a failure in one partition no chunk is begun, and those in flight in other partitions may end. With
-        idempotence, what waits for a retry there is purged: librdkafka is about to number the records anew, and would
-        write a record twice that had been appended before its answer was lost (F13).
+        After a failure nothing is enqueued until all that is in flight is reported. With idempotence, what waits in a queue is
+        purged meanwhile: librdkafka is about to number the records anew, and would write a record twice that had been
+        appended before its answer was lost (F13). If the brokers refused records for what they are, the other partitions
+        then go on; what was purged and had never been in a request is enqueued again.
 
         GIL: released while records are enqueued and while waiting; signals are looked at every 100 ms.
         """
@@ -131,12 +144,15 @@ cdef class OrderedSender:
         self._handle.ensure_open()
         result.unacknowledged = ([], [], 0)
         if records.n == 0:
-            return
+            return True
         result.unacknowledged = None
         records.make_headers()
         self._handle.hold()
         try:
             queues = by_partition(records, &order, &n_queues)
+            if stopped:
+                for i in range(n_queues):
+                    queues[i].has_failed = queues[i].partition in stopped
             self._run(topic, records, order, queues, n_queues, first_index, &result.columns, deadline)
             self._detach(queues, n_queues)
             for i in range(n_queues):
@@ -144,6 +160,7 @@ cdef class OrderedSender:
                 result.tracker.done += queues[i].tracker.done
                 result.tracker.expected += queues[i].tracker.expected
             result.unacknowledged = self._collect(topic, queues, n_queues, order, first_index, &result.columns)
+            return not self._failed and self._interruption is None and all_enqueued(queues, n_queues)
         finally:
             self._clear(queues, n_queues)
             free(queues)
@@ -151,7 +168,7 @@ cdef class OrderedSender:
             self._handle.release()
 
     cdef tuple send_one(self, Topic topic, RecordSlice records, OffsetColumns* rows, double deadline):
-        """Send the records's only record and wait for its report.
+        """Send the only record and wait for its report.
 
         Returns None if it is acknowledged, else what ``CallResult.unacknowledged`` says. The caller asks ``take_interruption()``.
         """
@@ -183,12 +200,14 @@ cdef class OrderedSender:
         cdef int64_t i, left
         cdef int wait_ms
         cdef bint may_go, leaves_purges = False
-        self._failed = self._purged = self._out_of_time = False
+        self._failed = self._draining = self._purged = self._out_of_time = False
         self._refusal = 0
+        self._answered = 0
         self._interruption = None
         if self._purge_thread is not None:
             self._await_purge(min(deadline, self._end_by))
             now = monotonic()
+        self._requests_before = load(&self._handle.wire.produce_requests)
         for i in range(n_queues):
             queues[i].connected = now - <double>self._last_used.get((topic.name, queues[i].partition), -NEVER) < IDLE_SECONDS
             queues[i].tracker.columns = rows
@@ -199,10 +218,19 @@ cdef class OrderedSender:
             left = self._in_flight(queues, n_queues)
             now = monotonic()
             may_go = not self._failed and self._interruption is None and now < deadline
-            if may_go and self._start_chunks(topic, records, order, queues, n_queues, first_index):
+            if may_go and not self._draining and self._start_chunks(topic, records, order, queues, n_queues, first_index):
                 left = self._in_flight(queues, n_queues)
             if left == 0:
-                if not may_go or self._failed or all_enqueued(queues, n_queues):
+                if not may_go or self._failed:
+                    break
+                if self._draining:
+                    self._draining = False
+                    self._failed = not self._may_continue(records, order, queues, n_queues)
+                    if leaves_purges and not self._failed:
+                        self._finish_purge()
+                        self._failed = not self._await_purge(min(deadline, self._end_by))
+                        leaves_purges = self._failed
+                elif all_enqueued(queues, n_queues):
                     break
                 continue
             purge_at = self._purge_at(queues, n_queues, deadline, now)
@@ -215,13 +243,13 @@ cdef class OrderedSender:
                     # Without waiting for the broker threads: one of them may sit in a name look-up.
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
                              | RD_KAFKA_PURGE_F_NON_BLOCKING)
-            elif self._failed and self._idempotent and not self._purged:
+            elif (self._failed or self._draining) and self._idempotent and not self._purged:
                 leaves_purges = True
                 with nogil:
                     rd.purge(self._handle.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING)
             if self._purged and now >= give_up:
                 break
-            wait_ms = self._retry_look_ms if self._failed else SLICE_MS
+            wait_ms = self._retry_look_ms if self._failed or self._draining else SLICE_MS
             if not self._purged:
                 wait_ms = <int>max(0.0, min(<double>wait_ms, (purge_at - now) * 1000 + 1))
             with nogil:
@@ -245,13 +273,87 @@ cdef class OrderedSender:
         except RuntimeError:    # no more threads, or the interpreter ends: what the next call meets is told as a purge
             self._purge_thread = None
 
-    cdef int _await_purge(self, double deadline) except -1:
-        """Wait until the broker threads are done with the purges of the call before, or are known to hang."""
+    cdef bint _await_purge(self, double deadline) except -1:
+        """Wait until the broker threads have done the purges before; False if one does not get to it."""
         purging, self._purge_thread = self._purge_thread, None
+        if purging is None:
+            return False
         try:
             purging.join(max(0.0, min(PURGE_WAIT_SECONDS, deadline - monotonic())))
         except BaseException as raised:  # noqa: BLE001 - as in _run()
             self._interruption = raised
+        return not purging.is_alive()
+
+    cdef void _reclassify(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil:
+        """Classify failures again, now that it is known which requests were those of other partitions. GIL: not needed."""
+        cdef int64_t i, k, attempts, requests = load(&self._handle.wire.produce_requests)
+        cdef Counters* counters = &self._reader.counters
+        cdef Report* report
+        self._reader.lock()
+        for i in range(n_queues):
+            # Two upper bounds of its requests: since it was enqueued, and what the other chunks of the call leave for it.
+            attempts = min(requests - queues[i].tracker.requests_before,
+                           requests - self._requests_before - (self._answered - queues[i].is_answered))
+            for k in range(queues[i].tracker.n_reports):
+                report = &queues[i].tracker.reports[k]
+                if report.verdict == VERDICT_UNKNOWN and verdict_of(report.error, report.status, attempts, 0, False,
+                                                                    report.offset, False) == VERDICT_NOT_WRITTEN:
+                    report.verdict = VERDICT_NOT_WRITTEN
+                    counters.unknown -= 1
+                    counters.not_written += 1
+        self._reader.unlock()
+
+    cdef void _take_back(self, PartitionQueue* queue, int64_t size) noexcept nogil:
+        """Forget that a chunk of `size` bytes was enqueued, none of which was ever sent. GIL: not needed."""
+        cdef CallTracker* tracker = &queue.tracker
+        cdef Counters* counters = &self._reader.counters
+        self._reader.lock()
+        add(&counters.accepted, -tracker.n_reports)
+        add(&counters.accepted_bytes, -size)
+        add(&counters.done, -tracker.n_reports)
+        add(&counters.done_bytes, -size)
+        counters.not_written -= tracker.n_reports
+        tracker.expected -= tracker.n_reports
+        tracker.done -= tracker.n_reports
+        clear_reports(tracker)
+        self._reader.unlock()
+        queue.next = queue.chunk_start
+        queue.has_failed = queue.open = False
+
+    cdef bint _may_continue(self, RecordSlice records, const int64_t* order, PartitionQueue* queues,
+                            int64_t n_queues) noexcept nogil:
+        """Whether the partitions without a failure may go on; then takes back what was purged and never sent. GIL: not needed.
+
+        They may if records were refused for what they are. Behind any other error, as of a broker that is away, each
+        partition would use up its time for itself.
+        """
+        cdef int64_t i, k, n, at, size
+        cdef CallTracker* tracker
+        self._reclassify(queues, n_queues)
+        if self._stops_all or rd.fatal_error(self._handle.rk, NULL, 0):
+            return False
+        for i in range(n_queues):
+            tracker = &queues[i].tracker
+            if tracker.reports_dropped:
+                return False
+            for k in range(tracker.n_reports):
+                if not (is_record_at_fault(tracker.reports[k].error)
+                        or tracker.reports[k].error == RD_KAFKA_RESP_ERR__PURGE_QUEUE):
+                    return False
+        for i in range(n_queues):
+            tracker = &queues[i].tracker
+            n = 0
+            for k in range(tracker.n_reports):
+                n += (tracker.reports[k].error == RD_KAFKA_RESP_ERR__PURGE_QUEUE
+                      and tracker.reports[k].verdict == VERDICT_NOT_WRITTEN)
+            if n == 0 or n != queues[i].next - queues[i].chunk_start:
+                continue
+            size = 0
+            for k in range(queues[i].chunk_start, queues[i].next):
+                at = order[k] if order != NULL else k
+                size += span_at(records.values, at).size + (span_at(records.keys, at).size if records.keys != NULL else 0)
+            self._take_back(&queues[i], size)
+        return True
 
     cdef double _purge_at(self, PartitionQueue* queues, int64_t n_queues, double deadline, double now) noexcept nogil:
         """When to purge what is in flight. GIL: not needed."""
@@ -272,18 +374,29 @@ cdef class OrderedSender:
     cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil:
         """Records enqueued and not reported; also notes failures. GIL: not needed."""
         cdef int64_t i, k, left = 0
+        cdef bint has_failed
         self._reader.lock()
         for i in range(n_queues):
             left += queues[i].tracker.expected - queues[i].tracker.done
-            if queues[i].tracker.n_reports or queues[i].tracker.reports_dropped:
-                self._failed = True
-            elif queues[i].open and not is_in_flight(&queues[i]):
-                # Acknowledged: one ProduceRequest at least was this chunk's. Where it was sent later than a chunk still in
-                # flight was enqueued, that one has had so many fewer, which its verdict may hang on.
+            has_failed = queues[i].tracker.n_reports or queues[i].tracker.reports_dropped
+            if has_failed and not queues[i].has_failed:
+                queues[i].has_failed = self._draining = True
+            if not queues[i].open or is_in_flight(&queues[i]):
+                continue
+            if has_failed:
+                if queues[i].is_answered or not queues[i].tracker.n_reports:
+                    continue
+                if not queues[i].tracker.reports[0].is_answered:
+                    continue
+                queues[i].is_answered = True
+            else:
                 queues[i].open = False
-                for k in range(n_queues):
-                    if queues[k].open and queues[k].round <= queues[i].round:
-                        queues[k].tracker.requests_before += 1
+            # Acknowledged, or refused by a broker: one ProduceRequest at least was this chunk's. Another chunk that was not
+            # enqueued later can have been in so many fewer, which its verdict may depend on.
+            self._answered += 1
+            for k in range(n_queues):
+                if k != i and queues[k].open and queues[k].round <= queues[i].round:
+                    queues[k].tracker.requests_before += 1
         self._reader.unlock()
         return left
 
@@ -298,7 +411,7 @@ cdef class OrderedSender:
         cdef const char* name = topic.encoded_name
         for i in range(n_queues):
             queues[i].chunk_stop = queues[i].next
-            if queues[i].next < queues[i].stop and not is_in_flight(&queues[i]):
+            if queues[i].next < queues[i].stop and not queues[i].has_failed and not is_in_flight(&queues[i]):
                 if queues[i].next + 1 < queues[i].stop and (queues[i].connected or queues[i].tracker.done):
                     with nogil:
                         queues[i].chunk_stop = chunk_end(records, order, &queues[i], self.chunk_records, self.chunk_bytes)
@@ -318,6 +431,7 @@ cdef class OrderedSender:
             if queues[i].chunk_stop > queues[i].next:
                 queues[i].tracker.requests_before = load(&self._handle.wire.produce_requests)
                 queues[i].round = self._round
+                queues[i].chunk_start = queues[i].next
         with nogil:
             if n_several:
                 paused = rd.topic_partition_list_new(<int>n_several)
@@ -358,6 +472,7 @@ cdef class OrderedSender:
         """The failures of all queues and what was never enqueued, both in the order of the call: ``CallResult.unacknowledged``."""
         cdef int64_t i, k, index
         cdef double now = monotonic()
+        self._reclassify(queues, n_queues)
         failures = []
         not_sent = []
         for i in range(n_queues):
@@ -397,4 +512,4 @@ cdef class OrderedSender:
             clear_reports(&queues[i].tracker)
 
     def __reduce__(self):
-        raise TypeError("a OrderedSender cannot be pickled")
+        raise TypeError("an OrderedSender cannot be pickled")

@@ -12,11 +12,14 @@ cdef struct PartitionQueue:
     int64_t start           # position in the order of its first record
     int64_t next            # position of the first record not enqueued yet
     int64_t stop            # position behind the partition's last record
+    int64_t chunk_start     # position of the first record of the chunk enqueued last
     int64_t chunk_stop      # position behind the chunk being enqueued now
-    double sent_at            # monotonic() when the last chunk was enqueued
+    double sent_at          # monotonic() when the last chunk was enqueued
     int64_t round           # and in which round: chunks of one round are enqueued together
-    bint open               # that chunk is not known to be reported yet
-    bint connected               # the connection to its leader was in use within IDLE_SECONDS
+    bint open               # that chunk is not known to be acknowledged yet
+    bint has_failed         # a record was not acknowledged: nothing may follow it in this partition
+    bint is_answered        # a broker answered the request of the chunk that failed
+    bint connected          # the connection to its leader was in use within IDLE_SECONDS
 
 
 cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL
@@ -28,8 +31,9 @@ cdef inline bint is_in_flight(PartitionQueue* queue) noexcept nogil:
 
 
 cdef inline bint all_enqueued(PartitionQueue* queues, int64_t n_queues) noexcept nogil:
+    """Whether nothing more is to be enqueued: behind a failure nothing is."""
     cdef int64_t i
     for i in range(n_queues):
-        if queues[i].next < queues[i].stop:
+        if queues[i].next < queues[i].stop and not queues[i].has_failed:
             return False
     return True

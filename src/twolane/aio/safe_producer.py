@@ -41,7 +41,7 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
 
     Parameters
     ----------
-    config, check_topics, on_partition_change, **keywords
+    config, check_topics, on_partition_change, on_refusal, **keywords
         As of SafeProducer.
 
     Notes
@@ -69,10 +69,17 @@ class AsyncSafeProducer(BaseAsyncProducer[SafeProducer]):
         *,
         check_topics: bool = True,
         on_partition_change: Literal["notice", "error"] = "notice",
+        on_refusal: Literal["partition", "batch"] = "partition",
         **keywords: Unpack[ProducerSettings],
     ) -> None:
         super().__init__(
-            _Blocking(config, check_topics=check_topics, on_partition_change=on_partition_change, **keywords)
+            _Blocking(
+                config,
+                check_topics=check_topics,
+                on_partition_change=on_partition_change,
+                on_refusal=on_refusal,
+                **keywords,
+            )
         )
 
     def _make(self) -> Callable[[list[AwaitedCall]], None]:

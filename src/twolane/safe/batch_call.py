@@ -50,7 +50,7 @@ class BatchCall:
     reports : list of DeliveryReport
         Failures.
     not_sent : list of int
-        Records of that slice that never entered librdkafka.
+        Records of the slices so far that never entered librdkafka.
     code : int
         librdkafka's reason for refusing a record that it was given, or 0.
     reason : str
@@ -82,6 +82,7 @@ class BatchCall:
         self._in_doubt = in_doubt
         self._monitor = monitor
         self._is_monitored = False
+        self._stopped: set[int] = set()  # partitions where a record has failed
         self._attached_to = 0  # id() of the exception
 
     def send(self, deadline: float) -> BatchMetadata:
@@ -116,7 +117,8 @@ class BatchCall:
 
     def _send_slices(self, deadline: float) -> None:
         call, topic = self.call, self.call.topic
-        while self.reached < call.n and not self.reports and not self.not_sent:
+        may_go = True
+        while self.reached < call.n and may_go:
             stop = min(call.n, self.reached + self._rows)
             records, partitions = call.record_slice(self.reached, stop)
             self.partitions[self.reached : stop] = partitions
@@ -127,7 +129,7 @@ class BatchCall:
                 return
             self.start, self.reached, self.is_sending = self.reached, stop, True
             try:
-                self._sender.send(topic, records, self.result, self.start, deadline)
+                may_go = self._sender.send(topic, records, self.result, self.start, deadline, self._stopped)
             except ClosedProducerError as error:
                 if self.start == 0:
                     raise
@@ -144,7 +146,10 @@ class BatchCall:
         """Take over what became of the slice being sent. Does nothing new when called twice."""
         if not self.is_sending:
             return
-        self.reports, self.not_sent, self.code = self.result.unacknowledged or (self._unknown(), [], 0)
+        reports, not_sent, self.code = self.result.unacknowledged or (self._unknown(), [], 0)
+        self.reports += reports
+        self.not_sent += not_sent
+        self._stopped.update(report.partition for report in reports)
         if self.code:
             self.reason, self._code_behind = REFUSED, self.code
         elif self.not_sent and not self.reports:

@@ -1,3 +1,4 @@
+from collections.abc import Set as AbstractSet
 from typing import final
 
 from twolane.client.handle import Handle, Topic
@@ -18,9 +19,16 @@ class OrderedSender:
         chunk_bytes: int,
         batch_timeout: float = ...,
         retry_seconds: float | None = None,
+        stops_all: bool = False,
     ) -> None: ...
     def end_by(self, deadline: float) -> None: ...
     def take_interruption(self) -> BaseException | None: ...
     def send(
-        self, topic: Topic, records: RecordSlice, result: CallResult, first_index: int, deadline: float
-    ) -> None: ...
+        self,
+        topic: Topic,
+        records: RecordSlice,
+        result: CallResult,
+        first_index: int,
+        deadline: float,
+        stopped: AbstractSet[int] = ...,
+    ) -> bool: ...

@@ -66,6 +66,9 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
     on_partition_change : {"notice", "error"}
         What a changed number of partitions does to records placed by key: a notice, or an error until
         ``accept_partitions(topic)``.
+    on_refusal : {"partition", "batch"}
+        What a record of ``send_batch()`` ends that a broker refuses for what it is (too large, invalid): the rest of
+        its partition, or of the batch. Any other failure ends the batch, and so does each in a transaction.
 
     Raises
     ------
@@ -97,10 +100,13 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         *,
         check_topics: bool = True,
         on_partition_change: Literal["notice", "error"] = "notice",
+        on_refusal: Literal["partition", "batch"] = "partition",
         **keywords: Unpack[ProducerSettings],
     ) -> None:
         if on_partition_change not in ("notice", "error"):
             raise ConfigError(f"on_partition_change: expected 'notice' or 'error', got {on_partition_change!r}")
+        if on_refusal not in ("partition", "batch"):
+            raise ConfigError(f"on_refusal: expected 'partition' or 'batch', got {on_refusal!r}")
         TransactionalProducer.__init__(self, config, keywords)
         settings = self._settings
         fenced = settings.flag("enable.idempotence")
@@ -114,6 +120,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
             self._timeout,
             # librdkafka varies it by a fifth.
             settings.number("retry.backoff.ms") * 0.8 / 1000 if fenced else None,
+            on_refusal == "batch" or "transactional.id" in settings.native,
         )
         self._partitioner = Partitioner(settings.native["partitioner"], self._ordered_sender.chunk_bytes)
         self._fair_lock = FairLock()

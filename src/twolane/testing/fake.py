@@ -31,7 +31,7 @@ class FakeProducer(Fake, SafeProducer):
 
     Parameters
     ----------
-    config, check_topics, on_partition_change, **keywords
+    config, check_topics, on_partition_change, on_refusal, **keywords
         As of SafeProducer; an address is not needed, and nobody connects to one.
     partitions : int or mapping of str to int, default 1
         Partitions of every topic; or of each topic there is, so that others are unknown.
@@ -59,11 +59,18 @@ class FakeProducer(Fake, SafeProducer):
         partitions: int | Mapping[str, int] = 1,
         check_topics: bool = False,
         on_partition_change: Literal["notice", "error"] = "notice",
+        on_refusal: Literal["partition", "batch"] = "partition",
         **keywords: Unpack[ProducerSettings],
     ) -> None:
         self._log = RecordLog(partitions)
         settings = somewhere(config, keywords)
-        super().__init__(config, check_topics=check_topics, on_partition_change=on_partition_change, **settings)
+        super().__init__(
+            config,
+            check_topics=check_topics,
+            on_partition_change=on_partition_change,
+            on_refusal=on_refusal,
+            **settings,
+        )
         self._transactions = FakeTransactions(self, self._settings.native.get("transactional.id"))
         self._topics = FakeTopics(self._log, self._handle, self._events, self._settings.shown[BOOTSTRAP])
         # What twolane.aio sends the records of several tasks with.

@@ -57,7 +57,7 @@ class AsyncFakeProducer(_AsyncFake, AsyncSafeProducer):
 
     Parameters
     ----------
-    config, partitions, check_topics, on_partition_change, **keywords
+    config, partitions, check_topics, on_partition_change, on_refusal, **keywords
         As of FakeProducer.
     """
 
@@ -69,6 +69,7 @@ class AsyncFakeProducer(_AsyncFake, AsyncSafeProducer):
         partitions: int | Mapping[str, int] = 1,
         check_topics: bool = False,
         on_partition_change: Literal["notice", "error"] = "notice",
+        on_refusal: Literal["partition", "batch"] = "partition",
         **keywords: Unpack[ProducerSettings],
     ) -> None:
         BaseAsyncProducer.__init__(
@@ -78,6 +79,7 @@ class AsyncFakeProducer(_AsyncFake, AsyncSafeProducer):
                 partitions=partitions,
                 check_topics=check_topics,
                 on_partition_change=on_partition_change,
+                on_refusal=on_refusal,
                 **keywords,
             ),
         )
