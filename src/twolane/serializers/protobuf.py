@@ -70,7 +70,7 @@ class Protobuf(FramedSerializer):
     Examples
     --------
     >>> from google.protobuf.wrappers_pb2 import StringValue
-    >>> Protobuf(StringValue, schema_id=7, message_indexes=[7]).encode("a")
+    >>> Protobuf(StringValue, schema_id=7).encode("a")
     b'\x00\x00\x00\x00\x07\x02\x0e\n\x01a'
     """
 
@@ -159,7 +159,7 @@ class Protobuf(FramedSerializer):
 
     def _encode_rows(self, rows: Iterable[Any], limit: int | None) -> EncodedBatch:
         assert self._rows is not None  # _ready() saw to it
-        return EncodedBatch.borrowed(self._rows.encode_rows(rows, self._prefix, limit))
+        return self._rows.encode_rows(rows, self._prefix, limit)
 
     def _bind_columns(self, columns: Table | Column, limit: int | None) -> Source:
         if not isinstance(columns, Table):

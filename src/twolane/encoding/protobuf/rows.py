@@ -87,7 +87,7 @@ class RowEncoder:
             found.path.append(lacking[0])
             raise found from None
 
-    def encode_rows(self, rows: Iterable[Any], prefix: bytes, limit: int | None) -> list[bytes | None]:
+    def encode_rows(self, rows: Iterable[Any], prefix: bytes, limit: int | None) -> EncodedBatch:
         """Encode rows in their order until `limit` bytes are reached, and the first in any case.
 
         Raises
@@ -97,30 +97,41 @@ class RowEncoder:
         """
         listed = rows if isinstance(rows, (list, tuple)) else list(rows)
         made: list[bytes | None] = []
-        size, step = 0, FIRST_ROWS if limit is not None else MOST_ROWS
+        sizes = [np.zeros(1, dtype=np.int64)]
+        size, step, has_nulls = 0, FIRST_ROWS if limit is not None else MOST_ROWS, False
         while len(made) < len(listed) and (limit is None or size < limit):
-            part = self._encode_part(listed[len(made) : len(made) + step], prefix, len(made))
-            written = sum(map(len, filter(None, part)))
+            part = self._encode_part(listed[len(made) : len(made) + step], len(made))
+            try:
+                lengths = np.fromiter(map(len, part), dtype=np.int64, count=len(part))  # type: ignore[arg-type]
+            except TypeError:
+                has_nulls = True
+                lengths = np.array([len(one or b"") for one in part], dtype=np.int64)
+            sizes.append(lengths + len(prefix))
             made += part
+            written = int(sizes[-1].sum())
             size += written
             step = max(1, min(MOST_ROWS, 8 * step, PIECE * len(part) // max(written, 1)))
-        return made
+        if not prefix:
+            return EncodedBatch.borrowed(made)
+        if has_nulls:
+            return EncodedBatch.borrowed([None if one is None else prefix + one for one in made])
+        # Put before all of them by one join: an object for each would cost a fifth of what google.protobuf takes.
+        return EncodedBatch(prefix.join([b"", *made]), np.cumsum(np.concatenate(sizes)))  # type: ignore[list-item]
 
-    def _encode_part(self, rows: Any, prefix: bytes, start: int) -> list[bytes | None]:
+    def _encode_part(self, rows: Any, start: int) -> list[bytes | None]:
         if set(map(type, rows)) == {self.kind}:
-            written = map(self._serialize, rows)
             try:
-                return list(map(prefix.__add__, written) if prefix else written)
+                return list(map(self._serialize, rows))
             except EncodeError:
                 pass  # which of them is found below
         elif len(rows) >= self._fewest and set(map(type, rows)) == {dict}:
-            batch = self._by_columns(rows, prefix)
+            batch = self._by_columns(rows, b"")
             if batch is not None:
                 return list(batch)
         made = []
         for index, row in enumerate(rows, start):
             try:
-                made.append(self.encode(row, prefix))
+                made.append(self.encode(row))
             except Mismatch as error:
                 raise error.as_error(index, None) from None
         return made
