@@ -16,8 +16,8 @@ try:
     from opentelemetry import metrics, propagate, trace
     from opentelemetry.metrics import Observation
     from opentelemetry.trace import SpanKind, StatusCode
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(f"{error}: pip install twolane[opentelemetry]", name=error.name) from None
+except ModuleNotFoundError as _missing:
+    raise ModuleNotFoundError(f"{_missing}: pip install twolane[opentelemetry]", name=_missing.name) from None
 
 from twolane import __version__
 from twolane.aio.base import BaseAsyncProducer

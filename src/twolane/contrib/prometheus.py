@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 try:
     from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(f"{error}: pip install twolane[prometheus]", name=error.name) from None
+except ModuleNotFoundError as _missing:
+    raise ModuleNotFoundError(f"{_missing}: pip install twolane[prometheus]", name=_missing.name) from None
 
 from twolane.contrib.figures import FIGURES
 
