@@ -30,8 +30,8 @@ class StreamSummary:
         Rows left out with `on_bad_row`.
     in_flight : int
         Without a verdict yet; 0 at the end.
-    last_offsets : mapping of (topic, partition) to int
-        Of the last record written to each partition.
+    last_offsets : mapping of (str, int) to int
+        Of the last record written to each topic and partition.
     seconds : float
         Since the call.
     stopped : str or None
