@@ -102,6 +102,8 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
 	$(BIN)/python -m bench.aio --rounds 5 --json $(RESULTS)/aio.json --docs
+	$(BIN)/python -m bench.load --json $(RESULTS)/load.json
+	$(BIN)/python -m bench.load --data synthetic --rounds 3 --json $(RESULTS)/load-synthetic.json
 	$(MAKE) bench-encoding bench bench-cluster
 	$(BIN)/python -m bench report $(RESULTS) --readme
 	$(BIN)/python -m bench.demo.readme

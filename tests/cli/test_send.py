@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from tests.support.waiting import hold_answers, until_requests
 from twolane.cli.exits import Exit
 from twolane.cli.messages import READ, Format, delimiter
 from twolane.testing import ApiKey
@@ -221,6 +222,22 @@ def test_messages_go_when_they_come(start, embedded_cluster):
         assert "1 written to topic 't'" in said
         assert "Traceback" not in said
     assert [one.value for one in embedded_cluster.records("t")] == [b"hello"] * 2
+
+
+def test_ctrl_c_twice_leaves_a_verdict(start, embedded_cluster):
+    """The first one waits for what was sent, the second one gives it up."""
+    embedded_cluster.create_topic("t")
+    hold_answers(embedded_cluster)
+    with start("send", "--lane", "throughput", "-b", embedded_cluster.bootstrap_servers, "-t", "t") as process:
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()
+        until_requests(embedded_cluster)
+        process.send_signal(signal.SIGINT)
+        assert b"Ctrl-C again" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait(30) == Exit.INTERRUPTED
+    assert said.endswith("twolane: 0 written to topic 't', 1 unknown\n")
 
 
 def test_delimiters():

@@ -157,12 +157,14 @@ def _send(
                 _send_part(producer, part, summary, where)
     except (TwolaneError, OSError, KeyboardInterrupt) as error:
         stopped = error
-        if isinstance(error, KeyboardInterrupt):
-            say("stopping; what was sent is waited for, Ctrl-C again gives it up")
     try:
+        if isinstance(stopped, KeyboardInterrupt):
+            say("stopping; what was sent is waited for, Ctrl-C again gives it up")
         producer.close()
     except (TwolaneError, KeyboardInterrupt) as error:
         stopped = stopped or error
+        with contextlib.suppress(TwolaneError):
+            producer.close(0)  # a second Ctrl-C may have come before the first line of the other
     found = producer.stats()
     summary.written, summary.not_written, summary.unknown = found.written, found.not_written, found.unknown
     summary.aborted = is_transaction and stopped is not None
