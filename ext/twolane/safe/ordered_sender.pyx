@@ -374,23 +374,20 @@ cdef class OrderedSender:
     cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil:
         """Records enqueued and not reported; also notes failures. GIL: not needed."""
         cdef int64_t i, k, left = 0
-        cdef bint has_failed
         self._reader.lock()
         for i in range(n_queues):
             left += queues[i].tracker.expected - queues[i].tracker.done
-            has_failed = queues[i].tracker.n_reports or queues[i].tracker.reports_dropped
-            if has_failed and not queues[i].has_failed:
-                queues[i].has_failed = self._draining = True
-            if not queues[i].open or is_in_flight(&queues[i]):
-                continue
-            if has_failed:
-                if queues[i].is_answered or not queues[i].tracker.n_reports:
+            if not (queues[i].tracker.n_reports or queues[i].tracker.reports_dropped):
+                if not queues[i].open or is_in_flight(&queues[i]):
                     continue
-                if not queues[i].tracker.reports[0].is_answered:
+                queues[i].open = False
+            else:
+                if not queues[i].has_failed:
+                    queues[i].has_failed = self._draining = True
+                if (queues[i].is_answered or is_in_flight(&queues[i]) or not queues[i].tracker.n_reports
+                        or not queues[i].tracker.reports[0].is_answered):
                     continue
                 queues[i].is_answered = True
-            else:
-                queues[i].open = False
             # Acknowledged, or refused by a broker: one ProduceRequest at least was this chunk's. Another chunk that was not
             # enqueued later can have been in so many fewer, which its verdict may depend on.
             self._answered += 1
