@@ -25,7 +25,7 @@ cdef extern from "pythread.h" nogil:
     unsigned long PyThread_start_new_thread(void (*)(void*) noexcept nogil, void*)
     const unsigned long PYTHREAD_INVALID_THREAD_ID
 
-# Seconds that whoever is the last one out of a closed client waits for its end.
+# Seconds for which the last thread to leave a closed client waits for its end.
 cdef double LAST_OUT_SECONDS = 0.3
 
 cdef int _forks = 0
@@ -66,7 +66,7 @@ cdef int _on_request_sent(rd_kafka_t* rk, int sockfd, const char* name, int32_t 
 
 
 cdef int place_of_broker(const char* host, int port) noexcept nogil:
-    """Where `Wire.up` has a broker, by its address (FNV-1a)."""
+    """Return where `Wire.up` has a broker, by its address (FNV-1a)."""
     cdef unsigned int found = 2166136261u
     while host[0]:
         found = (found ^ <unsigned char>host[0]) * 16777619u
@@ -94,7 +94,7 @@ cdef void drop(Wire* wire) noexcept nogil:
 
 
 cdef void destroy(void* argument) noexcept nogil:
-    """The whole life of the thread that ends a client. It runs no Python and may outlast the interpreter."""
+    """Run as the thread that ends a client, to its end. It runs no Python and may outlast the interpreter."""
     cdef Wire* wire = <Wire*>argument
     rd.destroy(wire.rk)
     add(&_live_handles, -1)
@@ -103,7 +103,7 @@ cdef void destroy(void* argument) noexcept nogil:
 
 
 cdef bint end(rd_kafka_t* rk, Wire* wire, double patience) noexcept nogil:
-    """Destroy a client; returns within `patience` seconds whether it is gone.
+    """Destroy a client; return within `patience` seconds whether it is gone.
 
     ``rd_kafka_destroy`` waits for the broker threads, and one of these may sit in a name look-up, which nothing ends.
     """
@@ -136,7 +136,7 @@ cdef class Handle:
     Raises
     ------
     ConfigError
-        If librdkafka refuses a setting or their combination. Where a value is masked, its reason is not told.
+        If librdkafka refuses a setting or their combination. The reason is left out where a value is masked.
     """
 
     def __cinit__(self):
@@ -266,7 +266,7 @@ cdef class Handle:
         return load(&self.wire.produce_requests)
 
     cdef Topic topic(self, str name):
-        """The owner of this topic's handle, made at its first use. Kept until close()."""
+        """Return the owner of this topic's handle, made at its first use and kept until close()."""
         cdef Topic topic
         self.hold()     # close() takes the dict away
         try:
@@ -277,7 +277,7 @@ cdef class Handle:
         return topic
 
     cdef Topic _made(self, str name):
-        """``topic()`` for who is inside: of threads that name a new topic at the same moment one makes it."""
+        """Do as ``topic()`` for a call that is inside: of threads that name a new topic at the same moment one makes it."""
         cdef Topic topic = self._topics.get(name)
         if topic is None:
             topic = Topic.__new__(Topic)
@@ -286,7 +286,7 @@ cdef class Handle:
         return topic
 
     cdef dict topic_names(self):
-        """Names of the open topics by the addresses of their native handles."""
+        """Return the names of the open topics by the addresses of their native handles."""
         with cython.critical_section(self):     # close() replaces the dict
             topics = list(self._topics.values())
         return {<uintptr_t>(<Topic>topic).rkt: topic.name for topic in topics}
@@ -296,7 +296,7 @@ cdef class Handle:
         return self.topic(name)
 
     def fetch_partitions(self, Topic topic, double timeout):
-        """Ask the brokers once for the partitions of a topic; also tells librdkafka about them.
+        """Ask the brokers once for the partitions of a topic; librdkafka learns them, too.
 
         Parameters
         ----------
@@ -340,7 +340,7 @@ cdef class Handle:
             raise fatal_error(*fatal, Verdict.NOT_WRITTEN, topic)
 
     def mark_old_topics(self):
-        """Have topics counted again whose count is older than ``recount_after``, when somebody sends to them next."""
+        """Have topics counted again whose count is older than ``recount_after``, at the next call that sends to them."""
         cdef double before = time.monotonic() - self.recount_after
         cdef Topic topic
         with cython.critical_section(self):
@@ -467,13 +467,13 @@ cdef class Handle:
         Parameters
         ----------
         patience : float
-            Seconds that calls of other threads get to come out of librdkafka, and then the client to end. Whoever is
-            inside longer than that, or stands below a signal handler that closes, ends it on the way out.
+            Seconds that calls of other threads get to come out of librdkafka, and then the client to end. A thread that
+            is inside longer, or below a signal handler that closes, ends it on the way out.
 
         Returns
         -------
         bool
-            False if librdkafka's threads still run: whoever is inside, or a thread of its own, waits for their end.
+            False if librdkafka's threads still run: a thread that is inside, or one made for it, waits for their end.
 
         Notes
         -----
@@ -481,7 +481,7 @@ cdef class Handle:
         """
         cdef double until = time.monotonic() + patience
         self._closing = True
-        fence()     # before the look at those inside, who are counted before they look at it
+        fence()     # before the count is read: a call counts itself in before it reads the flag
         if self.sasl_queue != NULL and self._generation == forks():
             rd.queue_yield(self.sasl_queue)     # the thread that waits for token requests leaves at once
         while load(&self._users) and time.monotonic() < until:

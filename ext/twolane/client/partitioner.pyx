@@ -32,7 +32,7 @@ cdef uint64_t _state = <uint64_t>int.from_bytes(os.urandom(8), "little") | 1
 
 
 cdef int32_t _another(int32_t count, int32_t current) noexcept nogil:
-    """A random partition, not the current one where there are several (xorshift64*, Vigna 2016)."""
+    """Return a random partition, not the current one where there are several (xorshift64*, Vigna 2016)."""
     global _state
     cdef int32_t chosen
     cdef uint64_t state = _state    # a copy: threads that meet here get the same number, but never make it 0 for good

@@ -6,17 +6,17 @@ from twolane.librdkafka cimport *
 
 
 cdef object taken(rd_kafka_error_t* error):
-    """An rd_kafka_error_t as ``(code, text, fatal, retriable, must_abort)``, or None. Steals the error."""
+    """Return an rd_kafka_error_t as ``(code, text, fatal, retriable, must_abort)``, or None. Steals the error."""
     if error == NULL:
         return None
-    told = (rd.error_code(error), rd.error_string(error).decode("utf-8", "replace"), bool(rd.error_is_fatal(error)),
-            bool(rd.error_is_retriable(error)), bool(rd.error_txn_requires_abort(error)))
+    found = (rd.error_code(error), rd.error_string(error).decode("utf-8", "replace"), bool(rd.error_is_fatal(error)),
+             bool(rd.error_is_retriable(error)), bool(rd.error_txn_requires_abort(error)))
     rd.error_destroy(error)
-    return told
+    return found
 
 
 def init_transactions(Handle handle not None, int timeout_ms):
-    """Get the producer id of the ``transactional.id``, fencing whoever had it before.
+    """Get the producer id of the ``transactional.id``, fencing the producer that had it before.
 
     Returns
     -------

@@ -265,7 +265,7 @@ def settings_for(
     keywords : mapping
         The same names with underscores for dots.
     allow_insecure : bool, default False
-        Let pass what gives secrets to whoever listens: for development.
+        Allow settings that give secrets to any listener: for development.
     has_oauth_cb : bool, default False
         Whether a callback brings tokens.
 
@@ -315,7 +315,7 @@ def settings_for(
 
 
 def _insecure(given: Mapping[str, str]) -> Iterator[str]:
-    """Say which settings give secrets to whoever listens, or answers in a broker's place."""
+    """Yield the settings that give secrets to any listener, or to a server in a broker's place."""
     off = {"ssl.endpoint.identification.algorithm": ("none",), "enable.ssl.certificate.verification": _FALSE}
     for name, values in off.items():
         if given.get(name, "").strip().lower() in values:
@@ -373,7 +373,7 @@ def _check(lane: ProducerPolicy, name: str, value: str) -> None:
 
 
 def connection(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that say where the brokers are and who we are, without those of a producer."""
+    """Return the settings that say where the brokers are and how to log in, without those of a producer."""
     places = ("bootstrap.", "client.", "broker.address", "socket.")
     prefixes = (*places, "sasl.", "ssl.", "security.", "https.", "enable.sasl.", "enable.ssl.")
     return {key: value for key, value in settings.items() if key.startswith(prefixes)}

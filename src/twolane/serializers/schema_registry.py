@@ -72,7 +72,7 @@ def file_subject(topic: str, field: str, file: str) -> str:
 
 @dataclass(slots=True)
 class Request:
-    """One question to the registry, which a thread of its own asks: whoever waits for it may stop waiting.
+    """One question to the registry, which a thread of its own asks: a caller may stop waiting for it.
 
     Attributes
     ----------
@@ -132,8 +132,8 @@ class Registry:
 
     Notes
     -----
-    Each question is asked in a thread of its own, once for all who wait for it, so that a registry that does not answer
-    holds nobody beyond his deadline, and nobody who asks something else. A child process (fork) gets a client of its
+    Each question is asked in a thread of its own, once for all calls that wait for it: a registry that does not answer
+    holds no call beyond its deadline, and none that asks something else. A child process (fork) gets a client of its
     own: two processes that share a connection would take each other's answers.
     """
 
@@ -324,7 +324,7 @@ class Registry:
             try:
                 run.start()
             except BaseException as error:
-                # No thread, or a signal handler's exception: nobody may wait for what was never asked.
+                # No thread, or a signal handler's exception: no caller may wait for what was never asked.
                 mine.fault = f"no thread can be started: {error}"
                 if not isinstance(error, Exception):
                     line.asked.pop(question, None)
@@ -387,7 +387,7 @@ THREAD_NAME = "twolane-registry"
 
 
 def answer(line: Line, question: Any, request: Request, ask: Callable[[], Resolved]) -> None:
-    """Ask, and tell all who wait."""
+    """Ask, and wake all callers that wait."""
     try:
         request.answer = line.known[question] = ask()
     except Exception as error:  # noqa: BLE001 - the client lets through whatever its HTTP library raises

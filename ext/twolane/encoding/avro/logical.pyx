@@ -39,7 +39,7 @@ cdef str unit_name(int64_t unit):
 
 
 cdef int put_timestamp(object value, int64_t unit, bint local, Buffer* out) except -1:
-    """An instant (aware datetime), or for local-timestamp what a clock shows (any datetime); ints are in the unit already."""
+    """Write an instant (aware datetime), or for local-timestamp a clock's time (any datetime), as ticks; ints are ticks."""
     cdef int64_t micros         # or whatever the unit is
     cdef int overflow = 0
     if type(value) is int:
@@ -98,7 +98,7 @@ cdef bint is_day(object value) except -1:
 
 
 cdef int put_date(object value, Buffer* out) except -1:
-    """Days since the epoch, of a date, a datetime (its own day), a datetime64 or an int."""
+    """Write the days since the epoch, of a date, a datetime (its own day), a datetime64 or an int."""
     if PyDate_Check(value) and value == value:
         return append_zigzag(out, days_of_date(value))
     days = ticks_of(value, DAY_NS) if isinstance(value, datetime64) else value
@@ -108,7 +108,7 @@ cdef int put_date(object value, Buffer* out) except -1:
 
 
 cdef int put_time(object value, int64_t unit, Buffer* out) except -1:
-    """Milliseconds or microseconds since midnight, of a time without a zone or an int."""
+    """Write the milliseconds or microseconds since midnight, of a time without a zone or an int."""
     cdef int64_t micros
     if PyTime_Check(value) and value.tzinfo is None:
         micros = time_hour(value) * 3600 + time_minute(value) * 60 + time_second(value)
@@ -121,7 +121,7 @@ cdef int put_time(object value, int64_t unit, Buffer* out) except -1:
 
 
 cdef int put_decimal(object value, object type, Buffer* out) except -1:
-    """The unscaled number as two's complement, big-endian: shortest for bytes, filled up for fixed."""
+    """Write the unscaled number as two's complement, big-endian: shortest for bytes, filled up for fixed."""
     cdef bytes encoded
     cdef Py_ssize_t size
     if is_integer(value):
@@ -155,7 +155,7 @@ cdef int put_decimal(object value, object type, Buffer* out) except -1:
 
 
 cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
-    """The 36 characters of a UUID, or its 16 bytes for a fixed."""
+    """Write the 36 characters of a UUID, or its 16 bytes for a fixed."""
     cdef bytes plain = bytes_of(value)
     if plain is not None and len(plain) == 16:
         value = UUID(bytes=plain)
@@ -173,7 +173,7 @@ cdef int put_uuid(object value, bint as_bytes, Buffer* out) except -1:
 
 
 cdef object parts_of(object value):
-    """Months, days and milliseconds of a timedelta64; itself if that has no unit, or is NaT."""
+    """Return the months, days and milliseconds of a timedelta64; itself if that has no unit, or is NaT."""
     name, count = np.datetime_data(value.dtype)
     if np.isnat(value) or not (name in UNIT_NS or name in MONTHS):
         return value
@@ -185,7 +185,7 @@ cdef object parts_of(object value):
 
 
 cdef int put_duration(object value, Buffer* out) except -1:
-    """Months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes.
+    """Write months, days and milliseconds, each four bytes little-endian: of a tuple of three ints, a timedelta or 12 bytes.
 
     What is longer than a millisecond only in part is rounded down, as times are.
     """

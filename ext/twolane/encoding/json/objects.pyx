@@ -164,7 +164,7 @@ cdef uint8_t* moved(Buffer* out, uint8_t* at, size_t more) noexcept:
 
 
 cdef inline uint8_t* room(Buffer* out, uint8_t* at, size_t more) noexcept:
-    """The same place, with so much room behind it. ``out.size`` is not kept up: it would be a load and a store for each move."""
+    """Return the same place, with so much room behind it. ``out.size`` is not kept up: that is a load and a store for each move."""
     return at if <size_t>(out.data + out.capacity - at) >= more else moved(out, at, more)
 
 
@@ -260,7 +260,7 @@ cdef uint8_t* put_new_key(uint8_t* at, PyObject* key, Buffer* out, Key* place) n
 
 
 cdef inline uint8_t* close(uint8_t* at, uint8_t bracket, Buffer* out) noexcept:
-    """The closing bracket, in the place of the last comma."""
+    """Write the closing bracket in the place of the last comma."""
     at = room(out, at, 2 * SCALAR)
     if at == NULL:
         return NULL

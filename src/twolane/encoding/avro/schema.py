@@ -80,7 +80,7 @@ class AvroType:
 
     @property
     def label(self) -> str:
-        """What error messages call the type, and what names a branch of a union."""
+        """Return what error messages call the type, and what names a branch of a union."""
         return self.name or (f"{self.kind} ({self.logical})" if self.logical else self.kind)
 
     def __repr__(self) -> str:

@@ -68,7 +68,7 @@ class Field:
 
     @property
     def label(self) -> str:
-        """What errors say was expected."""
+        """Return what errors say was expected."""
         name = self.message.name if self.message is not None else self.enum.name if self.enum is not None else self.kind
         if self.message is not None and self.message.is_map:
             key, value = self.message.fields
