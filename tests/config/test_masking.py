@@ -208,7 +208,8 @@ def test_places_stay_readable(url, shown):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=WHOLE, max_size=60)
-secrets = texts.filter(lambda text: text not in MASK)
+# What is part of the mask stands in what was masked.
+secrets = texts.filter(lambda text: text not in MASK and not grams(text) & grams(MASK))
 
 
 @given(st.data(), st.sampled_from(sorted(SECRET - WHOLE_ONLY)), secrets, st.text(max_size=20), st.text(max_size=20))
