@@ -32,7 +32,7 @@ DRY_ROWS = 5
 @click.option("--format", "format_text", default="json", show_default=True, help=f"Of the values: {FORMATS}.")
 @click.option("--registry", metavar="URL", help="Schema Registry: records are in Confluent's wire format.")
 @click.option("--key", metavar="COLUMN", help="The records' keys; whole numbers become their digits.")
-@click.option("--timestamp", metavar="COLUMN", help="The records' times; those without a zone are in UTC.")
+@click.option("--timestamp", metavar="COLUMN", help="The records' times; text is ISO 8601, without a zone in UTC.")
 @click.option("--partition", metavar="COLUMN", help="The records' partitions.")
 @click.option("--header", "headers", metavar="COLUMN", multiple=True, help="A header of each record, of that name.")
 @lane_option("safe")

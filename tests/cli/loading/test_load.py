@@ -127,6 +127,23 @@ def test_columns_with_a_role(load: Any, embedded_cluster: EmbeddedCluster, tmp_p
     assert records[7].headers == [("name", b"name 7"), ("id", b"7")]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_times_that_are_text(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, kind: str) -> None:
+    texts = ["2013-01-01T10:00:00Z", "2013-01-01 10:00:00.250", "2013-01-01T11:00:00+01:00", "2013-01-02", "soon"]
+    source = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        source.write_text("\n".join(["at", *texts]) + "\n")
+    else:
+        source.write_text("".join(json.dumps({"at": text}) + "\n" for text in texts))
+    done = load(source, "--timestamp", "at", "--csv-strings", "--on-bad-row", "skip", "--bad", tmp_path / "bad")
+    assert done.exit_code == Exit.REFUSED, done.output
+    records = embedded_cluster.records("t")
+    assert [record.timestamp - 1_357_034_400_000 for record in records] == [0, 250, 0, 14 * 3_600_000]
+    assert [json.loads(record.value)["at"] for record in records] == texts[:-1]
+    (bad,) = map(json.loads, (tmp_path / "bad").read_text().splitlines())
+    assert (bad["row"], bad["value"], "'soon'" in bad["error"]) == (4, {"at": "soon"}, True)
+
+
 def test_standard_input_and_patterns(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         FILES["rows.jsonl"](tmp_path / name)

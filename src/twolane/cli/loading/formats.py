@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ class Columns:
         if self.key is not None:
             given["keys"] = as_text(column(values, self.key))
         if self.timestamp is not None:
-            given["timestamps"] = Timestamps(column(values, self.timestamp), naive="utc")
+            given["timestamps"] = Timestamps(as_times(column(values, self.timestamp)), naive="utc")
         if self.partition is not None:
             given["partitions"] = column(values, self.partition)
         if self.headers:
@@ -182,6 +183,23 @@ def as_text(values: Any) -> Any:
         return [str(value) if type(value) is int else value for value in values]
     arrow = library("pyarrow")
     return values.cast(arrow.string()) if arrow.types.is_integer(values.type) else values
+
+
+def as_times(values: Any) -> Any:
+    """Return times as they are, text as what it is by ISO 8601; text that is no time is left to ``send_batch()``."""
+    if not isinstance(values, list):
+        types = library("pyarrow").types
+        if not (types.is_string(values.type) or types.is_large_string(values.type)):
+            return values
+        values = values.to_pylist()
+    return [_time_of(value) if type(value) is str else value for value in values]
+
+
+def _time_of(text: str) -> Any:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
 
 
 def rows_of(values: Any, indices: list[int]) -> Any:
