@@ -92,6 +92,8 @@ def command(
     if bad is not None and on_bad_row != "skip":
         raise click.UsageError("--bad takes the rows that --on-bad-row skip leaves out")
     how = Format.of(format_text)
+    if registry is not None and how.name == "bytes":
+        raise click.UsageError("--registry: the values of --format bytes have no schema")
     columns = Columns(key, timestamp, partition, headers, how.detail if how.name == "bytes" else None, topic_column)
     options = LoadOptions(
         sources_of(sources, kind),
