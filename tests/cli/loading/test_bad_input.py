@@ -74,7 +74,7 @@ def ids(cluster: EmbeddedCluster) -> list[int]:
         (["rows.jsonl", "--key", "absent"], Exit.USAGE, "--key: no column 'absent'; the columns are 'id'"),
         (["rows.jsonl", "--header", "x"], Exit.USAGE, "--header x: no column 'x'"),
         (["rows.jsonl", "--format", "bytes:x"], Exit.USAGE, "--format bytes: no column 'x'"),
-        (["rows.jsonl", "--format", "bytes:id", "--registry", "http://h"], Exit.USAGE, "of --format bytes have no schema"),
+        (["rows.jsonl", "--format", "bytes:id", "--registry", "http://h"], Exit.USAGE, "bytes have no schema"),
         (["rows.jsonl", "--format", "xml"], Exit.USAGE, "expected one of json"),
         (["rows.jsonl", "--format", "avro:no.avsc"], Exit.USAGE, "no.avsc: no such file"),
         (["rows.jsonl", "--format", "avro:broken.avsc"], Exit.USAGE, "--format avro:broken.avsc: "),
