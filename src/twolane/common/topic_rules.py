@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from twolane._units import DAY_NS, MS_NS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Below these one broken broker can lose an acknowledged record, whatever the producer does.
 REPLICATION, MIN_INSYNC = 3, 2
 # A topic's retention below this empties it of records with old times at once.
-SHORT_RETENTION_MS = 86_400_000
+SHORT_RETENTION_MS = DAY_NS // MS_NS
 # What a request holds beside the values and keys of its records.
 REQUEST_OVERHEAD = 1_000
 
@@ -109,7 +111,7 @@ def of_content(topic: str, found: Mapping[str, str], producer: Mapping[str, str]
         yield Finding(
             "note",
             f"topic {topic!r} has retention.ms={retention}: records last {retention / 1000:.0f} s by their own time",
-            alter(topic, "retention.ms=604800000"),
+            alter(topic, f"retention.ms={7 * SHORT_RETENTION_MS}"),
         )
     codec = found.get("compression.type", "producer")
     if codec not in ("producer", producer.get("compression.type", "none")):
