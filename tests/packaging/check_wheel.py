@@ -185,7 +185,7 @@ def try_wheel(python: Path, wheel: Path, sdist: Path, folder: Path, quick: bool)
     for name in TEST_FILES:
         (unpacked / name).rename(folder / name)
     shutil.rmtree(unpacked)
-    say(run([inside, "-m", "twolane"], folder).rstrip().replace("\n", "\n           "))
+    say(run([inside, "-m", "twolane", "about"], folder).rstrip().replace("\n", "\n           "))
     which = QUICK if quick else ("tests", "--ignore=tests/packaging", "--ignore=tests/bench")
     pytest = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=."]
     say(run([*pytest, "-n", "2", "--dist", "loadgroup", *which], folder).rstrip().splitlines()[-1])
