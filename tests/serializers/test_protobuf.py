@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("google.protobuf", reason="protobuf is not installed")
 from google.protobuf import descriptor_pb2, duration_pb2, json_format, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf.message_factory import GetMessageClass
 
 from tests.support.proto_files import SCALARS, proto_class, proto_file, proto_set
 from twolane import Protobuf, SerializationError
@@ -158,7 +159,7 @@ class Color(enum.Enum):
         (Data(), {}),
         ({"maybe": None, "f_string": math.nan, "at": pd.NaT, "whole": pd.NA}, {}),
         ({"maybe": 0, "inner": {}, "whole": 0}, {"maybe": 0, "inner": {}, "whole": {"value": 0}}),
-        ({"inner": Record.DESCRIPTOR.nested_types_by_name["Inner"]._concrete_class(id=7)}, {"inner": {"id": 7}}),
+        ({"inner": GetMessageClass(Record.DESCRIPTOR.nested_types_by_name["Inner"])(id=7)}, {"inner": {"id": 7}}),
         ({"color": Color.RED}, {"color": 1}),
         ({"colors": [Color.blue, "CRIMSON", 0]}, {"colors": [2, 1, 0]}),
         ({"r_int32": np.arange(3), "r_string": np.array(["a", "b"])}, {"r_int32": [0, 1, 2], "r_string": ["a", "b"]}),
@@ -315,7 +316,9 @@ def test_a_wrong_class_is_refused_and_the_same_definition_is_not():
         "record.proto", {"Record": {**RECORD, "text": "string"}}, imports=IMPORTS, enums={"Color": COLORS}
     )
     wrong = proto_class("n.Record", *GOOGLES, PLACE, changed)
-    for message in (wrong(), other.DESCRIPTOR.fields_by_name["inner"].message_type._concrete_class()):
+    # Not its _concrete_class, which raises SystemError once the garbage collector has taken the class.
+    inner = GetMessageClass(other.DESCRIPTOR.fields_by_name["inner"].message_type)
+    for message in (wrong(), inner()):
         with pytest.raises(SerializationError, match=r"record 1\): expected n\.Record"):
             RECORDS.encode_batch([row, message])
 
