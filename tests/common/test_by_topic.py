@@ -118,7 +118,7 @@ def test_a_bad_row_refuses_the_call_and_names_its_topic(lane: Any) -> None:
 
 
 @both
-@pytest.mark.parametrize("bad", [None, "", 5])
+@pytest.mark.parametrize("bad", [None, "", 5, "a\0", "\0a", "é" * 125])
 def test_a_row_without_a_topic(lane: Any, bad: Any) -> None:
     with lane() as producer:
         with pytest.raises(SerializationError) as caught:

@@ -27,6 +27,8 @@ cdef extern from "pythread.h" nogil:
 
 # Seconds for which the last thread to leave a closed client waits for its end.
 cdef double LAST_OUT_SECONDS = 0.3
+# Of a topic's name; librdkafka takes no more.
+MAX_TOPIC_BYTES = 249
 
 cdef int _forks = 0
 
@@ -541,8 +543,8 @@ cdef class Topic:
             encoded = name.encode()
         except UnicodeEncodeError:
             encoded = b""       # a lone surrogate: no bytes stand for it
-        if b"\0" in encoded or not 0 < len(encoded) <= 249:
-            raise ConfigError(f"not a topic name (1 to 249 bytes of UTF-8, no NUL): {name[:60]!r}")
+        if b"\0" in encoded or not 0 < len(encoded) <= MAX_TOPIC_BYTES:
+            raise ConfigError(f"not a topic name (1 to {MAX_TOPIC_BYTES} bytes of UTF-8, no NUL): {name[:60]!r}")
         cdef rd_kafka_topic_conf_t* conf = rd.default_topic_conf_dup(handle.rk)
         rd.topic_conf_set_opaque(conf, &self.first_acks)
         self.rkt = rd.topic_new(handle.rk, <const char*>encoded, conf)

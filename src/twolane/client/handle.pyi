@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import final
 
+MAX_TOPIC_BYTES: int
+
 @final
 class Handle:
     settings: dict[str, str]

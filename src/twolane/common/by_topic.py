@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 from confluent_kafka import KafkaError
 
+from twolane.client.handle import MAX_TOPIC_BYTES
 from twolane.common.arguments import named_column
 from twolane.common.batch_metadata import metadata_of
 from twolane.common.headers import has_value_per_record
@@ -24,11 +25,12 @@ from twolane.errors import (
     from_metadata,
 )
 from twolane.results import BatchMetadata, RefusedRows, TimestampType, Verdict
-from twolane.serializers.bad_rows import BadRows, readable, remade, select_rows, skips_bad_rows
+from twolane.serializers.bad_rows import BadRows, readable, select_rows, skips_bad_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from twolane.batch import EncodedBatch
     from twolane.common.arguments import BatchArguments, ProduceCall
     from twolane.errors import TwolaneError
 
@@ -172,38 +174,38 @@ _BY_RECORD = ("keys", "headers", "partitions", "timestamps")
 
 def _rows_by_name(topics: Any, bad: BadRows, *, skip: bool) -> dict[str, NDArray[np.int64]]:
     """Return the rows of each topic; those without one are bad, which `skip` allows."""
-
-    def check(part: Any) -> Any:
-        return bytes_source(part, len(part), field="topic", scalars=False)
-
     if skip:
-        bad.search(topics, check)
-    else:
-        check(topics)
+        bad.search(topics, _names)
     good = bad.good()
     names: dict[bytes, int] = {}
     codes = np.empty(len(good), dtype=np.int64)
     for start in range(0, len(good), BLOCK):
         rows = good[start : start + BLOCK]
-        batch = check(select_rows(topics, rows)).slice(0, len(rows))
-        sizes = np.diff(batch.offsets)
-        found, inverse = np.unique(_fixed_width(batch.data, sizes), return_inverse=True)
+        try:
+            batch = _names(select_rows(topics, rows))
+        except SerializationError as error:
+            by_row(error, rows)
+            raise
+        found, inverse = np.unique(_fixed_width(batch.data, np.diff(batch.offsets)), return_inverse=True)
         numbers = np.array([names.setdefault(name, len(names)) for name in found.tolist()], dtype=np.int64)
         codes[start : start + BLOCK] = numbers[inverse]
-    by_name: dict[str, NDArray[np.int64]] = {}
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))
-    for name, code in names.items():
-        rows = good[order[ends[code - 1] if code else 0 : ends[code]]]
-        if name:
-            by_name[name.decode()] = rows
-            continue
-        error = SerializationError("a topic is named by a string that is not empty", index=int(rows[0]), field="topic")
-        if not skip:
-            raise error
-        for row in rows.tolist():
-            bad.add(row, (remade, (SerializationError, error.reason, "topic", None)))
+    by_name = {name.decode(): good[order[ends[code - 1] if code else 0 : ends[code]]] for name, code in names.items()}
     return dict(sorted(by_name.items(), key=lambda item: int(item[1][0])))
+
+
+def _names(topics: Any) -> EncodedBatch:
+    """Return topics as byte strings that may be names: numpy takes a name with a NUL behind it for the name."""
+    batch = bytes_source(topics, len(topics), field="topic", scalars=False).slice(0, len(topics))
+    sizes = np.diff(batch.offsets)
+    wrong = (sizes == 0) | (sizes > MAX_TOPIC_BYTES)
+    wrong[np.searchsorted(batch.offsets, np.flatnonzero(batch.data == 0), side="right") - 1] = True
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        reason = f"a topic is named by a string of 1 to {MAX_TOPIC_BYTES} bytes without NUL"
+        raise SerializationError(reason, index=index, field="topic", value=batch[index])
+    return batch
 
 
 def _fixed_width(data: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.bytes_]:
