@@ -57,8 +57,11 @@ def text(path: Path) -> str:
 
 
 def write(path: Path) -> None:
-    """Put one JSON's figures into the page."""
-    PAGE.write_text(PLACE.sub(lambda found: found[1] + text(path) + found[2], PAGE.read_text()))
+    """Put one JSON's figures into the page; LookupError if it has no place for them."""
+    written, places = PLACE.subn(lambda found: found[1] + text(path) + found[2], PAGE.read_text())
+    if not places:
+        raise LookupError(f"{PAGE.name} has no place for the figures: two lines, {PLACE.pattern}")
+    PAGE.write_text(written)
 
 
 if __name__ == "__main__":

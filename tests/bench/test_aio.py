@@ -47,3 +47,14 @@ def test_the_page_takes_the_figures_of_both_clusters(tmp_path, monkeypatch):
     assert text.endswith("raw: [aio.json](../aio.json).\n<!-- /bench.aio -->\nbehind\n")
     assert text.count(f"| {SAFE} | 1 234 · 8.1 · 1.0 | 1 234 · 8.1 · 1.0 |") == 2
     assert text.count(f"| one task, p50 | {BLOCKING} | <= 1.15 | 1.0 |") == 2
+
+
+def test_the_page_shows_the_newest_figures():
+    assert page.text(page.newest()) in page.PAGE.read_text(), "run python -m bench.aio.page"
+
+
+def test_a_page_without_a_place_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "asyncio.md")
+    page.PAGE.write_text("no place\n")
+    with pytest.raises(LookupError, match="no place"):
+        page.write(page.newest())
