@@ -121,7 +121,7 @@ cdef class Callbacks:
         cdef Report* report
         cdef int64_t i, n
         cdef object function, topic, timestamp, offset, opaque, outcome, queue = self.queue
-        cdef object now = monotonic()
+        cdef object now = None if queue is None else monotonic()
         reader.lock()
         reports, n = tracker.reports, tracker.n_reports
         tracker.reports = NULL

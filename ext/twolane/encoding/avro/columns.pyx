@@ -17,7 +17,7 @@ from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, p
 from twolane.encoding.avro.blocks cimport floor_div, number_of, put_fixed, put_fixed_column, put_padded, put_texts
 from twolane.encoding.avro.plan cimport Code, Op, OpBlock, new_ops, reuse_plan, new_ops, plan_column, plan_constant
 from twolane.encoding.avro.rows cimport RowEncoder
-from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span, widest_step
+from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span, total_span, widest_step
 from twolane.encoding.columns.table cimport Column, Table
 from twolane.encoding.memory.digits cimport put_uuid
 from twolane.encoding.columns.checks cimport Duration, duration_at
@@ -281,18 +281,7 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
     if start >= stop:
         return 0
     if op.code in (Code.PUT_TEXT32, Code.PUT_TEXT64, Code.PUT_RAW, Code.PUT_SPAN):
-        if view.layout == Layout.BINARY32:
-            total += (<const int32_t*>view.offsets)[view.offset + stop] - (
-                <const int32_t*>view.offsets)[view.offset + start]
-        elif view.layout == Layout.BINARY64:
-            total += (<const int64_t*>view.offsets)[view.offset + stop] - (
-                <const int64_t*>view.offsets)[view.offset + start]
-        elif view.layout == Layout.FIXED or view.layout == Layout.PADDED:
-            total += <size_t>view.width * (stop - start)
-        else:
-            for i in range(start, stop):
-                if is_valid(view, i):
-                    total += span_of(view, i).size
+        total += total_span(view, start, stop)
     elif op.code == Code.PUT_UCS4:
         total += <size_t>view.width * (stop - start)
     elif op.code == Code.PUT_RECORD:

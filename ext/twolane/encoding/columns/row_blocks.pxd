@@ -90,6 +90,22 @@ cdef inline size_t longest_span(const ArrayView* view, Py_ssize_t start, Py_ssiz
     return most
 
 
+cdef inline size_t total_span(const ArrayView* view, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Return how many bytes these byte strings have together, or more. GIL: not needed."""
+    cdef size_t total = 0
+    cdef Py_ssize_t i
+    if view.layout == Layout.BINARY32:
+        return <size_t>(offset_at(view.offsets, False, view.offset + stop) - offset_at(view.offsets, False, view.offset + start))
+    if view.layout == Layout.BINARY64:
+        return <size_t>(offset_at(view.offsets, True, view.offset + stop) - offset_at(view.offsets, True, view.offset + start))
+    if view.layout == Layout.FIXED or view.layout == Layout.PADDED:
+        return <size_t>view.width * (stop - start)
+    for i in range(start, stop):
+        if is_valid(view, i):
+            total += span_of(view, i).size
+    return total
+
+
 cdef inline void move_down(uint8_t* to, const uint8_t* at, Py_ssize_t size) noexcept nogil:
     """Move one record to the end of those before it: SLACK bytes at a time, the last beyond its end. GIL: not needed."""
     cdef Py_ssize_t i = 0

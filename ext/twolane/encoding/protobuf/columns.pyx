@@ -6,7 +6,7 @@ nothing can fail. Fields are written in ascending order of their numbers, as goo
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 cimport cython
 
@@ -15,7 +15,7 @@ from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, has_room_onwards, put_bytes, put_varint
 from twolane.encoding.protobuf.blocks cimport bits_of, put_bits, put_column, put_tag
 from twolane.encoding.protobuf.plan cimport Code, Op, OpBlock, Wire, is_present, new_ops, plan_column
-from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span
+from twolane.encoding.columns.row_blocks cimport BLOCK, SLACK, TOO_LONG, close_gaps, longest_span, total_span
 from twolane.encoding.columns.table cimport Column, Table
 from twolane.encoding.columns.array_view cimport (
     Layout, ArrayView, int_at, is_valid, item_at, list_size, list_start, put_ucs4, span_of, valid_bits,
@@ -187,18 +187,7 @@ cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept n
     if start >= stop or view.layout == Layout.NULLS:
         return 0
     if op.code == Code.PUT_SPAN or op.code == Code.PUT_RAW:
-        if view.layout == Layout.BINARY32:
-            total += (<const int32_t*>view.offsets)[view.offset + stop] - (
-                <const int32_t*>view.offsets)[view.offset + start]
-        elif view.layout == Layout.BINARY64:
-            total += (<const int64_t*>view.offsets)[view.offset + stop] - (
-                <const int64_t*>view.offsets)[view.offset + start]
-        elif view.layout == Layout.FIXED or view.layout == Layout.PADDED:
-            total += <size_t>view.width * (stop - start)
-        else:
-            for i in range(start, stop):
-                if is_valid(view, i):
-                    total += span_of(view, i).size
+        total += total_span(view, start, stop)
     elif op.code == Code.PUT_UCS4:
         total += <size_t>view.width * (stop - start)
     elif op.code == Code.PUT_MESSAGE or op.code == Code.PUT_GROUP:
