@@ -74,7 +74,7 @@ def test_what_is_written(run, embedded_cluster, lane, name):
 def test_kcat_writes_the_same(embedded_cluster, name):
     kcat = shutil.which("kcat")
     if kcat is None:
-        pytest.skip("no kcat")
+        pytest.skip("kcat is not installed: apt-get install kcat")
     arguments, given, expected = CASES[name]
     embedded_cluster.create_topic("t")
     command = [kcat, "-P", "-b", embedded_cluster.bootstrap_servers, "-t", "t", "-p", "0", *arguments]
