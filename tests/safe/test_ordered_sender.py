@@ -306,12 +306,13 @@ def test_f32_chunks_leave_nothing_in_librdkafka(embedded_cluster, topic):
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, statistics_interval_ms=10) as producer:
         for _ in range(10):
             producer.send_batch(name, [b"x"] * 6, partitions=[0, 0, 0, 1, 1, 1])
-        told = {}
+        partitions = {}
 
-        def tells_of_all():
+        def all_are_counted():
             producer.stats()
-            told.update(json.loads(producer._events.statistics or "{}").get("topics", {}).get(name, {}))
-            return sum(told["partitions"][i]["txmsgs"] for i in "01") == 60 if told else False
+            statistics = json.loads(producer._events.statistics or "{}")
+            partitions.update(statistics.get("topics", {}).get(name, {}).get("partitions", {}))
+            return sum(partitions.get(i, {}).get("txmsgs", 0) for i in "01") == 60
 
-        wait_until(tells_of_all)
-    assert [told["partitions"][i]["fetchq_cnt"] for i in "01"] == [0, 0]
+        wait_until(all_are_counted)
+    assert [partitions[i]["fetchq_cnt"] for i in "01"] == [0, 0]
