@@ -103,7 +103,9 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
 	$(BIN)/python -m bench.aio --rounds 5 --json $(RESULTS)/aio.json --docs
 	$(BIN)/python -m bench.load --json $(RESULTS)/load.json
-	$(BIN)/python -m bench.load --data synthetic --rounds 3 --json $(RESULTS)/load-synthetic.json
+	$(BIN)/python -m bench.load --data synthetic --rounds 3 --json $(RESULTS)/load-synthetic.json rows kcat "load, Parquet"
+	$(BIN)/python -m bench.load --data synthetic --rounds 1 --json $(RESULTS)/load-synthetic-pandas.json rows "to Avro" pandas
+	$(BIN)/python -m bench.load.stream --json $(RESULTS)/load-stream.json
 	$(MAKE) bench-encoding bench bench-cluster
 	$(BIN)/python -m bench report $(RESULTS) --readme
 	$(BIN)/python -m bench.demo.readme

@@ -21,6 +21,7 @@ from bench.aio import page, targets
 from bench.aio.targets import AIOKAFKA, AIOPRODUCER, BATCHER, BLOCKING, POLL_THREAD, SAFE, SAFE_UVLOOP, SUBMIT, Runs
 from bench.clusters import EMBEDDED, OWN, open_cluster
 from bench.machine import write
+from bench.pages import ROOT
 from bench.peers.harness import missing, versions
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def main() -> None:
         )
         write(given.json.resolve(), what, clients=versions("aiokafka", "uvloop", "confluent-kafka"), **parts)
         if given.docs:
-            page.write(given.json.resolve().relative_to(page.ROOT))
+            page.write(given.json.resolve().relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import pages
 from bench.aio import page
 from bench.aio.__main__ import PARTITIONS, rows_of, run
 from bench.aio.targets import AIOKAFKA, BATCHER, BLOCKING, POLL_THREAD, SAFE, SUBMIT, rows
@@ -34,27 +35,17 @@ def test_targets_are_medians_of_ratios():
 
 
 def test_the_page_takes_the_figures_of_both_clusters(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "ROOT", tmp_path)
-    monkeypatch.setattr(page, "PAGE", tmp_path / "asyncio.md")
-    page.PAGE.write_text("before\n<!-- bench.aio -->\nold\n<!-- /bench.aio -->\nbehind\n")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    path = tmp_path / "docs" / "asyncio.md"
+    path.parent.mkdir()
+    path.write_text("before\n<!-- bench.aio -->\nold\n<!-- /bench.aio -->\nbehind\n")
     line = {"records": 1234, "wall": 1.0, "cpu": 0.01, "p50": 0.001, "p99": 0.002}
     runs = {(SAFE, 50): [line], (AIOKAFKA, 50): [line], (SAFE, 1): [line], (BLOCKING, 1): [line]}
     part = {"runs": rows_of(runs), "targets": rows(runs, is_real=True)}
     write(tmp_path / "aio.json", "a test", **{EMBEDDED: part, OWN: part})
     page.write(Path("aio.json"))
-    text = page.PAGE.read_text()
+    text = path.read_text()
     assert text.startswith("before\n<!-- bench.aio -->\nSends")
     assert text.endswith("raw: [aio.json](../aio.json).\n<!-- /bench.aio -->\nbehind\n")
     assert text.count(f"| {SAFE} | 1 234 · 8.1 · 1.0 | 1 234 · 8.1 · 1.0 |") == 2
     assert text.count(f"| one task, p50 | {BLOCKING} | <= 1.15 | 1.0 |") == 2
-
-
-def test_the_page_shows_the_newest_figures():
-    assert page.text(page.newest()) in page.PAGE.read_text(), "run python -m bench.aio.page"
-
-
-def test_a_page_without_a_place_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "PAGE", tmp_path / "asyncio.md")
-    page.PAGE.write_text("no place\n")
-    with pytest.raises(LookupError, match="no place"):
-        page.write(page.newest())

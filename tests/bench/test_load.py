@@ -9,6 +9,7 @@ import fastavro
 import pytest
 
 from bench.load import __main__ as bench_load
+from bench.load import stream
 from bench.load.files import flights_table, synthetic_table, write
 from bench.load.pandas_avro import schema_of
 
@@ -55,3 +56,11 @@ def test_both_files_have_the_same_rows(tmp_path, pieces):
     assert files.rows == len(lines) == 20
     schema = fastavro.parse_schema(json.loads(schema_of(str(files.parquet))))
     assert [field["name"] for field in schema["fields"]] == list(lines[0])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("lane", list(stream.LANES))
+def test_a_long_stream_is_measured_and_counted(lane):
+    line = stream.run(lane, 200_000)
+    assert line["written"] == 200_000
+    assert 0 <= line["risen_in_second_half_mib"] <= line["risen_mib"] <= line["bound_mib"]
