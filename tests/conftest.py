@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from faults.proxy import FaultProxy
 from tests.encoding.tally import PROFILE
 from tests.support.description import describe_build
 from tests.support.java_reader import JavaReader
 from tests.support.leaks import no_leaks, pytest_runtest_makereport
-from tests.support.proxy import FaultProxy
 from twolane.testing import plugin
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.proxy import FaultProxy
+from faults.proxy import FaultProxy
 from tests.support.readers import read_values
 from tests.support.tokens import unsecured
 from twolane import DeliveryError, SafeProducer, ThroughputProducer

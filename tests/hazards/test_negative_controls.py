@@ -16,7 +16,7 @@ import signal
 import pytest
 from confluent_kafka import Producer
 
-from tests.support.proxy import falsify, forward, hold, once, refuse
+from faults.proxy import falsify, forward, hold, once, refuse
 from tests.support.readers import read_values
 from twolane.testing import ApiKey
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError
 
-from tests.support.proxy import close_after, close_before, drop, falsify, forward, hold, once, refuse
+from faults.proxy import close_after, close_before, drop, falsify, forward, hold, once, refuse
 from tests.support.readers import read_all, read_values
 from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict

@@ -8,8 +8,8 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from faults.proxy import close_after, close_before, delay, drop, falsify, mixed, once, refuse
 from tests.support.checkers import Sent, disorder, lost_writes, phantom_writes
-from tests.support.proxy import close_after, close_before, delay, drop, falsify, mixed, once, refuse
 from tests.support.readers import read_all, read_values
 from twolane import BatchError, ThroughputProducer, Verdict
 

@@ -93,7 +93,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_every_import_comes_from_a_declared_package() -> None:
     names = {name.partition(".")[0] for path in sources(".py", ".pyx") for name in imported(path)}
-    own = {"bench", "cpython", "cython", "libc", "libcpp", "tests", "twolane"}
+    own = {"bench", "cpython", "faults", "cython", "libc", "libcpp", "tests", "twolane"}
     own |= {path.stem for path in sources(".py", below="examples/")}  # a program and what lies beside it
     package_of = {
         "arrow_kafka_pyo3": "arrow-kafka-pyo3",

@@ -42,6 +42,8 @@ LOADING = (
     "twolane.streams",
 )
 LANES = ("twolane.safe", "twolane.throughput")
+# What breaks brokers, without what judges clients.
+FAULTS_BELOW_INJECTIONS = ("cluster", "injections", "namespaces", "produce_wire", "proxy", "reassign")
 
 # File pattern -> what it may import beyond the standard library (a name allows what is below it). First match counts.
 RULES: list[tuple[str, tuple[str, ...]]] = [
@@ -123,6 +125,13 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         "src/twolane/cli/*",
         ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli", TOPIC_RULES),
     ),
+    # Faults use the public package and the test clusters, as a program would. What injects them knows no checker.
+    ("faults/injections/*", ("confluent_kafka", *(f"faults.{name}" for name in FAULTS_BELOW_INJECTIONS))),
+    *(
+        (f"faults/{name}.py", ("twolane.testing", *(f"faults.{one}" for one in FAULTS_BELOW_INJECTIONS)))
+        for name in FAULTS_BELOW_INJECTIONS
+    ),
+    ("faults/*", ("click", "confluent_kafka", "numpy", "twolane", "faults")),
     # The public package.
     ("src/twolane/__init__.py", ()),
     ("src/twolane/__main__.py", ("twolane._about", "twolane.cli.app")),
@@ -144,7 +153,9 @@ def _is_in(module: str, rooms: tuple[str, ...]) -> bool:
 def test_a_module_imports_only_what_its_room_may() -> None:
     strays = {
         (path.as_posix(), module)
-        for path in sources(".pyx", ".pxd", below="ext/") + sources(".py", below="src/")
+        for path in sources(".pyx", ".pxd", below="ext/")
+        + sources(".py", below="src/")
+        + sources(".py", below="faults/")
         for module in imported(path)
         if module.partition(".")[0] not in sys.stdlib_module_names and not _is_in(module, _allowed(path))
     }

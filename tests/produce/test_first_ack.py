@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.support.proxy import refuse
+from faults.proxy import refuse
 from tests.support.readers import read_all, read_values
 from tests.support.waiting import hold_answers, until_requests
 from twolane import BatchError, DeliveryError, QueueFullError, ThroughputProducer

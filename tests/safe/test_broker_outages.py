@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka import KafkaError
 
+from faults.proxy import delay, once
 from tests.support.checkers import Sent, assert_kept_its_word
-from tests.support.proxy import delay, once
 from tests.support.readers import read_all, read_values
 from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict

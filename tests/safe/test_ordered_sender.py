@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from tests.support.proxy import falsify, refuse
+from faults.proxy import falsify, refuse
 from tests.support.readers import read_values
 from tests.support.waiting import wait_until
 from twolane import BatchError, ConfigError, DeliveryError, SafeProducer, Verdict

@@ -9,8 +9,8 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from tests.support import produce_wire as wire
-from tests.support.proxy import (
+from faults import produce_wire as wire
+from faults.proxy import (
     FaultProxy,
     close_after,
     close_before,

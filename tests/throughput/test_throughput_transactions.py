@@ -11,7 +11,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.support.proxy import delay, refuse
+from faults.proxy import delay, refuse
 from tests.support.readers import read_all
 from tests.support.waiting import wait_until
 from twolane import (

@@ -128,6 +128,7 @@ class Address:
     controller: int
     behind_proxy: int
     proxy: int
+    host: str = HOST
 
 
 class BrokerProcess:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twolane.testing import readers
-from twolane.testing.broker import HOST, Address, BrokerProcess, Ports, random_id
+from twolane.testing.broker import Address, BrokerProcess, Ports, random_id
 from twolane.testing.errors import ClusterError
 from twolane.testing.java import KAFKA_VERSION, find_program, kafka_jars
 from twolane.testing.running import RunningKafka
@@ -23,6 +23,7 @@ from twolane.testing.wire import ClusterView, ask_metadata
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
+    from typing import Self
 
 WATCHDOG = Path(__file__).with_name("_watchdog.py")
 POLL_SECONDS = 0.05
@@ -49,79 +50,49 @@ def _end_all(
     ports.release()
 
 
-class KafkaCluster(RunningKafka):
-    """Apache Kafka: brokers of plain Java processes on free ports, each a broker and a controller (KRaft).
+class BrokerProcesses(RunningKafka):
+    """Owner of started brokers, of their files and ports, and of the watchdog that ends them.
 
     Parameters
     ----------
-    brokers : int, default 3
-        Their ids are ``1`` to `brokers`.
-    version : str, optional
-        Of Apache Kafka.
-    config : mapping, optional
-        Broker settings on top of `twolane.testing.broker.SETTINGS`.
-    jvm_options : sequence of str, optional
-        Default: compile quickly rather than well, which halves the start; give ``()`` where throughput matters.
-
-    Raises
-    ------
-    ClusterUnavailableError
-        Java or Maven is not installed.
-    ClusterError
-        The brokers did not start; the message holds the ends of their logs.
-
-    Notes
-    -----
-    Kafka comes from Maven on the first use and stays in ``$XDG_CACHE_HOME/twolane``. Data lives in a temporary folder.
-    The brokers end with `close`, with this object, at interpreter exit, and, by a watchdog process, with a parent that
-    was killed. Unless `config` says otherwise: no automatic topics, replication 3, ``min.insync.replicas`` 2, a silent
-    broker is given up after 3 s.
-
-    Every broker has a second listener that sends clients to a port on which nobody listens yet, see `proxied`: a fault
-    proxy put there sees the whole traffic.
+    brokers : mapping
+        Id -> `BrokerProcess`, not started yet.
+    folder : Path
+        Removed at the end.
+    ports : Ports
+        Released at the end.
+    jars : Path
+    version : str
+    others : sequence of BrokerProcess, optional
+        Processes that are not for clients, started first.
     """
 
     def __init__(
         self,
-        brokers: int = 3,
-        *,
-        version: str = KAFKA_VERSION,
-        config: Mapping[str, object] | None = None,
-        jvm_options: Sequence[str] = FAST_START,
+        brokers: Mapping[int, BrokerProcess],
+        folder: Path,
+        ports: Ports,
+        jars: Path,
+        version: str,
+        others: Sequence[BrokerProcess] = (),
     ) -> None:
-        if brokers < 1:
-            raise ValueError(f"a cluster has at least one broker, got {brokers}")
-        # Before anything is made that would have to be unmade.
-        find_program("java")
         self.version = version
-        self._jars = kafka_jars(version)
-        reserved = Ports(4 * brokers)
-        self._folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
-        ports = iter(reserved.numbers)
-        self._addresses = [
-            Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
-        ]
-        super().__init__(",".join(f"{HOST}:{one.client}" for one in self._addresses))
-        settings = {**_smaller_replication(brokers), **(config or {})}
-        cluster_id = random_id()
-        self._brokers = {
-            one.node: BrokerProcess(
-                one, self._addresses, cluster_id, self._folder, self._jars, [*HEAP, *jvm_options], settings
-            )
-            for one in self._addresses
-        }
+        self._jars = jars
+        self._folder = folder
+        self._brokers = dict(brokers)
+        self._addresses = [one.address for one in brokers.values()]
+        super().__init__(",".join(f"{one.host}:{one.client}" for one in self._addresses))
         self._watchdog = subprocess.Popen(
-            [sys.executable, "-P", str(WATCHDOG), str(os.getpid()), str(self._folder)],
+            [sys.executable, "-P", str(WATCHDOG), str(os.getpid()), str(folder)],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        self._finish = weakref.finalize(
-            self, _end_all, list(self._brokers.values()), self._watchdog, self._folder, reserved, os.getpid()
-        )
+        processes = [*others, *brokers.values()]
+        self._finish = weakref.finalize(self, _end_all, processes, self._watchdog, folder, ports, os.getpid())
         self._is_disturbed = False
         try:
-            for node in self._brokers:
-                self._start(node)
+            for process in processes:
+                self._tell_watchdog("+", process.start())
             self.wait_ready()
         except BaseException:
             self.close()
@@ -182,7 +153,7 @@ class KafkaCluster(RunningKafka):
         for broker in self._brokers.values():
             if broker.answers:
                 with contextlib.suppress(OSError):
-                    views.append(ask_metadata(broker.address.client, topic))
+                    views.append(ask_metadata(broker.address.client, topic, host=broker.address.host))
         return views
 
     def stop_broker(self, broker: int) -> None:
@@ -267,7 +238,7 @@ class KafkaCluster(RunningKafka):
         self._admin = None
         self._finish()
 
-    def __enter__(self) -> KafkaCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -277,7 +248,66 @@ class KafkaCluster(RunningKafka):
 
     def __repr__(self) -> str:
         state = self.bootstrap_servers if self._finish.alive else "closed"
-        return f"<KafkaCluster {self.version}, {len(self._brokers)} brokers: {state}>"
+        return f"<{type(self).__name__} {self.version}, {len(self._brokers)} brokers: {state}>"
+
+
+class KafkaCluster(BrokerProcesses):
+    """Apache Kafka: brokers of plain Java processes on free ports, each a broker and a controller (KRaft).
+
+    Parameters
+    ----------
+    brokers : int, default 3
+        Their ids are ``1`` to `brokers`.
+    version : str, optional
+        Of Apache Kafka.
+    config : mapping, optional
+        Broker settings on top of `twolane.testing.broker.SETTINGS`.
+    jvm_options : sequence of str, optional
+        Default: compile quickly rather than well, which halves the start; give ``()`` where throughput matters.
+
+    Raises
+    ------
+    ClusterUnavailableError
+        Java or Maven is not installed.
+    ClusterError
+        The brokers did not start; the message holds the ends of their logs.
+
+    Notes
+    -----
+    Kafka comes from Maven on the first use and stays in ``$XDG_CACHE_HOME/twolane``. Data lives in a temporary folder.
+    The brokers end with `close`, with this object, at interpreter exit, and, by a watchdog process, with a parent that
+    was killed. Unless `config` says otherwise: no automatic topics, replication 3, ``min.insync.replicas`` 2, a silent
+    broker is given up after 3 s.
+
+    Every broker has a second listener that sends clients to a port on which nobody listens yet, see `proxied`: a fault
+    proxy put there sees the whole traffic.
+    """
+
+    def __init__(
+        self,
+        brokers: int = 3,
+        *,
+        version: str = KAFKA_VERSION,
+        config: Mapping[str, object] | None = None,
+        jvm_options: Sequence[str] = FAST_START,
+    ) -> None:
+        if brokers < 1:
+            raise ValueError(f"a cluster has at least one broker, got {brokers}")
+        # Before anything is made that would have to be unmade.
+        find_program("java")
+        jars = kafka_jars(version)
+        reserved = Ports(4 * brokers)
+        folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
+        ports = iter(reserved.numbers)
+        addresses = [
+            Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
+        ]
+        settings = {**_smaller_replication(brokers), **(config or {})}
+        cluster_id, options = random_id(), [*HEAP, *jvm_options]
+        processes = {
+            one.node: BrokerProcess(one, addresses, cluster_id, folder, jars, options, settings) for one in addresses
+        }
+        super().__init__(processes, folder, reserved, jars, version)
 
 
 def _smaller_replication(brokers: int) -> dict[str, object]:

@@ -17,12 +17,12 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support import produce_wire as wire
+from faults import produce_wire as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tests.support.produce_wire import ProduceRequest
+    from faults.produce_wire import ProduceRequest
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -77,6 +77,11 @@ def close_after() -> Action:
     return Action("close_after")
 
 
+def truncate() -> Action:
+    """Pass it on, and close the connection in the middle of the answer."""
+    return Action("truncate")
+
+
 def hold(seconds: float) -> Action:
     """Swallow it, and deliver it to the broker later in a connection of its own: a ghost write."""
     return Action("hold", 0, seconds)
@@ -117,17 +122,23 @@ class Ghost(NamedTuple):
 CLOSE = b""
 
 
+class Half(bytes):
+    """An answer of which half is sent, and then the end of the connection."""
+
+
 class FaultProxy:
     """Listens in the brokers' place; a context manager.
 
-    `routes` is broker id -> (port to listen on, port of the broker), see `KafkaCluster.proxied`.
+    `routes` is broker id -> (port to listen on, port of the broker), see `KafkaCluster.proxied`; `hosts` says where
+    brokers are that are not on the loopback interface.
 
     What happens to a Produce request is said, in this order, by the list of `then`, by `rule`, else it is passed on.
     `round_trip` seconds are added to every answer. `seen` and `ghosts` witness what happened.
     """
 
-    def __init__(self, routes: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(self, routes: Mapping[int, tuple[int, int]], hosts: Mapping[int, str] | None = None) -> None:
         self._routes = dict(routes)
+        self._hosts = {**dict.fromkeys(routes, HOST), **(hosts or {})}
         self._script: list[Action] = []
         self.rule: Callable[[Seen], Action] | None = None
         self.round_trip = 0.0
@@ -143,6 +154,7 @@ class FaultProxy:
 
     @property
     def bootstrap_servers(self) -> str:
+        """Where clients begin that shall come through here."""
         return ",".join(f"{HOST}:{listen}" for listen, _ in self._routes.values())
 
     def then(self, *actions: Action) -> None:
@@ -171,19 +183,30 @@ class FaultProxy:
         return self.ghosts
 
     def __enter__(self) -> FaultProxy:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Listen; `close` is the end."""
         self._thread.start()
         if not self._ready.wait(START_SECONDS) or self.failures:
             self._thread.join()
             raise RuntimeError(f"the proxy did not start: {self.failures}")
-        return self
 
     def __exit__(self, *error: object) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._end()
         # A fault that was not ordered would spoil the test silently.
         if self.failures and error[0] is None:
             raise self.failures[0]
+
+    def close(self) -> None:
+        """End what `start` began; raise what went wrong in between."""
+        self.__exit__(None, None, None)
+
+    def _end(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -217,7 +240,7 @@ class FaultProxy:
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.own(writer)
-            self.spawn(Connection(self, broker, port, reader, writer).serve())
+            self.spawn(Connection(self, broker, (self._hosts[broker], port), reader, writer).serve())
 
         return await asyncio.start_server(accept, HOST, listen)
 
@@ -226,6 +249,7 @@ class FaultProxy:
         self._writers.add(writer)
 
     def decide(self, broker: int, request: ProduceRequest) -> Action:
+        """Return what shall happen to a request, and remember that it came by."""
         seen = Seen(len(self.seen) + 1, broker, time.monotonic(), request, forward())
         if self._script:
             action = self._script.pop(0)
@@ -248,11 +272,11 @@ class FaultProxy:
         if not task.cancelled() and task.exception() is not None:
             self.failures.append(task.exception())
 
-    async def haunt(self, port: int, request: ProduceRequest, seconds: float) -> None:
+    async def haunt(self, address: tuple[str, int], request: ProduceRequest, seconds: float) -> None:
         """Deliver a held request."""
         await asyncio.sleep(seconds)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            reader, writer = await asyncio.open_connection(HOST, port)
+            reader, writer = await asyncio.open_connection(*address)
             self.own(writer)
             try:
                 writer.write(framed(request.frame))
@@ -281,19 +305,20 @@ class Connection:
         self,
         proxy: FaultProxy,
         broker: int,
-        port: int,
+        address: tuple[str, int],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self._proxy, self._broker, self._port = proxy, broker, port
+        self._proxy, self._broker, self._address = proxy, broker, address
         self._reader, self._writer = reader, writer
         # Answers owed to the client, in the order of its requests; and what to do with the broker's, by correlation id.
         self._owed: asyncio.Queue[asyncio.Future[bytes]] = asyncio.Queue()
         self._expected: dict[int, tuple[asyncio.Future[bytes], ProduceRequest | None, Action]] = {}
 
     async def serve(self) -> None:
+        """Pass requests and answers on until either side closes."""
         try:
-            from_broker, to_broker = await asyncio.open_connection(HOST, self._port)
+            from_broker, to_broker = await asyncio.open_connection(*self._address)
         except OSError:
             self._writer.close()
             return
@@ -334,7 +359,7 @@ class Connection:
                     self._fulfil(answer, wire.answer(request, action.code), action.seconds)
                 continue
             if action.kind == "hold" and request is not None:
-                self._proxy.spawn(self._proxy.haunt(self._port, request, action.seconds))
+                self._proxy.spawn(self._proxy.haunt(self._address, request, action.seconds))
                 continue
             if answer is not None:
                 self._expected[correlation] = (answer, request, action)
@@ -350,6 +375,8 @@ class Connection:
                 continue
             if action.kind == "close_after":
                 body = CLOSE
+            elif action.kind == "truncate":
+                body = Half(body)
             elif action.kind == "falsify" and request is not None:
                 body = wire.with_errors(request.version, body, action.code)
             self._fulfil(answer, body, action.seconds)
@@ -366,8 +393,11 @@ class Connection:
             body = await (await self._owed.get())
             if body == CLOSE:
                 return
-            self._writer.write(framed(body))
+            data = framed(body)
+            self._writer.write(data[: len(data) // 2] if isinstance(body, Half) else data)
             await self._writer.drain()
+            if isinstance(body, Half):
+                return
 
 
 def mixed(actions: Iterable[Action], often: float = 60) -> dict[Action, float]:
