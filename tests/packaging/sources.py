@@ -52,7 +52,7 @@ def imported(path: Path) -> set[str]:
 
 def _named(module: str, names: list[str]) -> set[str]:
     """Return what ``from module import names`` imports: ``from twolane import verdicts`` names a module of ours."""
-    return {f"{module}.{name}" for name in names} if module == "twolane" else {module}
+    return {f"{module}.{name}" for name in names} if module in {"faults", "twolane"} else {module}
 
 
 def _python_imports(tree: ast.AST) -> set[str]:
