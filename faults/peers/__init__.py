@@ -1,0 +1,1 @@
+"""Other people's producers under the same workload, for comparison."""
