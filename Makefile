@@ -7,6 +7,7 @@
 #   JSON=FILE            demo: write the figures there, with machine, date and versions
 #   RESULTS=FOLDER       benchmarks: figures, tables and pictures go there (default: build/bench/results)
 #   ARGS="-k order -x"   more arguments for pytest
+#   ROUNDS=20 SEED=1 FAULT=sigstop MINUTES=30 SHORT=1   faults: how many rounds, of which kind, how long (docs/faults.md)
 #   WORKERS=2            processes that run the tests side by side (0: one, where output and a debugger can be seen)
 
 SHELL := /bin/sh
@@ -29,7 +30,7 @@ SWITCH_coverage := TWOLANE_COVERAGE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz leaks matrix \
+.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz leaks faults matrix \
         bench bench-encoding bench-cluster bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
@@ -80,6 +81,10 @@ fuzz: build $(VENV)/.group-test  ## a million values through each serializer: ho
 
 leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (ten minutes)
 	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many $(ARGS)
+
+faults: build $(VENV)/.group-test  ## break real brokers and clients, round after round, and judge what clients were told (docs/faults.md)
+	$(BIN)/python -m faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(FAULT:%=--fault %) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHORT),--short) $(ARGS)
 
 bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes
 	$(BIN)/python -m bench run --minutes 4 --output $(RESULTS) $(ARGS)

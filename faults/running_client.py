@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import subprocess
@@ -156,11 +157,9 @@ class RunningClient:
             It did not, within `timeout` seconds.
         """
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended, or was told before
             self._process.stdin.write("stop\n")
             self._process.stdin.close()
-        except (BrokenPipeError, ValueError):  # ended, or told before
-            pass
         self.wait(timeout)
 
     def wait(self, timeout: float = STOP_SECONDS) -> None:
@@ -175,13 +174,18 @@ class RunningClient:
                 f"the client did not end within {timeout} s; its stacks are in {self._log}"
             ) from None
         self._reader.join()
+        self._close_input()
 
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
-        if self._process.stdin is not None and not self._process.stdin.closed:
+        self._close_input()
+
+    def _close_input(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
     def restart(self, **changes: Any) -> None:

@@ -1,0 +1,206 @@
+"""Rounds on real brokers: a topic, a client that writes its history, a fault, its healing, the log read and judged.
+
+What a round found is one line of the results' file. The history, the client's log and the brokers' are kept where
+something was found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from faults import results
+from faults.checkers import Judgement, Violation, check
+from faults.injections import KINDS
+from faults.plan import SHARE_BEFORE, Plan, plan
+from faults.readers import read_log
+from faults.running_client import RunningClient, StuckClientError
+from faults.workload import RoundFacts
+from twolane.testing import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from faults.cluster import FaultCluster
+
+# Before the fault nothing is in the way, so this is generous; after it a client may have to wait for its deadlines.
+BEFORE_SECONDS = 60.0
+# No acknowledgement at all for so long after the healing: the client is stuck.
+RECOVERY_SECONDS = 60.0
+# For the records before and after the fault: a round that is slow is cut short.
+AFTER_SECONDS = 8.0
+# A client that cannot end within this is stuck.
+END_SECONDS = 60.0
+READ_SECONDS = 60.0
+MOST_VOID_IN_A_ROW = 3
+
+
+@dataclass
+class Round:
+    """What became of one round; `void` says why it has no verdict, if it has none."""
+
+    plan: Plan
+    seconds: float = 0.0
+    recovery_seconds: float | None = None
+    silence_seconds: float = 0.0
+    facts: RoundFacts | None = None
+    workload: dict[str, Any] = field(default_factory=dict)
+    judgement: Judgement | None = None
+    violations: list[Violation] = field(default_factory=list)
+    void: str = ""
+
+    def line(self, cluster: FaultCluster, versions: dict[str, str]) -> dict[str, Any]:
+        """Return it as it is kept."""
+        return {
+            "seed": self.plan.seed,
+            "fault": self.plan.fault,
+            "variant": "twolane",
+            "fault_seconds": round(self.plan.seconds, 3),
+            "workload": self.workload,
+            "facts": vars(self.facts) if self.facts else {},
+            "counts": self.judgement.counts if self.judgement else {},
+            "violations": [vars(one) for one in self.violations],
+            "recovery_seconds": self.recovery_seconds,
+            "silence_seconds": round(self.silence_seconds, 3),
+            "seconds": round(self.seconds, 2),
+            "void": self.void,
+            "profile": cluster.profile,
+            "isolated": cluster.network is not None,
+            "replay": self.plan.replay,
+            "versions": versions,
+        }
+
+
+def run_round(cluster: FaultCluster, one: Plan, folder: Path) -> Round:
+    """Run one round; its files go into `folder`."""
+    folder.mkdir(parents=True)
+    started = time.monotonic()
+    found = Round(one)
+    try:
+        _run(cluster, one, folder, found)
+    except StuckClientError as error:
+        found.violations.append(Violation("liveness", 1, str(error)))
+    except ClusterError as error:
+        found.void = str(error)
+        (folder / "brokers.log").write_text(cluster.logs(200))
+    found.seconds = time.monotonic() - started
+    return found
+
+
+def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
+    topic = f"faults-{one.seed}-{time.time_ns()}"
+    fault, chance = one.make_fault(), one.random
+    workload = replace(
+        one.workload,
+        topic=topic,
+        bootstrap=cluster.bootstrap_servers,
+        history_path=str(folder / "history"),
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(fault.finish)
+        workload = fault.prepare(cluster, workload, chance)
+        found.workload = vars(workload)
+        cluster.create_topic(topic, workload.partitions)
+        stack.callback(_delete, cluster, topic)
+        stack.callback(cluster.heal)
+        client = stack.enter_context(RunningClient(workload, folder / "client.log", before=fault.before()))
+        client.wait_started()
+        if not fault.starts_first:
+            if not client.wait_acked(1, BEFORE_SECONDS):
+                raise StuckClientError(f"no acknowledgement within {BEFORE_SECONDS} s, before the fault")
+            client.wait_acked(int(one.records * SHARE_BEFORE), AFTER_SECONDS)
+        injected = time.monotonic()
+        fault.inject(cluster, client, chance)
+        time.sleep(one.seconds)
+        fault.heal(cluster, client)
+        healed = time.monotonic()
+        first = client.wait_ack_after(healed, RECOVERY_SECONDS)
+        if first is not None:
+            found.recovery_seconds = round(first - healed, 3)
+            client.wait_acked(one.records, AFTER_SECONDS)
+        found.silence_seconds = client.silence(injected)
+        client.stop(END_SECONDS)
+        fault.finish()
+        if first is None:
+            found.violations.append(Violation("liveness", 1, f"no acknowledgement within {RECOVERY_SECONDS} s"))
+        found.facts = RoundFacts(
+            fault=one.fault,
+            injected_at=injected,
+            healed_at=healed,
+            duplicates_allowed=not workload.idempotence,
+            traffic_expected=fault.acks_go_on,
+            **fault.facts,
+        )
+        cluster.rest()
+        found.judgement = _judge(cluster, client, found.facts)
+        found.violations += found.judgement.violations
+
+
+def _judge(cluster: FaultCluster, client: RunningClient, facts: RoundFacts) -> Judgement:
+    workload = client.workload
+    log = read_log(cluster.bootstrap_servers, workload.topic, timeout=READ_SECONDS)
+    if not workload.transactional:
+        return check(workload.history_path, log, workload, facts)
+    committed = read_log(cluster.bootstrap_servers, workload.topic, "read_committed", timeout=READ_SECONDS)
+    return check(workload.history_path, log, workload, facts, committed=committed)
+
+
+def _delete(cluster: FaultCluster, topic: str) -> None:
+    with contextlib.suppress(ClusterError):
+        cluster.delete_topic(topic)
+
+
+def possible(cluster: FaultCluster, kinds: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the kinds that can be had on this cluster, and of the others why not."""
+    reasons = {
+        name: next((cluster.lacks[need] for need in KINDS[name].needs if need in cluster.lacks), "") for name in kinds
+    }
+    return [name for name, reason in reasons.items() if not reason], {name: why for name, why in reasons.items() if why}
+
+
+def run(
+    cluster: FaultCluster,
+    kinds: list[str],
+    seed: int,
+    rounds: int,
+    folder: Path,
+    *,
+    allow_long: bool = True,
+    deadline: float = float("inf"),
+) -> Iterator[Round]:
+    """Run rounds, append each to ``results.jsonl`` in `folder`, and yield it.
+
+    Parameters
+    ----------
+    cluster : FaultCluster
+    kinds : list of str
+        Names of faults; see `possible`.
+    seed : int
+        Of the first round; the next one's is one more.
+    rounds : int
+    folder : Path
+        Files of the rounds where something was found stay here.
+    allow_long : bool, default True
+    deadline : float, optional
+        By `time.monotonic`: no round begins later.
+    """
+    versions = results.versions()
+    voids = 0
+    for number in range(rounds):
+        if time.monotonic() > deadline:
+            return
+        one = plan(seed + number, kinds, allow_long=allow_long)
+        files = folder / f"round-{one.seed}-{one.fault}"
+        shutil.rmtree(files, ignore_errors=True)
+        found = run_round(cluster, one, files)
+        results.append(folder / "results.jsonl", found.line(cluster, versions))
+        if not found.violations and not found.void:
+            shutil.rmtree(files)
+        voids = voids + 1 if found.void else 0
+        yield found
+        if voids == MOST_VOID_IN_A_ROW:
+            raise ClusterError(f"{voids} rounds in a row could not be made: {found.void}")
