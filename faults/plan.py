@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from faults.injections.fault import Fault
 
 # Records that a round should have, and how many of them before the fault; one by one takes longer.
-MANY, FEW = 50_000, 1_500
+MANY, FEW, FEWEST = 50_000, 1_500, 500
 SHARE_BEFORE = 0.3
 RECORDS_PER_SECOND = 25_000
 
@@ -76,8 +76,9 @@ def plan(seed: int, kinds: Sequence[str], *, allow_long: bool = True) -> Plan:
     one_by_one = chance.random() < 0.25
     batch = 1 if one_by_one else chance.choice([50, 200, 1_000, 5_000])
     partitions = chance.randint(2, 12)
-    # A blocking send() waits for its round trip, and so do the few sends of a transaction.
-    records = FEW if one_by_one and (lane == "safe" or is_transactional) else MANY
+    # A blocking send() waits for its round trip, and the few sends of a transaction for several.
+    slowly = FEWEST if is_transactional else FEW if lane == "safe" else MANY
+    records = slowly if one_by_one else MANY
     workload = Workload(
         lane=lane,
         front=front,
