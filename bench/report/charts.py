@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 
 from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
 from bench.matrix import PIPELINE, WAIT
 from bench.model import costs_of
-from bench.report.tables import of_matrix, of_peers
+from bench.report.tables import OURS, of_matrix, of_peers
 from bench.results import P50, P99, WALL
 
 mpl.use("svg")
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bench.matrix import Case
     from bench.results import Row
 
+# Readable on white and on black: the background is nobody's, text and axes are grey.
+INK = "#808080"
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "twolane",
     "svg.fonttype": "none",
@@ -34,80 +36,119 @@ STYLE: dict[str, Any] = {
     "grid.alpha": 0.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
+    "savefig.transparent": True,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
-# What is drawn of the price list: label -> which cases. Forty lines cannot be read.
-LINES: dict[str, Callable[[Case], bool]] = {
-    "safe send(), one by one": lambda c: c.contender == SAFE_SEND and c.idempotence,
-    "safe send_batch of 100": lambda c: c.contender == SAFE_BATCH and c.batch == 100 and c.idempotence,
-    "safe send_batch of 10 000": lambda c: c.contender == SAFE_BATCH and c.batch == 10_000 and c.idempotence,
-    "acks=1, 1 in flight, requests of 100": lambda c: _pipeline(c, "1", 1, 100),
-    "acks=all, 1 in flight, requests of 100": lambda c: _pipeline(c, "all", 1, 100),
-    "acks=all, 5 in flight, requests of 100": lambda c: _pipeline(c, "all", 5, 100),
-    "acks=1, no limit, requests of 10 000": lambda c: _pipeline(c, "1", None, 10_000),
-    "acks=all, no limit, requests of 10 000": lambda c: _pipeline(c, "all", None, 10_000),
-}
-WAITING: dict[str, Callable[[Case], bool]] = {
-    "safe lane, acks=all, idempotent": lambda c: c.contender == SAFE_SEND and c.idempotence,
-    "acks=all": lambda c: c.contender == BATCH and c.acks == "all" and not c.idempotence,
-    "acks=1": lambda c: c.contender == BATCH and c.acks == "1",
-    "acks=0 (nothing is awaited)": lambda c: c.contender == BATCH and c.acks == "0",
-}
+# A guarantee has one colour in every panel.
+SAFE, ALL_ONE, ALL, ONE, NONE = "#e6550d", "#9e6fd0", "#3b8bd0", "#2ca25f", "#808080"
+OTHERS = "#a0a0a0"
 
 
-def _pipeline(case: Case, acks: str, in_flight: int | None, batch: int) -> bool:
+class Line(NamedTuple):
+    """One line of the price list: which cases it goes through."""
+
+    label: str
+    colour: str
+    style: str
+    chosen: Callable[[Case], bool]
+
+
+def _safe(label: str, batch: int, style: str) -> Line:
+    contender = SAFE_SEND if batch == 1 else SAFE_BATCH
+    return Line(label, SAFE, style, lambda c: (c.contender, c.batch, c.idempotence) == (contender, batch, True))
+
+
+def _pipeline(label: str, colour: str, acks: str, in_flight: int | None, batch: int = 10_000) -> Line:
     wanted = (BATCH, PIPELINE, acks, in_flight, batch, False)
-    return (case.contender, case.mode, case.acks, case.in_flight, case.batch, case.idempotence) == wanted
+    style = "-" if batch == 10_000 else "--"
+    return Line(
+        label,
+        colour,
+        style,
+        lambda c: (c.contender, c.mode, c.acks, c.in_flight, c.batch, c.idempotence) == wanted,
+    )
+
+
+# What is drawn of the price list. Forty lines cannot be read.
+LINES = (
+    _pipeline("acks=1", ONE, "1", None),
+    _pipeline("acks=all", ALL, "all", None),
+    _pipeline("acks=all, 1 in flight", ALL_ONE, "all", 1),
+    _pipeline("acks=all, 1 in flight, requests of 100", ALL_ONE, "all", 1, 100),
+    _safe("safe send_batch of 10 000", 10_000, "-"),
+    _safe("safe send_batch of 100", 100, "--"),
+    _safe("safe send()", 1, ":"),
+)
+WAITING = (
+    Line("acks=0: no answer", NONE, "-", lambda c: c.contender == BATCH and c.acks == "0"),
+    Line("acks=1", ONE, "-", lambda c: c.contender == BATCH and c.acks == "1"),
+    Line("acks=all", ALL_ONE, "-", lambda c: c.contender == BATCH and c.acks == "all" and not c.idempotence),
+    Line("safe send()", SAFE, ":", lambda c: c.contender == SAFE_SEND and c.idempotence),
+)
 
 
 def price(rows: Sequence[Row]) -> Figure:
     """Draw records/s and the latency of a call against the round-trip time."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(3, 2))
     matrix = of_matrix(rows)
-    for label, chosen in LINES.items():
-        line = sorted((row for row in matrix if chosen(row.case)), key=lambda row: row.case.rtt_ms)
-        _line(left, line, [row.rate for row in line], label, [_spread(row, WALL) for row in line])
-    for label, chosen in WAITING.items():
-        line = [row for row in matrix if row.case.mode == WAIT and row.case.batch == 1 and chosen(row.case)]
-        line.sort(key=lambda row: row.case.rtt_ms)
-        if line:
-            p50 = [row.median(P50) * 1e3 for row in line]
-            p99 = [row.median(P99) * 1e3 for row in line]
-            drawn = _line(right, line, p50, label)
-            right.plot(_times(line), p99, marker="_", linestyle=":", color=drawn)
-    _axes(left, "records/s, one partition, 100-byte values", "Throughput")
-    _axes(right, "ms: p50, dotted p99", "A call of one record, waited for")
+    waited = [row for row in matrix if row.case.mode == WAIT and row.case.batch == 1]
+    ends = _lines(left, matrix, LINES, lambda row: row.rate)
+    _axes(left, "records/s, one partition, 100-byte values", "Throughput", ends)
+    ends = _lines(right, waited, WAITING, lambda row: row.median(P50) * 1e3)
+    _lines(right, waited, WAITING, lambda row: row.median(P99) * 1e3, thin=True)
+    _axes(right, "ms: p50, thin p99", "A call of one record, waited for", ends)
     for axes in (left, right):
         if axes.lines:
             axes.set_xlabel("round-trip time added, ms")
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xticks([0, 1, 5, 20], ["0", "1", "5", "20"])
-            axes.legend(loc="best")
+            axes.margins(x=0.03)
     return figure
 
 
-def _line(axes: Axes, rows: Sequence[Row], values: list[float], label: str, spread: list[float] | None = None) -> Any:
-    """Draw one line, with bars of its noise; return its colour."""
-    if not rows:
-        return None
-    bars = [value * part for value, part in zip(values, spread, strict=True)] if spread else None
-    drawn = axes.errorbar(_times(rows), values, yerr=bars, marker="o", markersize=3, capsize=2, label=label)
-    return drawn.lines[0].get_color()
+def _lines(
+    axes: Axes, rows: Iterable[Row], lines: Iterable[Line], value: Callable[[Row], float], *, thin: bool = False
+) -> list[tuple[Line, int, float]]:
+    """Draw lines against the round-trip time; return where each ends."""
+    found, ends = list(rows), []
+    for line in lines:
+        points = sorted((row for row in found if line.chosen(row.case)), key=lambda row: row.case.rtt_ms)
+        if points:
+            times, values = [row.case.rtt_ms for row in points], [value(row) for row in points]
+            width, alpha, mark = (0.7, 0.6, "") if thin else (1.6, 1.0, "o")
+            axes.plot(
+                times, values, line.style, color=line.colour, linewidth=width, alpha=alpha, marker=mark, markersize=3
+            )
+            ends.append((line, times[-1], values[-1]))
+    return ends
 
 
-def _times(rows: Iterable[Row]) -> list[int]:
-    return [row.case.rtt_ms for row in rows]
+def _axes(axes: Axes, label: str, title: str, ends: Sequence[tuple[Line, int, float]] = ()) -> None:
+    """Name the axes, and the lines at their ends, where a legend would lie over them."""
+    axes.set_yscale("log")
+    axes.set_ylabel(label)
+    axes.set_title(title)
+    apart, lowest = 1.0, 0.0
+    if ends:
+        low, high = axes.get_ylim()
+        apart = (high / low) ** (1 / 22)  # a line of text, on this scale
+    for line, at, value in sorted(ends, key=lambda end: end[2]):
+        lowest = max(value, lowest * apart)
+        axes.annotate(
+            line.label,
+            (at, value),
+            xytext=(1.03, lowest),
+            textcoords=axes.get_yaxis_transform(),
+            color=line.colour,
+            fontsize=8,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": line.colour, "alpha": 0.4, "linewidth": 0.6},
+        )
 
 
 def _spread(row: Row, figure: str) -> float:
     return row.noise(figure) or 0.0
-
-
-def _axes(axes: Axes, label: str, title: str) -> None:
-    axes.set_yscale("log")
-    axes.set_ylabel(label)
-    axes.set_title(title)
 
 
 def cpu_bars(rows: Sequence[Row]) -> Figure:
@@ -126,11 +167,9 @@ def cpu_bars(rows: Sequence[Row]) -> Figure:
     for axes, (title, found) in zip(all_axes[:, 0], shown, strict=False):
         found = found[::-1]
         values = [row.cpu_ns for row in found]
-        colours = ["tab:orange" if "Producer.send" in row.case.contender else "tab:gray" for row in found]
+        colours = [SAFE if row.case.contender in OURS else OTHERS for row in found]
         bars = axes.barh([row.case.contender for row in found], values, color=colours)
         axes.bar_label(bars, [f"{value:,.0f}".replace(",", " ") for value in values], padding=3, fontsize=8)
-        axes.set_xscale("log")
-        axes.set_xlim(left=100)
         axes.set_title(f"{title}: CPU ns per record of the producing process")
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.15)
@@ -139,27 +178,25 @@ def cpu_bars(rows: Sequence[Row]) -> Figure:
 
 def growth(rows: Sequence[Row]) -> Figure:
     """Draw records/s of the safe lane against the size of a call, the model's curve over the measured points."""
-    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
     found = [row for row in of_matrix(rows) if row.case.contender == SAFE_BATCH and row.case.idempotence]
     costs = next((c for family, c in costs_of(found).items()), None)
     near = min((row.metadata["round_trip_s"] for row in found if row.case.rtt_ms == 0), default=0.0)
-    for rtt in sorted({row.case.rtt_ms for row in found}):
+    ends = []
+    for nth, rtt in enumerate(sorted({row.case.rtt_ms for row in found})):
         points = sorted((row for row in found if row.case.rtt_ms == rtt), key=lambda row: row.case.batch)
         batches, rates = [row.case.batch for row in points], [row.rate for row in points]
-        drawn = axes.errorbar(batches, rates, yerr=[_spread(r, WALL) * r.rate for r in points], fmt="o", capsize=2)
-        colour = drawn.lines[0].get_color()
-        label = f"+{rtt} ms" if rtt else "no delay"
+        bars, alpha = [_spread(row, WALL) * row.rate for row in points], 1 - 0.2 * nth
+        axes.errorbar(batches, rates, yerr=bars, fmt="o", capsize=2, color=SAFE, alpha=alpha)
         if costs is not None:
             added = points[0].metadata["round_trip_s"] - near
             curve = [round(10 ** (step / 10)) for step in range(41)]
-            axes.plot(curve, [costs.rate(batch, added) for batch in curve], color=colour, alpha=0.6, label=label)
-        else:
-            drawn.set_label(label)
+            axes.plot(curve, [costs.rate(batch, added) for batch in curve], color=SAFE, alpha=alpha)
+        line = Line(f"+{rtt} ms" if rtt else "no delay", SAFE, "-", lambda _: True)
+        ends.append((line, batches[-1], rates[-1]))
     axes.set_xscale("log")
     axes.set_xlabel("records of a call")
-    _axes(axes, "records/s, one partition", "SafeProducer.send_batch: points measured, lines the model's")
-    if axes.lines:
-        axes.legend()
+    _axes(axes, "records/s, one partition", "SafeProducer.send_batch: points measured, lines the model's", ends)
     return figure
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyperf
 
 from bench.matrix import PIPELINE, WAIT
-from bench.report import tables
-from bench.results import files_of, is_unstable, load, noise, read_notes
+from bench.report import steps, tables
+from bench.results import WALL, files_of, is_unstable, load, noise, read_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ TITLES = {
     "brokers": "Real brokers",
     "embedded": "The embedded cluster (librdkafka's mock: the client's cost only)",
 }
-README_RATES = ("send loop", "send_batch", "throughput")
 
 
 def report(folder: Path) -> Path:
@@ -57,6 +56,7 @@ def _section(path: Path, rows: Sequence[Row], notes: Mapping[str, Mapping[str, s
     parts += [f"![{name}]({name})\n" for name in pictures]
     missing = notes.get("missing", {})
     for title, text in (
+        *steps.sections(rows),
         ("Price list: records/s", tables.by_round_trip(rows, tables.rate)),
         (
             "Price list: p50 / p99 of a call, ms",
@@ -110,12 +110,10 @@ def readme(folder: Path) -> str:
     """Return the README's lines on a folder of results."""
     rows = load(folder / "brokers.json")
     place = folder.relative_to(ROOT).as_posix()
-    best = tables.markdown(
-        ["", "records/s", "CPU ns/record"],
-        ([tables.name_of(row.case), tables.rate(row), tables.cpu(row)] for row in tables.of_peers(rows, PIPELINE)),
-    )
+    cheapest = ", ".join(f"{row.case.contender} {tables.cpu(row)}" for row in tables.of_peers(rows, PIPELINE))
     return (
-        f"{tables.short_price(rows)}\n![The price of safety]({place}/brokers-price-of-safety.svg)\n\n{best}\n"
+        f"{steps.table(rows, steps.THROUGHPUT, WALL)}\n![The price of safety]({place}/brokers-price-of-safety.svg)\n\n"
+        f"CPU ns per record, all with `acks=all`, no limit in flight, three partitions: {cheapest}.\n\n"
         f"{tables.setting(rows)}{tables.MARKED} All of it: [{place}]({place}/{PAGE}).\n"
     )
 

@@ -99,18 +99,6 @@ def by_round_trip(rows: Iterable[Row], cell: Callable[[Row], str]) -> str:
     )
 
 
-def short_price(rows: Iterable[Row]) -> str:
-    """Return the few lines of the price list that a README has room for."""
-    wanted = [
-        row
-        for row in of_matrix(rows)
-        if (row.case.contender in SAFE and row.case.idempotence and row.case.batch in (1, 100, 10_000))
-        or (row.case.mode == PIPELINE and row.case.batch == 10_000 and row.case.in_flight in (1, None))
-    ]
-    alone = [row for row in wanted if row.case.contender != SAFE_BATCH or row.case.batch > 1]
-    return by_round_trip(alone, rate)
-
-
 def _order(row: Row) -> tuple[int, int, str, int, bool, int, int]:
     case = row.case
     in_flight = 1_000_000 if case.in_flight is None else case.in_flight

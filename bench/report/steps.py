@@ -1,0 +1,94 @@
+"""What each guarantee costs, as ratios: the step from one setting to the next, taken round by round."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
+from bench.matrix import RTT_MS, WAIT, Case
+from bench.report.tables import NOTHING, markdown
+from bench.results import CPU, P50, P99, WALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.results import Row
+
+
+@dataclass(frozen=True)
+class Step:
+    """From one case to another: the same but for what `name` says."""
+
+    name: str
+    before: Case
+    after: Case
+
+
+_FREE = Case(BATCH)
+_FIVE = Case(BATCH, in_flight=5, batch=100)
+_WAITED = Case(BATCH, WAIT, in_flight=1, batch=1)
+_ONE = Case(SAFE_SEND, WAIT, in_flight=1, idempotence=True, batch=1)
+_CALL = replace(_ONE, contender=SAFE_BATCH)
+
+# Of records that are sent without waiting for each, one partition.
+THROUGHPUT = (
+    Step("`acks=1` to `acks=all`, requests of 10 000", replace(_FREE, acks="1"), _FREE),
+    Step("5 requests in flight to 1, requests of 100", _FIVE, replace(_FIVE, in_flight=1)),
+    Step(
+        "5 requests in flight to 1, requests of 10 000",
+        replace(_FIVE, batch=10_000),
+        replace(_FIVE, batch=10_000, in_flight=1),
+    ),
+    Step(
+        "idempotence off to on, requests of 10 000",
+        replace(_FIVE, batch=10_000),
+        replace(_FIVE, batch=10_000, idempotence=True),
+    ),
+    Step("safe lane: one by one to batches of 100", _ONE, replace(_CALL, batch=100)),
+    Step("safe lane: batches of 100 to 10 000", replace(_CALL, batch=100), replace(_CALL, batch=10_000)),
+)
+# Of one record that is waited for.
+LATENCY = (
+    Step("`acks=1` to `acks=all`", replace(_WAITED, acks="1"), _WAITED),
+    Step("idempotence off to on", replace(_ONE, idempotence=False), _ONE),
+)
+
+
+def ratios(before: Row, after: Row, figure: str) -> list[float]:
+    """Return `after` to `before` for each round that both have; records/s for the wall time."""
+    other = dict(zip(before.rounds, before.values[figure], strict=True))
+    pairs = [
+        (value, other[turn]) for turn, value in zip(after.rounds, after.values[figure], strict=True) if turn in other
+    ]
+    return [old / new if figure == WALL else new / old for new, old in pairs]
+
+
+def _cell(rows: dict[Case, Row], step: Step, rtt_ms: int, figure: str) -> str:
+    before, after = (rows.get(replace(case, rtt_ms=rtt_ms)) for case in (step.before, step.after))
+    found = ratios(before, after, figure) if before and after else []
+    if not found:
+        return NOTHING
+    low, middle, high = (_times(value) for value in (min(found), statistics.median(found), max(found)))
+    return f"{middle} ({low} to {high})" if len(found) > 1 else middle
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 20 else f"{ratio:.1f}" if ratio >= 2 else f"{ratio:.2f}"
+
+
+def table(rows: Iterable[Row], steps: Sequence[Step], figure: str) -> str:
+    """Return a table with a column for each round-trip time: the median ratio, and the least and most of a round."""
+    found = {row.case: row for row in rows}
+    times = [rtt for rtt in RTT_MS if any(_cell(found, step, rtt, figure) for step in steps)]
+    lines = [[step.name, *(_cell(found, step, rtt, figure) for rtt in times)] for step in steps]
+    return markdown(["", *(f"+{rtt} ms" if rtt else "as is" for rtt in times)], [row for row in lines if any(row[1:])])
+
+
+def sections(rows: Sequence[Row]) -> Iterable[tuple[str, str]]:
+    """Yield title and table of all ratios."""
+    yield "What it costs: records/s, times those before the step", table(rows, THROUGHPUT, WALL)
+    yield "What it costs: CPU per record, times that before the step", table(rows, THROUGHPUT, CPU)
+    yield "What it costs: p50 of a record that is waited for", table(rows, LATENCY, P50)
+    yield "What it costs: p99 of a record that is waited for", table(rows, LATENCY, P99)
