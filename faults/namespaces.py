@@ -6,6 +6,7 @@ what a killed one left behind (`remove_leftovers`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -117,9 +118,12 @@ def remove(number: int) -> None:
         if re.match(rf"{PREFIX}{number}-\d+$", name):
             for pid in run("ip", "netns", "pids", name).split():
                 os.kill(int(pid), signal.SIGKILL)
-            run("ip", "netns", "delete", name)  # and with it its end of the pair, and so the other end
-    if f"{PREFIX}{number}" in _listed(Path("/sys/class/net")):
-        run("ip", "link", "delete", f"{PREFIX}{number}")
+            run("ip", "netns", "delete", name)
+    for link in _listed(Path("/sys/class/net")):
+        if re.match(rf"{PREFIX}{number}(v\d+)?$", link):
+            # A pair also goes with the namespace of its other end, some time soon.
+            with contextlib.suppress(CommandError):
+                run("ip", "link", "delete", link)
     for source, folder in _mounts():
         if source == f"{PREFIX}{number}":
             run("umount", "--lazy", folder)
