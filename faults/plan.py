@@ -91,6 +91,11 @@ def plan(seed: int, kinds: Sequence[str], *, allow_long: bool = True) -> Plan:
         seed=seed,
         history_path="",
         records_per_second=RECORDS_PER_SECOND,
+        streams=chance.choice([1, 1, 2, 8] if one_by_one else [1, 1, 2]) if not is_transactional else 1,
+        call=chance.choice(["send", "submit"]) if one_by_one and lane == "throughput" else "",
+        keys=chance.random() < 0.3,
+        headers=chance.random() < 0.3,
+        abort_every=7 if is_transactional and chance.random() < 0.5 else 0,
         config=_config(lane, chance),
     )
     return Plan(seed, name, seconds, records, allow_long, workload, chance)
