@@ -30,7 +30,7 @@ SWITCH_coverage := TWOLANE_COVERAGE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz leaks faults matrix \
+.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz fuzz-targets leaks faults matrix \
         bench bench-encoding bench-cluster bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
@@ -78,6 +78,9 @@ asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' te
 # Failures are kept in .hypothesis and come first in the next run; Ctrl-C ends it at any time.
 fuzz: build $(VENV)/.group-test  ## a million values through each serializer: hours (ARGS="-k json" for one of them)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/encoding -m fuzz --hypothesis-show-statistics $(ARGS)
+
+fuzz-targets: build $(TESTING)  ## a minute of hostile input for each parser and encoder (ARGS="arrow_data --seconds 600 --seed 7")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (ten minutes)
 	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many $(ARGS)

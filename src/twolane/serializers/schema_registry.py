@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from twolane.config.masking import Hider, masked, without_credentials, without_urls
 from twolane.errors import ConfigError, SerializationError, shown
@@ -338,21 +339,19 @@ class Registry:
     def _by_id(self, client: Any, subject: str, kind: str, schema_id: int) -> Resolved:
         # With the subject, the registry itself refuses an id that is none of it.
         schema = of_kind(client.get_schema(schema_id, subject, **form_of(kind)), kind)
-        guid = None
+        text, guid = text_of(schema), None
         if self.schema_id_in == "header":
             # The answer has no GUID, that about the subject's versions has.
             given = client.lookup_schema(subject, schema, False, deleted=True)
             if id_of(given, subject) != schema_id:
                 raise ValueError(f"the subject has this schema with the id {given.schema_id}, not {schema_id}")
-            guid = getattr(given, "guid", None)
-        return Resolved(checked_id(schema_id), schema.schema_str, guid, referenced(client, schema))
+            guid = guid_of(given)
+        return Resolved(checked_id(schema_id), text, guid, referenced(client, schema))
 
     def _latest(self, client: Any, subject: str, kind: str) -> Resolved:
         given = client.get_latest_version(subject, **form_of(kind))
         schema = of_kind(given.schema, kind)
-        return Resolved(
-            id_of(given, subject), schema.schema_str, getattr(given, "guid", None), referenced(client, schema)
-        )
+        return Resolved(id_of(given, subject), text_of(schema), guid_of(given), referenced(client, schema))
 
     def _put(self, client: Any, subject: str, schema: Schema, is_same: Callable[[str, str], bool] | None) -> Resolved:
         """Register a schema, or look it up."""
@@ -362,7 +361,7 @@ class Registry:
         told = getattr(given.schema, "schema_str", None)
         if is_same is not None and told and told != text and not schema.references and not is_same(told, text):
             raise ValueError("the answer is about another schema")
-        return Resolved(id_of(given, subject), text, getattr(given, "guid", None))
+        return Resolved(id_of(given, subject), text, guid_of(given))
 
     def _with_imports(
         self, client: Any, files: Sequence[Any], imports: Sequence[tuple[Any, str]]
@@ -412,6 +411,24 @@ def of_kind(schema: Any, kind: str) -> Any:
     return schema
 
 
+def text_of(schema: Any) -> str:
+    """Return the text of a schema that the registry answers."""
+    if not isinstance(schema.schema_str, str):
+        raise ValueError(f"expected the text of a schema, got {shown(schema.schema_str)}")
+    return schema.schema_str
+
+
+def guid_of(registered: Any) -> str | None:
+    """Return the GUID that the registry answers; None of one that gives none."""
+    told = getattr(registered, "guid", None)
+    if told is None:
+        return None
+    try:
+        return str(UUID(told))
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError(f"expected a GUID, got {shown(told)}") from None
+
+
 def id_of(registered: Any, subject: str) -> int:
     """Return the id that the registry answers, if the answer is about the subject that was asked for."""
     told = registered.subject
@@ -440,7 +457,7 @@ def referenced(client: Any, schema: Schema) -> tuple[tuple[str, str], ...]:
                 raise ValueError(f"more than {MOST_REFERENCES} references, or {DEEPEST_REFERENCE} in a row")
             registered = client.get_version(reference.subject, reference.version, **form_of(schema.schema_type))
             id_of(registered, str(reference.subject))
-            found.append((str(reference.name), str(registered.schema.schema_str)))
+            found.append((str(reference.name), text_of(registered.schema)))
             collect(registered.schema, depth + 1)
 
     collect(schema, 0)

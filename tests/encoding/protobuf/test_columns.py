@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.encoding.protobuf.generated import Columns, Schema, as_object, has_maps, has_times
+from tests.encoding.protobuf.generated import Columns, Schema, agrees, as_object, has_times
 from tests.encoding.tally import WANTED, Tally
 from tests.support.proto_files import proto_class, proto_file
 from twolane.encoding.columns.table import as_table
@@ -23,20 +23,6 @@ ROWS = 30
 
 def natively(name: str, value: Any) -> bytes:
     raise AssertionError(f"{name} has no native operation: {value!r}")
-
-
-def agrees(kind: Any, columns: Columns, row: dict[str, Any], record: bytes) -> bool:
-    """Return whether a record is the message that is filled by hand: to the byte, but for the order of maps' entries.
-
-    google.protobuf sorts those by rules of its own, and C++ and Java in others.
-    """
-    want = kind()
-    columns.fill(want, row)
-    written = want.SerializeToString(deterministic=True)
-    if record == written:
-        return True
-    read = kind.FromString(record).SerializeToString(deterministic=True)
-    return has_maps(columns) and len(record) == len(written) and read == written
 
 
 def arrow_table(rng: random.Random, columns: Columns, rows: list[dict[str, Any]]) -> pa.Table:

@@ -84,6 +84,10 @@ def make_validator(text: str, referenced: Iterable[tuple[str, str]]) -> Callable
             error = best_match(validator.iter_errors(json.loads(record)))
         except Unresolvable as unknown:
             raise SerializationError(f"the schema refers to what is not known: {shown(str(unknown))}") from None
+        except RecursionError:
+            raise SerializationError(
+                "the schema refers to itself without end, or the record is nested too deep"
+            ) from None
         if error is None:
             return None
         found = Mismatch(

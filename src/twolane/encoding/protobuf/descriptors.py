@@ -138,6 +138,13 @@ def _parsed(kind: Any, data: bytes) -> Any:
 
 def _add_files(pool: Any, files: Sequence[Any]) -> list[Any]:
     """Add files and what they import to a pool; return their descriptors in the order given."""
+    try:
+        return _added(pool, files)
+    except (UnicodeDecodeError, TypeError) as error:  # google.protobuf shows such names as bytes, or not at all
+        raise SerializationError(f"expected file descriptors with names in UTF-8: {error}") from None
+
+
+def _added(pool: Any, files: Sequence[Any]) -> list[Any]:
     by_name = {file.name: file for file in files}
     done: set[str] = set()
 
@@ -161,7 +168,10 @@ def _add_files(pool: Any, files: Sequence[Any]) -> list[Any]:
 
     for file in files:
         add(file, ())
-    return [pool.FindFileByName(file.name) for file in files]
+    try:
+        return [pool.FindFileByName(file.name) for file in files]
+    except KeyError as error:  # of a name that google.protobuf takes, and does not find again
+        raise SerializationError(f"expected file descriptors with plain names: {error}") from None
 
 
 def _known_file(name: str) -> Any:

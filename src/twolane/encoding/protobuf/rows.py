@@ -360,7 +360,8 @@ def _items(value: Any, field: Field) -> Any:
         value = value.tolist() if is_plain else list(value) if value.ndim else value
     if isinstance(value, (list, tuple)):
         return value
-    if hasattr(type(value), "__iter__") and not isinstance(value, NO_ITEMS):
+    # By isinstance: a member of an Enum has no items, though its class, asked for __iter__, has its metaclass's.
+    if isinstance(value, Iterable) and not isinstance(value, NO_ITEMS):
         return list(value)
     raise Mismatch(field.label, value)
 

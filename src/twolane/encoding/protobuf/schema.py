@@ -9,12 +9,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from twolane.errors import SerializationError
+
 # By the number that a descriptor has for a type (FieldDescriptorProto.Type).
 KINDS = {
     1: "double", 2: "float", 3: "int64", 4: "uint64", 5: "int32", 6: "fixed64", 7: "fixed32", 8: "bool", 9: "string",
     10: "group", 11: "message", 12: "bytes", 13: "uint32", 14: "enum", 15: "sfixed32", 16: "sfixed64", 17: "sint32",
     18: "sint64",
 }  # fmt: skip
+
+
+# Messages that rows and columns have other values for than their fields: name, number, type, and whether repeated.
+_TIME = (("seconds", 1, "int64", False), ("nanos", 2, "int32", False))
+WRAPPED = {
+    "Double": "double", "Float": "float", "Int64": "int64", "UInt64": "uint64", "Int32": "int32", "UInt32": "uint32",
+    "Bool": "bool", "String": "string", "Bytes": "bytes",
+}  # fmt: skip
+WELL_KNOWN = {
+    "google.protobuf.Timestamp": _TIME,
+    "google.protobuf.Duration": _TIME,
+    "google.protobuf.Struct": (("fields", 1, "message", True),),
+    "google.protobuf.ListValue": (("values", 1, "message", True),),
+    "google.protobuf.Value": (
+        *(("null_value", 1, "enum", False), ("number_value", 2, "double", False), ("string_value", 3, "string", False)),
+        *(("bool_value", 4, "bool", False), ("struct_value", 5, "message", False)),
+        ("list_value", 6, "message", False),
+    ),
+    **{f"google.protobuf.{name}Value": (("value", 1, kind, False),) for name, kind in WRAPPED.items()},
+}
 
 
 @dataclass(eq=False, slots=True)
@@ -110,6 +132,11 @@ def message_type(descriptor: Any, *, strict: bool = False) -> MessageType:
         Or what has its attributes. Messages may contain themselves.
     strict : bool, default False
         Refuse columns, and fields of structs at any depth, that their message does not have.
+
+    Raises
+    ------
+    SerializationError
+        If one of Google's well-known messages has other fields than Google gave it.
     """
     return _message(descriptor, strict, {})
 
@@ -121,6 +148,9 @@ def _message(descriptor: Any, strict: bool, made: dict[str, MessageType]) -> Mes
     message = made[descriptor.full_name] = MessageType(descriptor.full_name, is_map, strict)
     fields = sorted(descriptor.fields, key=lambda one: int(one.number))
     message.fields = tuple(_field(one, is_map, strict, made) for one in fields)
+    known = WELL_KNOWN.get(message.name)
+    if known is not None and known != tuple((one.name, one.number, one.kind, one.repeated) for one in message.fields):
+        raise SerializationError(f"{message.name} has other fields than Google gave it")
     oneofs: dict[str, list[int]] = {}
     for i, one in enumerate(fields):
         if one.containing_oneof is not None:

@@ -16,6 +16,7 @@ from twolane._units import DAY_NS, FINER, S_NS, UNIT_NS
 from twolane.encoding.columns.numpy_dtypes import days_of
 from twolane.encoding.columns.objects import entries_of, is_missing
 from twolane.encoding.mismatch import Mismatch
+from twolane.encoding.protobuf.schema import WRAPPED
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 # Seconds: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, and 10 000 years of either sign.
@@ -143,7 +144,4 @@ PUTTERS: dict[str, Callable[[Any, Any], None]] = {
 }
 # Of these a dict is the content, not the message's own fields.
 JSON_LIKE = ("google.protobuf.Struct", "google.protobuf.ListValue", "google.protobuf.Value")
-WRAPPERS = frozenset(
-    f"google.protobuf.{kind}Value"
-    for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
-)
+WRAPPERS = frozenset(f"google.protobuf.{kind}Value" for kind in WRAPPED)
