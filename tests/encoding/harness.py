@@ -283,7 +283,7 @@ def check_rows(report: Report, target: Target, value: Value, want: bytes | None)
 
 
 def prepared(**arguments: Any) -> Any:
-    topic = types.SimpleNamespace(name="t", partition_count=1, counted_at=float("inf"))
+    topic = types.SimpleNamespace(name="t", partition_count=1, counted_at=float("inf"), max_message_bytes=10**6)
     every = dict.fromkeys(
         ("keys", "headers", "partitions", "timestamps", "timestamp_header", "serializer", "key_serializer")
     )

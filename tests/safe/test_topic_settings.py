@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, admin
 
 from tests.support.waiting import wait_until
-from twolane import SafeProducer
+from twolane import DeliveryError, SafeProducer, Verdict
 from twolane.common.logs import ClientLog
 from twolane.config.masking import Native
 from twolane.safe.topic_monitor import TopicMonitor
@@ -36,6 +36,8 @@ def answered(future, answer):
     """Answer one question as a broker may; "none" leaves it open."""
     if answer == "success":
         future.set_result({name: SimpleNamespace(value=value) for name, value in WEAK.items()})
+    elif answer == "small":
+        future.set_result({"max.message.bytes": SimpleNamespace(value="2000")})
     elif answer == "odd success":
         future.set_result({"min.insync.replicas": SimpleNamespace(value="many")})
     elif answer == "error":
@@ -136,7 +138,7 @@ def test_many_producers_in_a_row_leave_nothing_behind(embedded_cluster, topic, c
 
 
 def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
-    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False)
+    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False, open_topic=None)
     before = psutil.Process().num_threads()
     watch.counted("first", 3, 3)
     wait_until(lambda: clients.made)
@@ -158,7 +160,7 @@ def test_topics_without_an_answer_take_one_client_and_one_thread(clients):
 
 def test_all_topics_are_asked_for_by_one_client_after_another(clients):
     clients.answer = "success"
-    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False)
+    watch = TopicMonitor(SETTINGS, ClientLog("me"), check_topics=True, strict_partitions=False, open_topic=None)
     for part in range(3):
         for i in range(250):
             watch.counted(f"t{part}-{i}", 3, 3)
@@ -219,3 +221,45 @@ def test_closing_does_not_wait_for_an_answer(embedded_cluster, topic, clients):
     assert clients.living == 0
     producer._topic_monitor.check.ask("late")
     assert checks() == 0
+
+
+@pytest.mark.parametrize("codec", ["none", "lz4"])
+def test_a_record_that_its_topic_does_not_take_is_refused_before_it_is_sent(embedded_cluster, topic, clients, codec):
+    """With compression the broker counts compressed bytes: nobody knows before."""
+    clients.answer = "small"
+    name, large = topic(embedded_cluster), bytes(1_931)  # 2 000 bytes hold one of 1 930
+    settings = {"bootstrap.servers": embedded_cluster.bootstrap_servers, "compression.type": codec}
+    with SafeProducer(settings) as producer:
+        producer.send(name, b"x")
+        wait_until(lambda: clients.made and not checks())
+        if codec == "lz4":
+            producer.send(name, large)
+            producer.send_batch(name, [large])
+            return
+        sent = producer._handle.produce_requests
+        text = r"2001 bytes .*max\.message\.bytes is 2000 .*message\.max\.bytes"
+        with pytest.raises(DeliveryError, match=text) as caught:
+            producer.send(name, large)
+        assert (caught.value.topic, caught.value.verdict) == (name, Verdict.NOT_WRITTEN)
+        with pytest.raises(DeliveryError, match=text) as caught:
+            producer.send_batch(name, [b"a", large, b"b"])
+        assert (caught.value.topic, caught.value.index, caught.value.verdict) == (name, 1, Verdict.NOT_WRITTEN)
+        assert producer._handle.produce_requests == sent
+        metadata = producer.send_batch(name, [b"a", large, b"b"], on_bad_row="skip")
+        assert (metadata.written, metadata.refused.indices.tolist()) == (2, [1])
+
+
+def test_a_topic_is_asked_for_again_after_a_refusal_and_not_at_every_one(embedded_cluster, topic, clients):
+    clients.answer = "small"
+    name = topic(embedded_cluster)
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+        producer.send(name, b"x")
+        wait_until(lambda: clients.made == 1 and not checks())
+        producer.partitions_for(name)
+        assert clients.made == 1
+        for _ in range(3):
+            with pytest.raises(DeliveryError):
+                producer.send(name, bytes(3_000))
+            producer.partitions_for(name)
+            wait_until(lambda: not checks())
+        assert clients.made == 2

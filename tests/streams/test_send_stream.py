@@ -141,6 +141,16 @@ def test_bad_rows_are_called_back_by_their_number_in_the_stream(lane: Any) -> No
     assert [error.index for error in bad] == [25]
 
 
+def test_a_row_larger_than_the_topic_takes_is_a_bad_row() -> None:
+    bad: list[Any] = []
+    source = (bytes(3_000) if i == 25 else b"row" for i in range(40))
+    with FakeProducer() as producer:
+        producer._handle.open_topic("t").max_message_bytes = 2_000
+        summary = producer.send_stream("t", source, chunk=10, on_bad_row=bad.append)
+    assert (summary.written, summary.refused, summary.position) == (39, 1, 40)
+    assert [(error.index, error.error.code()) for error in bad] == [(25, KafkaError.MSG_SIZE_TOO_LARGE)]
+
+
 @both
 def test_a_bad_row_refuses_its_chunk(lane: Any) -> None:
     with lane() as producer, pytest.raises(SerializationError) as caught:

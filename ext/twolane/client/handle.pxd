@@ -5,6 +5,10 @@ from twolane.produce.first_ack cimport FirstAcks
 from twolane.librdkafka cimport *
 
 
+cdef enum:
+    NO_LIMIT = 0x7FFFFFFF      # a broker cannot have a higher one
+
+
 cdef struct Wire:
     # What the broker threads did, counted by an interceptor. Read to tell "never sent" from "may have arrived".
     int64_t produce_requests
@@ -53,6 +57,8 @@ cdef class Topic:
     cdef readonly bytes encoded_name
     cdef public int partition_count         # 0 until known
     cdef public double counted_at           # time.monotonic() of the last count
+    cdef public int64_t max_message_bytes   # of a MessageSet: the topic's setting; NO_LIMIT until known
+    cdef public bint is_size_refused        # a record was refused for its size: the setting is to be asked for again
     cdef public int sticky_partition        # of records without a key; -1: choose anew
     cdef public int64_t sticky_bytes
 

@@ -526,6 +526,7 @@ cdef class Topic:
         self.rkt = NULL
         memset(&self.first_acks, 0, sizeof(FirstAcks))
         self.partition_count = 0
+        self.max_message_bytes = NO_LIMIT
         self.sticky_partition = -1
 
     def __init__(self):

@@ -15,12 +15,14 @@ cdef class Record:
     cdef readonly int32_t partition
     cdef readonly int64_t timestamp         # ms
     cdef int64_t payload                    # bytes of value and key
+    cdef int64_t size                       # at most, in a MessageSet
     cdef RecordSlice _slice
 
     cdef int fill(self, object topic, object value, object key, object headers, object timestamp, object timestamp_header,
                   int64_t max_bytes) except -1
     cdef int _convert(self, object topic, object value, object key, object headers, object timestamp,
                       object timestamp_header, int64_t ms) except -1
+    cdef int ensure_fits(self, Topic topic) except -1
     cdef int choose_partition(self, Topic topic, object partition, Partitioner partitioner) except -2
     cdef RecordSlice as_slice(self)
 

@@ -10,11 +10,11 @@ from twolane.batch cimport Span
 from twolane.client.handle cimport Topic
 from twolane.client.partitioner cimport Partitioner, partition_of
 from twolane.encoding.time.timestamps cimport pack_one
-from twolane.produce.record_slice cimport RecordSlice, headers_size, record_size
+from twolane.produce.record_slice cimport MESSAGE_SET_OVERHEAD, RecordSlice, headers_size, message_set_size, record_size
 
 from confluent_kafka import KafkaError
 
-from twolane.common.arguments import WithHeaders, encode_one, missing_partition, stamp, topic_name
+from twolane.common.arguments import WithHeaders, encode_one, missing_partition, oversize_for, stamp, topic_name
 from twolane.common.headers import AddedHeaders, shared_headers
 from twolane.encoding.columns.bytes import bytes_source, index_of
 from twolane.errors import SerializationError, oversize, refused
@@ -42,7 +42,7 @@ cdef class Record:
     cdef int fill(self, object topic, object value, object key, object headers, object timestamp, object timestamp_header,
                   int64_t max_bytes) except -1:
         """Check what the record carries, and bring it to bytes. When this raises nothing has been sent."""
-        cdef int64_t ms, headers_bytes = 0, size
+        cdef int64_t ms, headers_bytes = 0
         if timestamp is None:
             ms = <int64_t>(wall_clock() * 1000)
         else:
@@ -61,9 +61,9 @@ cdef class Record:
         self.payload = self.value_span.size + self.key_span.size
         if self.headers:
             headers_bytes = headers_size(self.headers)
-        size = record_size(self.payload, headers_bytes)
-        if size > max_bytes:
-            raise refused(topic_name(topic), KafkaError.MSG_SIZE_TOO_LARGE, oversize(size, max_bytes))
+        self.size = record_size(self.payload, headers_bytes)
+        if self.size > max_bytes:
+            raise refused(topic_name(topic), KafkaError.MSG_SIZE_TOO_LARGE, oversize(self.size, max_bytes))
         return 0
 
     cdef int _convert(self, object topic, object value, object key, object headers, object timestamp,
@@ -80,6 +80,15 @@ cdef class Record:
         except SerializationError as error:
             error.topic = topic_name(topic)
             raise
+        return 0
+
+    cdef int ensure_fits(self, Topic topic) except -1:
+        """Refuse a record that is larger than the topic takes, as far as its limit is known."""
+        cdef int64_t size
+        if self.size + MESSAGE_SET_OVERHEAD > topic.max_message_bytes:
+            size = message_set_size(self.value_span.size, self.key_span.size, len(self.headers), headers_size(self.headers))
+            if size > topic.max_message_bytes:
+                raise refused(topic.name, KafkaError.MSG_SIZE_TOO_LARGE, oversize_for(topic, size))
         return 0
 
     cdef int choose_partition(self, Topic topic, object partition, Partitioner partitioner) except -2:

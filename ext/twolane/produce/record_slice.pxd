@@ -7,6 +7,7 @@ from twolane.produce.first_ack cimport FirstAcks
 
 
 cdef enum:
+    MESSAGE_SET_HEADER = 61     # bytes of a MessageSet before its first record
     RECORD_OVERHEAD = 36        # bytes that a record's other fields take at most (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD)
 
 
@@ -38,6 +39,7 @@ cdef class RecordSlice:
     cdef int hold_one(self, Span value, Span key, int64_t timestamp, int32_t partition, tuple headers) except -1
     cdef int _take_headers(self, tuple headers, list columns) except -1
     cdef int make_headers(self) except -1
+    cdef int64_t headers_of(self, Py_ssize_t i) noexcept nogil
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil
 
 
@@ -68,3 +70,16 @@ cdef inline int64_t record_size(int64_t payload, int64_t headers) noexcept nogil
     MessageSet. `payload` is its value and key, what the ProduceBuffer counts; `headers` is their ``headers_size()``.
     """
     return RECORD_OVERHEAD + payload + headers
+
+
+cdef inline int64_t message_set_size(int64_t value, int64_t key, int64_t n_headers, int64_t headers) noexcept nogil:
+    """The bytes that a broker holds against ``max.message.bytes``: a MessageSet of this record alone, not compressed. At
+    most 48 more than its `record_size`. Three bytes are the record's attributes and its distances to the set's time and
+    offset; null is as long as empty.
+    """
+    cdef int64_t record = (3 + varint_size(key) + key + varint_size(value) + value + varint_size(n_headers) + headers)
+    return MESSAGE_SET_HEADER + varint_size(record) + record
+
+
+cdef enum:
+    MESSAGE_SET_OVERHEAD = 48   # by which message_set_size() exceeds record_size() at most

@@ -16,6 +16,9 @@ import numpy as np
 cdef enum:
     HEADERS_ON_STACK = 24
 
+# What a record takes in a MessageSet of its own beyond its entry in `RecordSlice.sizes()`, at most.
+MOST_AROUND_A_RECORD = MESSAGE_SET_OVERHEAD
+
 
 cpdef int64_t headers_size(tuple headers) except -1:
     """Return the bytes of one record's headers in a MessageSet (rd_kafka_headers_serialized_size)."""
@@ -195,17 +198,30 @@ cdef class RecordSlice:
                               0 if value is None else PyBytes_GET_SIZE(value))
         return 0
 
-    cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
-        """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
+    cdef int64_t headers_of(self, Py_ssize_t i) noexcept nogil:
+        """Bytes of the headers of record ``i`` in a MessageSet. GIL: not needed."""
         cdef int j
-        cdef int64_t payload = span_at(self.values, i).size, headers = self.shared_size
-        if self.keys != NULL:
-            payload += span_at(self.keys, i).size
+        cdef int64_t headers = self.shared_size
         if self.each_size != NULL:
             headers += self.each_size[i]
         for j in range(self.n_columns):
             headers += sized(span_at(self.columns[j], i).size)
-        return record_size(payload, headers)
+        return headers
+
+    cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
+        """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
+        cdef int64_t payload = span_at(self.values, i).size
+        if self.keys != NULL:
+            payload += span_at(self.keys, i).size
+        return record_size(payload, self.headers_of(i))
+
+    def message_set_size(self, Py_ssize_t i):
+        """Return the bytes of a MessageSet that holds record ``i`` alone."""
+        cdef int64_t key = span_at(self.keys, i).size if self.keys != NULL else 0
+        cdef int64_t n_headers = self.n_shared + self.n_columns
+        if self.each is not None:
+            n_headers += len(self.each[i] or ())
+        return message_set_size(span_at(self.values, i).size, key, n_headers, self.headers_of(i))
 
     def sizes(self):
         """Return the worst-case bytes of each record in a MessageSet, as a new int64 array."""

@@ -175,6 +175,7 @@ cdef class SafeSender:
         known = self._handle.topic(topic)
         if self._is_uncounted(known):
             known = self._topics.known(topic, deadline)
+        record.ensure_fits(known)
         if partition is None and record.key is not None and topic in self._topic_monitor.moved:
             raise self._topic_monitor.refusal(topic)
         if record.choose_partition(known, partition, self._partitioner) < 0:

@@ -46,6 +46,8 @@ class Topic:
     partition_count: int
     counted_at: float
     recount: bool
+    max_message_bytes: int
+    is_size_refused: bool
     sticky_partition: int
     sticky_bytes: int
     def __init__(self, *args: object, **kwargs: object) -> None: ...

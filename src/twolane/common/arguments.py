@@ -18,13 +18,14 @@ from confluent_kafka import KafkaError
 from twolane._units import MS_NS
 from twolane.batch import EncodedBatch
 from twolane.common.headers import AddedHeaders, BatchHeaders, Header, batch_headers, shared_headers
+from twolane.common.topics import RECOUNT_BEYOND
 from twolane.encoding.columns.bytes import BatchSource, bytes_source, int32_column
 from twolane.encoding.columns.table import Column, Table, as_columns
 from twolane.encoding.named_rows import all_named
 from twolane.encoding.time.times import Timestamps
 from twolane.encoding.time.timestamps import nanosecond_column, pack_nanoseconds, pack_timestamps, timestamp_column
 from twolane.errors import ConfigError, SerializationError, oversize, refused, shown
-from twolane.produce.record_slice import RecordSlice, headers_size
+from twolane.produce.record_slice import MOST_AROUND_A_RECORD, RecordSlice, headers_size
 from twolane.serializers import Bytes
 from twolane.serializers.bad_rows import skips_bad_rows
 from twolane.serializers.base import BaseSerializer
@@ -130,11 +131,11 @@ class ProduceCall:
         headers, columns = self.headers.slice(start, stop)
         return RecordSlice(values, keys, timestamps, partitions, headers, stop - start, columns), partitions
 
-    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the worst-case bytes of these records in a MessageSet."""
+    def unplaced_slice(self, start: int, stop: int) -> RecordSlice:
+        """Return the records `start` to `stop` without times and partitions, for their sizes."""
         keys = self.keys.slice(start, stop) if self.keys is not None else None
         headers, columns = self.headers.slice(start, stop)
-        return RecordSlice(self.values.slice(start, stop), keys, 1, 0, headers, stop - start, columns).sizes()
+        return RecordSlice(self.values.slice(start, stop), keys, 1, 0, headers, stop - start, columns)
 
 
 def seconds_of(timeout: Any) -> float:
@@ -244,25 +245,42 @@ def out_of_range(topic: Topic, partitions: Any) -> Iterator[Fault]:
 
 
 def too_large(call: ProduceCall) -> Iterator[Fault]:
-    """Yield the records that are larger than ``message.max.bytes``."""
-    headers, max_bytes = call.headers, call.limits.max_bytes
+    """Yield the records that are larger than ``message.max.bytes``, or than the topic takes."""
+    headers, topic, max_bytes = call.headers, call.topic, call.limits.max_bytes
+    limit = min(max_bytes, topic.max_message_bytes - MOST_AROUND_A_RECORD)
     names = tuple((name, None) for name, _ in headers.columns)
     of_headers = headers.each or ([headers.shared + names] if headers.shared or names else [])
-    # The ordinary case, without looking at records: nothing comes near the limit. It is 1000 at least, of which a
-    # sixteenth holds a record's overhead.
+    # The ordinary case, without looking at records: nothing comes near the limit. Of 1000 a sixteenth holds a
+    # record's overhead.
     if (
-        max(map(headers_size, of_headers), default=0) <= max_bytes // 16
-        and call.values.first_over(max_bytes // 2) is None
-        and (call.keys is None or call.keys.first_over(max_bytes // 4) is None)
-        and (not names or all(source.first_over(max_bytes // 8 // len(names)) is None for _, source in headers.columns))
+        limit >= 1_000
+        and max(map(headers_size, of_headers), default=0) <= limit // 16
+        and call.values.first_over(limit // 2) is None
+        and (call.keys is None or call.keys.first_over(limit // 4) is None)
+        and (not names or all(source.first_over(limit // 8 // len(names)) is None for _, source in headers.columns))
     ):
         return
     rows = call.slice_rows(SIZE_CHECK_SLICE)
     for start in range(0, call.n, rows):
         stop = min(call.n, start + rows)
-        sizes = call.sizes(start, stop)
-        for i in np.flatnonzero(sizes > max_bytes):
-            yield start + int(i), KafkaError.MSG_SIZE_TOO_LARGE, oversize(int(sizes[i]), max_bytes), None
+        records = call.unplaced_slice(start, stop)
+        sizes = records.sizes()
+        for i in np.flatnonzero(sizes > limit).tolist():
+            if sizes[i] > max_bytes:
+                yield start + i, KafkaError.MSG_SIZE_TOO_LARGE, oversize(int(sizes[i]), max_bytes), None
+            elif (size := records.message_set_size(i)) > topic.max_message_bytes:
+                yield start + i, KafkaError.MSG_SIZE_TOO_LARGE, oversize_for(topic, size), None
+
+
+def oversize_for(topic: Topic, size: int) -> str:
+    """Return why a record larger than its topic takes is refused, and have the topic's limit asked for again."""
+    topic.is_size_refused = True
+    if time.monotonic() - topic.counted_at > RECOUNT_BEYOND:
+        topic.recount = True  # with the count of partitions settings are asked for, see TopicMonitor.counted()
+    return (
+        f"{size} bytes as a request of its own, the topic's max.message.bytes is {topic.max_message_bytes} "
+        "(the producer's message.max.bytes allows it)"
+    )
 
 
 def refuse_first(topic: Topic, faults: Iterator[Fault]) -> None:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from twolane.batch import EncodedBatch
 
+MOST_AROUND_A_RECORD: int
 _Header = tuple[bytes, bytes | None]
 
 @final
@@ -20,6 +21,7 @@ class RecordSlice:
         n: int | None = None,
         columns: list[tuple[bytes, EncodedBatch]] | None = None,
     ) -> None: ...
+    def message_set_size(self, i: int) -> int: ...
     def sizes(self) -> NDArray[np.int64]: ...
     def __len__(self) -> int: ...
 

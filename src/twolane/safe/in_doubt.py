@@ -73,7 +73,9 @@ class InDoubtPartitions:
         self._log_events()
         # Closed already where a signal handler called close() in the middle of the call.
         with contextlib.suppress(ClosedProducerError):
-            self._handle.open_topic(topic).recount = True
+            known = self._handle.open_topic(topic)
+            known.recount = True
+            known.is_size_refused |= any(report.error == KafkaError.MSG_SIZE_TOO_LARGE for report in reports)
 
     def fatal_reason(self) -> str | None:
         """Return librdkafka's reason for declaring the producer unusable, or None."""

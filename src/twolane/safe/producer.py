@@ -132,6 +132,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
             self._say,
             check_topics=check_topics,
             strict_partitions=on_partition_change == "error",
+            open_topic=self._handle.open_topic,
             hide=self._hide,
             oauth_cb=self._tokens.for_another_client if self._tokens is not None else None,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
@@ -15,10 +17,14 @@ from twolane.safe.topic_settings import TopicCheck
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twolane.client.handle import Topic
     from twolane.common.logs import ClientLog
     from twolane.config.callbacks import TokenCallback
     from twolane.config.masking import Native
     from twolane.errors import DeliveryError
+
+# Seconds after which a topic's settings are asked for again, where a record is too large for it.
+ASK_AGAIN = 10.0
 
 
 class TopicMonitor:
@@ -31,6 +37,8 @@ class TopicMonitor:
         Ask for the topics' settings at their first use (DescribeConfigs, where it is permitted).
     strict_partitions : bool
         A changed number of partitions refuses records placed by key until ``accept()``.
+    open_topic : callable
+        Returns the topic of a name, whose ``max_message_bytes`` is set.
     hide : callable
         Takes secrets out of what librdkafka says.
     oauth_cb : callable, optional
@@ -56,10 +64,15 @@ class TopicMonitor:
         *,
         check_topics: bool,
         strict_partitions: bool,
+        open_topic: Callable[[str], Topic],
         hide: Callable[[str], str] = str,
         oauth_cb: TokenCallback | None = None,
     ) -> None:
         self.check = TopicCheck(settings, self._judge, log, hide, oauth_cb)
+        # With compression brokers count compressed bytes, which nobody knows before.
+        self._knows_sizes = settings.get("compression.type", "none") == "none"
+        self._open_topic = open_topic
+        self._asked_at: dict[str, float] = {}
         self._log = log
         self._check_topics = check_topics
         self._strict = strict_partitions
@@ -88,6 +101,8 @@ class TopicMonitor:
             self.say(f"topic {topic!r} has {count} partitions now, {before} before: keys move to other partitions")
             if self._strict:
                 self.moved.setdefault(topic, (before, count))
+        if before is not None and self._check_topics:
+            self._check_size(topic)
 
     def accept(self, topic: str) -> None:
         """Place records by key over the partitions there are now."""
@@ -122,7 +137,18 @@ class TopicMonitor:
             self.say(finding.text)
         self.check.ask(topic)
 
+    def _check_size(self, topic: str) -> None:
+        """Ask again for the settings of a topic for which a record was too large: its limit may have changed."""
+        known, now = self._open_topic(topic), time.monotonic()
+        if known.is_size_refused and now - self._asked_at.get(topic, -math.inf) >= ASK_AGAIN:
+            known.is_size_refused = False
+            self._asked_at[topic] = now
+            self.check.ask(topic)
+
     def _judge(self, topic: str, found: Mapping[str, str]) -> None:
-        """Say what is weak in a topic's settings; called by the topic check."""
+        """Say what is weak in a topic's settings, and set its limit; called by the topic check."""
+        if self._knows_sizes and found.get("max.message.bytes"):
+            self._open_topic(topic).max_message_bytes = int(found["max.message.bytes"])
         for finding in of_durability(topic, found):
-            self.say(finding.text)
+            if finding.text not in self.notices:
+                self.say(finding.text)

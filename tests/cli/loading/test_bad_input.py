@@ -15,6 +15,7 @@ import pytest
 
 from tests.packaging.sources import ROOT
 from twolane.cli.exits import Exit
+from twolane.safe.topic_settings import TopicCheck
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -142,6 +143,29 @@ def test_a_half_broken_csv(load: Any, embedded_cluster: EmbeddedCluster, tmp_pat
         "value": "45,name 45,one more",
     }
     assert ids(embedded_cluster) == [i for i in range(N) if i != 45]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_row_larger_than_its_topic_takes(
+    load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip: bool
+) -> None:
+    # The embedded cluster does not answer the question itself.
+    monkeypatch.setattr(TopicCheck, "ask", lambda check, topic: check._found(topic, {"max.message.bytes": "1000"}))
+    source = tmp_path / "a.jsonl"
+    source.write_text("".join(f'{{"id": {i}, "text": "{"x" * 2_000 * (i == 25)}"}}\n' for i in range(N)))
+    done = load(source, "--json", *(["--on-bad-row", "skip", "--bad", tmp_path / "bad"] if skip else []))
+    assert done.exit_code == (Exit.REFUSED if skip else Exit.NOT_WRITTEN)
+    result = json.loads(done.stdout)
+    if skip:
+        assert (result["written"], result["refused"]) == (N - 1, 1)
+        line = json.loads((tmp_path / "bad").read_text())
+        assert line["row"] == 25
+        assert "max.message.bytes is 1000" in line["error"]
+        assert ids(embedded_cluster) == [i for i in range(N) if i != 25]
+    else:
+        assert (result["written"], result["position"]) == (20, 20)
+        assert "max.message.bytes is 1000" in result["error"]
+        assert ids(embedded_cluster) == list(range(20))
 
 
 def test_a_bad_row_in_the_middle(load: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:

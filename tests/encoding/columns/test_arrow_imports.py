@@ -78,7 +78,7 @@ def call(values, **arguments):
     } | arguments  # fmt: skip
 
     class Known:
-        name, partition_count, counted_at = "t", 1, time.monotonic()
+        name, partition_count, counted_at, max_message_bytes = "t", 1, time.monotonic(), 10**6
 
     class Topics:
         def known(self, *_):

@@ -249,6 +249,9 @@ class Load(Observer):
         for topic in sorted(topics - self._ends.keys()):
             partitions = self._producer.partitions_for(topic)
             self._ends[topic] = self._tail.ends(topic, partitions) if self._tail is not None else {}
+        if self._options.skip and self._options.lane == "safe":
+            # Rows that the topic finds too large are left out only once its limit is known: until then they are sent.
+            self._producer._topic_monitor.check.join(time.monotonic())
 
     def _write_bad_lines(self, start: int) -> None:
         for line in self._bad_lines:
@@ -288,6 +291,9 @@ class Load(Observer):
         settings = {"message.max.bytes": producer.config["message.max.bytes"]}
         partitions = {topic: len(ends) for topic, ends in doubt.ends.items()}
         with FakeProducer(settings, partitions=partitions) as fake:
+            for topic in partitions:
+                limit = producer._handle.open_topic(topic).max_message_bytes
+                fake._handle.open_topic(topic).max_message_bytes = limit
             position = doubt.start
             while position < doubt.stop and (chunk := next(chunks, None)) is not None:
                 self._write_bad_lines(chunk.start)
