@@ -14,10 +14,10 @@ import os
 import signal
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Producer
 
 from faults.proxy import falsify, forward, hold, once, refuse
-from tests.support.readers import read_values
+from tests.support.readers import read_all, read_values
 from twolane.testing import ApiKey
 
 SAFE_RECIPE = {"acks": "all", "retries": 3, "max.in.flight.requests.per.connection": 1, "linger.ms": 0}
@@ -300,3 +300,23 @@ def test_f13_a_failure_in_one_partition_doubles_another(fault_proxy, kafka_clust
     plain.wait()
     assert plain.reports[b"record B"] == "INVALID_RECORD"
     assert read_values(kafka_cluster.bootstrap_servers, name, 0) == [b"warm 0", b"record A", b"record A"]
+
+
+def test_f33_the_retry_of_a_written_batch_is_told_another_time(fault_proxy, kafka_cluster, topic):
+    """Kafka's answer to a batch that it has already names that batch's last time as the time of its append.
+
+    So everything in it is reported with LogAppendTime, and the last record's time, in a topic with CreateTime.
+    """
+    name = topic(kafka_cluster)
+    told = []
+    settings = {"enable.idempotence": True, "linger.ms": 50, "retry.backoff.ms": 20}
+    producer = Producer({"bootstrap.servers": fault_proxy.bootstrap_servers, **QUICK, **settings})
+    fault_proxy.then(falsify(7))
+    for time in (1_000_000, 2_000_000):
+        producer.produce(
+            name, b"record", partition=0, timestamp=time, on_delivery=lambda error, one: told.append(one.timestamp())
+        )
+    assert producer.flush(30) == 0
+    assert told == [(TIMESTAMP_LOG_APPEND_TIME, 2_000_000)] * 2
+    log = read_all(kafka_cluster.bootstrap_servers, name)
+    assert [one.timestamp for one in log] == [(TIMESTAMP_CREATE_TIME, time) for time in (1_000_000, 2_000_000)]
