@@ -27,8 +27,7 @@ cdef class Record:
     cdef RecordSlice as_slice(self)
 
 
-cdef bint has_headers(object encoded) noexcept
-cdef object with_headers(object headers, object encoded)
-cdef object serialized(object serializer, object value, str topic, str field, double deadline)
+cdef tuple serialized(object serializer, object key_serializer, object value, object key, object headers, str topic,
+                      double deadline)
 cdef int32_t existing_partition(Topic topic, object partition) except -2
 cdef int32_t look_for_partition(object topics, Topic topic, object partition, double deadline) except -1

@@ -104,7 +104,7 @@ cdef class Record:
         """The record as a slice, which is valid until the next call of this."""
         if self._slice is None:
             self._slice = RecordSlice.__new__(RecordSlice)
-        self._slice.hold_one(self.value_span, self.key_span, self.timestamp, self.partition, self.headers)
+        self._slice.hold_one(&self.value_span, &self.key_span, self.timestamp, self.partition, self.headers)
         return self._slice
 
     def __reduce__(self):
@@ -140,23 +140,25 @@ cdef int64_t guarded_ms(object timestamp) noexcept:
     return -1
 
 
-cdef bint has_headers(object encoded) noexcept:
-    """Whether a value or key that was serialized brings headers: an id of its schema."""
-    return type(encoded) is WITH_HEADERS
+cdef tuple serialized(object serializer, object key_serializer, object value, object key, object headers, str topic,
+                      double deadline):
+    """Return value and key as their serializers, if any, encode them, and the headers.
 
-
-cdef object with_headers(object headers, object encoded):
-    """The record's headers and those that its value or key brings, in place of those of the same name."""
-    return AddedHeaders(headers, encoded.headers)
-
-
-cdef object serialized(object serializer, object value, str topic, str field, double deadline):
-    """Bytes of a value or key that has a serializer; see `has_headers`."""
+    An encoded value or key may bring headers, the id of its schema, in place of those of the same name.
+    """
     try:
-        return encode_one(serializer, value, topic, field, deadline)
+        if serializer is not None:
+            value = encode_one(serializer, value, topic, "value", deadline)
+            if type(value) is WITH_HEADERS:
+                headers, value = AddedHeaders(headers, value.headers), value.encoded
+        if key_serializer is not None:
+            key = encode_one(key_serializer, key, topic, "key", deadline)
+            if type(key) is WITH_HEADERS:
+                headers, key = AddedHeaders(headers, key.headers), key.encoded
     except SerializationError as error:
         error.topic = topic
         raise
+    return value, key, headers
 
 
 cdef bytes as_bytes(object value, str field):
@@ -171,11 +173,11 @@ cdef bytes as_bytes(object value, str field):
 
 
 cdef int32_t existing_partition(Topic topic, object partition) except -2:
-    """The partition that was asked for; -1 if the topic has none of this number."""
+    """Return the partition that was asked for; -1 if the topic has none of this number."""
     cdef int overflow = 0
     cdef long long number
     if type(partition) is not int:
-        partition = index_of(partition, "a partition is an int", None, "partition", topic.name)
+        return existing_partition(topic, index_of(partition, "a partition is an int", None, "partition", topic.name))
     number = PyLong_AsLongLongAndOverflow(partition, &overflow)
     return <int32_t>number if overflow == 0 and 0 <= number < topic.partition_count else -1
 

@@ -33,10 +33,8 @@ cdef class RecordSlice:
     cdef int32_t _one_partition
     cdef ByteColumn _one_value              # of a slice of one record
     cdef ByteColumn _one_key
-    cdef Span _one_value_span
-    cdef Span _one_key_span
 
-    cdef int hold_one(self, Span value, Span key, int64_t timestamp, int32_t partition, tuple headers) except -1
+    cdef int hold_one(self, Span* value, Span* key, int64_t timestamp, int32_t partition, tuple headers) except -1
     cdef int _take_headers(self, tuple headers, list columns) except -1
     cdef int make_headers(self) except -1
     cdef int64_t headers_of(self, Py_ssize_t i) noexcept nogil

@@ -139,7 +139,7 @@ cdef class RecordSlice:
             self.shared_size += sized(len(name))
         return 0
 
-    cdef int hold_one(self, Span value, Span key, int64_t timestamp, int32_t partition, tuple headers) except -1:
+    cdef int hold_one(self, Span* value, Span* key, int64_t timestamp, int32_t partition, tuple headers) except -1:
         """Hold this one record, instead of the last one; the caller keeps alive what they point at."""
         if self.shared != NULL:
             free(self.shared)
@@ -149,13 +149,11 @@ cdef class RecordSlice:
             self.n_shared = 0
             self.shared_size = 0
         self.n = 1
-        self._one_value_span = value
         self._one_value.n = 1
-        self._one_value.spans = &self._one_value_span
+        self._one_value.spans = value
         self.values = &self._one_value
-        self._one_key_span = key
         self._one_key.n = 1
-        self._one_key.spans = &self._one_key_span
+        self._one_key.spans = key
         self.keys = &self._one_key
         self._one_timestamp = timestamp
         self.timestamps = &self._one_timestamp

@@ -18,7 +18,7 @@ from twolane.reports.classify cimport record_metadata
 from twolane.reports.reader cimport ReportReader
 from twolane.reports.trackers cimport OffsetColumns
 from twolane.client.partitioner cimport Partitioner
-from twolane.common.record cimport Record, existing_partition, has_headers, look_for_partition, serialized, with_headers
+from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
 from twolane.common.fair_lock cimport Waiter, FairLock
 
 from confluent_kafka import KafkaError
@@ -162,14 +162,8 @@ cdef class SafeSender:
         """The record that the arguments mean; nothing has been sent when this raises."""
         cdef Record record = Record.__new__(Record)
         cdef Topic known
-        if serializer is not None:
-            value = serialized(serializer, value, topic, "value", deadline)
-            if has_headers(value):
-                headers, value = with_headers(headers, value), value.encoded
-        if key_serializer is not None:
-            key = serialized(key_serializer, key, topic, "key", deadline)
-            if has_headers(key):
-                headers, key = with_headers(headers, key), key.encoded
+        if serializer is not None or key_serializer is not None:
+            value, key, headers = serialized(serializer, key_serializer, value, key, headers, topic, deadline)
         record.fill(topic, value, key, headers, timestamp, timestamp_header, self._max_bytes)
         self._handle.ensure_open()
         known = self._handle.topic(topic)

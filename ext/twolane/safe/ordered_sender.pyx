@@ -209,7 +209,8 @@ cdef class OrderedSender:
             now = monotonic()
         self._requests_before = load(&self._handle.wire.produce_requests)
         for i in range(n_queues):
-            queues[i].connected = now - <double>self._last_used.get((topic.name, queues[i].partition), -NEVER) < IDLE_SECONDS
+            last_used = self._last_used.get((topic.name, queues[i].partition))
+            queues[i].connected = last_used is not None and now - <double>last_used < IDLE_SECONDS
             queues[i].tracker.columns = rows
             self._reader.attach(&queues[i].tracker)
         while True:

@@ -13,7 +13,7 @@ from twolane.librdkafka cimport *
 from twolane.produce.accumulator cimport LARGEST_RECORD, RecordAccumulator
 from twolane.produce.buffer cimport ProduceBuffer
 from twolane.produce.first_ack cimport NONE_YET, make_room, may_produce, milliseconds, set_first_ack
-from twolane.common.record cimport Record, existing_partition, has_headers, look_for_partition, serialized, with_headers
+from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
 from twolane.produce.record_slice cimport enqueue
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
 from twolane.reports.callbacks cimport Callbacks
@@ -142,8 +142,6 @@ cdef class ThroughputSender:
         GIL: held, but while waiting for room. Makes no Python object per record unless `on_delivery` is given.
         Failures of records without `on_delivery` are counted in ``stats()`` and raised by ``flush()`` and ``close()``.
         """
-        cdef double deadline
-        cdef str name
         if self._handle is None:
             self._refuse_if_closed()
         # The client lives while a call is inside; the GIL may change hands wherever Python runs. As Handle.hold(), but
@@ -151,15 +149,8 @@ cdef class ThroughputSender:
         count(&self._handle._users, 1)
         try:
             if serializer is not None or key_serializer is not None:
-                deadline, name = self._deadline(timeout), topic_name(topic)
-                if serializer is not None:
-                    value = serialized(serializer, value, name, "value", deadline)
-                    if has_headers(value):
-                        headers, value = with_headers(headers, value), value.encoded
-                if key_serializer is not None:
-                    key = serialized(key_serializer, key, name, "key", deadline)
-                    if has_headers(key):
-                        headers, key = with_headers(headers, key), key.encoded
+                value, key, headers = serialized(serializer, key_serializer, value, key, headers, topic_name(topic),
+                                                 self._deadline(timeout))
             if self._handle._generation != forks():
                 self._refuse_if_closed()
             # Without a GIL: see FlushGenerations.
@@ -196,10 +187,11 @@ cdef class ThroughputSender:
             known = self._find(topic, timeout)
         if record.choose_partition(known, partition, self._partitioner) < 0:
             record.partition = look_for_partition(self._topics, known, partition, self._deadline(timeout))
-        if on_delivery is not None and not callable(on_delivery):
+        if on_delivery is None:
+            if opaque is not None:
+                raise TypeError("opaque is for on_delivery: give both")
+        elif not callable(on_delivery):
             raise TypeError(f"on_delivery: expected a callable, got {type(on_delivery).__name__}")
-        if opaque is not None and on_delivery is None:
-            raise TypeError("opaque is for on_delivery: give both")
         if not self._buffer.has_space(self._accumulator.n, self._accumulator.used):
             self._backpressure.wait_for_space(self._deadline(timeout))
         if self._handle.awaits_first_acks:
