@@ -55,7 +55,7 @@ async def held(producer):
 
     def wait() -> None:
         has_begun.set()
-        assert go.wait(30)
+        assert go.wait(60)
 
     holding = asyncio.ensure_future(producer._in_line("hold", wait, time.monotonic() + 30))
     await until(has_begun.is_set)
@@ -66,7 +66,7 @@ async def held(producer):
         await holding
 
 
-async def until(is_so: Callable[[], object], seconds: float = 20) -> None:
+async def until(is_so: Callable[[], object], seconds: float = 60) -> None:
     """Let the loop run until something is so."""
     deadline = time.monotonic() + seconds
     while not is_so():

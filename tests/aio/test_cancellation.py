@@ -13,6 +13,7 @@ import pytest
 
 from tests.aio.conftest import held, run_in, until
 from tests.support.readers import read_values
+from tests.support.waiting import HELD
 from twolane import RecordMetadata, Verdict
 
 
@@ -50,13 +51,13 @@ def test_a_record_in_a_group_is_withdrawn_until_its_own_request_is_built(embedde
         async with made() as producer:
             await producer.send(first, b"warm")
             await producer.send(second, b"warm")
-            embedded_cluster.set_rtt(300)
+            embedded_cluster.set_rtt(HELD)
             tasks = [asyncio.create_task(producer.send(name, b"x")) for name in (first, second)]
             await until(lambda: producer.stats().in_queue == 1)
             tasks[1].cancel()
             outcome = await outcome_of(tasks[1])
-            await tasks[0]
             embedded_cluster.set_rtt(0)
+            await tasks[0]
             assert outcome.verdict is Verdict.NOT_WRITTEN
 
     run_in("asyncio", main())
@@ -70,14 +71,14 @@ def test_a_record_in_flight_goes_on_and_its_end_is_logged(embedded_cluster, made
     async def main():
         async with made() as producer:
             await producer.send(name, b"warm")
-            embedded_cluster.set_rtt(200)
+            embedded_cluster.set_rtt(HELD)
             task = asyncio.create_task(producer.send(name, b"in flight"))
             await until(lambda: producer.stats().in_queue == 1)
             task.cancel()
             outcome = await outcome_of(task)
             assert outcome.verdict is Verdict.UNKNOWN
-            assert await producer.flush() == 0
             embedded_cluster.set_rtt(0)
+            assert await producer.flush() == 0
             assert producer.stats().written == 2
 
     run(main())
@@ -111,7 +112,7 @@ def test_a_call_that_asks_for_its_topic_is_withdrawn(embedded_cluster, made, top
 
     async def main():
         async with made() as producer:
-            embedded_cluster.set_rtt(200)
+            embedded_cluster.set_rtt(HELD)
             task = asyncio.create_task(producer.send(name, b"never"))
             await until(lambda: name in producer._preparations.topics)
             task.cancel()
@@ -192,7 +193,7 @@ def test_ctrl_c_in_asyncio_run_cancels_the_wait(embedded_cluster, made, topic):
     async def main():
         async with made() as producer:
             await producer.send(name, b"warm")
-            embedded_cluster.set_rtt(200)
+            embedded_cluster.set_rtt(HELD)
             task = asyncio.create_task(producer.send(name, b"in flight"))
             await until(lambda: producer.stats().in_queue == 1)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -200,11 +201,11 @@ def test_ctrl_c_in_asyncio_run_cancels_the_wait(embedded_cluster, made, topic):
                 await task
             except asyncio.CancelledError as error:
                 outcomes.append(error.twolane_result)
+                embedded_cluster.set_rtt(0)
                 raise
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(main())
-    embedded_cluster.set_rtt(0)
     assert [outcome.verdict for outcome in outcomes] == [Verdict.UNKNOWN]
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"in flight"]
     gc.collect()

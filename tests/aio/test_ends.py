@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError
 
 from tests.aio.conftest import run_in, until
 from tests.support.readers import read_values
+from tests.support.waiting import HELD
 from twolane import ClosedProducerError
 
 
@@ -66,7 +67,7 @@ def test_a_loop_that_is_closed_while_sends_wait(embedded_cluster, made, topic, c
     name, producer = topic(embedded_cluster), made()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(producer.send(name, b"warm"))
-    embedded_cluster.set_rtt(200)
+    embedded_cluster.set_rtt(HELD)
     flying = loop.create_task(producer.send(name, b"in flight"))
     loop.run_until_complete(until(lambda: producer.stats().in_queue == 1))
     waiting = loop.create_task(producer.send(name, b"in line"))
@@ -74,9 +75,9 @@ def test_a_loop_that_is_closed_while_sends_wait(embedded_cluster, made, topic, c
     for task in (flying, waiting):
         task._log_destroy_pending = False
     loop.close()
+    embedded_cluster.set_rtt(0)
     run_in("asyncio", until(lambda: producer.stats().written == 2))
     run_in("asyncio", until(lambda: "nothing awaits" in caplog.text))
-    embedded_cluster.set_rtt(0)
     run_in("asyncio", producer.close())
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"in flight"]
 
@@ -87,17 +88,18 @@ def test_close_turns_away_those_in_line(embedded_cluster, made, topic, run):
     async def main():
         producer = made()
         await producer.send(name, b"warm")
-        embedded_cluster.set_rtt(100)
+        embedded_cluster.set_rtt(HELD)
         flying = asyncio.create_task(producer.send(name, b"in flight"))
         await until(lambda: producer.stats().in_queue == 1)
         waiting = [asyncio.create_task(producer.send(name, b"in line")) for _ in range(3)]
         await until(lambda: len(producer._line) == 3)
-        await asyncio.gather(producer.close(), producer.close())
-        embedded_cluster.set_rtt(0)
-        assert (await flying).offset == 1
+        closing = [asyncio.create_task(producer.close()) for _ in range(2)]
         for task in waiting:
             with pytest.raises(ClosedProducerError):
                 await task
+        embedded_cluster.set_rtt(0)
+        await asyncio.gather(*closing)
+        assert (await flying).offset == 1
         with pytest.raises(ClosedProducerError):
             await producer.send(name, b"after")
         await producer.close()
@@ -135,7 +137,7 @@ def test_a_call_that_knows_its_topic_only_after_close_is_refused(embedded_cluste
         def find_late(*arguments):
             found = find(*arguments)
             asked.set()
-            assert answer.wait(30)
+            assert answer.wait(60)
             return found
 
         producer._preparations._resolve = find_late
@@ -146,7 +148,7 @@ def test_a_call_that_knows_its_topic_only_after_close_is_refused(embedded_cluste
         answer.set()
         for task in tasks:
             with pytest.raises(ClosedProducerError):
-                await asyncio.wait_for(task, 5)
+                await asyncio.wait_for(task, 60)
         asked.clear()
         answer.clear()
 
@@ -164,7 +166,7 @@ def test_its_thread_ends_with_it(embedded_cluster, made, topic, run):
     before = set(threading.enumerate())
     run(main())
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -174,7 +176,7 @@ def test_a_producer_that_is_dropped_open_warns_and_drains(embedded_cluster, made
     async def main():
         producer = made()
         await producer.send(name, b"warm")
-        embedded_cluster.set_rtt(100)
+        embedded_cluster.set_rtt(HELD)
         task = asyncio.create_task(producer.send(name, b"in flight"))
         await until(lambda: producer.stats().in_queue == 1)
         task.cancel()

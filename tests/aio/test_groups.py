@@ -9,6 +9,7 @@ import pytest
 
 from tests.aio.conftest import held, run_in, until
 from tests.support.readers import read_all, read_values
+from tests.support.waiting import HELD
 
 PRODUCE = 0
 
@@ -74,7 +75,7 @@ def test_tasks_that_a_group_woke_go_along_with_those_that_waited(embedded_cluste
     async def main():
         async with made() as producer:
             await producer.send(name, b"warm")
-            embedded_cluster.set_rtt(20)
+            embedded_cluster.set_rtt(HELD)
             embedded_cluster.clear_requests()
 
             async def twice(i):
@@ -84,8 +85,9 @@ def test_tasks_that_a_group_woke_go_along_with_those_that_waited(embedded_cluste
             first = [asyncio.create_task(twice(i)) for i in range(10)]
             await until(lambda: producer.stats().in_queue == 10)
             others = [asyncio.create_task(producer.send(name, b"c%d" % i)) for i in range(10)]
-            await asyncio.gather(*first, *others)
+            await until(lambda: len(producer._line) == 10)
             embedded_cluster.set_rtt(0)
+            await asyncio.gather(*first, *others)
 
     run_in("asyncio", main())
     assert len(embedded_cluster.requests(PRODUCE)) == 2

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from tests.aio.conftest import run_in, until
 from tests.aio.test_same_errors import BATCHES, SENDS, described, ended, ended_async
 from tests.support.readers import read_all, read_values
+from tests.support.waiting import HELD
 from twolane import AsyncThroughputProducer, ClosedProducerError, DeliveryError, QueueFullError, ThroughputProducer
 
 PRODUCE = 0
@@ -141,7 +142,7 @@ def test_on_full_raise_and_timeouts(embedded_cluster, made, topic, run):
             async with made(queue_buffering_max_messages=5, **settings) as producer:
                 await producer.send(name, b"warm")
                 await producer.flush()
-                embedded_cluster.set_rtt(400)
+                embedded_cluster.set_rtt(HELD)
                 with pytest.raises(QueueFullError):
                     for _ in range(6):
                         await producer.send(name, b"v", timeout=timeout)
@@ -157,7 +158,7 @@ def test_a_wait_for_room_is_cancelled_and_withdrawn(embedded_cluster, made, topi
         async with made(queue_buffering_max_messages=5) as producer:
             await producer.send(name, b"warm")
             await producer.flush()
-            embedded_cluster.set_rtt(300)
+            embedded_cluster.set_rtt(HELD)
             for i in range(5):
                 await producer.send(name, b"%d" % i)
             first = asyncio.create_task(producer.send(name, b"first"))
@@ -167,8 +168,8 @@ def test_a_wait_for_room_is_cancelled_and_withdrawn(embedded_cluster, made, topi
             second.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await second
-            await first
             embedded_cluster.set_rtt(0)
+            await first
 
     run(main())
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", *(b"%d" % i for i in range(5)), b"first"]
@@ -214,15 +215,16 @@ def test_close_ends_a_wait_for_room_and_drains(embedded_cluster, made, topic, ru
         producer = made(queue_buffering_max_messages=5)
         await producer.send(name, b"warm")
         await producer.flush()
-        embedded_cluster.set_rtt(100)
+        embedded_cluster.set_rtt(HELD)
         for i in range(5):
             await producer.send(name, b"%d" % i)
         waiting = asyncio.create_task(producer.send(name, b"never"))
         await until(lambda: not producer._line.is_idle)
-        await producer.close()
-        embedded_cluster.set_rtt(0)
+        closing = asyncio.create_task(producer.close())
         with pytest.raises(ClosedProducerError):
             await waiting
+        embedded_cluster.set_rtt(0)
+        await closing
         with pytest.raises(ClosedProducerError):
             await producer.flush()
 

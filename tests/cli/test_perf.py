@@ -137,7 +137,7 @@ def test_ctrl_c_leaves_a_summary(start, embedded_cluster):
     with start("perf", *where, "--throughput", 1000, "--reporting-interval", 1) as process:
         assert re.match(rb"\d+ records sent, ", process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        said, complaint = process.communicate(timeout=30)
+        said, complaint = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert re.fullmatch(SUMMARY, said.decode().splitlines()[-1])
     assert b"Traceback" not in complaint

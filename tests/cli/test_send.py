@@ -218,7 +218,7 @@ def test_messages_go_when_they_come(start, embedded_cluster):
                 assert process.poll() is None
             process.send_signal(stop)
             said = process.stderr.read().decode()
-            assert process.wait(30) == code
+            assert process.wait(60) == code
         assert "1 written to topic 't'" in said
         assert "Traceback" not in said
     assert [one.value for one in embedded_cluster.records("t")] == [b"hello"] * 2
@@ -236,7 +236,7 @@ def test_ctrl_c_twice_leaves_a_verdict(start, embedded_cluster):
         assert b"Ctrl-C again" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read().decode()
-        assert process.wait(30) == Exit.INTERRUPTED
+        assert process.wait(60) == Exit.INTERRUPTED
     assert said.endswith("twolane: 0 written to topic 't', 1 unknown\n")
 
 

@@ -24,6 +24,7 @@ from confluent_kafka import KafkaError
 
 import twolane
 from tests.support.pools import raised, returned
+from tests.support.waiting import HELD
 from twolane import errors, results, stats
 from twolane.batch import EncodedBatch
 from twolane.common.batch_metadata import Failures
@@ -303,9 +304,10 @@ async def awaited(batch):
 
 def test_a_batch_on_its_way_is_nobodys_to_wait_for_elsewhere(embedded_cluster, topic):
     name = topic(embedded_cluster, 1)
-    embedded_cluster.set_rtt(300)
     try:
         with twolane.ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
+            producer.partitions_for(name)
+            embedded_cluster.set_rtt(HELD)
             batch = producer.send_batch(name, [b"a"])
             assert not batch.done()
             assert copy.copy(batch) is batch
@@ -315,6 +317,7 @@ def test_a_batch_on_its_way_is_nobodys_to_wait_for_elsewhere(embedded_cluster, t
             for call in (other.result, lambda: other.add_done_callback(print), lambda: asyncio.run(awaited(other))):
                 with pytest.raises(twolane.ForkedProducerError):
                     call()
+            embedded_cluster.set_rtt(0)
             assert batch.result(20).written == 1
             assert pickle.loads(pickle.dumps(batch)).result().written == 1
     finally:

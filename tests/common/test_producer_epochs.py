@@ -38,7 +38,7 @@ def send(producer, name, value, partition=0):
 
 def librdkafkas_epoch(producer, at_least):
     """Wait until librdkafka's own statistics tell an epoch of so much, and return it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         producer.stats()
         epoch = json.loads(producer._events.statistics or "{}").get("eos", {}).get("producer_epoch", -1)

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.support.machines import run_machine
 from tests.support.readers import read_all
+from tests.support.waiting import HELD
 from twolane import FatalProducerError, SafeProducer, ThroughputProducer, TransactionError, Verdict
 from twolane.client import transaction_calls as native
 from twolane.common.transactions import WAYS, State
@@ -285,7 +286,7 @@ def test_an_abort_is_not_failed_by_the_answer_to_the_one_that_was_broken_off(emb
     producer._transactions.begin(time.monotonic() + 10)
     send_all_now(producer, name, b"v")
     embedded_cluster.push_errors(ApiKey.END_TXN, [KafkaError.UNKNOWN])
-    embedded_cluster.set_rtt(100)
+    embedded_cluster.set_rtt(HELD)
     with pytest.raises(TransactionError, match="_TIMED_OUT"):
         producer.abort_transaction(0)
     embedded_cluster.set_rtt(0)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 import twolane.confluent
 from tests.support.readers import read_all
-from tests.support.waiting import wait_until
+from tests.support.waiting import HELD, wait_until
 from twolane.testing import ApiKey
 
 TOPIC = "orders"
@@ -102,12 +102,13 @@ def test_records_of_a_topic_not_known_yet_keep_their_order(cluster):
 
 
 def test_a_record_that_waits_for_its_topic_stays_as_it_was_when_it_was_produced(cluster):
-    cluster.set_rtt(300)
+    cluster.set_rtt(HELD)
     headers = {"h": b"1"}
     with twolane.confluent.Producer({"bootstrap.servers": cluster.bootstrap_servers}) as producer:
         producer.produce(TOPIC, "v", headers=headers)
         produced_by = time.time_ns() // 1_000_000
         headers["h"] = b"2"
+        cluster.set_rtt(0)
     [record] = read_all(cluster.bootstrap_servers, TOPIC)
     assert record.headers == [("h", b"1")]
     assert record.timestamp[1] <= produced_by

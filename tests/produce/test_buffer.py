@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_all, read_values
-from tests.support.waiting import HELD, hold_answers, stays, until_requests, wait_until
+from tests.support.waiting import HELD, hold_answers, in_thread, stays, until_requests, wait_until
 from twolane import BatchError, ClosedProducerError, ConfigError, QueueFullError, ThroughputProducer, Verdict
 from twolane.testing import ApiKey
 
@@ -41,7 +41,7 @@ def name(embedded_cluster, topic):
 def test_a_full_window_raises_and_says_where_the_batch_stopped(embedded_cluster, make, name):
     producer = make("raise")
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     values = [b"%d" % i for i in range(250)]
     with pytest.raises(BufferError) as caught:
         producer.send_batch(name, values)
@@ -65,7 +65,7 @@ def test_a_batch_over_many_partitions_stops_at_its_own_record(embedded_cluster, 
     name = topic(embedded_cluster, 5)
     producer = make("raise", queue_buffering_max_messages=1_000)
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     values = [b"%d" % i for i in range(3_000)]
     partitions = np.random.default_rng(7).integers(0, 5, 3_000).astype(np.int32)
     with pytest.raises(QueueFullError) as caught:
@@ -109,7 +109,7 @@ def test_a_full_window_blocks_and_then_everything_arrives_in_order(embedded_clus
 def test_a_blocked_call_ends_with_its_timeout(embedded_cluster, make, name, call):
     producer = make()
     producer.send_batch(name, [b"v"] * 50).result(10)
-    embedded_cluster.set_rtt(5_000)
+    embedded_cluster.set_rtt(HELD)
     producer.send_batch(name, [b"v"] * 100)
     started = time.monotonic()
     with pytest.raises(QueueFullError) as caught:
@@ -125,7 +125,7 @@ def test_a_blocked_call_ends_with_its_timeout(embedded_cluster, make, name, call
 def test_a_blocked_call_lets_other_threads_run(embedded_cluster, make, name):
     producer = make()
     producer.partitions_for(name)
-    hold_answers(embedded_cluster, 1_500, requests=1)
+    embedded_cluster.set_rtt(10_000)
     producer.send_batch(name, [b"v"] * 100)
     blocked = threading.Thread(target=producer.send, args=(name, b"v"))
     blocked.start()
@@ -133,7 +133,8 @@ def test_a_blocked_call_lets_other_threads_run(embedded_cluster, make, name):
     for _ in range(10_000):
         pass
     assert blocked.is_alive(), "this thread came to its turns only when the other had room"
-    blocked.join(10)
+    embedded_cluster.set_rtt(0)
+    blocked.join(60)
     assert not blocked.is_alive()
 
 
@@ -162,7 +163,7 @@ def test_what_a_callable_raises_goes_to_the_caller(embedded_cluster, make, name)
 
     producer = make(on_full)
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     with pytest.raises(Enough) as caught:
         producer.send_batch(name, [b"v"] * 150)
     assert "100 of 150 records had been accepted" in caught.value.__notes__[0]
@@ -180,7 +181,7 @@ def test_a_callable_may_raise_queue_full_itself_and_cannot_send(embedded_cluster
 
     producer = make(on_full)
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     with pytest.raises(QueueFullError, match="mine") as caught:
         producer.send_batch(name, [b"v"] * 150)
     assert caught.value.index == 100
@@ -199,11 +200,9 @@ def test_a_callable_may_flush(embedded_cluster, make, name):
     producer = make(on_full)
     embedded_cluster.set_rtt(20)
     before = producer.send_batch(name, [b"before"])
-    started = time.monotonic()
     batch = producer.send_batch(name, [b"%d" % i for i in range(300)])
     for i in range(300, 450):
         producer.send(name, b"%d" % i)
-    assert time.monotonic() - started < 10
     assert len(in_queue) >= 3
     assert set(in_queue) == {0}
     assert before.done()
@@ -221,7 +220,7 @@ def test_a_callables_flush_says_how_many_are_left(embedded_cluster, make, name):
 
     producer = make(on_full)
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     with pytest.raises(QueueFullError):
         producer.send_batch(name, [b"v"] * 150)
     assert left == [100]
@@ -236,7 +235,7 @@ def test_on_full_is_checked(embedded_cluster, bad):
 def test_the_window_counts_bytes(embedded_cluster, make, name):
     producer = make("raise", queue_buffering_max_messages=1_000_000, queue_buffering_max_kbytes=100)
     producer.partitions_for(name)
-    embedded_cluster.set_rtt(300)
+    embedded_cluster.set_rtt(HELD)
     with pytest.raises(QueueFullError) as caught:
         producer.send_batch(name, [b"x" * 990] * 1_000, keys=b"k" * 10)
     # The record that passes the mark is the last one let in.
@@ -284,7 +283,7 @@ def test_a_callback_that_sends_into_a_full_window_is_told_so(embedded_cluster, m
 def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
     producer = make()
     producer.send_batch(name, [b"v"] * 10).result(10)
-    hold_answers(embedded_cluster, 1_000, requests=1)
+    embedded_cluster.set_rtt(HELD)
     first = producer.send_batch(name, [b"v"] * 100)
     ends = []
 
@@ -297,9 +296,11 @@ def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
     thread = threading.Thread(target=blocked)
     thread.start()
     wait_until(lambda: producer._handle.users)
-    producer.close(10)
-    thread.join(20)
+    closer, _ = in_thread(lambda: producer.close(60))
+    thread.join(60)
     assert [type(error) for error in ends] == [ClosedProducerError]
+    embedded_cluster.set_rtt(0)
+    closer.join(60)
     assert first.result(0).written == 100
     assert producer.stats().accepted == 110
 
@@ -312,17 +313,19 @@ def test_a_waiting_call_goes_on_at_the_low_water_mark(embedded_cluster, make, to
     embedded_cluster.set_leader(name, 1, 2)
     producer = make(resume_at=resume_at, linger_ms=0)
     producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1]).result(10)
-    # Late, or the answer may be there before the window is full.
-    embedded_cluster.push_broker_errors(1, ApiKey.PRODUCE, [(0, 100)])
+    # Only then, or the answer may be there before the window is full.
+    embedded_cluster.set_rtt(HELD, 1)
     embedded_cluster.push_broker_errors(2, ApiKey.PRODUCE, [(0, HELD)])
     producer.send_batch(name, [b"v"] * 60, partitions=1)
     call = threading.Thread(target=producer.send_batch, args=(name, [b"v"] * 41), kwargs={"partitions": 0})
     call.start()
+    wait_until(lambda: producer.stats().in_queue >= 100)
+    embedded_cluster.set_rtt(0, 1)
     wait_until(lambda: producer.stats().written >= 42)
     if waits:
         assert stays(call.is_alive)
         producer.purge(in_flight=True)
-    call.join(20)
+    call.join(60)
     assert not call.is_alive()
     producer.purge(in_flight=True)
     with contextlib.suppress(BatchError):
@@ -341,7 +344,7 @@ def test_purge_drops_what_is_in_the_queue_and_tells(embedded_cluster, make, name
     delivery = producer.send_batch(name, [b"v"] * 50)
     producer.purge()
     with pytest.raises(BatchError) as caught:
-        delivery.result(5)
+        delivery.result(30)
     assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.NOT_WRITTEN}
     assert {failure.error.code() for failure in caught.value.metadata.failures} == {KafkaError._PURGE_QUEUE}
     stats = producer.stats()
@@ -360,7 +363,7 @@ def test_purge_of_what_is_in_flight_leaves_it_open(embedded_cluster, make, name)
     assert not delivery.done()
     producer.purge(in_flight=True)
     with pytest.raises(BatchError) as caught:
-        delivery.result(5)
+        delivery.result(30)
     assert {failure.verdict for failure in caught.value.metadata.failures} == {Verdict.UNKNOWN}
     assert len(read_values(embedded_cluster.bootstrap_servers, name)) == 11
 
@@ -368,7 +371,7 @@ def test_purge_of_what_is_in_flight_leaves_it_open(embedded_cluster, make, name)
 def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, make, name):
     producer = make(linger_ms=0)
     producer.send_batch(name, [b"warm"]).result(10)
-    embedded_cluster.set_rtt(3_000)
+    embedded_cluster.set_rtt(HELD)
     deliveries = []
     thread = threading.Thread(
         target=lambda: deliveries.append(producer.send_batch(name, [b"%d" % i for i in range(300)]))
@@ -377,9 +380,9 @@ def test_a_batch_that_waits_for_room_goes_on_after_a_purge(embedded_cluster, mak
     wait_until(lambda: producer.stats().in_queue >= 100)
     producer.purge(in_flight=True)
     embedded_cluster.set_rtt(0)
-    thread.join(10)
+    thread.join(60)
     with pytest.raises(BatchError) as caught:
-        deliveries[0].result(10)
+        deliveries[0].result(60)
     metadata = caught.value.metadata
     purged = metadata.failed
     # They count before they go, so few may be there yet; the next hundred may come while the purge is still at work.

@@ -9,7 +9,7 @@ import pytest
 
 from faults.proxy import refuse
 from tests.support.readers import read_all, read_values
-from tests.support.waiting import hold_answers, until_requests
+from tests.support.waiting import HELD, hold_answers, until_requests
 from twolane import BatchError, DeliveryError, QueueFullError, ThroughputProducer
 from twolane.testing import ApiKey
 
@@ -66,8 +66,8 @@ def test_the_first_record_of_a_partition_goes_alone(embedded_cluster, make, topi
     producer.partitions_for(name)
     hold_answers(embedded_cluster, 150)
     for partition in (0, 1):
-        producer.send(name, b"0", partition=partition)
         written = producer.stats().written
+        producer.send(name, b"0", partition=partition)
         producer.send(name, b"1", partition=partition)
         assert producer.stats().written > written, "the second record did not wait for the first one's report"
     assert producer.flush(10) == 0
@@ -100,9 +100,9 @@ def test_once_acknowledged_a_partition_waits_for_nothing(embedded_cluster, make,
     # A call that waited for the first acknowledgement would raise QueueFullError.
     if how == "send":
         for i in range(6):
-            producer.send(name, b"%d" % i, partition=i % 2, timeout=5)
+            producer.send(name, b"%d" % i, partition=i % 2, timeout=20)
     else:
-        producer.send_batch(name, [b"%d" % i for i in range(6)], partitions=[0, 1] * 3, timeout=5)
+        producer.send_batch(name, [b"%d" % i for i in range(6)], partitions=[0, 1] * 3, timeout=20)
     assert (producer.stats().written, producer.stats().in_queue) == (2, 6)
     give_up(producer)
 
@@ -114,8 +114,8 @@ def test_there_is_no_gate_where_nothing_can_overtake(embedded_cluster, make, top
     producer.partitions_for(name)
     hold_answers(embedded_cluster)
     for _ in range(5):
-        producer.send(name, b"v", timeout=5)
-    producer.send_batch(name, VALUES, timeout=5)
+        producer.send(name, b"v", timeout=20)
+    producer.send_batch(name, VALUES, timeout=20)
     assert producer.stats().in_queue == 10
     give_up(producer)
 
@@ -128,7 +128,7 @@ def test_a_failure_closes_the_gate_again(embedded_cluster, make, topic):
     with pytest.raises(BatchError):
         producer.send_batch(name, [b"refused"]).result(10)
     hold_answers(embedded_cluster)
-    producer.send(name, b"opens", timeout=5)
+    producer.send(name, b"opens", timeout=20)
     with pytest.raises(QueueFullError, match="goes alone"):
         producer.send(name, b"waits", timeout=0.1)
     give_up(producer)
@@ -151,7 +151,7 @@ def test_the_wait_at_the_gate_ends_with_the_timeout(embedded_cluster, make, topi
     name = topic(embedded_cluster)
     producer = make()
     producer.partitions_for(name)
-    hold_answers(embedded_cluster, 2_000, requests=1)
+    embedded_cluster.set_rtt(HELD)
     calls = []
     producer.send(name, b"0")
     with pytest.raises(QueueFullError, match="goes alone"):
@@ -162,6 +162,7 @@ def test_the_wait_at_the_gate_ends_with_the_timeout(embedded_cluster, make, topi
     assert caught.value.index == 0
     assert caught.value.delivery.result(5).written == 0
     assert not len(producer._callbacks)
+    embedded_cluster.set_rtt(0)
     producer.send(name, b"1")
     producer.flush(10)
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"0", b"1"]

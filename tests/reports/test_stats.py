@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.support.waiting import wait_until
 from twolane import SafeProducer, Stats, ThroughputProducer
 from twolane.stats import ClientStats, LatencyHistogram
 
@@ -49,8 +50,8 @@ def test_the_counters_and_the_latency(embedded_cluster, make, topic):
     assert stats.accepted_bytes == 4 + 999 * 5
     assert stats.client is None
     assert len(stats.latency) == 1_000
-    assert 0.2 <= stats.latency.percentile(50) <= stats.latency.percentile(100) == stats.latency.maximum < 1.0
-    assert 0.19 < stats.latency.mean < 1.0
+    assert 0.2 <= stats.latency.percentile(50) <= stats.latency.percentile(100) == stats.latency.maximum < 60
+    assert 0.19 < stats.latency.mean < 60
     assert "1000 records" in repr(stats.latency)
     with pytest.raises(dataclasses.FrozenInstanceError):
         stats.accepted = 0
@@ -70,19 +71,26 @@ def test_librdkafkas_statistics(embedded_cluster, make, topic):
     send(producer, name, [b"warm"])
     embedded_cluster.set_rtt(50)
     # What the client tells is about its last interval only.
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    client = None
+
+    def tells_all():
+        nonlocal client
         send(producer, name, [b"value"] * 1_000)
         client = producer.stats().client
-        if client is None or client.topics[0].batch_records.maximum < 1_000:
-            continue
-        if client.brokers[1].rtt.maximum > 0.04:
-            break
+        # A client tells of brokers and topics once it knows them.
+        return (
+            client
+            and len(client.brokers) == 3
+            and client.brokers[1].rtt.maximum > 0.045
+            and any(one.batch_records.maximum == 1_000 for one in client.topics)
+        )
+
+    wait_until(tells_all)
     embedded_cluster.set_rtt(0)
     assert [broker.id for broker in client.brokers] == [1, 2, 3]
     leader = client.brokers[1]
     assert leader.state == "UP"
-    assert 0.045 < leader.rtt.maximum < 2
+    assert 0.045 < leader.rtt.maximum < 60
     assert leader.rtt.minimum <= leader.rtt.mean <= leader.rtt.maximum
     assert leader.requests >= 2
     assert leader.bytes > 5_000
@@ -96,17 +104,14 @@ def test_librdkafkas_statistics(embedded_cluster, make, topic):
 def test_the_client_its_requests_and_what_was_sent_of_each_topic(embedded_cluster, make, topic):
     """Records that are sent again are in new requests: librdkafka counts no retry of them."""
     first, second = topic(embedded_cluster), topic(embedded_cluster)
+    assert make().stats().retries is None
     producer = make(**{"statistics.interval.ms": 50, "client.id": "orders", "retry.backoff.ms": 20})
-    assert producer.stats().retries is None
     send(producer, first, [b"warm"])
     before = producer.stats().requests
     embedded_cluster.push_errors(PRODUCE, ["NOT_ENOUGH_REPLICAS"] * 2)
     send(producer, first, [b"v"])
     send(producer, second, [b"12345"])
-    deadline = time.monotonic() + 20
-    while sum(one.records for one in producer.stats().client.topics) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: (client := producer.stats().client) and sum(one.records for one in client.topics) >= 5)
     stats = producer.stats()
     assert stats.client_id.startswith("orders#producer-")
     assert stats.requests - before == 4

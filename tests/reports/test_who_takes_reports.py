@@ -28,7 +28,7 @@ SLICE_LEASE, NEXT_LEASE = 0.05, 0.002
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what is about to happen."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -153,7 +153,7 @@ def test_the_delivery_thread_gives_way_to_a_sender_that_begins(sender, embedded_
     thread.start()
     until(lambda: sender.reader.is_sleeping)
     result = sender.produce()
-    thread.join(20)
+    thread.join(60)
     assert taken == [1]
     assert sender.in_queue == N - 1
     result.close_for_appends()
@@ -168,7 +168,7 @@ def test_work_that_another_thread_found_wakes_the_delivery_thread(sender):
     empty = CallResult(sender.reader, 0)
     empty.attach()
     empty.close_for_appends()
-    thread.join(10)
+    thread.join(60)
     assert taken == [0]
     assert sender.reader.take_finished() == [empty.id]
 
@@ -179,5 +179,5 @@ def test_the_end_of_a_thread_ends_its_wait(sender):
     thread.start()
     until(lambda: sender.reader.is_sleeping)
     sender.reader.wake()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

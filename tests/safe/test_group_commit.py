@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.readers import read_all, read_values
 from tests.support.safe_lane import turn_held, until_in_line
-from tests.support.waiting import hold_answers, until_requests, wait_until
+from tests.support.waiting import HELD, hold_answers, until_requests, wait_until
 from twolane import ClosedProducerError, DeliveryError, SafeProducer, Verdict
 
 PRODUCE = 0
@@ -128,7 +128,7 @@ def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedd
     producer = SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers)
     producer.send(name, b"warm")
     embedded_cluster.clear_requests()
-    embedded_cluster.set_rtt(1500)
+    embedded_cluster.set_rtt(HELD)
     results: list[object] = []
 
     def work(value: bytes) -> None:
@@ -146,10 +146,12 @@ def test_close_turns_away_those_in_line_and_lets_the_call_in_progress_end(embedd
     closers = [threading.Thread(target=producer.close) for _ in range(2)]
     for closer in closers:
         closer.start()
-    for thread in [*threads, *closers]:
-        thread.join(10)
-    producer.close()
+    for thread in threads[1:]:
+        thread.join(60)
     embedded_cluster.set_rtt(0)
+    for thread in [threads[0], *closers]:
+        thread.join(60)
+    producer.close()
     assert len(results) == 3
     assert sum(isinstance(result, ClosedProducerError) for result in results) == 2
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"0"]

@@ -109,7 +109,7 @@ def test_a_group_interrupted_anywhere_leaves_everybody_a_verdict(producer, embed
             error = interrupted_at(step, lambda: producer.send(name, b"leader", timeout=math.inf))
             interrupted.set()
             starter.join()
-        follower.join(20)
+        follower.join(60)
         assert not follower.is_alive(), step
         if error is None:
             break

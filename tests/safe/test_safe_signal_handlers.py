@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.readers import read_values
 from tests.support.safe_lane import signal_when, turn_held, until_in_line
-from tests.support.waiting import hold_answers, in_thread, until_requests
+from tests.support.waiting import HELD, in_thread, until_requests
 from twolane import BatchError, ClosedProducerError, DeliveryError, SafeProducer, Verdict
 from twolane.testing import ApiKey
 
@@ -45,17 +45,18 @@ def test_a_batch_in_line_when_the_producer_closes_sends_nothing(embedded_cluster
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
     embedded_cluster.clear_requests()
-    embedded_cluster.set_rtt(500)
+    embedded_cluster.set_rtt(HELD)
     first, first_ends = in_thread(lambda: producer.send(name, b"first"))
     until_requests(embedded_cluster)
     waiting, waiting_ends = in_thread(lambda: producer.send_batch(name, [b"never"] * 10))
     until_in_line(producer, 1)
-    producer.close()
-    first.join(5)
-    waiting.join(5)
+    closer, _ = in_thread(producer.close)
+    waiting.join(60)
+    embedded_cluster.set_rtt(0)
+    first.join(60)
+    closer.join(60)
     assert first_ends[0].offset == 1
     assert isinstance(waiting_ends[0], ClosedProducerError)
-    embedded_cluster.set_rtt(0)
     assert read_values(embedded_cluster.bootstrap_servers, name) == [b"warm", b"first"]
 
 
@@ -65,8 +66,8 @@ def test_a_follower_of_another_topic_is_not_told_not_written_while_its_record_ma
         embedded_cluster.set_leader(name, 0, 1)
         producer.send(name, b"warm")
     embedded_cluster.clear_requests()
-    # The leader's topic goes first and is answered after two seconds; meanwhile this thread's has to wait.
-    hold_answers(embedded_cluster, 2_000, requests=1)
+    # The leader's topic goes first and is answered at the end; meanwhile this thread's has to wait.
+    embedded_cluster.set_rtt(HELD)
     with turn_held(producer) as end_turn:
         leader, _ = in_thread(lambda: producer.send(first, b"leader", timeout=math.inf))
         until_in_line(producer, 1)
@@ -74,6 +75,7 @@ def test_a_follower_of_another_topic_is_not_told_not_written_while_its_record_ma
         with signal_when(lambda: embedded_cluster.requests(ApiKey.PRODUCE)), pytest.raises(KeyboardInterrupt) as caught:
             producer.send(second, b"follower", timeout=math.inf)
         release.join()
+    embedded_cluster.set_rtt(0)
     leader.join()
     assert caught.value.twolane_result.verdict is Verdict.UNKNOWN
     assert read_values(embedded_cluster.bootstrap_servers, second) == [b"warm", b"follower"]
@@ -118,8 +120,13 @@ def test_a_handler_that_raises_an_error_of_ours_hides_no_verdict(embedded_cluste
 def test_a_handler_may_flush_the_producer_it_interrupted(embedded_cluster, producer, topic, on_sigterm):
     name = topic(embedded_cluster)
     producer.send(name, b"warm")
-    embedded_cluster.set_rtt(500)
+    embedded_cluster.set_rtt(HELD)
     left = []
-    with on_sigterm(lambda: left.append(producer.flush())):
+
+    def handler():
+        left.append(producer.flush())
+        embedded_cluster.set_rtt(0)
+
+    with on_sigterm(handler):
         assert producer.send(name, b"x").offset == 1
     assert left == [1]

@@ -185,7 +185,7 @@ def test_it_waits_while_it_is_paused(lane: Any) -> None:
             paused.set()
 
     def resume() -> None:
-        paused.wait(10)
+        paused.wait(60)
         positions.append(-1)
         control.resume()
 

@@ -38,7 +38,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def assert_gone(pid: int, seconds: float = 5) -> None:
+def assert_gone(pid: int, seconds: float = 60) -> None:
     """Fail when the process is still alive after some seconds."""
     deadline = time.monotonic() + seconds
     while alive(pid):

@@ -1,8 +1,9 @@
 """Wait for what a test can see, instead of for some time: how fast a machine is changes no result.
 
-A test that needs requests to be on their way holds the answers (`hold_answers`) and waits until the requests are there
-(`until_requests`). That something does not happen is best seen by a later thing that would come behind it. Where there
-is none, `stays` looks for a moment: on a slow machine it may miss a fault, but invents none.
+A test that needs requests to be on their way holds the answers, with ``cluster.set_rtt(HELD)`` until ``set_rtt(0)``,
+which lets all of them go at once, or with `hold_answers`, and waits until the requests are there (`until_requests`).
+That something does not happen is best seen by a later thing that would come behind it. Where there is none, `stays`
+looks for a moment: on a slow machine it may miss a fault, but invents none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Milliseconds, longer than any test waits.
 HELD = 120_000
-PATIENCE = 30.0
+PATIENCE = 60.0
 MOMENT = 0.1
 
 

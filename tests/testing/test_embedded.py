@@ -232,7 +232,7 @@ def run_parent(ending):
 def test_child_dies_with_its_parent(ending):
     with run_parent(ending) as parent:
         pid = int(parent.stdout.readline())
-        parent.wait(10)
+        parent.wait(60)
     assert_gone(pid)
 
 

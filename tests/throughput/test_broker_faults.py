@@ -109,7 +109,7 @@ def test_a_callback_that_uses_everything_of_the_producer(embedded_cluster, topic
             done.set()
 
         producer.send(name, b"first", on_delivery=on_delivery)
-        assert done.wait(10)
+        assert done.wait(60)
         assert seen[0] == 1
         assert seen[1] == {0, 1}
         with pytest.raises(BatchError) as caught:
@@ -132,4 +132,4 @@ def test_a_callback_cannot_end_the_service_thread(embedded_cluster, topic, error
             producer.flush(10)
         called = threading.Event()
         producer.send(name, b"v", on_delivery=lambda *_: called.set())
-        assert called.wait(10)
+        assert called.wait(60)

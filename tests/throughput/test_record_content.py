@@ -397,7 +397,7 @@ def test_compression(embedded_cluster, topic, read, codec):
         bootstrap_servers=embedded_cluster.bootstrap_servers, compression_type=codec, statistics_interval_ms=100
     ) as producer:
         producer.send_batch(name, values, keys=b"key", headers={"h": b"v"}, timestamps=NOW).result(10)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             client = producer.stats().client
             sent = sum(broker.bytes for broker in client.brokers) if client else 0

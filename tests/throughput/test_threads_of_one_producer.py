@@ -116,9 +116,9 @@ def test_close_while_threads_send(embedded_cluster, topic):
     for thread in threads:
         thread.start()
     wait_until(lambda: producer.stats().accepted > 100_000)
-    producer.close(20)
+    producer.close(60)
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     assert ends == []
     counts = producer.stats()

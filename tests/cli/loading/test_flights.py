@@ -226,8 +226,7 @@ def test_a_sample(
 def test_all_flights(run: Run, kafka_cluster: KafkaCluster, topic: TopicFactory, tmp_path: Path) -> None:
     flights = Flights(tmp_path, None)
     assert pyarrow.parquet.read_metadata(flights.file("parquet")).num_rows == 336_776
-    for kind, form in (("parquet", "avro"), ("csv", "json"), ("jsonl", "protobuf")):
-        CHECKS[form](run, kafka_cluster, topic(kafka_cluster, 3), flights, kind, "--lane", "throughput")
+    check_avro(run, kafka_cluster, topic(kafka_cluster, 3), flights, "parquet", "--lane", "throughput")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])

@@ -24,6 +24,8 @@ KILLED = Path(__file__).with_name("killed.py")
 CHUNK = 20
 # Steps of killed.py that a run makes at most: some chunks.
 STEPS = 40
+# On each lane.
+KILLS = 25
 # Of so many rows one has a partition that does not exist, and one line is broken.
 BAD_EVERY = 50
 
@@ -99,8 +101,8 @@ def test_what_is_in_the_log_is_not_sent_again(
     [
         ("safe", 5, 1, ("-t", "t")),
         ("throughput", 3, 2, ("--topic-column", "topic")),
-        pytest.param("safe", 50, 3, ("--topic-column", "topic"), marks=pytest.mark.slow),
-        pytest.param("throughput", 50, 4, ("-t", "t"), marks=pytest.mark.slow),
+        pytest.param("safe", KILLS, 3, ("--topic-column", "topic"), marks=pytest.mark.slow),
+        pytest.param("throughput", KILLS, 4, ("-t", "t"), marks=pytest.mark.slow),
     ],
 )
 def test_a_load_goes_on_behind_kills(
