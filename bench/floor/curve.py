@@ -134,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor.curve", description=__doc__)
     parser.add_argument("--records", type=int, default=10**8, metavar="N", help="of the longest run (default: 10^8)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--curves", nargs="+", choices=("records", "partitions", "size"), help="default: all of them")
     parser.add_argument("--json", type=Path)
     parser.add_argument(
         "--point", nargs=4, metavar=("BOOTSTRAP", "RECORDS", "PARTITIONS", "SIZE"), help=argparse.SUPPRESS
@@ -143,7 +144,8 @@ def main() -> None:
         bootstrap, *numbers = given.point
         print(json.dumps(measure(bootstrap, *map(int, numbers))))
         return
-    floor, wanted = build(Path("build/bench")), points(given.records)
+    floor = build(Path("build/bench"))
+    wanted = [point for point in points(given.records) if point[0] in (given.curves or point)]
     lines: list[list[dict[str, float]]] = [[] for _ in wanted]
     for round_ in range(given.rounds):
         for at, (_, records, partitions, size) in enumerate(wanted):
@@ -155,7 +157,7 @@ def main() -> None:
         middle = {key: round(statistics.median(line[key] for line in measured), 3) for key in measured[0]}
         rows.append({"curve": curve, "records": records, "partitions": partitions, "size": size, **middle})
         print(rows[-1], flush=True)
-    for curve in ("records", "partitions"):
+    for curve in sorted({row["curve"] for row in rows} - {"size"}):
         ours, loops = (spread(rows, curve, column) for column in ("cpu_ns_per_record", "floor_cpu_ns_per_record"))
         print(f"over {curve}: the dearest {ours:.2f} times the cheapest (flat: {FLAT}), in the C loop {loops:.2f}")
     over = [row for row in rows if row["peak_mib"] > ALLOWED_MIB]
