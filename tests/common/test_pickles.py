@@ -154,10 +154,12 @@ def found() -> list[type]:
     """Give every exception class of the package, and every public class of the modules of results."""
     classes: dict[type, None] = {}
     for module_info in pkgutil.walk_packages(twolane.__path__, "twolane."):
-        # The command is a program: what it raises, it catches. DROP_IN replaces confluent-kafka's Producer here.
-        if module_info.name in (CHILD, DROP_IN, "twolane.__main__") or module_info.name.startswith("twolane.cli"):
+        # The command is a program: what it raises, it catches.
+        if module_info.name in (CHILD, "twolane.__main__") or module_info.name.startswith("twolane.cli"):
             continue
         module = importlib.import_module(module_info.name)
+        if module_info.name == DROP_IN:
+            module.undo()  # importing it replaced confluent-kafka's Producer
         for name, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ != module.__name__ or issubclass(kind, enum.Enum):
                 continue

@@ -63,3 +63,28 @@ def test_a_framework_writes_through_twolane(embedded_cluster):
     assert {one.key: json.loads(one.value) for one in records if one.key} == {
         str(i).encode(): {"id": i} for i in range(100)
     }
+
+
+UNDONE = """
+import confluent_kafka
+before = confluent_kafka.Producer
+from twolane.confluent import Producer, drop_in
+assert confluent_kafka.Producer is Producer
+for _ in range(2):
+    drop_in.undo()
+    assert confluent_kafka.Producer is before
+for _ in range(2):
+    drop_in.replace()
+    assert confluent_kafka.Producer is Producer
+drop_in.undo()
+assert confluent_kafka.Producer is before
+drop_in.replace()
+class Wrapped(Producer): ...
+confluent_kafka.Producer = Wrapped  # as a package that traces calls does
+drop_in.undo()
+assert confluent_kafka.Producer is Wrapped
+"""
+
+
+def test_it_can_be_undone():
+    subprocess.run([sys.executable, "-c", UNDONE], check=True, timeout=60)
