@@ -169,7 +169,7 @@ def test_f7_the_default_back_off_outlives_a_leader_election(embedded_cluster, to
         embedded_cluster.push_errors(ApiKey.PRODUCE, ["NOT_ENOUGH_REPLICAS"] * 3)
         started = time.monotonic()
         producer.send(name, b"x")
-        assert 5.0 < time.monotonic() - started < 10.0
+        assert 5.0 < time.monotonic() - started < 20.0
 
 
 # ---- F8, F9: offsets of failures ---------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_f10_closing_with_records_inside_reports_every_one(embedded_cluster, top
     producer.close(0.2)
     embedded_cluster.set_rtt(0)
     with pytest.raises(BatchError) as caught:
-        delivery.result(5)
+        delivery.result(30)
     assert caught.value.metadata.failed == 50_000 == len(caught.value.metadata.failures)
     assert len(reports) == 10
     assert all(isinstance(error, DeliveryError) and metadata is None for error, metadata in reports)
