@@ -47,10 +47,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share a worker of pytest-xdist: those of one file, and all that use the real brokers."""
+    """Say which tests share a worker of pytest-xdist: those of one file, and all that use the real brokers.
+
+    What takes long is begun first, so that no worker is left with it at the end: the brokers' tests, then files with a
+    test that is slow or checks thousands of values, then the files with the most tests.
+    """
+    groups = {}
     for item in items:
-        uses_brokers = item.get_closest_marker("cluster") is not None
-        item.add_marker(pytest.mark.xdist_group("brokers" if uses_brokers else item.path.as_posix()))
+        group = "brokers" if item.get_closest_marker("cluster") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+
+    def order(group: str) -> tuple[bool, bool, int]:
+        is_long = any(item.get_closest_marker(mark) for item in groups[group] for mark in ("slow", "fuzz"))
+        return group != "brokers", not is_long, -len(groups[group])
+
+    items[:] = [item for group in sorted(groups, key=order) for item in groups[group]]
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_the_list_says_what_is_void_and_why() -> None:
     assert "rtt=0ms" not in said
 
 
+@pytest.mark.slow
 def test_one_value_of_everybody(tmp_path: Path) -> None:
     """The peers' part of the suite: each contender that works on the embedded cluster, the report at the end."""
     done = bench("run", "--preset", "peers", "--smoke", "--output", tmp_path)

@@ -162,6 +162,7 @@ class SafeProducerMachine(RuleBasedStateMachine):
             assert offsets == sorted(set(offsets)), "written records out of order"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idempotent", [True, False], ids=["idempotent", "plain"])
 def test_any_sequence_of_calls_and_faults_keeps_the_promises(embedded_cluster, idempotent):
     run_machine(SafeProducerMachine, embedded_cluster, examples=40, steps=12, idempotent=idempotent)
