@@ -63,4 +63,6 @@ def test_both_files_have_the_same_rows(tmp_path, pieces):
 def test_a_long_stream_is_measured_and_counted(lane):
     line = stream.run(lane, 200_000)
     assert line["written"] == 200_000
-    assert 0 <= line["risen_in_second_half_mib"] <= line["risen_mib"] <= line["bound_mib"]
+    # The kernel counts pages for each thread and adds them up later: even a peak may be read some tenths lower again.
+    assert -1 <= line["risen_in_second_half_mib"] <= line["risen_mib"] + 1
+    assert line["risen_mib"] <= line["bound_mib"]
