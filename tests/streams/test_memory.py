@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 WINDOW_MIB = 32
-# What a stream takes beyond its window is 40 to 60 MiB on a quiet machine, and some more on a busy one, where more threads
-# meet in malloc() and get heaps of their own. Rows that were kept would be 260 MiB.
+# What a stream takes beyond its window is 40 to 60 MiB on a quiet machine, and some more on a busy one, where more
+# threads meet in malloc() and get heaps of their own. Rows that were kept would be 260 MiB.
 MORE_MIB = 96
 
 PROGRAM = """
