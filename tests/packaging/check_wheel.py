@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 LARGEST = 2_000_000
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
-TEST_FILES = ("tests", "bench", "pyproject.toml", "docker-compose.yml")
+TEST_FILES = ("tests", "bench", "faults", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/throughput/test_record_content.py", "tests/testing/test_plugin.py")
 # Part of every Linux (PEP 600).
 SYSTEM = re.compile(r"lib(c|m|gcc_s|stdc\+\+|pthread|dl|rt)\.so\.\d+|ld-linux.*")
@@ -186,7 +186,7 @@ def try_wheel(python: Path, wheel: Path, sdist: Path, folder: Path, quick: bool)
         (unpacked / name).rename(folder / name)
     shutil.rmtree(unpacked)
     say(run([inside, "-m", "twolane", "about"], folder).rstrip().replace("\n", "\n           "))
-    which = QUICK if quick else ("tests", "--ignore=tests/packaging", "--ignore=tests/bench")
+    which = QUICK if quick else ("tests", "--ignore=tests/packaging", "--ignore=tests/bench", "--ignore=tests/faults")
     pytest = [inside, "-m", "pytest", "-q", "-m", "not cluster", "-p", "no:cacheprovider", "-o", "pythonpath=."]
     say(run([*pytest, "-n", "2", "--dist", "loadgroup", *which], folder).rstrip().splitlines()[-1])
     say(run([inside, "-m", "tests.packaging.round_trip", "--kafka"], folder).rstrip())
