@@ -1,7 +1,7 @@
 """A report of rounds, as Markdown, from the JSON lines that a campaign appends; perhaps a picture.
 
-``python -m faults.report FILE... [--picture FILE.svg]``. Variants of the same rounds ("twolane", "confluent", ...) stand
-side by side in the table of recovery times.
+``python -m faults.report FILE... [--picture FILE.svg]``. Variants of the same rounds, such as "confluent", are side by
+side in the table of recovery times.
 """
 
 from __future__ import annotations
