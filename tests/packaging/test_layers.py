@@ -131,6 +131,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         (f"faults/{name}.py", ("twolane.testing", *(f"faults.{one}" for one in FAULTS_BELOW_INJECTIONS)))
         for name in FAULTS_BELOW_INJECTIONS
     ),
+    ("faults/report.py", ("matplotlib", "faults.results")),
     ("faults/*", ("click", "confluent_kafka", "numpy", "twolane", "faults")),
     # The public package.
     ("src/twolane/__init__.py", ()),
