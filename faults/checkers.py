@@ -114,7 +114,7 @@ def lost_writes(case: Joined) -> NDArray[np.bool_]:
 
 def wrong_offsets(case: Joined) -> NDArray[np.bool_]:
     """Return what is in the log, but not with the partition, offset and time that were told of it."""
-    at = case.at_told_offset()
+    at = case.at_told_offset
     holder = np.where(at >= 0, case.owner[at], -1) if len(case.log) else at
     is_elsewhere = (holder != np.arange(len(case.sent))) | (case.told["partition"] != case.sent["partition"])
     record = case.log[at] if len(case.log) else np.zeros(len(at), case.log.dtype)
@@ -132,7 +132,7 @@ def lent_times(case: Joined, record: NDArray[Any] | None = None) -> NDArray[np.b
     of that batch as the time of its append (Kafka's UnifiedLog). Nothing in the answer tells it from a real one.
     """
     if record is None:
-        at = case.at_told_offset()
+        at = case.at_told_offset
         record = case.log[at] if len(case.log) else np.zeros(len(at), case.log.dtype)
     is_lent = (case.told["timestamp_type"] == LOG_APPEND_TIME) & (record["timestamp_type"] == CREATE_TIME)
     return is_lent & case.is_written & case.workload.idempotence

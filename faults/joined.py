@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,8 +96,9 @@ class Joined:
     def is_present(self) -> NDArray[np.bool_]:
         return self.copies > 0
 
+    @functools.cached_property
     def at_told_offset(self) -> NDArray[np.int64]:
-        """Return the index in the log of what is where each record was told to be, -1 where nothing is."""
+        """The index in the log of what is where each record was told to be, -1 where nothing is."""
         if not len(self.log):
             return np.full(len(self.sent), -1)
         wanted = places(self.sent["partition"], self.told["offset"])
