@@ -10,7 +10,6 @@ import difflib
 import math
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twolane.config.known import ALIASES, FILES, KNOWN, OUTSIDE
@@ -342,7 +341,7 @@ def _check_login(given: Mapping[str, str], *, has_oauth_cb: bool) -> None:
                 f"sasl.mechanisms=OAUTHBEARER: {why}; pass oauth_cb=, see docs/security.md", key="sasl.mechanisms"
             )
     for name, value in given.items():
-        if name in FILES and value and value != "probe" and not Path(value).exists():
+        if name in FILES and value and value != "probe" and not os.path.exists(value):  # noqa: PTH110 - a Path raises of what is too long
             raise ConfigError(f"{name}: no such file: {value!r}", key=name)
 
 

@@ -160,6 +160,13 @@ def _added(pool: Any, files: Sequence[Any]) -> list[Any]:
                     f"{file.name} imports {name}, which is not given: compile with --include_imports"
                 )
             add(other, (*path, file.name))
+        if not file.IsInitialized():  # google.protobuf does not write such a file, and may die of one
+            lacks = ", ".join(file.FindInitializationErrors())
+            raise SerializationError(f"expected a valid file descriptor, {file.name} lacks {shown(lacks)}")
+        if repeated := _repeated_default(file):
+            raise SerializationError(
+                f"expected a valid file descriptor, {file.name}: {repeated} repeats, with a default"
+            )
         try:
             pool.AddSerializedFile(file.SerializeToString())
         except (TypeError, KeyError) as error:
@@ -172,6 +179,15 @@ def _added(pool: Any, files: Sequence[Any]) -> list[Any]:
         return [pool.FindFileByName(file.name) for file in files]
     except KeyError as error:  # of a name that google.protobuf takes, and does not find again
         raise SerializationError(f"expected file descriptors with plain names: {error}") from None
+
+
+def _repeated_default(holder: Any) -> str | None:
+    """Return a repeated field with a default, which protoc refuses; google.protobuf takes it, and dies of it later."""
+    is_file = isinstance(holder, FileDescriptorProto)
+    for field in (*holder.extension, *(() if is_file else holder.field)):
+        if field.label == field.LABEL_REPEATED and field.HasField("default_value"):
+            return str(field.name)
+    return next(filter(None, map(_repeated_default, holder.message_type if is_file else holder.nested_type)), None)
 
 
 def _known_file(name: str) -> Any:

@@ -148,6 +148,8 @@ def _message(descriptor: Any, strict: bool, made: dict[str, MessageType]) -> Mes
     message = made[descriptor.full_name] = MessageType(descriptor.full_name, is_map, strict)
     fields = sorted(descriptor.fields, key=lambda one: int(one.number))
     message.fields = tuple(_field(one, is_map, strict, made) for one in fields)
+    if is_map and not _is_entry(message.fields):
+        raise SerializationError(f"{message.name} is the entry of a map, but has no key of a scalar and value, 1 and 2")
     known = WELL_KNOWN.get(message.name)
     if known is not None and known != tuple((one.name, one.number, one.kind, one.repeated) for one in message.fields):
         raise SerializationError(f"{message.name} has other fields than Google gave it")
@@ -158,6 +160,13 @@ def _message(descriptor: Any, strict: bool, made: dict[str, MessageType]) -> Mes
     # proto3 has a oneof of its own for each optional field.
     message.oneofs = {name: tuple(members) for name, members in oneofs.items() if len(members) > 1}
     return message
+
+
+def _is_entry(fields: tuple[Field, ...]) -> bool:
+    """Return whether these are what protoc makes of a map; descriptors made by hand may claim anything."""
+    if [(one.name, one.number, one.repeated) for one in fields] != [("key", 1, False), ("value", 2, False)]:
+        return False
+    return fields[0].kind not in ("float", "double", "bytes", "enum", "message", "group")
 
 
 def _field(descriptor: Any, in_entry: bool, strict: bool, made: dict[str, MessageType]) -> Field:
