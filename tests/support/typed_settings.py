@@ -63,8 +63,8 @@ OWN = {
 }
 
 
-def properties() -> dict[str, tuple[str, str]]:
-    """Return each producer's setting with its type and its range, as librdkafka prints them."""
+def properties() -> dict[str, tuple[str, str, str]]:
+    """Return each producer's setting with its type, its range and its description, as librdkafka prints them."""
     native, libc = ctypes.CDLL(library.PATH), ctypes.CDLL(None)
     libc.fopen.restype = ctypes.c_void_p
     libc.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
@@ -79,7 +79,7 @@ def properties() -> dict[str, tuple[str, str]]:
         cells = [cell.strip() for cell in line.split("|")]
         kind = re.search(r"\*Type: ([^*]+)\*$", line)
         if kind and len(cells) > 5 and cells[1] in ("*", "P"):
-            found.setdefault(cells[0], (kind.group(1), cells[2]))
+            found.setdefault(cells[0], (kind.group(1), cells[2], cells[-1]))
     return found
 
 
@@ -103,7 +103,7 @@ def module() -> str:
         target = ALIASES.get(name, name)
         names = (name, target, *(alias for alias, of in ALIASES.items() if of == target))
         known = next((one for one in names if one in table), None)
-        kind, values = table[known] if known else ("string", "")
+        kind, values, _ = table[known] if known else ("string", "", "")
         lines.append(f"    {name.replace('.', '_')}: {annotation(target, kind, values)} | None\n")
     return HEAD.format(version=library.VERSION_TEXT) + "".join(lines)
 

@@ -79,6 +79,7 @@ _NOT_OURS = {
     "enable.gapless.guarantee": "it does not hold once retries are exhausted; SafeProducer.send_batch() gives prefixes",
     "socket.max.fails": "a connection whose answers are lost must not be used on",
     "plugin.library.paths": "it loads shared objects into the process",
+    "sasl.kerberos.kinit.cmd": "it has a shell run a command; renew the ticket outside of the process",
     "ssl.engine.location": "it loads shared objects into the process",
     "ssl.providers": "it loads shared objects into the process",
     "opaque": "the library keeps its own",

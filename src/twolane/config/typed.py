@@ -83,7 +83,6 @@ class ProducerSettings(TypedDict, total=False):
     retry_backoff_max_ms: int | None
     retry_backoff_ms: int | None
     sasl_kerberos_keytab: str | None
-    sasl_kerberos_kinit_cmd: str | None
     sasl_kerberos_min_time_before_relogin: int | None
     sasl_kerberos_principal: str | None
     sasl_kerberos_service_name: str | None
