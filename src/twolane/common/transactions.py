@@ -296,7 +296,7 @@ class Transactions:
         """Return the exception that says what librdkafka told, and what is known of the transaction."""
         code, text, fatal, retriable, must_abort = told
         if code == KafkaError._STATE and what in (INIT, BEGIN) and self.state in (State.NONE, State.BEGINNING):
-            text = _INITIALISED if self._is_ready else _NOT_INITIALISED
+            text = _NOT_INITIALISED if not self._is_ready else _INITIALISED if what == INIT else text
         if fatal:
             return fatal_error(code, text, Verdict.UNKNOWN, what=f"{what}: ")
         return TransactionError(
