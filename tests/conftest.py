@@ -102,6 +102,6 @@ def fault_proxy(kafka_cluster: KafkaCluster) -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="session")
 def java() -> Iterator[JavaReader]:
-    """Apache's Avro and Java's DataInput, in one JVM for all tests of a process."""
+    """Java's Avro, Protobuf and DataInput, in one JVM for all tests of a process."""
     with JavaReader() as reader:
         yield reader

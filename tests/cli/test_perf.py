@@ -57,6 +57,20 @@ def test_the_summary_line(run, embedded_cluster, lane):
     assert all(re.fullmatch(rb"[A-Z]{50}", one.value) for one in log)
 
 
+@LANES
+@pytest.mark.parametrize("flags", [["--transaction-duration-ms", 1], ["--transactional-id", "perf"]], ids=str)
+def test_transactions(run, embedded_cluster, lane, flags):
+    """Each lasts as long as is said, 1 ms or three seconds: sixty thousand records take longer than the one."""
+    embedded_cluster.create_topic("t", 2)
+    embedded_cluster.clear_requests()
+    where = ["-b", embedded_cluster.bootstrap_servers, "-t", "t", "--lane", lane]
+    result = run("perf", *where, "--num-records", 60_000, "--record-size", 10, "--json", *flags)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["records"] == 60_000
+    ends = len(embedded_cluster.requests(ApiKey.END_TXN))
+    assert ends > 1 if 1 in flags else ends > 0
+
+
 def test_json_and_java_spellings(run, embedded_cluster, tmp_path):
     embedded_cluster.create_topic("t")
     (tmp_path / "lines").write_bytes(b"one;two;;")

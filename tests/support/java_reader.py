@@ -1,7 +1,8 @@
-"""Apache Avro's Java library and Java's DataInput as readers of our records: one JVM for a whole run of tests."""
+"""Java's libraries of Avro and Protobuf, and its DataInput, as readers of our records: one JVM for a run of tests."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-AVRO_VERSION = "1.12.1"
+AVRO_VERSION, PROTOBUF_VERSION = "1.12.1", "4.31.1"
 PURPOSE = "Java's readers"
 SOURCE = Path(__file__).parent / "java" / "Reader.java"
 POM = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>twolane.testing</groupId>
-  <artifactId>avro</artifactId>
+  <artifactId>readers</artifactId>
   <version>1</version>
   <packaging>pom</packaging>
   <dependencies>
@@ -31,6 +32,11 @@ POM = f"""\
       <groupId>org.apache.avro</groupId>
       <artifactId>avro</artifactId>
       <version>{AVRO_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>com.google.protobuf</groupId>
+      <artifactId>protobuf-java</artifactId>
+      <version>{PROTOBUF_VERSION}</version>
     </dependency>
     <dependency>
       <groupId>org.slf4j</groupId>
@@ -55,7 +61,7 @@ class JavaReader:
     def __init__(self) -> None:
         find_program("javac", PURPOSE)  # java runs the source file, which a bare run-time environment cannot compile
         digest = hashlib.sha256(POM.encode()).hexdigest()[:8]
-        jars = fetched_jars(cache_folder() / f"avro-{AVRO_VERSION}-{digest}", POM, PURPOSE)
+        jars = fetched_jars(cache_folder() / f"readers-{digest}", POM, PURPOSE)
         options = ["-Xmx256m", "-XX:+UseSerialGC"]
         self._process = subprocess.Popen(
             [find_program("java", PURPOSE), *options, "-cp", f"{jars}/*", str(SOURCE)],
@@ -90,6 +96,24 @@ class JavaReader:
     def lenient(self, schema: Any, records: Sequence[bytes]) -> list[Read]:
         """Do as `avro`, with a parser that takes any names."""
         return [Read(json.loads(value), again) for value, again in self._ask(b"N", json.dumps(schema), records)]
+
+    def protobuf(self, descriptor: Any, records: Sequence[bytes]) -> list[bytes]:
+        """Read records with Google's library, by a descriptor; return how Java writes what it read."""
+        from google.protobuf.descriptor_pb2 import FileDescriptorSet  # this module is every test's, protobuf an extra
+
+        files = FileDescriptorSet()
+        seen: set[str] = set()
+
+        def add(file: Any) -> None:
+            if file.name not in seen:
+                seen.add(file.name)
+                for other in file.dependencies:
+                    add(other)
+                files.file.add().ParseFromString(file.serialized_pb)
+
+        add(descriptor.file)
+        text = f"{descriptor.full_name} {base64.b64encode(files.SerializeToString()).decode()}"
+        return [again for _, again in self._ask(b"P", text, records)]
 
     def fields(self, codes: Sequence[str], records: Sequence[bytes]) -> list[list[str]]:
         """Read records with DataInput: codes of the struct module, ``s5`` instead of ``5s``; values as text."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import time
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +167,16 @@ class Run:
     rate: float
     every: float
     quiet: bool
+    transaction_seconds: float | None = None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[float]:
+        """Send within a transaction, where the run has them; yield when it is to end."""
+        if self.transaction_seconds is None:
+            yield math.inf
+        else:
+            with self.producer.transaction():
+                yield time.perf_counter() + self.transaction_seconds
 
     def send(self, count: int) -> Figures:
         """Send so many records, wait for all, return their figures."""
@@ -173,16 +186,18 @@ class Run:
         call = self.payloads.call if self.rate <= 0 else max(1, min(self.payloads.call, int(self.rate / TICKS)))
         try:
             while sent < count:
-                number = min(call, count - sent)
-                if self.rate > 0:
-                    time.sleep(max(0.0, started + sent / self.rate - time.perf_counter()))
-                self.producer.send_batch(self.topic, self.payloads.take(number))
-                sent += number
-                now = time.perf_counter()
-                if now - showed >= self.every and not self.quiet:
-                    stats = self.producer.stats()
-                    click.echo(Figures.between(shown, stats, now - showed).window_line())
-                    shown, showed = stats, now
+                with self._transaction() as end:
+                    while sent < count and time.perf_counter() < end:
+                        number = min(call, count - sent)
+                        if self.rate > 0:
+                            time.sleep(max(0.0, started + sent / self.rate - time.perf_counter()))
+                        self.producer.send_batch(self.topic, self.payloads.take(number))
+                        sent += number
+                        now = time.perf_counter()
+                        if now - showed >= self.every and not self.quiet:
+                            stats = self.producer.stats()
+                            click.echo(Figures.between(shown, stats, now - showed).window_line())
+                            shown, showed = stats, now
             self.producer.flush()
         finally:
             self.so_far = Figures.between(first, self.producer.stats(), time.perf_counter() - started)
@@ -199,6 +214,10 @@ class Run:
 @click.option("--throughput", type=float, default=-1, help="Records per second; -1: as fast as it goes.")
 @click.option("--warmup-records", type=click.IntRange(0), default=0, help="Sent before, not measured.")
 @click.option("--reporting-interval", type=click.IntRange(1), default=5000, metavar="MS")
+@click.option("--transactional-id", metavar="ID", help="Send in transactions.")
+@click.option(
+    "--transaction-duration-ms", type=click.IntRange(1), metavar="MS", help="Commit so often.  [default: 3000]"
+)
 @click.option("--print-metrics", is_flag=True, help="The producer's counters at the end.")
 @lane_option("throughput")
 @connection_options
@@ -214,15 +233,21 @@ def command(connection: Connection, lane: Lane, as_json: bool, **given: Any) -> 
     """
     payloads = Payloads(given["num_records"], given["record_size"], _lines(given))
     defaults = {"statistics.interval.ms": "500"} if given["print_metrics"] else {}
+    seconds = None
+    if given["transactional_id"] is not None or given["transaction_duration_ms"] is not None:
+        seconds = (given["transaction_duration_ms"] or 3000) / 1000
+        defaults["transactional.id"] = given["transactional_id"] or f"perf-{uuid.uuid4().hex}"
     options: dict[str, Any] = {"check_topics": False} if lane == "safe" else {}
     producer = connection.producer(lane, defaults, **options)
     quiet = as_json or connection.quiet
     topic = given["topic"]
-    run = Run(producer, topic, payloads, given["throughput"], given["reporting_interval"] / 1000, quiet)
+    run = Run(producer, topic, payloads, given["throughput"], given["reporting_interval"] / 1000, quiet, seconds)
     stopped: BaseException | None = None
     with producer:
         partitions = producer.partitions_for(topic)
         ends = _Ends(connection.checked(lane).native, topic, partitions)
+        if seconds is not None:
+            producer.init_transactions()
         try:
             if given["warmup_records"]:
                 warm = run.send(given["warmup_records"])

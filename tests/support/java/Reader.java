@@ -1,3 +1,11 @@
+import com.google.protobuf.DescriptorProtos.FileDescriptorProto;
+import com.google.protobuf.DescriptorProtos.FileDescriptorSet;
+import com.google.protobuf.Descriptors;
+import com.google.protobuf.Descriptors.Descriptor;
+import com.google.protobuf.Descriptors.DescriptorValidationException;
+import com.google.protobuf.Descriptors.FileDescriptor;
+import com.google.protobuf.DynamicMessage;
+import com.google.protobuf.Message;
 import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.ByteArrayInputStream;
@@ -7,8 +15,10 @@ import java.io.DataOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.Base64;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import org.apache.avro.NameValidator;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
@@ -19,11 +29,13 @@ import org.apache.avro.io.DecoderFactory;
 import org.apache.avro.io.EncoderFactory;
 
 /**
- * Reads records for the tests: Avro with Apache's library, fixed layouts with DataInput. One process for many questions.
+ * Reads records for the tests: Avro with Apache's library, Protobuf with Google's, fixed layouts with DataInput. One process
+ * for many questions.
  *
- * <p>A question is a letter, a text (an Avro schema, or format codes of Python's struct module) and a list of records; blocks
- * of bytes are led by their length as a big-endian int. Each record is answered by two blocks: what was read, and for Avro
- * how Java writes it. A length of -1 and a message stand for a failure. Ends with its input.
+ * <p>A question is a letter, a text (an Avro schema, a message's name and the base64 of a FileDescriptorSet, or format codes of
+ * Python's struct module) and a list of records; blocks of bytes are led by their length as a big-endian int. Each record is
+ * answered by two blocks: what was read, and for Avro and Protobuf how Java writes it. A length of -1 and a message stand for
+ * a failure. Ends with its input.
  */
 public final class Reader {
     /** Maps in the order of the bytes, so that they are written again as they were; the fast reader has no say for that. */
@@ -68,6 +80,45 @@ public final class Reader {
         answer(out, again.toByteArray());
     }
 
+    /** Each file of the set stands behind those that it imports. */
+    private static Descriptor descriptor(String name, String set) throws IOException, DescriptorValidationException {
+        var files = new LinkedHashMap<String, FileDescriptor>();
+        for (FileDescriptorProto file : FileDescriptorSet.parseFrom(Base64.getDecoder().decode(set)).getFileList()) {
+            FileDescriptor[] imported = file.getDependencyList().stream().map(files::get).toArray(FileDescriptor[]::new);
+            files.put(file.getName(), FileDescriptor.buildFrom(file, imported));
+        }
+        for (FileDescriptor file : files.values()) {
+            for (Descriptor one : file.getMessageTypes()) {
+                if (one.getFullName().equals(name)) {
+                    return one;
+                }
+            }
+        }
+        throw new IOException("no such message: " + name);
+    }
+
+    /** Bytes that Java keeps without knowing their field were not written by the schema. */
+    private static void refuseUnknown(Message message) throws IOException {
+        if (!message.getUnknownFields().asMap().isEmpty()) {
+            throw new IOException("unknown fields: " + message.getUnknownFields().asMap().keySet());
+        }
+        for (var entry : message.getAllFields().entrySet()) {
+            if (entry.getKey().getJavaType() == Descriptors.FieldDescriptor.JavaType.MESSAGE) {
+                List<?> parts = entry.getKey().isRepeated() ? (List<?>) entry.getValue() : List.of(entry.getValue());
+                for (Object part : parts) {
+                    refuseUnknown((Message) part);
+                }
+            }
+        }
+    }
+
+    private static void protobuf(Descriptor descriptor, byte[] record, DataOutputStream out) throws IOException {
+        DynamicMessage message = DynamicMessage.parseFrom(descriptor, record);
+        refuseUnknown(message);
+        answer(out, message.toString().getBytes(StandardCharsets.UTF_8));
+        answer(out, message.toByteArray());
+    }
+
     private static String field(char code, int width, DataInputStream in) throws IOException {
         return switch (code) {
             case 'b' -> Byte.toString(in.readByte());
@@ -101,7 +152,7 @@ public final class Reader {
         answer(out, record);
     }
 
-    public static void main(String[] arguments) throws IOException {
+    public static void main(String[] arguments) throws IOException, DescriptorValidationException {
         var in = new DataInputStream(new BufferedInputStream(System.in));
         var out = new DataOutputStream(new BufferedOutputStream(System.out));
         while (true) {
@@ -117,11 +168,15 @@ public final class Reader {
                 case 'N' -> new Schema.Parser(NameValidator.NO_VALIDATION).parse(text);
                 default -> null;
             };
+            String[] words = text.split(" ");
+            Descriptor message = kind == 'P' ? descriptor(words[0], words[1]) : null;
             for (int n = in.readInt(); n > 0; n--) {
                 byte[] record = block(in);
                 try {
                     if (schema != null) {
                         avro(schema, record, out);
+                    } else if (message != null) {
+                        protobuf(message, record, out);
                     } else {
                         fields(text, record, out);
                     }
