@@ -162,7 +162,7 @@ cdef class EncodedBatch:
 
     @staticmethod
     def borrowed(values):
-        """A batch over a list or tuple of ``bytes`` (or None), without copying them.
+        """Return a batch over a list or tuple of ``bytes`` (or None), without copying them.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ cdef class EncodedBatch:
 
     @staticmethod
     def constant(value):
-        """A batch of one byte string (or None) that stands for every record it is joined with."""
+        """Return a batch of one byte string (or None) that stands for every record it is joined with."""
         cdef EncodedBatch batch = EncodedBatch.borrowed((value,))
         batch.column.broadcast = 1
         return batch

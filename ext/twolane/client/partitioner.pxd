@@ -16,7 +16,7 @@ cdef class Partitioner:
 
 
 cdef inline int32_t partition_of(Partitioner rule, Topic topic, int32_t count, Span value, Span key) noexcept nogil:
-    """The partition of one record, among `count`. GIL: not needed."""
+    """Return the partition of one record, among `count`. GIL: not needed."""
     cdef int32_t sticky
     if count == 1:
         return 0

@@ -21,7 +21,7 @@ cdef class FairLock:
 
     cpdef bint acquire(self, Waiter turn) except -1
     cdef inline bint is_alone(self):
-        """Whether no caller waits behind the holder."""
+        """Return whether no caller waits behind the holder."""
         return len(self._waiting) == 0
 
     cdef bint _withdraw(self, Waiter turn)

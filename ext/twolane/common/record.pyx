@@ -101,7 +101,7 @@ cdef class Record:
         return self.partition
 
     cdef RecordSlice as_slice(self):
-        """The record as a slice, which is valid until the next call of this."""
+        """Return the record as a slice, which is valid until the next call of this."""
         if self._slice is None:
             self._slice = RecordSlice.__new__(RecordSlice)
         self._slice.hold_one(&self.value_span, &self.key_span, self.timestamp, self.partition, self.headers)
@@ -112,7 +112,7 @@ cdef class Record:
 
 
 cdef Span span_of(bytes data) noexcept:
-    """The bytes of a value or key. Borrows."""
+    """Return the bytes of a value or key. Borrows."""
     cdef Span span
     span.data = NULL
     span.size = 0
@@ -130,7 +130,7 @@ def payload_of(topic, value, key, headers, int64_t max_bytes):
 
 
 cdef int64_t guarded_ms(object timestamp) noexcept:
-    """The milliseconds of what most loops give, an int of these years; -1 of anything else."""
+    """Return the milliseconds of what most loops give, an int of these years; -1 of anything else."""
     cdef long long ms
     cdef int overflow = 0
     if type(timestamp) is int:
@@ -162,7 +162,7 @@ cdef tuple serialized(object serializer, object key_serializer, object value, ob
 
 
 cdef bytes as_bytes(object value, str field):
-    """bytes of a value or key that is no plain ``bytes``."""
+    """Return bytes of a value or key that is no plain ``bytes``."""
     if value is None:
         return None
     try:
@@ -183,7 +183,9 @@ cdef int32_t existing_partition(Topic topic, object partition) except -2:
 
 
 cdef int32_t look_for_partition(object topics, Topic topic, object partition, double deadline) except -1:
-    """The partition that was asked for and lies beyond the last count: it is counted again before it is refused."""
+    """Look for the partition that was asked for and lies beyond the last count: it is counted again before it is
+    refused.
+    """
     cdef int32_t found
     if type(partition) is not int:
         partition = index_of(partition, "a partition is an int", None, "partition", topic.name)

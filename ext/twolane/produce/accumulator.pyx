@@ -109,7 +109,7 @@ cdef class RecordAccumulator:
             return self._drain()
 
     cdef int _drain(self) noexcept:
-        """``drain()`` for a caller that already holds the critical section."""
+        """Drain for a caller that already holds the critical section."""
         cdef const int64_t* order = NULL
         cdef Enqueued part
         cdef int64_t at = 0, index

@@ -31,7 +31,7 @@ cdef double CLOSE_SECONDS = 0.5
 
 
 cdef bint all_acknowledged(FirstAcks* first_acks, const int64_t* stops, int64_t n_partitions) noexcept nogil:
-    """Whether each partition that `group_by_partition` found records of has its first record acknowledged."""
+    """Return whether each partition that `group_by_partition` found records of has its first record acknowledged."""
     cdef int64_t partition, start = 0, now = milliseconds()
     for partition in range(n_partitions):
         if stops[partition] > start and not is_acknowledged(first_acks, <int32_t>partition, now):
@@ -65,7 +65,7 @@ cdef class ProduceBuffer:
         self.low_bytes = <int64_t>(<double>bytes * resume_at)
 
     cdef bint has_space(self, int64_t records, int64_t bytes) noexcept nogil:
-        """Whether another record fits beside so many that are not counted yet.
+        """Return whether another record fits beside so many that are not counted yet.
 
         An empty window takes one record, however large it is.
         """

@@ -54,7 +54,7 @@ cpdef int64_t headers_size(tuple headers) except -1
 
 
 cdef inline int varint_size(int64_t value) noexcept nogil:
-    """Bytes of a zigzag varint."""
+    """Return how many bytes a zigzag varint takes."""
     cdef uint64_t left = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
     cdef int size = 1
     while left >= 128:
@@ -64,14 +64,16 @@ cdef inline int varint_size(int64_t value) noexcept nogil:
 
 
 cdef inline int64_t record_size(int64_t payload, int64_t headers) noexcept nogil:
-    """The bytes that librdkafka holds against ``message.max.bytes`` (rd_kafka_msg_max_wire_size): the record at its worst in a
+    """Return the bytes that librdkafka holds against ``message.max.bytes`` (rd_kafka_msg_max_wire_size): the record at
+    its worst in a
     MessageSet. `payload` is its value and key, what the ProduceBuffer counts; `headers` is their ``headers_size()``.
     """
     return RECORD_OVERHEAD + payload + headers
 
 
 cdef inline int64_t message_set_size(int64_t value, int64_t key, int64_t n_headers, int64_t headers) noexcept nogil:
-    """The bytes that a broker holds against ``max.message.bytes``: a MessageSet of this record alone, not compressed. At
+    """Return the bytes that a broker holds against ``max.message.bytes``: a MessageSet of this record alone, not
+    compressed. At
     most 48 more than its `record_size`. Three bytes are the record's attributes and its distances to the set's time and
     offset; null is as long as empty.
     """

@@ -30,7 +30,7 @@ cpdef int64_t headers_size(tuple headers) except -1:
 
 
 cdef inline int64_t sized(int64_t size) noexcept nogil:
-    """The bytes of a name or value behind its own size."""
+    """Return the bytes of a name or value behind its own size."""
     return varint_size(size) + size
 
 
@@ -197,7 +197,7 @@ cdef class RecordSlice:
         return 0
 
     cdef int64_t headers_of(self, Py_ssize_t i) noexcept nogil:
-        """Bytes of the headers of record ``i`` in a MessageSet. GIL: not needed."""
+        """Return how many bytes the headers take of record ``i`` in a MessageSet. GIL: not needed."""
         cdef int j
         cdef int64_t headers = self.shared_size
         if self.each_size != NULL:
@@ -207,7 +207,7 @@ cdef class RecordSlice:
         return headers
 
     cdef int64_t size_of(self, Py_ssize_t i) noexcept nogil:
-        """Worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
+        """Return worst-case bytes of record ``i`` in a MessageSet. GIL: not needed."""
         cdef int64_t payload = span_at(self.values, i).size
         if self.keys != NULL:
             payload += span_at(self.keys, i).size

@@ -12,7 +12,7 @@ import numpy as np
 
 
 cdef list take_reports(CallTracker* tracker):
-    """The reports kept by a tracker, as DeliveryReports. Nothing is added to it any more."""
+    """Return the reports kept by a tracker, as DeliveryReports. Nothing is added to it any more."""
     return [delivery_report(&tracker.reports[i]) for i in range(tracker.n_reports)]
 
 

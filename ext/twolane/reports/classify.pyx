@@ -37,7 +37,7 @@ for _code in _verdicts.GIVEN_UP_LOCALLY:
 
 cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint one_broker, int64_t offset,
                        bint acks_none) noexcept nogil:
-    """``twolane.verdicts.verdict`` in C; a test holds the two together."""
+    """Do as ``twolane.verdicts.verdict``, in C; a test holds the two together."""
     if code == 0:
         return VERDICT_WRITTEN if offset >= 0 or acks_none else VERDICT_UNKNOWN
     if status != RD_KAFKA_MSG_STATUS_NOT_PERSISTED or not -CODE_BASE <= code < 1024 - CODE_BASE:
@@ -52,18 +52,18 @@ cdef int8_t verdict_of(int code, int status, int64_t attempts, int retries, bint
 
 
 cdef bint is_record_at_fault(int code) noexcept nogil:
-    """Whether a broker refused a record for what it is: ``twolane.verdicts.RECORD_AT_FAULT``."""
+    """Return whether a broker refused a record for what it is: ``twolane.verdicts.RECORD_AT_FAULT``."""
     return -CODE_BASE <= code < 1024 - CODE_BASE and _at_fault[CODE_BASE + code]
 
 
 cdef object delivery_report(Report* report):
-    """The DeliveryReport of a report."""
+    """Return the DeliveryReport of a report."""
     return new_tuple(DeliveryReport, (report.index, report.error, VERDICTS[report.verdict], report.partition,
                                       report.offset, report.timestamp, TIMESTAMP_TYPES[report.timestamp_type]))
 
 
 cdef object record_metadata(str topic, int32_t partition, object offset, int64_t timestamp, int timestamp_type):
-    """The RecordMetadata of an acknowledged record."""
+    """Return the RecordMetadata of an acknowledged record."""
     return new_tuple(RecordMetadata, (topic, partition, offset, timestamp, TIMESTAMP_TYPES[timestamp_type]))
 
 

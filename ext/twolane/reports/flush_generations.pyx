@@ -36,7 +36,7 @@ cdef class FlushGenerations:
         self.number = 0
 
     cdef int64_t _incomplete_at(self, int index) noexcept:
-        """Records of one generation that are not reported, or whose callback has not run."""
+        """Return records of one generation that are not reported, or whose callback has not run."""
         return (self.without_callback[index].expected - self.without_callback[index].done
                 + self.pending_callbacks[index])
 

@@ -14,7 +14,7 @@ cdef struct Latencies:
 
 
 cdef inline int bucket_of(int64_t us) noexcept nogil:
-    """Bucket of a time: STEPS for each power of two, told apart by the two bits below the leading one."""
+    """Return the bucket of a time: STEPS for each power of two, told apart by the two bits below the leading one."""
     cdef int exponent = 2, bucket
     if us < STEPS:
         return <int>us if us > 0 else 0

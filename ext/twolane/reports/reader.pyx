@@ -241,7 +241,7 @@ cdef class ReportReader:
         return PyThread_acquire_lock_timed(self._poll_lock, timeout_us, 0) == PY_LOCK_ACQUIRED
 
     cdef bint _is_sending(self) noexcept nogil:
-        """Whether a thread that sends, or waits for space, polls. GIL: not needed."""
+        """Return whether a thread that sends, or waits for space, polls. GIL: not needed."""
         return load(&self.senders) > 0 or self._now() <= self._lease_until
 
     cdef int _take_events(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil:

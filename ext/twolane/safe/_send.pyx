@@ -29,7 +29,7 @@ from twolane.results import with_opaque
 
 
 cdef object with_caller_opaque(object outcome, object opaque):
-    """What became of a record, with the caller's object."""
+    """Return what became of a record, with the caller's object."""
     if not isinstance(outcome, BaseException):
         return with_opaque(outcome, opaque)
     if isinstance(outcome, DeliveryError):
@@ -159,7 +159,7 @@ cdef class SafeSender:
 
     cdef Record _checked(self, topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer,
                          double deadline):
-        """The record that the arguments mean; nothing has been sent when this raises."""
+        """Return the record that the arguments mean; nothing has been sent when this raises."""
         cdef Record record = Record.__new__(Record)
         cdef Topic known
         if serializer is not None or key_serializer is not None:

@@ -323,7 +323,8 @@ cdef class OrderedSender:
 
     cdef bint _may_continue(self, RecordSlice records, const int64_t* order, PartitionQueue* queues,
                             int64_t n_queues) noexcept nogil:
-        """Whether the partitions without a failure may go on; then takes back what was purged and never sent. GIL: not needed.
+        """Return whether the partitions without a failure may go on; then takes back what was purged and never sent.
+        GIL: not needed.
 
         They may if records were refused for what they are. Behind any other error, as of a broker that is away, each
         partition would use up its time for itself.
@@ -357,7 +358,7 @@ cdef class OrderedSender:
         return True
 
     cdef double _purge_at(self, PartitionQueue* queues, int64_t n_queues, double deadline, double now) noexcept nogil:
-        """When to purge what is in flight. GIL: not needed."""
+        """Return when to purge what is in flight. GIL: not needed."""
         cdef double soonest = NEVER
         cdef bint others = False
         cdef int64_t i
@@ -373,7 +374,7 @@ cdef class OrderedSender:
         return min(deadline, soonest)
 
     cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil:
-        """Records enqueued and not reported; also notes failures. GIL: not needed."""
+        """Return records enqueued and not reported; also notes failures. GIL: not needed."""
         cdef int64_t i, k, left = 0
         self._reader.lock()
         for i in range(n_queues):
@@ -467,7 +468,9 @@ cdef class OrderedSender:
 
     cdef tuple _collect(self, Topic topic, PartitionQueue* queues, int64_t n_queues, const int64_t* order, int64_t first_index,
                         OffsetColumns* rows):
-        """The failures of all queues and what was never enqueued, both in the order of the call: ``CallResult.unacknowledged``."""
+        """Return the failures of all queues and what was never enqueued, both in the order of the call:
+        ``CallResult.unacknowledged``.
+        """
         cdef int64_t i, k, index
         cdef double now = monotonic()
         self._reclassify(queues, n_queues)

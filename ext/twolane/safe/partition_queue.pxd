@@ -31,7 +31,7 @@ cdef inline bint is_in_flight(PartitionQueue* queue) noexcept nogil:
 
 
 cdef inline bint all_enqueued(PartitionQueue* queues, int64_t n_queues) noexcept nogil:
-    """Whether nothing more is to be enqueued: behind a failure nothing is."""
+    """Return whether nothing more is to be enqueued: behind a failure nothing is."""
     cdef int64_t i
     for i in range(n_queues):
         if queues[i].next < queues[i].stop and not queues[i].has_failed:

@@ -17,7 +17,9 @@ cdef enum:
 
 
 cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL:
-    """One PartitionQueue per partition of the records and, where there are several, the records' order by partition (stable)."""
+    """Return one PartitionQueue per partition of the records and, where there are several, the records' order by
+    partition (stable).
+    """
     cdef PartitionQueue* queues
     cdef int64_t* stops = NULL
     cdef int64_t i, at = 0, start = 0, n_partitions
@@ -61,7 +63,8 @@ cdef bint all_in_one_partition(RecordSlice records) noexcept nogil:
 
 
 cdef int64_t chunk_end(RecordSlice records, const int64_t* order, PartitionQueue* queue, int64_t max_records, int64_t max_bytes) noexcept nogil:
-    """Where the queue's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed."""
+    """Return where the queue's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed.
+    """
     cdef int64_t at = queue.next, limit = min(queue.stop, queue.next + max_records)
     cdef int64_t i, worst, body, written = 0, value_size, key_size, first_time = 0
     while at < limit:

@@ -73,7 +73,7 @@ cdef class ThroughputSender:
         self._handle.release()
 
     cdef int _poll(self, bint called_back) except -1:
-        """Now and then: take reports (memory is best freed by the thread that allocated it)."""
+        """Take reports now and then (memory is best freed by the thread that allocated it)."""
         self._sent = 0
         self._reader.generations.start_next()
         cdef double now = monotonic()

@@ -61,7 +61,7 @@ class FakeTransactions(Transactions):
         return self._id is not None and self.state is not State.OPEN
 
     def _wait(self, *_: Any, **__: Any) -> None:
-        """Every call succeeds at once."""
+        """Do nothing: every call succeeds at once."""
 
     def _init(self, deadline: float) -> None:
         if self._is_ready:

@@ -43,14 +43,14 @@ def twolane_fake_producer() -> Iterator[FakeProducer]:
 
 @pytest.fixture(scope="session")
 def twolane_embedded_cluster_process() -> Iterator[EmbeddedCluster]:
-    """One child process for the whole run; ask for `twolane_embedded_cluster` instead."""
+    """Start one child process for the whole run; ask for `twolane_embedded_cluster` instead."""
     with EmbeddedCluster() as cluster:
         yield cluster
 
 
 @pytest.fixture
 def twolane_embedded_cluster(twolane_embedded_cluster_process: EmbeddedCluster) -> EmbeddedCluster:
-    """Three mock brokers without topics, errors or delays, that track their requests.
+    """Lend three mock brokers without topics, errors or delays, that track their requests.
 
     The process is shared by the whole run, the cluster in it is new for every test: its addresses change too.
     ``push_errors()`` scripts faults, ``records(topic)`` reads back. What a RecordMetadata says of a timestamp is always
@@ -63,7 +63,7 @@ def twolane_embedded_cluster(twolane_embedded_cluster_process: EmbeddedCluster) 
 
 @pytest.fixture(scope="session")
 def twolane_kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster | ExternalCluster]:
-    """Three real brokers, started once a run; before each test that uses them all are made to run again.
+    """Lend three real brokers, started once a run; before each test that uses them all are made to run again.
 
     With ``TWOLANE_TEST_BOOTSTRAP=host:port`` it is the cluster that runs there; tests that need to stop brokers are
     then skipped. Without Java and Maven all its tests are skipped. They carry the mark ``twolane_cluster``.

@@ -11,12 +11,12 @@ from twolane.encoding.columns.row_blocks cimport SLACK, bytes_of, offset_at, put
 
 
 cdef inline uint8_t* put_number(uint8_t* at, int64_t number) noexcept nogil:
-    """As put_zigzag(), in the same way. GIL: not needed."""
+    """Write as put_zigzag() does. GIL: not needed."""
     return put_varint_word(at, (<uint64_t>number << 1) ^ <uint64_t>(number >> 63))
 
 
 cdef inline int64_t floor_div(int64_t value, const int64_t by) noexcept nogil:
-    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
+    """Return divide towards minus infinity; ``by`` is positive. GIL: not needed."""
     with cython.cdivision(True):
         return value // by - (value % by < 0)
 
@@ -37,7 +37,7 @@ cdef inline int64_t number_of(const Code code, const uint8_t* item) noexcept nog
 
 
 cdef inline uint8_t* put_fixed(const Code code, const uint8_t* item, uint8_t* at) noexcept nogil:
-    """A value of fixed width, whatever it is: also below a null. GIL: not needed."""
+    """Write a value of fixed width, whatever it is: also below a null. GIL: not needed."""
     if code == Code.PUT_BOOL:
         at[0] = item[0] != 0
         return at + 1
@@ -53,7 +53,8 @@ cdef inline uint8_t* put_fixed(const Code code, const uint8_t* item, uint8_t* at
 cdef inline void put_all(
     const Op* op, const Code code, const bint branched, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """A column of fixed width, or of bits; a null is written as any value, and then not counted. GIL: not needed."""
+    """Write a column of fixed width, or of bits; a null is written as any value, and then not counted. GIL: not needed.
+    """
     cdef const uint8_t* item = op.view.data
     cdef Py_ssize_t stride = op.view.stride
     cdef uint64_t bits = 0
@@ -86,7 +87,7 @@ cdef inline void put_all(
 cdef inline void put_fixed_column(
     const Op* op, const Code code, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """The loop of this code, with branch numbers or without. GIL: not needed."""
+    """Run the loop of this code, with branch numbers or without. GIL: not needed."""
     if op.branched:
         put_all(op, code, True, valid, start, n, places)
     else:
@@ -96,7 +97,9 @@ cdef inline void put_fixed_column(
 cdef inline void put_texts(
     const Op* op, const bint wide, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL: not needed."""
+    """Write byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL:
+    not needed.
+    """
     cdef const void* offsets = op.view.offsets
     cdef const uint8_t* data = op.view.data
     cdef Py_ssize_t first = op.view.offset + start
@@ -126,7 +129,9 @@ cdef inline void put_texts(
 
 
 cdef inline void put_padded(const Op* op, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
-    """Numpy's byte strings of up to SLACK bytes side by side: all of them moved, and what is padding not counted. GIL: not needed."""
+    """Write numpy's byte strings of up to SLACK bytes side by side: all of them moved, and what is padding not counted.
+    GIL: not needed.
+    """
     cdef const uint8_t* item = item_at(&op.view, start)
     cdef Py_ssize_t width = op.view.width
     cdef uint64_t low_mask = ~<uint64_t>0 >> (8 * max(0, 8 - width))

@@ -34,12 +34,12 @@ cdef enum:
 
 
 cdef inline uint8_t* put_span(uint8_t* at, Span span) noexcept nogil:
-    """Length and bytes. GIL: not needed."""
+    """Write length and bytes. GIL: not needed."""
     return put_bytes(put_zigzag(at, span.size), span.data, span.size)
 
 
 cdef uint8_t* put_symbols(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Numpy's four-byte strings: the length is known only once they are written, so they are written first."""
+    """Write numpy's four-byte strings: the length is known only once they are written, so they are written first."""
     cdef uint8_t scratch[10]
     # Most lengths take one byte; where it takes more, the string moves up.
     cdef uint8_t* end = put_ucs4(at + 1, &op.view, i)
@@ -56,7 +56,7 @@ cdef extern from "string.h" nogil:
 
 
 cdef uint8_t* put_decimal(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """A little-endian integer as big-endian two's complement, without its needless leading bytes for bytes."""
+    """Write a little-endian integer as big-endian two's complement, without its needless leading bytes for bytes."""
     cdef const uint8_t* data = item_at(&op.view, i)
     cdef Py_ssize_t size = op.view.width
     cdef Py_ssize_t j
@@ -83,7 +83,7 @@ cdef inline uint8_t value_of(uint8_t digit) noexcept nogil:
 
 
 cdef uint8_t* put_uuid_bytes(Span text, uint8_t* at) noexcept nogil:
-    """16 bytes from the 36 characters of a UUID."""
+    """Write 16 bytes from the 36 characters of a UUID."""
     cdef const uint8_t* digits = text.data
     cdef int i
     for i in range(16):
@@ -95,7 +95,7 @@ cdef uint8_t* put_uuid_bytes(Span text, uint8_t* at) noexcept nogil:
 
 
 cdef uint8_t* put_duration(Duration duration, uint8_t* at) noexcept nogil:
-    """Three numbers of four bytes, little-endian."""
+    """Write three numbers of four bytes, little-endian."""
     cdef int i
     for i in range(4):
         at[i] = <uint8_t>(duration.months >> (8 * i))
@@ -105,7 +105,7 @@ cdef uint8_t* put_duration(Duration duration, uint8_t* at) noexcept nogil:
 
 
 cdef uint8_t* put_rare(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """What has items of its own, and what is rare: kept out of put(), whose registers it would take."""
+    """Write what has items of its own, and what is rare: kept out of put(), whose registers it would take."""
     cdef Py_ssize_t j, first, n
     cdef Op item
     if op.code == Code.PUT_RECORD:
@@ -247,7 +247,7 @@ cdef void put_column(const Op* op, Py_ssize_t start, Py_ssize_t n, uint8_t** pla
 
 
 cdef size_t longest(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
+    """Return how many bytes none of the items ``start`` to ``stop`` exceeds. GIL: not needed."""
     cdef Code code = op.code
     cdef Layout layout = op.view.layout
     cdef size_t most = 0
@@ -274,7 +274,7 @@ cdef bint is_plain(const Op* op) noexcept nogil:
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    """Return how many bytes items ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t total = <size_t>(op.bound * (stop - start))
     cdef const ArrayView* view = &op.view
     cdef Py_ssize_t i, first, last
@@ -467,7 +467,7 @@ cdef class AvroColumns(ColumnEncoder):
 
 cdef bint encode_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, const uint8_t* prefix,
                       Py_ssize_t prefix_size, Arena arena, Py_ssize_t row) noexcept nogil:
-    """The loop over blocks; False without memory. GIL: not needed."""
+    """Run the loop over blocks; False without memory. GIL: not needed."""
     cdef Py_ssize_t j, n, n_loops = -1, most = BLOCK
     cdef size_t place, more
     cdef bint room
@@ -507,7 +507,8 @@ cdef Py_ssize_t loops_of(const Op* op) noexcept nogil:
 
 cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
                     Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
-    """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
+    """Write a block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed.
+    """
     cdef uint8_t* places[BLOCK]
     cdef uint8_t* base
     cdef Py_ssize_t i, j
@@ -524,7 +525,7 @@ cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_
 
 cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
                    Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, Py_ssize_t left) noexcept nogil:
-    """The same row by row: long records are copied to their end at once. GIL: not needed."""
+    """Write the same row by row: long records are copied to their end at once. GIL: not needed."""
     cdef size_t room = <size_t>(prefix_size * n)
     cdef uint8_t* at
     cdef Py_ssize_t i, j

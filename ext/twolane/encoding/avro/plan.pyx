@@ -114,7 +114,7 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
 
 
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:
-    """The same bytes for every row: a default."""
+    """Plan the same bytes for every row: a default."""
     op.code = Code.PUT_RAW
     op.view.layout = Layout.FIXED
     op.view.length = PY_SSIZE_T_MAX
@@ -162,7 +162,7 @@ cdef bint plan_native(Op* op, object type, const ArrayView* view, list keep, bin
 
 
 cdef bint plan_values(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """The same for a type that is no union, and leaving nulls aside."""
+    """Plan the same for a type that is no union, and leaving nulls aside."""
     if view.layout == Layout.UNREADABLE:
         return False
     if type.logical is not None:
@@ -173,7 +173,7 @@ cdef bint plan_values(Op* op, object type, const ArrayView* view, list keep) exc
 cdef bint plan_branch(
     Op* op, object type, Py_ssize_t branch, const ArrayView* view, list keep, bint nulls_ok
 ) except -1:
-    """All of a column as one branch of a union, and its nulls as null; -1 to choose the branch."""
+    """Plan all of a column as one branch of a union, and its nulls as null; -1 to choose the branch."""
     cdef Py_ssize_t null = branch_named(type, "null")
     if len(type.branches) > MAX_BRANCHES:
         return False
@@ -196,7 +196,8 @@ cdef bint plan_branch(
 
 
 cdef bint plan_union(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """A union of Arrow: each of its members is planned for the type, as the branch of that name if there is one."""
+    """Plan a union of Arrow: each of its members is planned for the type, as the branch of that name if there is one.
+    """
     cdef OpBlock block = new_ops(view.n_children)
     cdef bint nullable = type.kind == "null" or (type.kind == "union" and branch_named(type, "null") >= 0)
     cdef const ArrayView* whole
@@ -283,7 +284,7 @@ cdef bint plan_plain(Op* op, object type, const ArrayView* view, list keep) exce
 
 
 cdef bint plan_integer(Op* op, const ArrayView* view, int64_t low, int64_t high) noexcept:
-    """Integers as they are, if all lie in low..high; kinds that cannot leave it need no look."""
+    """Plan integers as they are, if all lie in low..high; kinds that cannot leave it need no look."""
     cdef Layout layout = view.layout
     cdef bint safe
     op.code = Code.PUT_INTEGER
@@ -305,7 +306,7 @@ cdef bint plan_integer(Op* op, const ArrayView* view, int64_t low, int64_t high)
 
 
 cdef bint plan_bytes(Op* op, const ArrayView* view, bint text) noexcept:
-    """Byte strings; a string must be UTF-8, and bytes must not have been declared as text."""
+    """Plan byte strings; a string must be UTF-8, and bytes must not have been declared as text."""
     cdef bint good
     op.bound = VARINT
     op.code = (
@@ -320,7 +321,7 @@ cdef bint plan_bytes(Op* op, const ArrayView* view, bint text) noexcept:
 
 
 cdef bint plan_enum(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """Symbols are looked up now, once per row, or once per entry of a dictionary."""
+    """Look symbols up now, once per row, or once per entry of a dictionary."""
     cdef const ArrayView* plain = view
     cdef Py_ssize_t i, j, n_symbols = len(type.symbols)
     cdef list symbols = [name.encode() for name in type.symbols]
@@ -421,7 +422,7 @@ cdef bint plan_array(Op* op, object type, const ArrayView* view, list keep) exce
 
 
 cdef bint plan_subarray(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """Rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
+    """Plan rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
     cdef ArrayView child = view.children[0]
     cdef Layout layout = child.layout
     op.code = Code.PUT_SUBARRAY
@@ -440,7 +441,7 @@ cdef bint plan_subarray(Op* op, object type, const ArrayView* view, list keep) e
 
 
 cdef bint plan_map(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """Arrow's maps: lists of a struct of key and value."""
+    """Plan Arrow's maps: lists of a struct of key and value."""
     cdef OpBlock block = new_ops(2)
     cdef ArrayView entries
     cdef ArrayView child
@@ -507,7 +508,7 @@ cdef bint plan_logical(Op* op, object type, const ArrayView* view, list keep) ex
 
 
 cdef bint plan_uuid(Op* op, object type, const ArrayView* view) noexcept:
-    """From 16 bytes, or from the text that a UUID is written as: 36 characters, lower case."""
+    """Plan from 16 bytes, or from the text that a UUID is written as: 36 characters, lower case."""
     cdef bint fixed = type.kind == "fixed"
     cdef bint good
     op.size = 16
@@ -524,7 +525,7 @@ cdef bint plan_uuid(Op* op, object type, const ArrayView* view) noexcept:
 
 
 cdef bint plan_duration(Op* op, const ArrayView* view) except -1:
-    """Arrow's intervals and durations; months, days and milliseconds must fit into 32 bits without a sign."""
+    """Plan Arrow's intervals and durations; months, days and milliseconds must fit into 32 bits without a sign."""
     cdef bint good
     op.bound = op.size = 12
     op.code = Code.PUT_DURATION
@@ -540,7 +541,7 @@ cdef bint plan_duration(Op* op, const ArrayView* view) except -1:
 
 
 cdef bint plan_ticks(Op* op, const ArrayView* view, int64_t unit, bint narrow) noexcept:
-    """Ticks of the column's unit to ticks of the schema's, if the results fit into a long (or an int)."""
+    """Plan ticks of the column's unit to ticks of the schema's, if the results fit into a long (or an int)."""
     cdef int64_t low = INT32_MIN if narrow else INT64_MIN
     cdef int64_t high = INT32_MAX if narrow else INT64_MAX
     cdef bint good = True

@@ -47,7 +47,7 @@ cdef class Writer:
         raise NotImplementedError
 
     cdef int fits(self, object value, dict known) except -1:
-        """How well a union's branch takes the value: 0 not, 1 by conversion, 2 or more by its own type.
+        """Return how well a union's branch takes the value: 0 not, 1 by conversion, 2 or more by its own type.
 
         ``known`` is for unions below: what they have found, or None.
         """
@@ -150,7 +150,9 @@ cdef str text_of(object value):
 
 
 cdef int put_long_way(PyObject* text, Buffer* out) except -1:
-    """A str that is not ASCII, or of a class of its own: its length is known only once it is written, so that comes first."""
+    """Write a str that is not ASCII, or of a class of its own: its length is known only once it is written, so that
+    comes first.
+    """
     cdef uint8_t width[10]
     cdef uint8_t* at
     cdef uint8_t* end
@@ -536,7 +538,7 @@ cdef class UnionWriter(Writer):
         return found[0]
 
     cdef int fits_any(self, object value, dict known) except -1:
-        """2 if any branch takes the value: to compare all of them would double the work too."""
+        """Return 2 if any branch takes the value: to compare all of them would double the work too."""
         cdef Py_ssize_t i
         try:
             i = self.named(value)

@@ -99,7 +99,9 @@ cdef inline bint is_valid(const ArrayView* view, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline uint64_t bits_at(const uint8_t* bitmap, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """Bits ``first`` to ``first + n`` of a bitmap, at most 64, the first lowest. Only their bytes are read. GIL: not needed."""
+    """Return bits ``first`` to ``first + n`` of a bitmap, at most 64, the first lowest. Only their bytes are read. GIL:
+    not needed.
+    """
     cdef uint64_t word = 0
     cdef Py_ssize_t shift = first & 7
     cdef Py_ssize_t j, size = (shift + n + 7) >> 3
@@ -123,7 +125,7 @@ cdef inline uint64_t valid_bits(const ArrayView* view, Py_ssize_t start, Py_ssiz
 
 
 cdef inline const uint8_t* item_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Where item ``i`` of a view of fixed width starts. GIL: not needed; borrows."""
+    """Return where item ``i`` of a view of fixed width starts. GIL: not needed; borrows."""
     return view.data + (view.offset + i) * view.stride
 
 
@@ -163,12 +165,12 @@ cdef inline int64_t load_int(Layout layout, bint swapped, const uint8_t* at) noe
 
 
 cdef inline int64_t int_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of an integer view; a uint64 above int64's range comes out negative. GIL: not needed."""
+    """Return item ``i`` of an integer view; a uint64 above int64's range comes out negative. GIL: not needed."""
     return load_int(view.layout, view.swapped, item_at(view, i))
 
 
 cdef inline bint bool_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of a boolean view. GIL: not needed."""
+    """Return item ``i`` of a boolean view. GIL: not needed."""
     if view.layout == Layout.BIT:
         i += view.offset
         return (view.data[i >> 3] >> (i & 7)) & 1
@@ -176,7 +178,7 @@ cdef inline bint bool_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline double half_to_double(uint16_t half) noexcept nogil:
-    """IEEE 754 binary16 to double, exact. GIL: not needed."""
+    """Convert IEEE 754 binary16 to double, exactly. GIL: not needed."""
     cdef int exponent = (half >> 10) & 0x1F
     cdef uint64_t fraction = half & 0x3FF
     cdef uint64_t sign = <uint64_t>(half >> 15) << 63
@@ -194,7 +196,7 @@ cdef inline double half_to_double(uint16_t half) noexcept nogil:
 
 
 cdef inline double float_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of a numeric view as a double. GIL: not needed."""
+    """Return item ``i`` of a numeric view as a double. GIL: not needed."""
     cdef const uint8_t* at = item_at(view, i)
     cdef uint16_t two = 0
     cdef uint32_t four = 0
@@ -222,7 +224,7 @@ cdef inline double float_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline Py_ssize_t index_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Index of item ``i`` of a DICTIONARY view. GIL: not needed."""
+    """Return the index of item ``i`` of a DICTIONARY view. GIL: not needed."""
     return <Py_ssize_t>load_int(view.index_layout, view.swapped, item_at(view, i))
 
 
@@ -285,7 +287,7 @@ cdef inline Py_ssize_t union_item(const ArrayView* view, Py_ssize_t i) noexcept 
 
 
 cdef inline Py_ssize_t list_start(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """First item in children[0] of list ``i`` (LIST32, LIST64, the views, MAP, FIXED_LIST). GIL: not needed."""
+    """Return the first item in children[0] of list ``i`` (lists, their views, MAP, FIXED_LIST). GIL: not needed."""
     if view.layout == Layout.LIST64 or view.layout == Layout.LIST_VIEW64:
         return <Py_ssize_t>(<const int64_t*>view.offsets)[view.offset + i]
     if view.layout == Layout.FIXED_LIST:
@@ -308,7 +310,7 @@ cdef inline Py_ssize_t list_size(const ArrayView* view, Py_ssize_t i) noexcept n
 
 
 cdef inline Py_ssize_t ucs4_units(const ArrayView* view, const uint8_t* at) noexcept nogil:
-    """Code points of the numpy string at ``at`` before its padding. GIL: not needed."""
+    """Return code points of the numpy string at ``at`` before its padding. GIL: not needed."""
     cdef Py_ssize_t n = view.width // 4
     cdef uint32_t unit = 0
     while n:

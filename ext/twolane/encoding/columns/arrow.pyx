@@ -138,7 +138,7 @@ cdef class ArrowChunk:
         return 0
 
     cdef ArrayView* take(self, Py_ssize_t n) except NULL:
-        """``n`` views of the pool, side by side."""
+        """Return ``n`` views of the pool, side by side."""
         if self._used + n > self._size:
             raise SerializationError("an Arrow array has more children than its schema says")
         self._used += n
@@ -182,7 +182,7 @@ cdef class ArrowChunk:
         return 0
 
     cdef int fill_values(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1:
-        """Buffers and children of a type that can be read."""
+        """Fill in buffers and children of a type that can be read."""
         cdef Py_ssize_t i, n_children = children_of(view.layout)
         cdef bint empty = array.length == 0
         if array.n_buffers < buffers_of(view.layout) or (
@@ -239,7 +239,7 @@ cdef class ArrowChunk:
         return 0
 
     cdef int fill_runs(self, ArrayView* view, const ArrowSchema* schema, const ArrowArray* array) except -1:
-        """Runs become items: of numbers, times and the like the values, of others indices into the values."""
+        """Make runs into items: of numbers, times and the like the values, of others indices into the values."""
         cdef ArrayView* ends
         cdef ArrayView* values
         cdef Py_ssize_t i, run = 0, stride = 4
@@ -352,7 +352,7 @@ cdef bytes extension_of(const ArrowSchema* schema):
 
 
 cdef int extend(ArrayView* view, bytes extension, list kept) except -1:
-    """What an extension type means beyond its storage; another one than these is known by name only."""
+    """Take up what an extension type means beyond its storage; another one than these is known by name only."""
     if extension == b"arrow.uuid" and view.layout == Layout.FIXED and view.width == 16:
         view.logical = LogicalType.UUID
     elif extension == b"arrow.bool8" and view.layout == Layout.INT8:
@@ -378,7 +378,7 @@ cdef int leave_unread(ArrayView* view, bytes what, list kept) except -1:
 
 
 cdef int read_format(ArrayView* view, const ArrowSchema* schema, list kept) except -1:
-    """Layout, meaning, width and unit from Arrow's format string, into a view that is all zero."""
+    """Read layout, meaning, width and unit from Arrow's format string, into a view that is all zero."""
     cdef bytes format
     if schema.format[0] > 0 and schema.format[1] == 0:
         view[0] = LETTERS[<int>schema.format[0]]
@@ -398,7 +398,9 @@ cdef int read_format(ArrayView* view, const ArrowSchema* schema, list kept) exce
 
 
 cdef bint read_parameters(ArrayView* view, bytes format, list kept) except -1:
-    """A format with parameters behind a colon; False for one that is not known, ValueError or KeyError for parameters."""
+    """Read a format with parameters behind a colon; False for one that is not known, ValueError or KeyError for
+    parameters.
+    """
     found = parameters_of(format)
     if found is None:
         return False

@@ -171,7 +171,7 @@ cdef void gather_spans(const ArrayView* view, Span* spans, Py_ssize_t n) noexcep
 
 
 cdef Py_ssize_t ucs4_bytes(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Bytes of numpy string ``i`` in UTF-8. GIL: not needed."""
+    """Return how many bytes numpy string ``i`` takes in UTF-8. GIL: not needed."""
     cdef const uint8_t* at = item_at(view, i)
     cdef Py_ssize_t j, size = 0
     cdef uint32_t unit = 0
@@ -229,7 +229,8 @@ cdef int write_ucs4(const ArrayView* view, Arena arena, Py_ssize_t row, Py_ssize
 
 
 def spans_of(values, limit=None, *, field=None):
-    """Spans over bytes and ASCII strings, which stay as they are; of what may change, or is no UTF-8 yet, over a copy.
+    """Return spans over bytes and ASCII strings, which stay as they are; of what may change, or is no UTF-8 yet, over a
+    copy.
 
     Parameters
     ----------

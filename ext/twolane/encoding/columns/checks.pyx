@@ -130,7 +130,7 @@ cdef bint are_durations(const ArrayView* view) noexcept nogil:
 
 @cython.cdivision(True)
 cdef Duration duration_at(const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """Item ``i`` of intervals (MONTHS) or ticks (DURATION), rounded down to the millisecond. GIL: not needed."""
+    """Return item ``i`` of intervals (MONTHS) or ticks (DURATION), rounded down to the millisecond. GIL: not needed."""
     cdef Duration duration
     cdef int32_t parts[2]
     cdef int64_t months = 0, days = 0, nanos = 0, ticks, tick_ns = view.tick_ns
@@ -256,7 +256,7 @@ cdef bint narrow_falls(const int32_t* offsets, Py_ssize_t n) noexcept nogil:
 
 
 cdef bint wide_falls(const int64_t* offsets, Py_ssize_t n) noexcept nogil:
-    """The same for 64 bits. GIL: not needed."""
+    """Return the same for 64 bits. GIL: not needed."""
     cdef Py_ssize_t i
     cdef int64_t bad = offsets[0]
     for i in range(n):
@@ -297,7 +297,9 @@ cdef bint takes_no_bytes(const ArrayView* view) noexcept nogil:
 
 
 cdef bint items_of(const ArrayView* view, ArrayView* child) noexcept nogil:
-    """The part of a list's items that its rows refer to, as a view of its own; False if they do not rise. GIL: not needed."""
+    """Return the part of a list's items that its rows refer to, as a view of its own; False if they do not rise. GIL:
+    not needed.
+    """
     cdef Py_ssize_t first, last
     if view.layout not in (Layout.LIST32, Layout.LIST64, Layout.FIXED_LIST, Layout.MAP):
         return False
@@ -313,7 +315,7 @@ cdef bint items_of(const ArrayView* view, ArrayView* child) noexcept nogil:
 
 
 cdef int buffers_of(Layout layout) noexcept nogil:
-    """How many buffers an array has; views have one more for each block. GIL: not needed."""
+    """Return how many buffers an array has; views have one more for each block. GIL: not needed."""
     if layout == Layout.NULLS:
         return 0
     if layout == Layout.FIXED_LIST or layout == Layout.STRUCT or layout == Layout.UNION_SPARSE:
@@ -324,7 +326,7 @@ cdef int buffers_of(Layout layout) noexcept nogil:
 
 
 cdef int children_of(Layout layout) noexcept nogil:
-    """How many children a type has; -1 for any number. GIL: not needed."""
+    """Return how many children a type has; -1 for any number. GIL: not needed."""
     if layout in (Layout.STRUCT, Layout.UNION_DENSE, Layout.UNION_SPARSE):
         return -1
     return 1 if layout >= Layout.LIST32 else 0

@@ -139,7 +139,8 @@ cpdef list entries_of(object mapping):
 
 
 cdef object object_at(const ArrayView* view, Py_ssize_t i):
-    """Item ``i`` as a Python object; None for a null, Mismatch for what cannot be read. Copies. The GIL is held."""
+    """Return item ``i`` as a Python object; None for a null, Mismatch for what cannot be read. Copies. The GIL is held.
+    """
     cdef Py_ssize_t j, first
     cdef const ArrayView* child
     cdef ArrayView inside

@@ -39,7 +39,7 @@ cdef extern from *:
 
 
 cdef inline uint8_t* put_varint_word(uint8_t* at, uint64_t value) noexcept nogil:
-    """As put_varint(), at the same cost for numbers of up to 8 bytes; to 10 bytes is written. GIL: not needed."""
+    """Do as put_varint(), at the same cost for numbers of up to 8 bytes; to 10 bytes is written. GIL: not needed."""
     cdef uint64_t more = (twolane_top_bit(value | 1) * 9 + 9) >> 6      # bytes after the first: a seventh of the bits
     if value >> 56:
         at[8] = <uint8_t>(value >> 56)      # its top bit says that a tenth follows
@@ -59,7 +59,7 @@ cdef inline int64_t offset_at(const void* offsets, const bint wide, Py_ssize_t i
 
 
 cdef inline Py_ssize_t bytes_of(uint64_t word) noexcept nogil:
-    """Bytes up to the last one that is not zero. GIL: not needed."""
+    """Return how many bytes there are up to the last one that is not zero. GIL: not needed."""
     return ((twolane_top_bit(word | 1) >> 3) + 1) & -<Py_ssize_t>(word != 0)
 
 

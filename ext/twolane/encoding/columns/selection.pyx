@@ -17,14 +17,14 @@ import numpy as np
 
 
 cdef uint8_t* block_of(list keep, Py_ssize_t size) except NULL:
-    """Memory that lives as long as the list."""
+    """Return memory that lives as long as the list."""
     cdef bytes block = PyBytes_FromStringAndSize(NULL, max(size, 1))
     keep.append(block)
     return <uint8_t*>PyBytes_AS_STRING(block)
 
 
 cdef Py_ssize_t item_bytes(const ArrayView* view) noexcept:
-    """Bytes of one item in ``data``, of the kinds that have them side by side."""
+    """Return how many bytes one item takes in ``data``, of the kinds that have them side by side."""
     cdef Layout layout = view.index_layout if view.layout == Layout.DICTIONARY else view.layout
     if layout in (Layout.INT64, Layout.UINT64, Layout.FLOAT64):
         return 8
@@ -38,7 +38,7 @@ cdef Py_ssize_t item_bytes(const ArrayView* view) noexcept:
 
 
 cdef int choose(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
-    """Items ``rows`` of a view as a view of their own."""
+    """Choose items ``rows`` of a view as a view of their own."""
     cdef Py_ssize_t i
     cdef uint8_t* bits
     out[0] = source[0]
@@ -109,7 +109,7 @@ cdef int choose_strings(const ArrayView* source, const int64_t* rows, Py_ssize_t
 
 
 cdef int choose_members(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
-    """Of a union: which member, and which of its items, whether members lie side by side or not."""
+    """Choose of a union which member, and which of its items, whether members lie side by side or not."""
     cdef uint8_t* types = block_of(keep, n)
     cdef int32_t* offsets = <int32_t*>block_of(keep, n * <Py_ssize_t>sizeof(int32_t))
     cdef Py_ssize_t i
@@ -140,7 +140,7 @@ cdef int choose_fields(const ArrayView* source, const int64_t* rows, Py_ssize_t 
 
 
 cdef int choose_subarrays(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
-    """Of numpy's rows of items, which may lie apart from one another."""
+    """Choose of numpy's rows of items, which may lie apart from one another."""
     cdef ArrayView* child = children_of(out, 1, keep)
     cdef Py_ssize_t i, j, size
     cdef const uint8_t* at
@@ -159,7 +159,7 @@ cdef int choose_subarrays(const ArrayView* source, const int64_t* rows, Py_ssize
 
 
 cdef int choose_lists(const ArrayView* source, const int64_t* rows, Py_ssize_t n, ArrayView* out, list keep) except -1:
-    """Lists and maps, and the items that they hold."""
+    """Choose lists and maps, and the items that they hold."""
     cdef Py_ssize_t i, j, first, total = 0
     cdef bint fixed = source.layout == Layout.FIXED_LIST
     cdef int64_t* inside
@@ -194,7 +194,7 @@ cdef int choose_lists(const ArrayView* source, const int64_t* rows, Py_ssize_t n
 
 
 cdef Column chosen_from(Column column, object rows):
-    """Rows of a column; ``rows`` is an int64 array that rises."""
+    """Return these rows of a column; ``rows`` is an int64 array that rises."""
     cdef Column chosen = Column.__new__(Column)
     cdef const int64_t* numbers
     cdef const int64_t* inside

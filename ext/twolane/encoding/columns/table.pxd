@@ -51,7 +51,7 @@ cdef inline const ArrayInterface* interface_of(object array_struct) except NULL:
 
 
 cdef inline Layout plain_layout(char typekind, int width) noexcept nogil:
-    """Of numpy's numbers, booleans and strings; UNREADABLE for all else. GIL: not needed."""
+    """Return the layout of numpy's numbers, booleans and strings; UNREADABLE for all else. GIL: not needed."""
     if typekind == c"i":
         return Layout.INT64 if width == 8 else Layout.INT32 if width == 4 else Layout.INT16 if width == 2 else Layout.INT8
     if typekind == c"u":

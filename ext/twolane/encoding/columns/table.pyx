@@ -98,7 +98,8 @@ cdef class Column:
         return taken if len(taken) == self.length else taken[:self.length]
 
     cdef Column part(self, Py_ssize_t start, Py_ssize_t stop):
-        """Rows ``start`` to ``stop`` as a column of their own: of objects a copy of the references, else a view."""
+        """Return rows ``start`` to ``stop`` as a column of their own: of objects a copy of the references, else a view.
+        """
         cdef Column column = new_column(self.name)
         cdef Py_ssize_t first, i, low, high
         column.length = stop - start
@@ -203,7 +204,7 @@ cdef class Table:
 
 
 cdef tuple bounds_of(object rows, Py_ssize_t n):
-    """First and last of the rows of a slice without a step."""
+    """Return the first and the last of the rows of a slice without a step."""
     start, stop, step = rows.indices(n)
     if step != 1:
         raise ValueError(f"expected a slice without a step, got {rows}")
@@ -229,7 +230,7 @@ cdef object refused(str name, str reason):
 
 
 cdef int read_dtype(ArrayView* view, object dtype, str name, ArrayView* pool, list keep) except -1:
-    """Layout, meaning and width from a numpy dtype; views below it are taken from ``pool``."""
+    """Read layout, meaning and width from a numpy dtype; views below it are taken from ``pool``."""
     cdef Py_ssize_t i
     cdef ArrayView* rest
     kind = dtype.kind
@@ -292,7 +293,7 @@ cdef int place_fields(ArrayView* view) except -1:
 
 
 cdef const uint8_t* address_of(object array) except NULL:
-    """Where a numpy array's items start; the caller keeps the array alive."""
+    """Return where a numpy array's items start; the caller keeps the array alive."""
     held = array.__array_struct__   # a capsule that owns the struct: in a temporary it would be gone before the look
     return interface_of(held).data
 
@@ -394,7 +395,7 @@ cdef Column column_of_array(str name, object array, bint nat_is_null=True):
 
 
 cdef Column column_of_times(object values, str name):
-    """As as_column(), but NaT stays the lowest int64: for code that reads every value anyway."""
+    """Do as as_column(), but NaT stays the lowest int64: for code that reads every value anyway."""
     if isinstance(values, ndarray) and values.ndim and not isinstance(values, np.ma.MaskedArray):
         return of_numpy(column_of_array(name, values, False))
     return as_column(values, name)

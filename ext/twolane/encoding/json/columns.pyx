@@ -47,12 +47,12 @@ cdef struct Field:
 
 
 cdef inline int64_t floor_div(int64_t value, int64_t by) noexcept nogil:
-    """Towards minus infinity; ``by`` is positive. GIL: not needed."""
+    """Return divide towards minus infinity; ``by`` is positive. GIL: not needed."""
     return value // by - (value % by < 0)
 
 
 cdef uint8_t* put_time(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Dates, times and instants in quotes. GIL: not needed."""
+    """Write dates, times and instants in quotes. GIL: not needed."""
     cdef int64_t ticks = int_at(view, i)
     cdef int64_t per_day, days, ahead = 0
     at[0] = c'"'
@@ -81,7 +81,7 @@ cdef uint8_t* put_time(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcep
 
 
 cdef uint8_t* put_offset(uint8_t* at, int64_t ahead) noexcept nogil:
-    """How far a clock is ahead of UTC, as ISO 8601 has it. GIL: not needed."""
+    """Write how far a clock is ahead of UTC, as ISO 8601 has it. GIL: not needed."""
     cdef int64_t size = ahead if ahead >= 0 else -ahead
     at[0] = c"+" if ahead >= 0 else c"-"
     at = put_pair(at + 1, <uint32_t>(size // 3600))
@@ -99,13 +99,13 @@ cdef uint8_t* put_null(uint8_t* at) noexcept nogil:
 
 
 cdef inline uint8_t* put_bool(uint8_t* at, bint value) noexcept nogil:
-    """Five bytes are written; of "true" four count. GIL: not needed."""
+    """Write five bytes; of "true" four count. GIL: not needed."""
     memcpy(at, b"true" if value else b"false", 5)
     return at + 5 - value
 
 
 cdef uint8_t* put_nested(const ArrayView* view, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Lists, structs and maps. GIL: not needed."""
+    """Write lists, structs and maps. GIL: not needed."""
     cdef Py_ssize_t j, first, n
     cdef const ArrayView* child = view.children
     cdef const char* name
@@ -215,7 +215,7 @@ cdef inline uint8_t* put_value(const ArrayView* view, Py_ssize_t i, uint8_t* at)
 
 
 cdef size_t room_for(const ArrayView* view, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    """Return how many bytes items ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t total = <size_t>((stop - start) * INSTANT)
     cdef Layout layout = view.layout
     cdef Py_ssize_t i, first, last
@@ -463,7 +463,7 @@ cdef Column with_clocks(Column column, ColumnEncoder encoder):
 
 
 cdef int add_clocks(ArrayView* view, list keep, str field) except -1:
-    """The same for a view, and for those below it: as copies, for these belong to others too."""
+    """Do the same for a view, and for those below it: as copies, for these belong to others too."""
     cdef Py_ssize_t i
     if not has_zone(view):
         return 0
@@ -504,7 +504,7 @@ cdef inline uint8_t* put_key(uint8_t* at, const uint8_t* key, Py_ssize_t size) n
 
 
 cdef size_t room_for_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that rows ``start`` to ``stop`` take at most. GIL: not needed."""
+    """Return how many bytes rows ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t room = SLACK + 2 * (stop - start)
     cdef Py_ssize_t j
     for j in range(n_fields):
@@ -518,7 +518,7 @@ cdef size_t room_for_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t s
 
 cdef bint put_rows(const Field* fields, Py_ssize_t n_fields, Py_ssize_t n, Arena arena, Py_ssize_t row,
                    bint bare) noexcept nogil:
-    """The row loop; False without memory. GIL: not needed."""
+    """Run the loop over rows; False without memory. GIL: not needed."""
     cdef Py_ssize_t i, j, start = 0, stop
     cdef uint8_t* at
     cdef Span span

@@ -16,7 +16,7 @@ cdef extern from *:
 
 
 cdef inline uint8_t* put_escaped(uint8_t* at, uint8_t c) noexcept nogil:
-    """One ASCII character of a string, escaped if JSON wants it (at most 6 bytes). GIL: not needed."""
+    """Write one ASCII character of a string, escaped if JSON wants it (at most 6 bytes). GIL: not needed."""
     if c >= 0x20 and c != c'"' and c != c"\\":
         at[0] = c
         return at + 1
@@ -54,7 +54,8 @@ cdef inline uint64_t needs_escape(uint64_t eight) noexcept nogil:
 
 
 cdef inline uint8_t* put_text_slowly(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """A string's rest, byte by byte where there is something to escape, and the closing quote. GIL: not needed."""
+    """Write a string's rest, byte by byte where there is something to escape, and the closing quote. GIL: not needed.
+    """
     cdef Py_ssize_t i = 0
     cdef uint64_t eight = 0
     while i < size:
@@ -74,7 +75,7 @@ cdef inline uint8_t* put_text_slowly(uint8_t* at, const uint8_t* data, Py_ssize_
 
 
 cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """A string with its quotes: at most 6 * size + 2 bytes. GIL: not needed.
+    """Write a string with its quotes: at most 6 * size + 2 bytes. GIL: not needed.
 
     Most strings are short and have nothing to escape: two loads that overlap see all bytes of the last part at once.
     """
@@ -116,7 +117,7 @@ cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* data, Py_ssize_t size)
 
 
 cdef inline uint8_t* put_ucs4_text(uint8_t* at, const ArrayView* view, Py_ssize_t i) noexcept nogil:
-    """numpy's four-byte string ``i`` with its quotes. GIL: not needed."""
+    """Write numpy's four-byte string ``i`` with its quotes. GIL: not needed."""
     cdef const uint8_t* data = item_at(view, i)
     cdef Py_ssize_t j
     cdef uint32_t unit = 0
@@ -132,14 +133,14 @@ cdef inline uint8_t* put_ucs4_text(uint8_t* at, const ArrayView* view, Py_ssize_
 
 
 cdef inline uint8_t* put_two(uint8_t* at, int64_t value, uint8_t behind) noexcept nogil:
-    """Two digits and a separator. GIL: not needed."""
+    """Write two digits and a separator. GIL: not needed."""
     memcpy(at, twolane_pairs + 2 * (value % 100), 2)
     at[2] = behind
     return at + 3
 
 
 cdef inline uint8_t* put_day(uint8_t* at, int64_t days) noexcept nogil:
-    """Ten characters of an ISO 8601 date; years 0 to 9999. GIL: not needed.
+    """Write ten characters of an ISO 8601 date; years 0 to 9999. GIL: not needed.
 
     Counted in eras of 400 years from a March, so that the leap day is the last of its year.
     """
@@ -159,7 +160,7 @@ cdef inline uint8_t* put_day(uint8_t* at, int64_t days) noexcept nogil:
 
 
 cdef inline uint8_t* put_clock(uint8_t* at, int64_t nanos) noexcept nogil:
-    """An ISO 8601 time of day: no fraction, six digits or nine of it, as needed. GIL: not needed."""
+    """Write an ISO 8601 time of day: no fraction, six digits or nine of it, as needed. GIL: not needed."""
     cdef int64_t seconds = nanos // S_NS
     cdef int64_t fraction = nanos % S_NS
     cdef int digits = 6 if fraction % 1000 == 0 else 9
@@ -180,7 +181,7 @@ cdef inline uint8_t* put_clock(uint8_t* at, int64_t nanos) noexcept nogil:
 
 
 cdef inline uint8_t* put_base64(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """Base64 (RFC 4648, with padding) in quotes. GIL: not needed."""
+    """Write Base64 (RFC 4648, with padding) in quotes. GIL: not needed."""
     cdef Py_ssize_t i = 0
     cdef uint32_t three
     at[0] = c'"'
@@ -202,7 +203,7 @@ cdef inline uint8_t* put_base64(uint8_t* at, const uint8_t* data, Py_ssize_t siz
 
 
 cdef inline uint8_t* put_scaled(uint8_t* at, const uint8_t* data, int width, int scale) noexcept nogil:
-    """A decimal (little-endian two's complement of up to 32 bytes) in quotes, with its point. GIL: not needed."""
+    """Write a decimal (little-endian two's complement of up to 32 bytes) in quotes, with its point. GIL: not needed."""
     at[0] = c'"'
     at = put_wide(at + 1, data, width, scale, (data[width - 1] & 0x80) != 0)
     at[0] = c'"'
@@ -210,7 +211,7 @@ cdef inline uint8_t* put_scaled(uint8_t* at, const uint8_t* data, int width, int
 
 
 cdef inline uint8_t* put_wide(uint8_t* at, const uint8_t* data, int width, int scale, bint negative) noexcept nogil:
-    """The same without quotes; where it is not ``negative``, two's complement has no sign. GIL: not needed."""
+    """Write the same without quotes; where it is not ``negative``, two's complement has no sign. GIL: not needed."""
     cdef uint8_t number[32]
     cdef uint8_t digits[80]
     cdef int i, n = 0

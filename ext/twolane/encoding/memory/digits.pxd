@@ -13,23 +13,23 @@ cdef extern from *:
 
 
 cdef inline uint8_t* put_pair(uint8_t* at, uint32_t value) noexcept nogil:
-    """Two digits of a number below 100. GIL: not needed."""
+    """Write two digits of a number below 100. GIL: not needed."""
     memcpy(at, twolane_pairs + 2 * value, 2)
     return at + 2
 
 
 cdef inline uint8_t* put_four(uint8_t* at, uint32_t value) noexcept nogil:
-    """Four digits of a number below 10 ** 4. GIL: not needed."""
+    """Write four digits of a number below 10 ** 4. GIL: not needed."""
     return put_pair(put_pair(at, value // 100), value % 100)
 
 
 cdef inline uint8_t* put_eight(uint8_t* at, uint64_t value) noexcept nogil:
-    """Eight digits of a number below 10 ** 8. GIL: not needed."""
+    """Write eight digits of a number below 10 ** 8. GIL: not needed."""
     return put_four(put_four(at, <uint32_t>value // 10_000), <uint32_t>value % 10_000)
 
 
 cdef inline uint8_t* put_first(uint8_t* at, uint32_t value) noexcept nogil:
-    """The digits of a number below 10 ** 4 without zeros before them. GIL: not needed."""
+    """Write the digits of a number below 10 ** 4 without zeros before them. GIL: not needed."""
     if value >= 1000:
         return put_four(at, value)
     if value >= 100:
@@ -42,7 +42,7 @@ cdef inline uint8_t* put_first(uint8_t* at, uint32_t value) noexcept nogil:
 
 
 cdef inline uint8_t* put_unsigned(uint8_t* at, uint64_t value) noexcept nogil:
-    """Decimal digits, at most 20. GIL: not needed."""
+    """Write decimal digits, at most 20. GIL: not needed."""
     cdef uint64_t high
     if value < 10_000:
         return put_first(at, <uint32_t>value)
@@ -62,7 +62,7 @@ cdef inline uint8_t* put_unsigned(uint8_t* at, uint64_t value) noexcept nogil:
 
 
 cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:
-    """Decimal digits with a minus sign, at most 20. GIL: not needed."""
+    """Write decimal digits with a minus sign, at most 20. GIL: not needed."""
     if value < 0:
         at[0] = c"-"
         return put_unsigned(at + 1, <uint64_t>0 - <uint64_t>value)
@@ -70,7 +70,7 @@ cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:
 
 
 cdef inline uint8_t* put_uuid(uint8_t* at, const uint8_t* data) noexcept nogil:
-    """The 36 characters of a UUID of 16 bytes. GIL: not needed."""
+    """Write the 36 characters of a UUID of 16 bytes. GIL: not needed."""
     cdef const char* digits = "0123456789abcdef"
     cdef int i
     for i in range(16):

@@ -15,7 +15,7 @@ cdef extern from "Python.h":
 
 
 cdef inline size_t most_utf8(PyObject* text) noexcept:
-    """Bytes that put_str() writes at most. The GIL is held."""
+    """Return how many bytes put_str() writes at most. The GIL is held."""
     cdef int kind = PyUnicode_KIND(text)
     return <size_t>PyUnicode_GET_LENGTH(text) * (kind + 1 if kind < 4 else 4)
 

@@ -56,7 +56,7 @@ cdef inline uint8_t* put_bits(const Wire wire, uint64_t bits, uint8_t* at) noexc
 cdef inline void put_numbers(
     const Op* op, const Code code, const Wire wire, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Numbers of one kind. GIL: not needed."""
+    """Write numbers of one kind. GIL: not needed."""
     cdef uint64_t always = op.always, bits
     cdef uint8_t* at
     cdef uint8_t* end
@@ -72,7 +72,9 @@ cdef inline void put_numbers(
 cdef inline void put_texts(
     const Op* op, const bint wide, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL: not needed."""
+    """Write byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL:
+    not needed.
+    """
     cdef const void* offsets = op.view.offsets
     cdef const uint8_t* data = op.view.data
     cdef Py_ssize_t first = op.view.offset + start

@@ -33,7 +33,7 @@ cdef extern from "string.h" nogil:
 
 
 cdef inline Py_ssize_t width_of(uint64_t size) noexcept nogil:
-    """Bytes of a length. GIL: not needed."""
+    """Return how many bytes a length takes. GIL: not needed."""
     cdef Py_ssize_t width = 1
     while size >= 0x80:
         size >>= 7
@@ -52,7 +52,9 @@ cdef inline uint8_t* close(uint8_t* start, Py_ssize_t guessed, uint8_t* at) noex
 
 
 cdef uint8_t* put_seconds(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """The fields of a Timestamp, whose nanoseconds count upwards, or of a Duration, whose have the sign of its seconds."""
+    """Write the fields of a Timestamp, whose nanoseconds count upwards, or of a Duration, whose have the sign of its
+    seconds.
+    """
     cdef uint8_t* start = at
     cdef int64_t ticks = int_at(&op.view, i)
     cdef int64_t seconds, nanos = 0
@@ -78,7 +80,7 @@ cdef uint8_t* put_seconds(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
 
 
 cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """The items of a list behind one tag; nothing for an empty one. GIL: not needed."""
+    """Write the items of a list behind one tag; nothing for an empty one. GIL: not needed."""
     cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
     cdef Py_ssize_t guessed
     cdef const Op* item = op.items
@@ -101,7 +103,7 @@ cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil
 
 
 cdef uint8_t* put_entries(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """The entries of a map, which always have both of their fields. GIL: not needed."""
+    """Write the entries of a map, which always have both of their fields. GIL: not needed."""
     cdef Py_ssize_t j, entry, first = list_start(&op.view, i)
     cdef uint8_t* start
     for j in range(first, first + list_size(&op.view, i)):
@@ -113,7 +115,7 @@ cdef uint8_t* put_entries(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
 
 
 cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """The items of a list, each with its tag. GIL: not needed."""
+    """Write the items of a list, each with its tag. GIL: not needed."""
     cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
     cdef const Op* item = op.items
     cdef Op inside
@@ -131,7 +133,7 @@ cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
 
 
 cdef uint8_t* put_parts(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """What has items or fields of its own, and what is rare: kept out of put(), whose registers it would take."""
+    """Write what has items or fields of its own, and what is rare: kept out of put(), whose registers it would take."""
     cdef Py_ssize_t j
     cdef uint8_t* start
     if op.code == Code.PUT_PACKED:
@@ -180,7 +182,7 @@ cdef uint8_t* put(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
 
 
 cdef size_t room_for(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that items ``start`` to ``stop`` take at most. GIL: not needed."""
+    """Return how many bytes items ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t total = <size_t>(op.bound * (stop - start))
     cdef const ArrayView* view = &op.view
     cdef Py_ssize_t i, first, last
@@ -349,7 +351,7 @@ cdef class ProtobufColumns(ColumnEncoder):
 
 
 cdef size_t room_for_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that the fields of rows ``start`` to ``stop`` take at most. GIL: not needed."""
+    """Return how many bytes the fields of rows ``start`` to ``stop`` take at most. GIL: not needed."""
     cdef size_t room = 0
     cdef Py_ssize_t j
     for j in range(n_ops):
@@ -358,7 +360,7 @@ cdef size_t room_for_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_
 
 
 cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n, Span prefix, Arena arena, Py_ssize_t row) noexcept nogil:
-    """The loop over blocks of rows; False without memory. GIL: not needed."""
+    """Run the loop over blocks of rows; False without memory. GIL: not needed."""
     cdef Py_ssize_t start = 0, stop
     cdef size_t place
     while start < n:
@@ -376,7 +378,7 @@ cdef bint put_rows(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n, Span prefix, A
 
 
 cdef size_t place_for(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Bytes that none of these rows exceeds; TOO_LONG where fields have parts of their own. GIL: not needed."""
+    """Return how many bytes none of these rows exceeds; TOO_LONG where fields have parts. GIL: not needed."""
     cdef size_t place = SLACK, more
     cdef Py_ssize_t j
     for j in range(n_ops):
@@ -391,7 +393,8 @@ cdef size_t place_for(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssiz
 
 cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, Span prefix, Arena arena,
                     Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
-    """A block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
+    """Write a block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed.
+    """
     cdef uint8_t* places[BLOCK]
     cdef uint8_t* base
     cdef Py_ssize_t i, j, n = stop - start
@@ -412,7 +415,7 @@ cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_
 
 cdef bint put_one_by_one(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, Span prefix, Arena arena,
                          Py_ssize_t row, Py_ssize_t left) noexcept nogil:
-    """The same row by row. GIL: not needed."""
+    """Write the same row by row. GIL: not needed."""
     cdef size_t room = room_for_rows(ops, n_ops, start, stop) + prefix.size * (stop - start) + SLACK
     cdef uint8_t* at
     cdef Py_ssize_t i, j

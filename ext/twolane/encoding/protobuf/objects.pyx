@@ -133,7 +133,7 @@ cdef bint lay_out_floats(ArrayView* view, tuple objects, ColumnEncoder encoder) 
 
 
 cdef bint lay_out_integers(ArrayView* view, tuple objects, ColumnEncoder encoder) except -1:
-    """Integers of 64 bits, with a sign or all without."""
+    """Lay out integers of 64 bits, with a sign or all without."""
     cdef int64_t* numbers = numbers_for(view.length, encoder)
     cdef bint negative = False, unsigned = False
     cdef int overflow = 0
@@ -158,7 +158,7 @@ cdef bint lay_out_integers(ArrayView* view, tuple objects, ColumnEncoder encoder
 
 
 cdef bint lay_out_times(ArrayView* view, object message, object kind, tuple objects, ColumnEncoder encoder) except -1:
-    """Datetimes with a zone, or timedeltas, in microseconds."""
+    """Lay out datetimes with a zone, or timedeltas, in microseconds."""
     cdef int64_t* micros = numbers_for(view.length, encoder)
     cdef bint is_instant = kind is datetime
     cdef Py_ssize_t i
@@ -184,7 +184,7 @@ cdef bint lay_out_times(ArrayView* view, object message, object kind, tuple obje
 
 
 cdef bint lay_out_texts(ArrayView* view, object kind, tuple objects, ColumnEncoder encoder) except -1:
-    """Str, or bytes, one behind the other."""
+    """Lay out str, or bytes, one behind the other."""
     cdef Arena arena = Arena.__new__(Arena)
     cdef bint is_text = kind is str
     cdef Py_ssize_t i
@@ -228,7 +228,7 @@ cdef ArrayView* children_for(ArrayView* view, list names, ColumnEncoder encoder)
 
 
 cdef bint lay_out_dicts(ArrayView* view, object message, tuple objects, ColumnEncoder encoder, int depth) except -1:
-    """Dicts with keys that the message has fields for, as structs."""
+    """Lay out dicts with keys that the message has fields for, as structs."""
     cdef dict fields = {field.name: field for field in message.fields}
     cdef list names = []
     cdef list columns = []
@@ -249,7 +249,7 @@ cdef bint lay_out_dicts(ArrayView* view, object message, tuple objects, ColumnEn
 
 
 cdef bint lay_out_lists(ArrayView* view, object field, tuple objects, ColumnEncoder encoder, int depth) except -1:
-    """Lists and tuples; for a map dicts, as lists of structs of a key and a value."""
+    """Lay out lists and tuples; for a map dicts, as lists of structs of a key and a value."""
     cdef bint is_map = field.message is not None and field.message.is_map
     cdef int64_t* offsets = numbers_for(view.length + 1, encoder)
     cdef ArrayView* entries

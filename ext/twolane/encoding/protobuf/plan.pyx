@@ -251,7 +251,9 @@ cdef bint are_between(const ArrayView* view, object low, object high) except -1:
 
 
 cdef bint plan_enum(Op* op, object enum, const ArrayView* view, list keep) except -1:
-    """Numbers as they are, an open enum takes all of 32 bits; names are looked up now, once for each entry of a dictionary."""
+    """Plan numbers as they are, an open enum takes all of 32 bits; names are looked up now, once for each entry of a
+    dictionary.
+    """
     cdef const ArrayView* plain = view
     cdef dict numbers = {**enum.numbers, **{name.encode(): number for name, number in enum.numbers.items()}}
     cdef Py_ssize_t i
@@ -319,7 +321,9 @@ cdef bint uses(const ArrayView* view, Py_ssize_t entry) noexcept nogil:
 
 
 cdef bint plan_message(Op* op, object field, const ArrayView* view, list keep) except -1:
-    """A struct; of the messages that everyone knows, what stands for one: times, durations, the value of a wrapper."""
+    """Plan a struct; of the messages that everyone knows, what stands for one: times, durations, the value of a
+    wrapper.
+    """
     cdef OpBlock block
     cdef str name = field.message.name
     if field.kind == "group":
@@ -351,7 +355,7 @@ cdef bint plan_message(Op* op, object field, const ArrayView* view, list keep) e
 
 
 cdef bint plan_ticks(Op* op, const ArrayView* view, tuple seconds) except -1:
-    """Ticks that seconds consist of, or that consist of seconds, within a range of seconds."""
+    """Plan ticks that seconds consist of, or that consist of seconds, within a range of seconds."""
     op.bound += 2 * (LONGEST + 1)
     if view.layout != Layout.INT64 and view.layout != Layout.INT32:
         return False
@@ -363,7 +367,7 @@ cdef bint plan_ticks(Op* op, const ArrayView* view, tuple seconds) except -1:
 
 
 cdef bint plan_struct(Op* op, object message, const ArrayView* view, list keep) except -1:
-    """Fields from the children of their names."""
+    """Plan fields from the children of their names."""
     cdef OpBlock block = new_ops(len(message.fields))
     cdef ArrayView child
     cdef Py_ssize_t i
@@ -437,7 +441,7 @@ cdef bint shares_row(const Op* op, list members) except -1:
 
 
 cdef bint plan_list(Op* op, object field, const ArrayView* view, list keep) except -1:
-    """Lists, each item with its tag or all of them behind one."""
+    """Plan lists, each item with its tag or all of them behind one."""
     cdef OpBlock block = new_ops(1)
     cdef ArrayView child
     keep.append(block)
@@ -476,7 +480,7 @@ cdef bint has_null_item(const ArrayView* view) noexcept nogil:
 
 
 cdef bint plan_subarray(Op* op, object field, const ArrayView* view, list keep) except -1:
-    """Rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
+    """Plan rows of a numpy array with two dimensions: planned from the first row, if no value of any row can fail."""
     cdef ArrayView child = view.children[0]
     cdef Layout layout = child.layout
     child.data = view.data
@@ -496,7 +500,7 @@ cdef bint plan_subarray(Op* op, object field, const ArrayView* view, list keep) 
 
 
 cdef bint plan_map(Op* op, object field, const ArrayView* view, list keep) except -1:
-    """Arrow's maps, and lists of structs of a key and a value."""
+    """Plan Arrow's maps, and lists of structs of a key and a value."""
     cdef OpBlock block = new_ops(2)
     cdef ArrayView entries
     cdef ArrayView child

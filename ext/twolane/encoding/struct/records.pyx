@@ -90,7 +90,7 @@ cdef inline void store_float(const ArrayView* target, uint8_t* at, double value)
 cdef inline void copy_items(
     const ArrayView* source, Py_ssize_t start, Py_ssize_t n, uint8_t* at, Py_ssize_t record, const Py_ssize_t width
 ) noexcept nogil:
-    """As many bytes as they are of ``n`` items; a constant ``width`` spares a call for each. GIL: not needed."""
+    """Copy as many bytes as they are of ``n`` items; a constant ``width`` spares a call for each. GIL: not needed."""
     cdef const uint8_t* item = item_at(source, start)
     cdef Py_ssize_t i
     for i in range(n):
@@ -98,7 +98,7 @@ cdef inline void copy_items(
 
 
 cdef void copy_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* at, Py_ssize_t record) noexcept nogil:
-    """One field of ``n`` records that lies in its column as it does in them. GIL: not needed."""
+    """Copy one field of ``n`` records that lies in its column as it does in them. GIL: not needed."""
     if leaf.width == 8:
         copy_items(&leaf.source, start, n, at, record, 8)
     elif leaf.width == 4:
@@ -110,7 +110,7 @@ cdef void copy_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* a
 
 
 cdef void run_leaf(const Leaf* leaf, Py_ssize_t start, Py_ssize_t n, uint8_t* out, Py_ssize_t record) noexcept nogil:
-    """One field of ``n`` records. GIL: not needed."""
+    """Copy one field of ``n`` records. GIL: not needed."""
     cdef uint8_t* at = out + leaf.offset
     cdef Span span
     if leaf.move == Move.COPY:
@@ -295,7 +295,7 @@ cdef class StructLayout:
         return 0
 
     cdef int put_byte_string(self, Py_ssize_t i, object value, uint8_t* at) except -1:
-        """Byte strings: never cut, filled up with zeros; of a void field, exactly its size."""
+        """Write byte strings: never cut, filled up with zeros; of a void field, exactly its size."""
         cdef const ArrayView* target = &self._leaves[i].target
         if isinstance(value, str):
             try:
@@ -311,7 +311,7 @@ cdef class StructLayout:
         return 0
 
     cdef int put_parts(self, Py_ssize_t i, object value, uint8_t* at) except -1:
-        """A nested record, or the items of a subarray."""
+        """Write a nested record, or the items of a subarray."""
         cdef StructLayout inner = self._inner[i]
         cdef Py_ssize_t j
         dtype = self._dtypes[i]
@@ -331,7 +331,7 @@ cdef class StructLayout:
         return 0
 
     cdef int put_by_numpy(self, Py_ssize_t i, object value, uint8_t* at) except -1:
-        """Times, numpy strings, rare numbers: numpy converts, but may not cut or wrap silently."""
+        """Write times, numpy strings, rare numbers: numpy converts, but may not cut or wrap silently."""
         cdef bytes plain
         dtype = self._dtypes[i]
         if is_missing(value):

@@ -49,7 +49,9 @@ cdef extern from *:
 
 
 cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, const uint64_t per_ms) noexcept nogil:
-    """out = ticks // per_ms; whether every tick gives at least 1 (and for microseconds is < 2 ** 59). GIL: not needed."""
+    """Set out = ticks // per_ms; whether every tick gives at least 1 (and for microseconds is < 2 ** 59). GIL: not
+    needed.
+    """
     cdef uint64_t limit = <uint64_t>1 << 59 if per_ms < MS_NS else <uint64_t>INT64_MAX
     if twolane_has_wide():
         return (twolane_divide_wide(ticks, out, n, per_ms, limit) >> 63) == 0
@@ -59,7 +61,7 @@ cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, co
 # Wraps on purpose (unsigned), and gathers one word: its sign bit is set if any value was out of range, NaT included.
 cdef inline bint copy_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, int64_t low, int64_t high,
                           int64_t factor) noexcept nogil:
-    """out = ticks * factor; whether every tick lies in low..high. GIL: not needed."""
+    """Set out = ticks * factor; whether every tick lies in low..high. GIL: not needed."""
     cdef uint64_t bad = 0, value
     cdef Py_ssize_t i
     for i in range(n):

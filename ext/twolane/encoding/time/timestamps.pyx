@@ -65,7 +65,7 @@ cdef int64_t last_offset = 0
 
 
 cdef inline int64_t days_before(int year, int month, int day) noexcept nogil:
-    """Days from 1970-01-01 in the Gregorian calendar; years 1 to 9999. GIL: not needed.
+    """Return days from 1970-01-01 in the Gregorian calendar; years 1 to 9999. GIL: not needed.
 
     The year is counted from March, so that the leap day comes last and months have a regular length.
     """
@@ -97,7 +97,7 @@ cdef int64_t offset_micros(object zone, object value) except? -1:
 
 
 cdef int64_t days_of_date(object value) noexcept:
-    """Days since 1970-01-01 of a date (or a datetime's own day)."""
+    """Return days since 1970-01-01 of a date (or a datetime's own day)."""
     return days_before(datetime_year(value), datetime_month(value), datetime_day(value))
 
 
@@ -109,7 +109,7 @@ cdef int64_t wall_micros(object value) noexcept:
 
 
 cdef int64_t datetime_micros(object value, object naive) except? -1:
-    """Microseconds since the epoch of a datetime; ``naive`` is None (refuse), "utc" or "local"."""
+    """Return microseconds since the epoch of a datetime; ``naive`` is None (refuse), "utc" or "local"."""
     cdef int64_t micros
     zone = datetime_tzinfo(value)
     if zone is not None:
@@ -132,7 +132,8 @@ cdef int64_t datetime_micros(object value, object naive) except? -1:
 
 
 cdef int64_t ticks_to(int64_t per, int64_t ticks, int64_t tick_ns) except? -1:
-    """So many ticks in units of ``per`` nanoseconds, rounded down; OverflowError where int64 cannot hold them."""
+    """Return so many ticks in units of ``per`` nanoseconds, rounded down; OverflowError where int64 cannot hold them.
+    """
     cdef int64_t factor
     if tick_ns % per == 0:
         factor = tick_ns // per
@@ -178,14 +179,17 @@ cdef Policy policy_of(object unit, object naive, object missing, bint guard):
 
 
 cdef int64_t from_local(int64_t per, object ticks, object tick_ns) except? -1:
-    """So many ticks of the process's own clock in units of ``per`` nanoseconds of UTC; OverflowError beyond its years."""
+    """Return so many ticks of the process's own clock in units of ``per`` nanoseconds of UTC; OverflowError beyond its
+    years.
+    """
     micros, rest = divmod(ticks * tick_ns, 1000)
     wall = EPOCH + timedelta(microseconds=micros)
     return (<object>wall_micros(wall.astimezone(UTC)) * 1000 + rest) // per
 
 
 cdef int64_t convert(int64_t per, object value, Policy policy, bint* is_number) except? -1:
-    """One Python object in units of ``per``; tells whether it was a plain number, to which the guard applies."""
+    """Convert one Python object in units of ``per``; tells whether it was a plain number, to which the guard applies.
+    """
     is_number[0] = False
     if PyDateTime_Check(value):
         if per == MS:
@@ -229,7 +233,8 @@ cdef object too_large(int64_t per):
 
 
 cdef int64_t pack_one(object value) except -1:
-    """Milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date; or Timestamps.
+    """Return milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date; or
+    Timestamps.
 
     Raises TimestampError.
     """
@@ -237,14 +242,16 @@ cdef int64_t pack_one(object value) except -1:
 
 
 cdef int64_t one_of(int64_t per, object value) except -1:
-    """One time, with the policy that it brings if it is Timestamps."""
+    """Return one time, with the policy that it brings if it is Timestamps."""
     if type(value) is Timestamps:
         return checked(per, value.values, policy_of(value.unit, value.naive, value.missing, value.guard))
     return checked(per, value, DEFAULT)
 
 
 cdef int64_t checked(int64_t per, object value, Policy policy) except -1:
-    """One Python object in units of ``per``, after the epoch by at least a millisecond, and within the guard's years."""
+    """Return one Python object in units of ``per``, after the epoch by at least a millisecond, and within the guard's
+    years.
+    """
     cdef bint is_number = False
     cdef int64_t packed
     cdef int64_t per_ms = MS // per
@@ -391,7 +398,7 @@ cdef object int_or_float(const ArrayView* view, Py_ssize_t i):
 
 
 cdef int64_t unit_ns(object unit, int64_t default) except -1:
-    """Nanoseconds of a unit's name, or the default for None."""
+    """Return nanoseconds of a unit's name, or the default for None."""
     if unit is None:
         return default
     ns = UNIT_NS.get(unit)
