@@ -297,6 +297,38 @@ def test_an_abort_is_not_failed_by_the_answer_to_the_one_that_was_broken_off(emb
 
 
 @BOTH
+@pytest.mark.parametrize("call", ["commit_transaction", "abort_transaction"])
+@pytest.mark.parametrize("first", [False, True], ids=["goes on", "taken up again"])
+def test_f34_an_end_that_is_refused_in_its_own_state_is_not_over(
+    embedded_cluster, producer, topic, call, first, monkeypatch
+):
+    """What librdkafka says when a step of a call gets the answer of the one before: the end is still on its way."""
+    name = topic(embedded_cluster)
+    own = getattr(native, call)
+    state = "CommittingTransaction" if call == "commit_transaction" else "AbortingTransaction"
+    early = (KafkaError._STATE, f"Operation not valid in state {state}", False, False, False)
+    steps = [early, early]
+
+    def answer(*arguments):
+        return steps.pop() if steps else own(*arguments)
+
+    producer._transactions.begin(time.monotonic() + 10)
+    send(producer, name, b"v")
+    producer.flush()
+    if first:
+        embedded_cluster.set_rtt(HELD)
+        with pytest.raises(TransactionError, match="_TIMED_OUT"):
+            getattr(producer, call)(0)
+        embedded_cluster.set_rtt(0)
+    monkeypatch.setattr(native, call, answer)
+    getattr(producer, call)(10)
+    assert not steps
+    assert producer._transactions.state is State.NONE
+    with producer.transaction(10):
+        send(producer, name, b"next")
+
+
+@BOTH
 def test_threads_wait_for_each_others_calls(embedded_cluster, producer, topic):
     """Of two that end a transaction at once one does, the other is told that none is open."""
     name = topic(embedded_cluster)

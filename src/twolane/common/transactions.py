@@ -26,12 +26,24 @@ if TYPE_CHECKING:
 
 # librdkafka's calls go on where they were when called again after a time-out: short ones keep Ctrl-C alive.
 STEP_MS = 500
+# And not too short: a step that is over before librdkafka's thread has looked at it leaves its question behind, whose
+# answer the next call takes for its own. That one is then told of success, or of a wrong state, before its end.
+LEAST_STEP_MS = 100
 # How long the abort behind a commit that failed may outlast the commit's own deadline.
 ABORT_SECONDS = 1.0
 _Told = tuple[int, str, bool, bool, bool]
 
 INIT, BEGIN, COMMIT = "init_transactions", "begin_transaction", "commit_transaction"
 ABORT, OFFSETS = "abort_transaction", "send_offsets_to_transaction"
+
+
+# States of librdkafka's that a call goes through: one that is refused in its own was asked about too early.
+_UNDERWAY = {
+    INIT: ("WaitPID", "ReadyNotAcked"),
+    COMMIT: ("BeginCommit", "CommittingTransaction", "CommitNotAcked"),
+    ABORT: ("BeginAbort", "AbortingTransaction", "AbortedNotAcked"),
+}
+_NOT_FINISHED: _Told = (KafkaError._TIMED_OUT, "librdkafka has not finished it", False, True, False)
 
 
 class State(enum.Enum):
@@ -278,7 +290,9 @@ class Transactions:
         in an exception of a signal handler.
         """
         while True:
-            told = call(int(max(1.0, min(STEP_MS, (deadline - time.monotonic()) * 1000))))
+            told = call(int(max(LEAST_STEP_MS, min(STEP_MS, (deadline - time.monotonic()) * 1000))))
+            if told is not None and told[0] == KafkaError._STATE and told[1].endswith(_UNDERWAY.get(what, ())):
+                told = _NOT_FINISHED
             if told is None or (resumed and told[0] == KafkaError._STATE):
                 return
             self._pass_notes_on()
