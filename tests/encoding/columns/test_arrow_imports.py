@@ -200,6 +200,7 @@ def shapes(node):
         yield "a buffer too many", lambda: (
             node.buffers.append(None), node.link(), setattr(array, "n_buffers", array.n_buffers + 1),
         )  # fmt: skip
+    yield "buffers without end", lambda: setattr(array, "n_buffers", 2**63 - 1)
     yield "no buffers", (lambda: setattr(array, "buffers", None)) if array.n_buffers else None
     yield "a child too many", lambda: setattr(array, "n_children", array.n_children + 1)
     yield "children below zero", lambda: (setattr(array, "n_children", -1), setattr(schema, "n_children", -1))

@@ -185,7 +185,8 @@ cdef class ArrowChunk:
         """Fill in buffers and children of a type that can be read."""
         cdef Py_ssize_t i, n_children = children_of(view.layout)
         cdef bint empty = array.length == 0
-        if array.n_buffers < buffers_of(view.layout) or (
+        # A view names its block by 32 bits: more of them there cannot be, and their place in memory would wrap.
+        if array.n_buffers < buffers_of(view.layout) or array.n_buffers - 3 > INT32_MAX or (
             array.n_buffers > buffers_of(view.layout) and view.layout != Layout.BINARY_VIEW
             and (view.layout != Layout.NULLS or array.n_buffers > 1)      # polars has one
         ):
