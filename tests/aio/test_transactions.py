@@ -38,12 +38,14 @@ def test_a_block_is_visible_when_it_ends_and_not_when_it_raises_or_is_cancelled(
             with pytest.raises(ZeroDivisionError):
                 async with producer.transaction():
                     await producer.send(name, b"never")
+                    await producer.flush()  # an abort right behind a commit, before the partition is in: F35
                     raise ZeroDivisionError
             has_sent = asyncio.Event()
 
             async def endless():
                 async with producer.transaction():
                     await producer.send(name, b"cancelled")
+                    await producer.flush()
                     has_sent.set()
                     await asyncio.Event().wait()
 
@@ -53,14 +55,17 @@ def test_a_block_is_visible_when_it_ends_and_not_when_it_raises_or_is_cancelled(
             with pytest.raises(asyncio.CancelledError):
                 await task
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2), producer.transaction():
+                async with asyncio.timeout(None) as limit, producer.transaction():
                     await producer.send(name, b"timed out")
+                    await producer.flush()
+                    limit.reschedule(asyncio.get_running_loop().time())
                     await asyncio.Event().wait()
             async with producer.transaction():
                 await producer.send(name, b"by itself")
                 await producer.commit_transaction()
             async with producer.transaction():
                 await producer.send(name, b"aborted by itself")
+                await producer.flush()
                 await producer.abort_transaction()
             with pytest.raises(TransactionError, match="no transaction is open"):
                 await producer.commit_transaction()
