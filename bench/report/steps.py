@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
 from bench.matrix import RTT_MS, WAIT, Case
-from bench.report.tables import NOTHING, markdown
+from bench.report.tables import NOTHING, markdown, ratios
 from bench.results import CPU, P50, P99, WALL
 
 if TYPE_CHECKING:
@@ -56,18 +56,12 @@ LATENCY = (
 )
 
 
-def ratios(before: Row, after: Row, figure: str) -> list[float]:
-    """Return `after` to `before` for each round that both have; records/s for the wall time."""
-    other = dict(zip(before.rounds, before.values[figure], strict=True))
-    pairs = [
-        (value, other[turn]) for turn, value in zip(after.rounds, after.values[figure], strict=True) if turn in other
-    ]
-    return [old / new if figure == WALL else new / old for new, old in pairs]
-
-
 def _cell(rows: dict[Case, Row], step: Step, rtt_ms: int, figure: str) -> str:
     before, after = (rows.get(replace(case, rtt_ms=rtt_ms)) for case in (step.before, step.after))
-    found = ratios(before, after, figure) if before and after else []
+    if before is None or after is None:
+        return NOTHING
+    # Records per second are the inverse of the time that one takes.
+    found = ratios(before, after, figure) if figure == WALL else ratios(after, before, figure)
     if not found:
         return NOTHING
     low, middle, high = (_times(value) for value in (min(found), statistics.median(found), max(found)))
@@ -81,9 +75,10 @@ def _times(ratio: float) -> str:
 def table(rows: Iterable[Row], steps: Sequence[Step], figure: str) -> str:
     """Return a table with a column for each round-trip time: the median ratio, and the least and most of a round."""
     found = {row.case: row for row in rows}
-    times = [rtt for rtt in RTT_MS if any(_cell(found, step, rtt, figure) for step in steps)]
-    lines = [[step.name, *(_cell(found, step, rtt, figure) for rtt in times)] for step in steps]
-    return markdown(["", *(f"+{rtt} ms" if rtt else "as is" for rtt in times)], [row for row in lines if any(row[1:])])
+    cells = [[step.name, *(_cell(found, step, rtt, figure) for rtt in RTT_MS)] for step in steps]
+    filled = [i for i in range(1, len(RTT_MS) + 1) if any(line[i] for line in cells)]
+    headings = ["", *(f"+{RTT_MS[i - 1]} ms" if RTT_MS[i - 1] else "as is" for i in filled)]
+    return markdown(headings, ([line[0], *(line[i] for i in filled)] for line in cells if any(line[1:])))
 
 
 def sections(rows: Sequence[Row]) -> Iterable[tuple[str, str]]:

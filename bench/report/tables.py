@@ -162,10 +162,15 @@ def name_of(case: Case) -> str:
     return case.contender if case.contender == FLOOR or case.contender not in OURS else f"**`{case.contender}`**"
 
 
+def ratios(row: Row, base: Row, figure: str) -> list[float]:
+    """Return the ratio of two cases for each round that both have."""
+    other = dict(zip(base.rounds, base.values[figure], strict=True))
+    return [value / other[turn] for turn, value in zip(row.rounds, row.values[figure], strict=True) if turn in other]
+
+
 def ratio_of(row: Row, base: Row, figure: str) -> float:
     """Return the median ratio of two cases, round by round where they share rounds."""
-    other = dict(zip(base.rounds, base.values[figure], strict=True))
-    pairs = [value / other[turn] for turn, value in zip(row.rounds, row.values[figure], strict=True) if turn in other]
+    pairs = ratios(row, base, figure)
     return statistics.median(pairs) if pairs else row.median(figure) / base.median(figure)
 
 

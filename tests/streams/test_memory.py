@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 WINDOW_MIB = 32
-# What a stream takes beyond its window is 40 to 60 MiB on a quiet machine, and some more on a busy one, where more
-# threads meet in malloc() and get heaps of their own. Rows that were kept would be 260 MiB.
-MORE_MIB = 96
+# What a stream may take beyond its window. Rows that were kept would be 260 MiB.
+MORE_MIB = 64
 
 PROGRAM = """
 import json, sys
@@ -27,7 +26,7 @@ def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
 
-def reader(n, rows=65_536):
+def reader(n, rows=8_192):  # small batches: a source's own memory is not what is measured
     schema = pa.schema([("id", pa.int64()), ("name", pa.string())])
     batches = (
         pa.record_batch({"id": pa.array(range(at, min(n, at + rows))),

@@ -99,20 +99,9 @@ class JavaReader:
 
     def protobuf(self, descriptor: Any, records: Sequence[bytes]) -> list[bytes]:
         """Read records with Google's library, by a descriptor; return how Java writes what it read."""
-        from google.protobuf.descriptor_pb2 import FileDescriptorSet  # this module is every test's, protobuf an extra
+        from twolane.encoding.protobuf.descriptors import descriptor_set  # every test has this module, not the extra
 
-        files = FileDescriptorSet()
-        seen: set[str] = set()
-
-        def add(file: Any) -> None:
-            if file.name not in seen:
-                seen.add(file.name)
-                for other in file.dependencies:
-                    add(other)
-                files.file.add().ParseFromString(file.serialized_pb)
-
-        add(descriptor.file)
-        text = f"{descriptor.full_name} {base64.b64encode(files.SerializeToString()).decode()}"
+        text = f"{descriptor.full_name} {base64.b64encode(descriptor_set(descriptor)).decode()}"
         return [again for _, again in self._ask(b"P", text, records)]
 
     def fields(self, codes: Sequence[str], records: Sequence[bytes]) -> list[list[str]]:

@@ -183,9 +183,7 @@ cdef int32_t existing_partition(Topic topic, object partition) except -2:
 
 
 cdef int32_t look_for_partition(object topics, Topic topic, object partition, double deadline) except -1:
-    """Look for the partition that was asked for and lies beyond the last count: it is counted again before it is
-    refused.
-    """
+    """Count again before a partition that lies beyond the last count is refused."""
     cdef int32_t found
     if type(partition) is not int:
         partition = index_of(partition, "a partition is an int", None, "partition", topic.name)

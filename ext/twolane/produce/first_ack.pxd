@@ -30,9 +30,7 @@ cdef int64_t milliseconds() noexcept nogil
 
 
 cdef inline int64_t* first_ack_at(FirstAcks* first_acks, int32_t partition) noexcept nogil:
-    """Return a partition's state; NULL for one the topic had at no count of this producer, and for none (a failure's
-    -1).
-    """
+    """Return a partition's state; NULL for one that no count of this producer found, and for a failure's -1."""
     cdef int block = 0
     cdef int64_t at = partition
     if partition < 0:
@@ -55,9 +53,7 @@ cdef inline bint is_acknowledged(FirstAcks* first_acks, int32_t partition, int64
 
 
 cdef inline bint may_produce(FirstAcks* first_acks, int32_t partition, int64_t now) noexcept nogil:
-    """Return whether a record may go to this partition. Where none was acknowledged, one caller gets True: its record
-    is the first.
-    """
+    """Return whether a record may go to this partition; where none was acknowledged, True for one caller only."""
     cdef int64_t* at = first_ack_at(first_acks, partition)
     cdef int64_t state
     if at == NULL:

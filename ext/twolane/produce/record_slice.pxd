@@ -64,18 +64,19 @@ cdef inline int varint_size(int64_t value) noexcept nogil:
 
 
 cdef inline int64_t record_size(int64_t payload, int64_t headers) noexcept nogil:
-    """Return the bytes that librdkafka holds against ``message.max.bytes`` (rd_kafka_msg_max_wire_size): the record at
-    its worst in a
-    MessageSet. `payload` is its value and key, what the ProduceBuffer counts; `headers` is their ``headers_size()``.
+    """Return the bytes that librdkafka holds against ``message.max.bytes`` (rd_kafka_msg_max_wire_size).
+
+    It is the record at its worst in a MessageSet. `payload` is its value and key, what the ProduceBuffer counts;
+    `headers` is their ``headers_size()``.
     """
     return RECORD_OVERHEAD + payload + headers
 
 
 cdef inline int64_t message_set_size(int64_t value, int64_t key, int64_t n_headers, int64_t headers) noexcept nogil:
-    """Return the bytes that a broker holds against ``max.message.bytes``: a MessageSet of this record alone, not
-    compressed. At
-    most 48 more than its `record_size`. Three bytes are the record's attributes and its distances to the set's time and
-    offset; null is as long as empty.
+    """Return the bytes that a broker holds against ``max.message.bytes``: a MessageSet of this record alone.
+
+    It is not compressed, and at most 48 bytes more than `record_size`. Three bytes are the record's attributes and its
+    distances to the set's time and offset; null is as long as empty.
     """
     cdef int64_t record = (3 + varint_size(key) + key + varint_size(value) + value + varint_size(n_headers) + headers)
     return MESSAGE_SET_HEADER + varint_size(record) + record

@@ -323,7 +323,8 @@ cdef class OrderedSender:
 
     cdef bint _may_continue(self, RecordSlice records, const int64_t* order, PartitionQueue* queues,
                             int64_t n_queues) noexcept nogil:
-        """Return whether the partitions without a failure may go on; then takes back what was purged and never sent.
+        """Return whether partitions without a failure may go on; if so, what was never sent is taken back.
+
         GIL: not needed.
 
         They may if records were refused for what they are. Behind any other error, as of a broker that is away, each
@@ -468,9 +469,7 @@ cdef class OrderedSender:
 
     cdef tuple _collect(self, Topic topic, PartitionQueue* queues, int64_t n_queues, const int64_t* order, int64_t first_index,
                         OffsetColumns* rows):
-        """Return the failures of all queues and what was never enqueued, both in the order of the call:
-        ``CallResult.unacknowledged``.
-        """
+        """Return ``CallResult.unacknowledged``: failures and what was never enqueued, in the order of the call."""
         cdef int64_t i, k, index
         cdef double now = monotonic()
         self._reclassify(queues, n_queues)

@@ -17,9 +17,7 @@ cdef enum:
 
 
 cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL:
-    """Return one PartitionQueue per partition of the records and, where there are several, the records' order by
-    partition (stable).
-    """
+    """Return a PartitionQueue per partition and, where there are several, the records' stable order by partition."""
     cdef PartitionQueue* queues
     cdef int64_t* stops = NULL
     cdef int64_t i, at = 0, start = 0, n_partitions
@@ -63,8 +61,7 @@ cdef bint all_in_one_partition(RecordSlice records) noexcept nogil:
 
 
 cdef int64_t chunk_end(RecordSlice records, const int64_t* order, PartitionQueue* queue, int64_t max_records, int64_t max_bytes) noexcept nogil:
-    """Return where the queue's next chunk must end to fit one MessageSet: behind at least one record. GIL: not needed.
-    """
+    """Return where the next chunk ends so that it fits one MessageSet: behind a record at least. GIL: not needed."""
     cdef int64_t at = queue.next, limit = min(queue.stop, queue.next + max_records)
     cdef int64_t i, worst, body, written = 0, value_size, key_size, first_time = 0
     while at < limit:

@@ -53,8 +53,7 @@ cdef inline uint8_t* put_fixed(const Code code, const uint8_t* item, uint8_t* at
 cdef inline void put_all(
     const Op* op, const Code code, const bint branched, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Write a column of fixed width, or of bits; a null is written as any value, and then not counted. GIL: not needed.
-    """
+    """Write a column of fixed width, or of bits; a null is written like a value, and not counted. GIL: not needed."""
     cdef const uint8_t* item = op.view.data
     cdef Py_ssize_t stride = op.view.stride
     cdef uint64_t bits = 0
@@ -97,9 +96,7 @@ cdef inline void put_fixed_column(
 cdef inline void put_texts(
     const Op* op, const bint wide, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Write byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL:
-    not needed.
-    """
+    """Write byte strings by their offsets; short ones as SLACK bytes where the block has so many. GIL: not needed."""
     cdef const void* offsets = op.view.offsets
     cdef const uint8_t* data = op.view.data
     cdef Py_ssize_t first = op.view.offset + start
@@ -129,9 +126,7 @@ cdef inline void put_texts(
 
 
 cdef inline void put_padded(const Op* op, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places) noexcept nogil:
-    """Write numpy's byte strings of up to SLACK bytes side by side: all of them moved, and what is padding not counted.
-    GIL: not needed.
-    """
+    """Write numpy's byte strings of up to SLACK bytes: all of them move, padding is not counted. GIL: not needed."""
     cdef const uint8_t* item = item_at(&op.view, start)
     cdef Py_ssize_t width = op.view.width
     cdef uint64_t low_mask = ~<uint64_t>0 >> (8 * max(0, 8 - width))

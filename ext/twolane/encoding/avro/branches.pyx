@@ -141,9 +141,7 @@ cdef bint has_union(const ArrayView* view) noexcept nogil:
 
 
 cdef object value_at(object type, const ArrayView* view, Py_ssize_t i):
-    """Return item ``i`` as a Python object; of a union with the branch's name, as rows say it, where Arrow's member has
-    it.
-    """
+    """Return item ``i`` as a Python object; a union's with its branch's name, where Arrow's member has one."""
     cdef const ArrayView* child
     cdef Py_ssize_t j, first, branch
     if not has_union(view) or not is_valid(view, i):

@@ -507,8 +507,7 @@ cdef Py_ssize_t loops_of(const Op* op) noexcept nogil:
 
 cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t n, const uint8_t* prefix,
                     Py_ssize_t prefix_size, Arena arena, Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
-    """Write a block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed.
-    """
+    """Write a block by columns, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
     cdef uint8_t* places[BLOCK]
     cdef uint8_t* base
     cdef Py_ssize_t i, j

@@ -196,8 +196,7 @@ cdef bint plan_branch(
 
 
 cdef bint plan_union(Op* op, object type, const ArrayView* view, list keep) except -1:
-    """Plan a union of Arrow: each of its members is planned for the type, as the branch of that name if there is one.
-    """
+    """Plan a union of Arrow: each member for the type, as the branch of that name if there is one."""
     cdef OpBlock block = new_ops(view.n_children)
     cdef bint nullable = type.kind == "null" or (type.kind == "union" and branch_named(type, "null") >= 0)
     cdef const ArrayView* whole

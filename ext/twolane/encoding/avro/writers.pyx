@@ -150,9 +150,7 @@ cdef str text_of(object value):
 
 
 cdef int put_long_way(PyObject* text, Buffer* out) except -1:
-    """Write a str that is not ASCII, or of a class of its own: its length is known only once it is written, so that
-    comes first.
-    """
+    """Write a str that is not ASCII, or of a class of its own, before its length, which is known only then."""
     cdef uint8_t width[10]
     cdef uint8_t* at
     cdef uint8_t* end

@@ -99,9 +99,7 @@ cdef inline bint is_valid(const ArrayView* view, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline uint64_t bits_at(const uint8_t* bitmap, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """Return bits ``first`` to ``first + n`` of a bitmap, at most 64, the first lowest. Only their bytes are read. GIL:
-    not needed.
-    """
+    """Return bits ``first`` to ``first + n``, 64 at most, first lowest; only their bytes are read. GIL: not needed."""
     cdef uint64_t word = 0
     cdef Py_ssize_t shift = first & 7
     cdef Py_ssize_t j, size = (shift + n + 7) >> 3

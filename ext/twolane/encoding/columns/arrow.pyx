@@ -399,9 +399,7 @@ cdef int read_format(ArrayView* view, const ArrowSchema* schema, list kept) exce
 
 
 cdef bint read_parameters(ArrayView* view, bytes format, list kept) except -1:
-    """Read a format with parameters behind a colon; False for one that is not known, ValueError or KeyError for
-    parameters.
-    """
+    """Read a format with parameters; False for one that is not known, ValueError or KeyError for parameters."""
     found = parameters_of(format)
     if found is None:
         return False

@@ -229,8 +229,7 @@ cdef int write_ucs4(const ArrayView* view, Arena arena, Py_ssize_t row, Py_ssize
 
 
 def spans_of(values, limit=None, *, field=None):
-    """Return spans over bytes and ASCII strings, which stay as they are; of what may change, or is no UTF-8 yet, over a
-    copy.
+    """Return spans over bytes and ASCII strings as they are; over a copy of what may change, or is no UTF-8 yet.
 
     Parameters
     ----------

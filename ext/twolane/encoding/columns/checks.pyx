@@ -297,9 +297,7 @@ cdef bint takes_no_bytes(const ArrayView* view) noexcept nogil:
 
 
 cdef bint items_of(const ArrayView* view, ArrayView* child) noexcept nogil:
-    """Return the part of a list's items that its rows refer to, as a view of its own; False if they do not rise. GIL:
-    not needed.
-    """
+    """Make a view of the items that a list's rows refer to; return False if they do not rise. GIL: not needed."""
     cdef Py_ssize_t first, last
     if view.layout not in (Layout.LIST32, Layout.LIST64, Layout.FIXED_LIST, Layout.MAP):
         return False

@@ -139,8 +139,7 @@ cpdef list entries_of(object mapping):
 
 
 cdef object object_at(const ArrayView* view, Py_ssize_t i):
-    """Return item ``i`` as a Python object; None for a null, Mismatch for what cannot be read. Copies. The GIL is held.
-    """
+    """Return item ``i`` as a Python object, a copy; None for a null, Mismatch if it cannot be read. The GIL is held."""
     cdef Py_ssize_t j, first
     cdef const ArrayView* child
     cdef ArrayView inside

@@ -98,8 +98,7 @@ cdef class Column:
         return taken if len(taken) == self.length else taken[:self.length]
 
     cdef Column part(self, Py_ssize_t start, Py_ssize_t stop):
-        """Return rows ``start`` to ``stop`` as a column of their own: of objects a copy of the references, else a view.
-        """
+        """Return rows ``start`` to ``stop`` as a column: of objects a copy of the references, else a view."""
         cdef Column column = new_column(self.name)
         cdef Py_ssize_t first, i, low, high
         column.length = stop - start

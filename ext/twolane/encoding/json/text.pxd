@@ -54,8 +54,7 @@ cdef inline uint64_t needs_escape(uint64_t eight) noexcept nogil:
 
 
 cdef inline uint8_t* put_text_slowly(uint8_t* at, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    """Write a string's rest, byte by byte where there is something to escape, and the closing quote. GIL: not needed.
-    """
+    """Write a string's rest, byte by byte where something is escaped, and the closing quote. GIL: not needed."""
     cdef Py_ssize_t i = 0
     cdef uint64_t eight = 0
     while i < size:

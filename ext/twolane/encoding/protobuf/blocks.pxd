@@ -72,9 +72,7 @@ cdef inline void put_numbers(
 cdef inline void put_texts(
     const Op* op, const bint wide, uint64_t valid, Py_ssize_t start, Py_ssize_t n, uint8_t** places
 ) noexcept nogil:
-    """Write byte strings by their offsets; short ones are copied as SLACK bytes as long as the block has so many. GIL:
-    not needed.
-    """
+    """Write byte strings by their offsets; short ones as SLACK bytes where the block has so many. GIL: not needed."""
     cdef const void* offsets = op.view.offsets
     cdef const uint8_t* data = op.view.data
     cdef Py_ssize_t first = op.view.offset + start

@@ -52,9 +52,7 @@ cdef inline uint8_t* close(uint8_t* start, Py_ssize_t guessed, uint8_t* at) noex
 
 
 cdef uint8_t* put_seconds(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
-    """Write the fields of a Timestamp, whose nanoseconds count upwards, or of a Duration, whose have the sign of its
-    seconds.
-    """
+    """Write a Timestamp, whose nanoseconds count upwards, or a Duration, whose have the sign of its seconds."""
     cdef uint8_t* start = at
     cdef int64_t ticks = int_at(&op.view, i)
     cdef int64_t seconds, nanos = 0
@@ -393,8 +391,7 @@ cdef size_t place_for(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssiz
 
 cdef bint put_block(const Op* ops, Py_ssize_t n_ops, Py_ssize_t start, Py_ssize_t stop, Span prefix, Arena arena,
                     Py_ssize_t row, size_t place, Py_ssize_t left) noexcept nogil:
-    """Write a block column by column, each record at a ``place`` of its own until the gaps are closed. GIL: not needed.
-    """
+    """Write a block by columns, each record at a ``place`` of its own until the gaps are closed. GIL: not needed."""
     cdef uint8_t* places[BLOCK]
     cdef uint8_t* base
     cdef Py_ssize_t i, j, n = stop - start

@@ -251,9 +251,7 @@ cdef bint are_between(const ArrayView* view, object low, object high) except -1:
 
 
 cdef bint plan_enum(Op* op, object enum, const ArrayView* view, list keep) except -1:
-    """Plan numbers as they are, an open enum takes all of 32 bits; names are looked up now, once for each entry of a
-    dictionary.
-    """
+    """Plan numbers as they are, as an open enum takes all of 32 bits; look names up once for each dictionary entry."""
     cdef const ArrayView* plain = view
     cdef dict numbers = {**enum.numbers, **{name.encode(): number for name, number in enum.numbers.items()}}
     cdef Py_ssize_t i
@@ -321,9 +319,7 @@ cdef bint uses(const ArrayView* view, Py_ssize_t entry) noexcept nogil:
 
 
 cdef bint plan_message(Op* op, object field, const ArrayView* view, list keep) except -1:
-    """Plan a struct; of the messages that everyone knows, what stands for one: times, durations, the value of a
-    wrapper.
-    """
+    """Plan a struct, or what stands for a well-known message: times, durations, the value of a wrapper."""
     cdef OpBlock block
     cdef str name = field.message.name
     if field.kind == "group":

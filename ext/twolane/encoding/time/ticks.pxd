@@ -49,9 +49,7 @@ cdef extern from *:
 
 
 cdef inline bint divide_all(const int64_t* ticks, int64_t* out, Py_ssize_t n, const uint64_t per_ms) noexcept nogil:
-    """Set out = ticks // per_ms; whether every tick gives at least 1 (and for microseconds is < 2 ** 59). GIL: not
-    needed.
-    """
+    """Set out = ticks // per_ms; return whether each is at least 1 (microseconds: < 2 ** 59). GIL: not needed."""
     cdef uint64_t limit = <uint64_t>1 << 59 if per_ms < MS_NS else <uint64_t>INT64_MAX
     if twolane_has_wide():
         return (twolane_divide_wide(ticks, out, n, per_ms, limit) >> 63) == 0

@@ -132,8 +132,7 @@ cdef int64_t datetime_micros(object value, object naive) except? -1:
 
 
 cdef int64_t ticks_to(int64_t per, int64_t ticks, int64_t tick_ns) except? -1:
-    """Return so many ticks in units of ``per`` nanoseconds, rounded down; OverflowError where int64 cannot hold them.
-    """
+    """Return ticks in units of ``per`` nanoseconds, rounded down; OverflowError where int64 cannot hold them."""
     cdef int64_t factor
     if tick_ns % per == 0:
         factor = tick_ns // per
@@ -179,17 +178,14 @@ cdef Policy policy_of(object unit, object naive, object missing, bint guard):
 
 
 cdef int64_t from_local(int64_t per, object ticks, object tick_ns) except? -1:
-    """Return so many ticks of the process's own clock in units of ``per`` nanoseconds of UTC; OverflowError beyond its
-    years.
-    """
+    """Return ticks of the process's clock in units of ``per`` nanoseconds of UTC; OverflowError beyond its years."""
     micros, rest = divmod(ticks * tick_ns, 1000)
     wall = EPOCH + timedelta(microseconds=micros)
     return (<object>wall_micros(wall.astimezone(UTC)) * 1000 + rest) // per
 
 
 cdef int64_t convert(int64_t per, object value, Policy policy, bint* is_number) except? -1:
-    """Convert one Python object in units of ``per``; tells whether it was a plain number, to which the guard applies.
-    """
+    """Convert an object to units of ``per``; tell whether it was a plain number, to which the guard applies."""
     is_number[0] = False
     if PyDateTime_Check(value):
         if per == MS:
@@ -233,8 +229,7 @@ cdef object too_large(int64_t per):
 
 
 cdef int64_t pack_one(object value) except -1:
-    """Return milliseconds since the epoch of one time: int (ms), float (seconds), aware datetime, datetime64, date; or
-    Timestamps.
+    """Return the milliseconds of a time: int (ms), float (seconds), aware datetime, datetime64, date or Timestamps.
 
     Raises TimestampError.
     """
@@ -249,9 +244,7 @@ cdef int64_t one_of(int64_t per, object value) except -1:
 
 
 cdef int64_t checked(int64_t per, object value, Policy policy) except -1:
-    """Return one Python object in units of ``per``, after the epoch by at least a millisecond, and within the guard's
-    years.
-    """
+    """Convert an object to units of ``per``; it is at least a millisecond past the epoch, in the guard's years."""
     cdef bint is_number = False
     cdef int64_t packed
     cdef int64_t per_ms = MS // per
