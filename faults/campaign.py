@@ -19,7 +19,7 @@ from faults.checkers import Judgement, Violation, check
 from faults.injections import KINDS
 from faults.namespaces import CommandError
 from faults.plan import SHARE_BEFORE, Plan, plan
-from faults.readers import read_log
+from faults.readers import console, disagreement, dump_log, read_log
 from faults.reassign import ReassignError
 from faults.running_client import RunningClient, StuckClientError
 from faults.workload import RoundFacts
@@ -28,6 +28,8 @@ from twolane.testing import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from faults.cluster import FaultCluster
 
@@ -40,6 +42,8 @@ AFTER_SECONDS = 8.0
 # A client that cannot end within this is stuck.
 END_SECONDS = 60.0
 READ_SECONDS = 60.0
+# In every so many rounds others read the log, too, which takes about 5 s more.
+READ_AGAIN_EVERY = 10
 MOST_VOID_IN_A_ROW = 3
 # What may go wrong with the cluster, the system or the reader, and says nothing about the client.
 VOID = (ClusterError, CommandError, ReassignError, KafkaException, OSError)
@@ -152,10 +156,25 @@ def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
 def _judge(cluster: FaultCluster, client: RunningClient, facts: RoundFacts) -> Judgement:
     workload = client.workload
     log = read_log(cluster.bootstrap_servers, workload.topic, timeout=READ_SECONDS)
-    if not workload.transactional:
-        return check(workload.history_path, log, workload, facts)
-    committed = read_log(cluster.bootstrap_servers, workload.topic, "read_committed", timeout=READ_SECONDS)
-    return check(workload.history_path, log, workload, facts, committed=committed)
+    committed = None
+    if workload.transactional:
+        committed = read_log(cluster.bootstrap_servers, workload.topic, "read_committed", timeout=READ_SECONDS)
+    found = check(workload.history_path, log, workload, facts, committed=committed)
+    if workload.seed % READ_AGAIN_EVERY == 0 and len(log):
+        found.counts["read_again"] = len(log)
+        found.violations += _read_again(cluster, workload.topic, log)
+    return found
+
+
+def _read_again(cluster: FaultCluster, topic: str, log: NDArray[Any]) -> list[Violation]:
+    """Hold what confluent-kafka's consumer read against Kafka's console consumer, and one partition against its files."""
+    partition = int(log["partition"][0])
+    of_files = log[log["partition"] == partition]
+    differences = {
+        "console consumer": disagreement(log, console(cluster, topic, len(log), READ_SECONDS)),
+        "files": disagreement(of_files, dump_log(cluster, topic, partition)),
+    }
+    return [Violation("readers-disagree", 1, f"{name}: {found}") for name, found in differences.items() if found]
 
 
 def _delete(cluster: FaultCluster, topic: str) -> None:

@@ -10,13 +10,11 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from faults.records import HEADER, LOGGED, logged
-from twolane.testing import readers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
+
+    from twolane.testing.cluster import BrokerCluster
 
 AT_ONCE = 100_000
 TYPES = {"CreateTime": 1, "LogAppendTime": 2}
@@ -79,8 +77,7 @@ def _read_to_ends(consumer: Any, topic: str, deadline: float) -> NDArray[Any]:
                 raise KafkaException(error)
         if found:
             parts.append(_of_messages(found))
-    log = np.concatenate(parts)
-    return log[np.lexsort((log["offset"], log["partition"]))]
+    return _sorted(np.concatenate(parts))
 
 
 def _of_messages(messages: list[Any]) -> NDArray[Any]:
@@ -96,36 +93,37 @@ def _of_messages(messages: list[Any]) -> NDArray[Any]:
     )
 
 
-def dump_log(jars: Path, folders: Mapping[int, Path]) -> NDArray[Any]:
-    """Read the segment files of partitions with Kafka's DumpLogSegments; about 2 s each."""
-    parts = [np.empty(0, LOGGED)]
-    for partition, folder in folders.items():
-        found = readers.dump_log(jars, folder)
-        parts.append(
-            logged(
-                partition,
-                [one.offset for one in found],
-                [one.timestamp for one in found],
-                [TYPES[one.timestamp_type] for one in found],
-                [_bytes(one.value) for one in found],
-                [_bytes(one.key) for one in found],
-            )
-        )
-    return np.concatenate(parts)
-
-
-def console(jars: Path, bootstrap: str, topic: str, count: int, timeout: float = 60.0) -> NDArray[Any]:
-    """Read the first `count` records with Kafka's console consumer, a Java client; about 3 s."""
-    found = readers.console_consume(jars, bootstrap, topic, count, timeout)
+def dump_log(cluster: BrokerCluster, topic: str, partition: int) -> NDArray[Any]:
+    """Read the files of a partition's leader with Kafka's DumpLogSegments; about 2 s."""
+    found = cluster.dump_log(topic, partition)
     return logged(
-        [one.partition for one in found],
+        partition,
         [one.offset for one in found],
         [one.timestamp for one in found],
         [TYPES[one.timestamp_type] for one in found],
         [_bytes(one.value) for one in found],
         [_bytes(one.key) for one in found],
-        [_bytes(dict(_pairs(one.headers)).get(HEADER)) for one in found],
     )
+
+
+def console(cluster: BrokerCluster, topic: str, count: int, timeout: float = 60.0) -> NDArray[Any]:
+    """Read the first `count` records with Kafka's console consumer, a Java client; about 3 s."""
+    found = cluster.console_consume(topic, count, timeout)
+    return _sorted(
+        logged(
+            [one.partition for one in found],
+            [one.offset for one in found],
+            [one.timestamp for one in found],
+            [TYPES[one.timestamp_type] for one in found],
+            [_bytes(one.value) for one in found],
+            [_bytes(one.key) for one in found],
+            [_bytes(dict(_pairs(one.headers)).get(HEADER)) for one in found],
+        )
+    )
+
+
+def _sorted(log: NDArray[Any]) -> NDArray[Any]:
+    return log[np.lexsort((log["offset"], log["partition"]))]
 
 
 def disagreement(one: NDArray[Any], other: NDArray[Any]) -> str:
