@@ -167,7 +167,7 @@ def _judge(cluster: FaultCluster, client: RunningClient, facts: RoundFacts) -> J
 
 
 def _read_again(cluster: FaultCluster, topic: str, log: NDArray[Any]) -> list[Violation]:
-    """Hold what confluent-kafka's consumer read against Kafka's console consumer, and one partition against its files."""
+    """Hold a log against what the console consumer reads, and one partition of it against its files."""
     partition = int(log["partition"][0])
     of_files = log[log["partition"] == partition]
     differences = {
