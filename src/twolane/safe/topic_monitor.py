@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twolane.errors import DeliveryError
 
 # Seconds after which a topic's settings are asked for again, where a record is too large for it.
-ASK_AGAIN = 10.0
+ASK_AGAIN = 2.0
 
 
 class TopicMonitor:
