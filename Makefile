@@ -205,8 +205,13 @@ build/.compiler: $(VENV)/.python
 	fi
 	@mkdir -p build && touch $@
 
+# setup.py says how the C is written; Cython looks at the sources alone.
+build/.setup: setup.py
+	rm -rf build/cython
+	@mkdir -p build && touch $@
+
 # One flavour is built at a time; another one is a rebuild of everything, and one that was interrupted leaves a stamp too.
-build/.built-$(FLAVOUR): build/.compiler $(VENV)/.group-build $(SOURCES)
+build/.built-$(FLAVOUR): build/.compiler build/.setup $(VENV)/.group-build $(SOURCES)
 	@echo "Compiling ext/ ($(FLAVOUR))"
 	@other=$$(find build -maxdepth 1 -name '.built-*' ! -name '.built-$(FLAVOUR)'); rm -f build/.built-*; \
 	if [ -n "$$other" ] || [ "$(FLAVOUR)" != normal ]; then again=1; touch build/.built-in-part; else again=0; fi; \

@@ -19,6 +19,7 @@ import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler.Code import UtilityCode
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -115,6 +116,16 @@ class Build(build_ext):
         super().build_extensions()
 
 
+def mend_list_comprehensions() -> None:
+    """Have a list comprehension that gets no memory release its item once (F36 in docs/hazards.md).
+
+    Cython 3.3 does it where appending fails, and again where that error is handled. A version that words the helper in
+    another way is left alone: tests/common/test_no_memory.py says whether it is right.
+    """
+    helper = UtilityCode.load_cached("ListCompAppendAndDecref", "Optimize.c")
+    helper.impl = helper.impl.replace("    Py_DECREF(x);\n", "    if (likely(result == 0)) Py_DECREF(x);\n")
+
+
 def repeat_line_directives(source: Path) -> None:
     """Put a line directive of Cython's before every line of C that it is meant for.
 
@@ -179,6 +190,7 @@ def extensions() -> list[Extension]:
 
 
 os.chdir(ROOT)
+mend_list_comprehensions()
 setup(
     cmdclass={"build_ext": Build, "sdist": Sdist},
     ext_modules=[]

@@ -50,6 +50,8 @@ class FunctionSerializer(Serializer):
     def _call(self, record: Any, index: int | None) -> Any:
         try:
             return self._function(record, *self._arguments)
+        except MemoryError:
+            raise
         except Exception as error:
             raise SerializationError(f"{self!r} raised {type(error).__name__}: {error}", index=index) from error
 

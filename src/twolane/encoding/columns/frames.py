@@ -61,6 +61,8 @@ def arrow_export_of(values: Any, name: str) -> Any:
             return exporter()
         exporter = getattr(values, "__arrow_c_array__", None)
         return None if exporter is None else tuple(exporter())
+    except MemoryError:
+        raise
     except Exception as error:
         if hasattr(values, "to_numpy") and hasattr(values, "__len__") and not hasattr(values, "columns"):
             return values.to_numpy()
