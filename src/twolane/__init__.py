@@ -25,6 +25,7 @@ _HOMES = {
         "LibraryError",
         "QueueFullError",
         "SerializationError",
+        "TaskError",
         "TimestampError",
         "TransactionError",
         "TwolaneError",

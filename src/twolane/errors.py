@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twolane.results import BatchMetadata, DeliveryReport
+    from twolane.sinks.reports import TaskReport
 
 VALUE_LENGTH = 40
 # Errors that a record gets because of another one: purged behind it, or in one request with it.
@@ -317,6 +318,20 @@ class TransactionError(TwolaneError, KafkaException):
         else:
             way = "retriable" if self.retriable else "not retriable"
         return f"{self.what}: {self.error.str()} ({self.error.name()}; {way})"
+
+
+class TaskError(TwolaneError):
+    """A task of an engine's job (Spark, Ray, Dask) could not write its rows.
+
+    Attributes
+    ----------
+    report : twolane.sinks.reports.TaskReport
+        Which task and attempt, its rows by their verdicts, and where those stand that were written.
+    """
+
+    def __init__(self, message: str, *, report: TaskReport) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def refused(

@@ -33,6 +33,7 @@ from twolane.config.policy import SAFE, settings_for
 from twolane.encoding.mismatch import MemoryLimitExceeded, Mismatch
 from twolane.results import RefusedRows
 from twolane.serializers.bad_rows import BadRows, report_of
+from twolane.sinks.reports import JobReport, OffsetRange, Task, TaskReport
 from twolane.testing.errors import ClusterError, ClusterUnavailableError
 from twolane.throughput.batch_delivery import BatchDelivery, _elsewhere
 from twolane.throughput.delivery import RecordDelivery, _record_elsewhere
@@ -104,6 +105,7 @@ EXAMPLES: dict[type, Any] = {
     errors.FatalProducerError: lambda kind: kind(KafkaError(47, "fenced", True), **DELIVERY),
     errors.FatalBatchError: lambda kind: kind(KafkaError(47, "fenced", True), metadata=metadata(), **DELIVERY),
     errors.TransactionError: lambda kind: kind(kafka_error(), **TRANSACTION),
+    errors.TaskError: lambda kind: kind("task 3", report=EXAMPLES[TaskReport](TaskReport)),
     ClusterError: lambda kind: kind("did not start", code=3),
     ClusterUnavailableError: lambda kind: kind("no Java", code=3),
     Mismatch: lambda kind: kind("an int", 1.5),
@@ -117,6 +119,10 @@ EXAMPLES: dict[type, Any] = {
     BatchDelivery: lambda _: delivery(),
     RecordDelivery: lambda _: _record_elsewhere(True, None, results.RecordMetadata("t", 1, 5, 6, CREATE_TIME)),
     EncodedBatch: lambda kind: kind(b"abc", [0, 1, 1, 3], [True, False, True]).leaving_out(np.arange(3), refused()),
+    Task: lambda kind: kind("job", 3, 1),
+    OffsetRange: lambda kind: kind(2, 9, 7),
+    TaskReport: lambda kind: kind(Task("job", 3, 1), 9, 7, 1, 1, ranges={("t", 0): OffsetRange(2, 9, 7)}),
+    JobReport: lambda kind: kind.of("job", [EXAMPLES[TaskReport](TaskReport)]),
     stats.Summary: lambda kind: kind(*SUMMARY),
     stats.LatencyHistogram: lambda kind: kind.of([0, 3, 1], 700, 400),
     stats.BrokerStats: lambda kind: kind(
@@ -143,6 +149,7 @@ RESULTS = (
     "twolane.throughput.batch_delivery",
     "twolane.common.batch_metadata",
     "twolane.results",
+    "twolane.sinks.reports",
     "twolane.stats",
 )
 # Never leaves the child that runs it, and importing it would make one of this process.

@@ -75,6 +75,16 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/streams/*", ("numpy", "pyarrow", *RESULTS, "twolane.common.waiters", STREAMS)),
     ("*/twolane/safe/*", (*LANE, "twolane.safe")),
     ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
+    # What the engines' sinks share: the lanes, streams, serializers in words. Arrow is what engines hand over.
+    ("src/twolane/sinks/options.py", (*CONFIG, "twolane.errors", "twolane.sinks.formats")),
+    ("src/twolane/sinks/formats.py", ("twolane.errors", "twolane.serializers")),
+    ("src/twolane/sinks/reports.py", ("numpy", "twolane.results")),
+    ("src/twolane/sinks/process.py", ("twolane.common.process_exit", "twolane.errors", *LANES)),
+    ("src/twolane/sinks/exactly_once.py", ("confluent_kafka", "twolane.errors", "twolane.sinks")),
+    (
+        "src/twolane/sinks/*",
+        ("pyarrow", "twolane.encoding.time.times", "twolane.errors", "twolane.sinks", STREAMS),
+    ),
     # Asyncio uses the lanes, which know nothing of it.
     ("*/twolane/aio/*", (*C, "confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.
