@@ -1,4 +1,4 @@
-"""Sphinx: the pages of this folder, and the reference from the docstrings. ``make docs``."""
+"""Sphinx: this folder's pages, and the reference from the docstrings. ``make docs``."""
 
 from importlib.metadata import version as installed
 
@@ -6,7 +6,12 @@ project = "twolane"
 version = release = installed("twolane")
 copyright = "The twolane developers"  # noqa: A001 - Sphinx's name
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
 myst_heading_anchors = 3
 napoleon_google_docstring = False
 # Attributes are listed once, from their section.
@@ -20,3 +25,5 @@ default_role = "code"
 html_theme = "furo"
 html_title = f"twolane {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]

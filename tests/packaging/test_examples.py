@@ -1,24 +1,26 @@
-"""The examples of README and docs/ run, one page after the other, against the embedded cluster."""
+"""The examples of README and docs/ run: on the embedded cluster, those of the tutorial on real brokers."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from tests.packaging.sources import ROOT, sources
+from tests.support.pages import run
+from tests.support.schema_registry import SchemaRegistry
 
 if TYPE_CHECKING:
-    from twolane.testing import EmbeddedCluster
+    from twolane.testing import EmbeddedCluster, KafkaCluster
 
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
-ADDRESSES = re.compile(r"localhost:9092(,localhost:\d+)*")
-PAGES = [path for path in sources(".md") if BLOCK.search((ROOT / path).read_text())]
+TUTORIAL = ROOT / "docs/tutorial.md"
+# docs/cli.md has shell commands only; test_cli_page runs them.
+PAGES = [path for path in sources(".md") if "\n```python\n" in (ROOT / path).read_text() and ROOT / path != TUTORIAL]
 
 
 @pytest.fixture
@@ -35,12 +37,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("path", PAGES, ids=str)
-def test_examples_run(path: Path, embedded_cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(
+    path: Path, embedded_cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", embedded_cluster.bootstrap_servers)
-    text = (ROOT / path).read_text()
-    names: dict[str, object] = {"__name__": "example"}
-    for match in BLOCK.finditer(text):
-        # Blank lines in front, so that an error names the line of the page.
-        lines = "\n" * text.count("\n", 0, match.start(1)) + match.group(1)
-        code = ADDRESSES.sub(embedded_cluster.bootstrap_servers, lines)
-        exec(compile(code, str(path), "exec"), names)
+    run(ROOT / path, embedded_cluster.bootstrap_servers, capsys)
+
+
+def test_the_tutorial_runs(
+    kafka_cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On real brokers, as its second half asks for, and a registry over HTTP; Docker alone is left out."""
+    monkeypatch.chdir(tmp_path)
+    servers = kafka_cluster.bootstrap_servers
+    with SchemaRegistry() as registry:
+        run(TUTORIAL, servers, capsys, {"http://localhost:8081": registry.url})
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.delete_topics(["flights"])["flights"].result(60)

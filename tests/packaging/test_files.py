@@ -22,7 +22,9 @@ GENERATED = (".so", ".pyd", ".o", ".jar", ".whl", ".class", ".pyc")
 MACHINE_PATH = re.compile(r"(?<![\w.}$~-])/(?:root|home|Users|work)/[\w.-]")
 # Arguments that mean the same everywhere.
 PLAIN = {"self", "topic", "timeout", "registry", "schema_id"}
-LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?[^)]*\)")
+PYTHON = re.compile(r"^```py.*\n((?:.*\n)*?)```", re.M)
+WIDEST_CODE = 88
 
 
 def read(path: Path | str) -> str:
@@ -53,8 +55,26 @@ def test_a_compiled_module_that_python_imports_has_a_stub() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    links = [(path, target) for path in sources(".md") for target in LINK.findall(read(path)) if "://" not in target]
-    assert not [(path, target) for path, target in links if not (ROOT / path.parent / target).exists()]
+    links = [(path, link) for path in sources(".md") for link in LINK.findall(read(path)) if "://" not in link[0]]
+    assert not [(path, link) for path, link in links if not _leads_somewhere(path, *link)]
+
+
+def _leads_somewhere(path: Path, target: str, heading: str) -> bool:
+    there = ROOT / path.parent / target if target else ROOT / path
+    return there.exists() and (not heading or heading in _headings(there.read_text()))
+
+
+def _headings(text: str) -> set[str]:
+    """Return the anchors that repository pages and the site make of a page's headings."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)", text, re.M)
+    }
+
+
+def test_code_of_the_pages_fits_beside_the_table_of_contents() -> None:
+    blocks = [(path, code) for path in sources(".md", below="docs/") for code in PYTHON.findall(read(path))]
+    assert not [(path, line) for path, code in blocks for line in code.splitlines() if len(line) > WIDEST_CODE]
 
 
 def test_the_file_map_names_every_module() -> None:
