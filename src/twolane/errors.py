@@ -237,12 +237,13 @@ class DeliveryError(TwolaneError, KafkaException):
         self.detail = _WAYS_OUT.get(error.code(), detail) if detail in (None, REFUSED) else detail
 
     def __str__(self) -> str:
-        place = f"topic {self.topic!r}"
-        if self.partition is not None and self.partition >= 0:
-            place += f" partition {self.partition}"
         text = self.detail or self.error.str()
         offset = f"; possible offset {self.possible_offset}" if self.possible_offset is not None else ""
-        return f"{place}, record {self.index}: {self.verdict} ({self.error.name()}: {text}{offset})"
+        said = f"{self.verdict} ({self.error.name()}: {text}{offset})"
+        if self.topic is None:  # of a transaction, or of the producer
+            return said
+        partition = f" partition {self.partition}" if self.partition is not None and self.partition >= 0 else ""
+        return f"topic {self.topic!r}{partition}, record {self.index}: {said}"
 
 
 class BatchError(DeliveryError):

@@ -81,7 +81,8 @@ class BaseProducer(ABC):
             self._reader.epochs = EPOCHS  # with transactions the coordinator renews a producer id in time
         self._say = ClientLog(self._hide(self._handle.name), options.logger)
         outages = OutageLog(self._handle, self._say)
-        self._events = EventHandler(self._reader, self._hide, self._say, options, outages)
+        protocol = native.get("security.protocol", "plaintext").upper()
+        self._events = EventHandler(self._reader, self._hide, self._say, options, outages, protocol)
         self._topics = Topics(self._handle, self._events, self._settings.shown[BOOTSTRAP])
         self._tokens: TokenThread | None = None
         if options.oauth_cb is not None:

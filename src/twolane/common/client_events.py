@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 # syslog's levels, as librdkafka uses them, to Python's.
 _LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
 _LOG, _ERROR = 0x4, 0x8
+# What librdkafka, or OpenSSL inside it, leaves open about a login that fails: the text, and what to look at.
+_HINTS = (
+    (
+        re.compile("certificate verify failed"),
+        "; or the certificate has expired, or is for another host than bootstrap.servers or the broker names",
+    ),
+    (
+        re.compile("alert (bad certificate|certificate required|certificate unknown|unknown ca)"),
+        "; the broker takes no client without a certificate that it trusts: ssl.certificate.location, ssl.key.location",
+    ),
+)
+# With log.connection.close=false librdkafka says nothing of a connection that the other side closes.
+_SILENT = (
+    "%s: they closed every connection without a reason, which a listener does that speaks another security.protocol "
+    "than %s"
+)
 
 
 class EventHandler:
@@ -35,6 +52,8 @@ class EventHandler:
         ``error_cb`` and ``stats_cb`` are called.
     outages : OutageLog
         Logs what is about a connection.
+    protocol : str
+        ``security.protocol``, for messages.
 
     Attributes
     ----------
@@ -51,7 +70,9 @@ class EventHandler:
         log: ClientLog,
         options: ClientOptions,
         outages: OutageLog,
+        protocol: str,
     ) -> None:
+        self._protocol = protocol
         self._outages = outages
         self._reader = delivery
         self._hide = hide
@@ -71,13 +92,16 @@ class EventHandler:
             text = self._hide(note)
             if kind == _LOG:
                 if level <= 3:
-                    self.last_error = text
+                    self.last_error = text = explained(text)
                 if facility not in FACILITIES or not self._outages.take(text):
                     self._log(_LEVELS.get(level, 20), "%s: %s", facility, text)
             elif kind == _ERROR:
+                text = explained(text)
                 all_down = level == KafkaError._ALL_BROKERS_DOWN
-                if not (all_down and self.last_error):  # which says why
+                if not all_down:
                     self.last_error = text
+                elif not self.last_error:  # which would say why
+                    self.last_error = _SILENT % (text, self._protocol)
                 is_said = text.startswith(NO_TOKEN)  # by the thread that asks for tokens
                 if not (is_said or (level in ERRORS and self._outages.take(text, all_down=all_down))):
                     self._log(logging.WARNING, "%s: %s", KafkaError(level).name(), text)
@@ -94,3 +118,8 @@ class EventHandler:
                 function(argument)
             except Exception as error:  # noqa: BLE001 - it must not change a verdict, nor end a thread
                 self._log(logging.ERROR, "%s raised", getattr(function, "__name__", "a callback"), error=error)
+
+
+def explained(text: str) -> str:
+    """Return what librdkafka says of a failure, with what else its cause may be."""
+    return text + "".join(hint for pattern, hint in _HINTS if pattern.search(text))

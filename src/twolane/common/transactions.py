@@ -312,7 +312,9 @@ class Transactions:
         if code == KafkaError._STATE and what in (INIT, BEGIN) and self.state in (State.NONE, State.BEGINNING):
             text = _NOT_INITIALISED if not self._is_ready else _INITIALISED if what == INIT else text
         if fatal:
-            return fatal_error(code, text, Verdict.UNKNOWN, what=f"{what}: ")
+            # Only a commit may have been carried out: whatever else fails for good leaves a transaction without one.
+            verdict = Verdict.UNKNOWN if what == COMMIT else Verdict.NOT_WRITTEN
+            return fatal_error(code, text, verdict, what=f"{what}: ")
         return TransactionError(
             KafkaError(code, text, False, retriable),
             what=what,

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twolane.testing.errors import ClusterError
@@ -117,7 +117,7 @@ def random_id() -> str:
 
 @dataclass(frozen=True)
 class Address:
-    """Ports of one broker: for clients, for the quorum, and the one that stands behind a fault proxy.
+    """Ports of one broker: for clients, for the quorum, behind a fault proxy, and of `more` listeners by name.
 
     A client that comes through `behind_proxy` is told to find this broker at `proxy`: whoever listens there sees all of
     that client's traffic, without rewriting an answer.
@@ -129,6 +129,7 @@ class Address:
     behind_proxy: int
     proxy: int
     host: str = HOST
+    more: Mapping[str, int] = field(default_factory=dict)
 
 
 class BrokerProcess:
@@ -247,7 +248,7 @@ class BrokerProcess:
 
 
 def _properties(address: Address, cluster: Sequence[Address], data: Path, settings: Mapping[str, object]) -> str:
-    listeners = {"CLIENT": address.client, "PROXIED": address.behind_proxy}
+    listeners = {"CLIENT": address.client, "PROXIED": address.behind_proxy, **address.more}
     lines: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": address.node,

@@ -123,6 +123,10 @@ class BrokerProcesses(RunningKafka):
         """Where a fault proxy belongs: broker id -> (port to listen on, port of the broker to connect to)."""
         return {one.node: (one.proxy, one.behind_proxy) for one in self._addresses}
 
+    def address_of(self, listener: str) -> str:
+        """Return the ``bootstrap.servers`` of one of the `listeners` that the cluster was made with."""
+        return ",".join(f"{one.host}:{one.more[listener]}" for one in self._addresses)
+
     def pid(self, broker: int) -> int | None:
         """Return the process id of a running broker, else None."""
         return self._broker(broker).pid
@@ -262,6 +266,9 @@ class KafkaCluster(BrokerProcesses):
         Of Apache Kafka.
     config : mapping, optional
         Broker settings on top of `twolane.testing.broker.SETTINGS`.
+    listeners : sequence of str, optional
+        Names of more listeners of every broker, see `address_of`; `config` says in ``listener.security.protocol.map``
+        what each of them speaks.
     jvm_options : sequence of str, optional
         Default: compile quickly rather than well, which halves the start; give ``()`` where throughput matters.
 
@@ -289,6 +296,7 @@ class KafkaCluster(BrokerProcesses):
         *,
         version: str = KAFKA_VERSION,
         config: Mapping[str, object] | None = None,
+        listeners: Sequence[str] = (),
         jvm_options: Sequence[str] = FAST_START,
     ) -> None:
         if brokers < 1:
@@ -296,11 +304,19 @@ class KafkaCluster(BrokerProcesses):
         # Before anything is made that would have to be unmade.
         find_program("java")
         jars = kafka_jars(version)
-        reserved = Ports(4 * brokers)
+        reserved = Ports((4 + len(listeners)) * brokers)
         folder = Path(tempfile.mkdtemp(prefix="twolane-kafka-"))
         ports = iter(reserved.numbers)
         addresses = [
-            Address(node, next(ports), next(ports), next(ports), next(ports)) for node in range(1, brokers + 1)
+            Address(
+                node,
+                next(ports),
+                next(ports),
+                next(ports),
+                next(ports),
+                more={name: next(ports) for name in listeners},
+            )
+            for node in range(1, brokers + 1)
         ]
         settings = {**_smaller_replication(brokers), **(config or {})}
         cluster_id, options = random_id(), [*HEAP, *jvm_options]

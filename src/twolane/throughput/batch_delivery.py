@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twolane.common.batch_metadata import metadata_of
-from twolane.errors import from_metadata
+from twolane.errors import cause_of, from_metadata
 from twolane.results import DeliveryReport, RefusedRows, Verdict
 from twolane.throughput.delivery import Delivery, Elsewhere
 
@@ -50,6 +50,7 @@ class BatchDelivery(Delivery["BatchMetadata"]):
         self._partitions = partitions
         self._started = started
         self._metadata: BatchMetadata | None = None
+        self._fatal: str | None = None  # why librdkafka gave the producer up, where that ended records
 
     @property
     def id(self) -> int:
@@ -81,12 +82,12 @@ class BatchDelivery(Delivery["BatchMetadata"]):
     def _take(self) -> BatchMetadata:
         assert self._metadata is not None
         if self._metadata.failures:
-            raise from_metadata(self._metadata)
+            raise from_metadata(self._metadata, self._fatal)
         return self._metadata
 
     def __reduce__(self) -> tuple[Any, ...]:
         known = (self.topic, self._partitions, self.accepted, self.reported, self._metadata)
-        return _elsewhere, (*known, self._skipped, self.opaque)
+        return _elsewhere, (*known, self._skipped, self.opaque, self._fatal)
 
     def _finish(self) -> None:
         """Take the reports from the compiled side, then run the callbacks. Called once, by the DeliveryThread."""
@@ -111,6 +112,8 @@ class BatchDelivery(Delivery["BatchMetadata"]):
             skipped=self._skipped,
             opaque=self.opaque,
         )
+        if reports:
+            self._fatal = self._problems.fatal_reason(cause_of(reports).error)
         self._tell()
 
     def _lost(self, n: int, known: list[int]) -> list[DeliveryReport]:
@@ -130,7 +133,7 @@ class BatchDelivery(Delivery["BatchMetadata"]):
             return
         if self._problems.is_forked:
             return  # the parent's batch, and its threads' locks
-        self._keep_unseen(from_metadata(metadata), "a batch with failures")
+        self._keep_unseen(from_metadata(metadata, self._fatal), "a batch with failures")
 
     def __repr__(self) -> str:
         state = "done" if self.done() else f"{self.reported} reported"
@@ -154,11 +157,12 @@ def _elsewhere(
     metadata: BatchMetadata | None,
     skipped: Skipped | None = None,
     opaque: Any = None,
+    fatal: str | None = None,
 ) -> BatchDelivery:
     """Return a BatchDelivery as it was when it was pickled: its result where there was one, else none ever."""
     elsewhere: Any = _Elsewhere(accepted, reported)
     batch = BatchDelivery(topic, elsewhere, partitions, 0.0, elsewhere, skipped, opaque)
-    batch._seen = True
+    batch._seen, batch._fatal = True, fatal
     if metadata is not None:
         batch._metadata = metadata
         batch._is_done = True

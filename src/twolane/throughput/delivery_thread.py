@@ -78,7 +78,7 @@ class DeliveryThread:
         self._accumulator = accumulator
         self._log_events = log_events
         self._say = say
-        self.problems = Problems(reader, say)
+        self.problems = Problems(handle, reader, say)
         self._batches: dict[int, BatchDelivery] = {}  # by the id of their tracker, which is used again after its end
         self._unfinished: set[BatchDelivery] = set()  # until their callbacks have run
         self._end_by: float | None = None  # time.monotonic(): nothing is accepted any more, the thread drains and ends
@@ -120,7 +120,7 @@ class DeliveryThread:
         """Finish batches, run callbacks, keep failures, log events."""
         for tracker_id in self._reader.take_finished():
             self._finish(tracker_id)
-        self._callbacks.run(self._reader, from_report, self.problems.callback_raised)
+        self._callbacks.run(self._reader, self.problems.error_of, self.problems.callback_raised)
         self.problems.collect()
         self._log_events()
         self.progress.wake()

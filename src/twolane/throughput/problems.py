@@ -11,9 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twolane.common.batch_metadata import Failures
-from twolane.errors import from_report
+from twolane.errors import CONSEQUENCES, ClosedProducerError, DeliveryError, from_report
 
 if TYPE_CHECKING:
+    from twolane.client.handle import Handle
     from twolane.common.logs import ClientLog
     from twolane.reports.reader import ReportReader
     from twolane.results import DeliveryReport
@@ -25,8 +26,9 @@ KEPT = 10_000
 class Problems:
     """The failures of one producer that its user was not told of. Without a lock: each step on a deque is atomic."""
 
-    def __init__(self, reader: ReportReader, say: ClientLog) -> None:
+    def __init__(self, handle: Handle, reader: ReportReader, say: ClientLog) -> None:
         self.say = say
+        self._handle = handle
         self._reader = reader
         self._process = os.getpid()
         self.thread: threading.Thread | None = None  # of the producer, which runs its callbacks
@@ -45,6 +47,20 @@ class Problems:
     def is_delivery_thread(self) -> bool:
         """Whether the caller runs in the producer's delivery thread, that is: in a callback."""
         return threading.current_thread() is self.thread
+
+    def fatal_reason(self, code: int) -> str | None:
+        """Return why librdkafka gave the producer up, if a record's error may be a consequence of that; else None."""
+        if code not in CONSEQUENCES:
+            return None
+        try:
+            fatal = self._handle.fatal_error()
+        except ClosedProducerError:
+            return None
+        return None if fatal is None else fatal[1]
+
+    def error_of(self, topic: str, report: DeliveryReport) -> DeliveryError:
+        """Return the error of a record without an acknowledgement."""
+        return from_report(topic, report, fatal=self.fatal_reason(report.error))
 
     def add(self, error: BaseException) -> None:
         """Keep an error."""
@@ -80,7 +96,7 @@ class Problems:
         errors, failures, dropped = _take_all(self._errors), _take_all(self._failures), sum(_take_all(self._dropped))
         if failures:
             topic, report = failures[0]
-            first = from_report(topic, report)
+            first = self.error_of(topic, report)
             total = f"{len(failures) + dropped} records sent without on_delivery were not acknowledged"
             first.detail = f"{total}; the first: {first.error.str()}"
             first.failures = Failures(topic, [report for _, report in failures], [])  # type: ignore[attr-defined]
@@ -100,7 +116,7 @@ class Problems:
         failures, dropped = _take_all(self._failures), sum(_take_all(self._dropped))
         if failures:
             text = "%d records of an unclosed producer were not acknowledged; the first: %s"
-            self.say(logging.ERROR, text, len(failures) + dropped, from_report(*failures[0]))
+            self.say(logging.ERROR, text, len(failures) + dropped, self.error_of(*failures[0]))
 
 
 def _take_all(problems: deque[Any]) -> list[Any]:
