@@ -229,6 +229,7 @@ cdef enum:
     RD_KAFKA_RESP_ERR__PURGE_QUEUE = -152
     RD_KAFKA_RESP_ERR__PURGE_INFLIGHT = -151
     RD_KAFKA_RESP_ERR__FATAL = -150
+    RD_KAFKA_RESP_ERR__INCONSISTENT = -149
 
 
 ctypedef int (*rd_kafka_version_t)() noexcept nogil

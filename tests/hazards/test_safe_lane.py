@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError
 from faults.proxy import close_after, close_before, drop, falsify, forward, hold, once, refuse
 from tests.support.readers import read_all, read_values
 from tests.support.waiting import wait_until
-from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, Verdict
+from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, TimestampType, Verdict
 from twolane.testing import ApiKey
 
 QUICK = {
@@ -244,6 +244,30 @@ def test_f13_a_failure_in_one_partition_does_not_double_another(fault_proxy, kaf
     assert read_values(kafka_cluster.bootstrap_servers, name, 1) == [b"warm", b"later"]
 
 
+def test_f38_a_sequence_number_that_does_not_follow_doubles_nothing(fault_proxy, kafka_cluster, topic):
+    """Behind the purge of A, its partition's next number is refused, and librdkafka numbers all partitions anew."""
+    name = topic(kafka_cluster, 3)
+    with safe(fault_proxy.bootstrap_servers, retry_backoff_ms=1000, retry_backoff_max_ms=1000) as producer:
+        producer.send_batch(name, [b"warm"] * 3, partitions=[0, 1, 2])
+        fault_proxy.rule = once(
+            {
+                b"record A": falsify(KafkaError.REQUEST_TIMED_OUT),
+                b"record B": refuse(KafkaError.INVALID_RECORD, after=0.3),
+                b"later C": falsify(KafkaError.REQUEST_TIMED_OUT),
+            }
+        )
+        with pytest.raises(BatchError):
+            producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
+        producer.send_batch(name, [b"later A", b"later B", b"later C", b"last A"], partitions=[0, 1, 2, 0])
+        producer.send_batch(name, [b"end"] * 3, partitions=[0, 1, 2])
+    values = [read_values(kafka_cluster.bootstrap_servers, name, partition) for partition in range(3)]
+    assert values == [
+        [b"warm", b"record A", b"later A", b"last A", b"end"],
+        [b"warm", b"later B", b"end"],
+        [b"warm", b"later C", b"end"],
+    ]
+
+
 @pytest.mark.slow
 def test_f13_what_a_failure_purges_spares_the_next_call(fault_proxy, kafka_cluster, topic):
     """librdkafka's broker threads purge when they get to it; the machine is kept busy so that some are late."""
@@ -276,6 +300,19 @@ def test_f13_what_a_failure_purges_spares_the_next_call(fault_proxy, kafka_clust
         for burner in burners:
             burner.join()
     assert read_values(kafka_cluster.bootstrap_servers, name, 1) == [b"warm", *[b"later"] * ROUNDS_OF_PURGES]
+
+
+# ---- F33: a time that the topic does not have -------------------------------------------------------------------
+
+
+def test_f33_one_answer_with_the_time_of_creation_tells_the_topics_kind(fault_proxy, kafka_cluster, topic):
+    """A's request is answered first; the retry of B is told a LogAppendTime, and A none."""
+    name = topic(kafka_cluster, 2)
+    with safe(fault_proxy.bootstrap_servers) as producer:
+        producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        fault_proxy.rule = once({b"record B": falsify(KafkaError.REQUEST_TIMED_OUT, after=0.3)})
+        metadata = producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
+    assert metadata.timestamp_type is TimestampType.CREATE_TIME
 
 
 # ---- random faults -----------------------------------------------------------------------------------------------

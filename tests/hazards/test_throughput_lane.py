@@ -6,12 +6,12 @@ import functools
 import time
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from faults.proxy import close_after, close_before, delay, drop, falsify, mixed, once, refuse
 from tests.support.checkers import Sent, disorder, lost_writes, phantom_writes
 from tests.support.readers import read_all, read_values
-from twolane import BatchError, ThroughputProducer, Verdict
+from twolane import BatchError, FatalProducerError, ThroughputProducer, Verdict
 
 PARTITIONS = 3
 ROUNDS, BATCHES, RECORDS = 4, 6, 60
@@ -143,9 +143,8 @@ def test_f13_a_failure_doubles_what_waits_for_a_retry_and_nothing_else(fault_pro
 def test_f13_a_transaction_shows_no_double(fault_proxy, kafka_cluster, topic):
     """The same failure aborts a transaction: neither copy is ever read, and what is sent again is there once."""
     name = topic(kafka_cluster, 2)
-    with ThroughputProducer(
-        SLOW_RETRY, bootstrap_servers=fault_proxy.bootstrap_servers, transactional_id=topic(kafka_cluster)
-    ) as producer:
+    settings = {**SLOW_RETRY, "bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": name}
+    with ThroughputProducer(settings) as producer:
         producer.init_transactions(30)
         with producer.transaction():
             producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
@@ -153,9 +152,10 @@ def test_f13_a_transaction_shows_no_double(fault_proxy, kafka_cluster, topic):
         with pytest.raises(BatchError), producer.transaction():
             producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
         fault_proxy.clear()
-        # librdkafka's first transaction behind a refused request fails, see test_throughput_transactions.py.
-        with pytest.raises(KafkaException), producer.transaction():
-            producer.send_batch(name, [b"out of sequence"] * 2, partitions=[0, 1])
+        with pytest.raises(FatalProducerError), producer.transaction():  # F37
+            raise AssertionError
+    with ThroughputProducer(settings) as producer:
+        producer.init_transactions(30)
         with producer.transaction():
             producer.send_batch(name, [b"record A", b"record B"], partitions=[0, 1])
     log = read_all(kafka_cluster.bootstrap_servers, name, expected=4)

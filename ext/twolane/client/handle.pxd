@@ -12,6 +12,7 @@ cdef enum:
 cdef struct Wire:
     # What the broker threads did, counted by an interceptor. Read to tell "never sent" from "may have arrived".
     int64_t produce_requests
+    int64_t producer_ids            # requests for a producer id or its next epoch
     int64_t broker_changes          # times a ProduceRequest went to another broker than the one before it
     int64_t last_broker
     int64_t up[64]                  # by place_of_broker(): whether its connection is up; different brokers may share one

@@ -57,13 +57,15 @@ if hasattr(os, "register_at_fork"):
 
 cdef int _on_request_sent(rd_kafka_t* rk, int sockfd, const char* name, int32_t broker, int16_t api_key,
                           int16_t version, int32_t correlation, size_t size, void* opaque) noexcept nogil:
-    """Count ProduceRequests (ApiKey 0) as they leave. Runs in a broker thread. GIL: not needed."""
+    """Count requests as they leave: Produce (ApiKey 0), InitProducerId (22). Runs in a broker thread. GIL: not needed."""
     cdef Wire* wire = <Wire*>opaque
     if api_key == 0:
         add(&wire.produce_requests, 1)
         if wire.last_broker != broker:
             wire.last_broker = broker
             add(&wire.broker_changes, 1)
+    elif api_key == 22:
+        add(&wire.producer_ids, 1)
     return 0
 
 

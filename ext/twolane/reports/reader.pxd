@@ -6,6 +6,7 @@ from twolane.client.handle cimport Handle
 from twolane.reports.events cimport ClientEvents
 from twolane.reports.flush_generations cimport FlushGenerations
 from twolane.reports.latency cimport Latencies
+from twolane.reports.producer_ids cimport Numbered
 from twolane.reports.trackers cimport CallTracker, Report
 from twolane.librdkafka cimport *
 
@@ -62,6 +63,7 @@ cdef class ReportReader:
     cdef int64_t drains                     # times that the RecordAccumulator was drained
     cdef int64_t _violations                # of the accounting, counted by debug builds
     cdef public int64_t epochs              # failed requests after which a plain idempotent producer ends; 0: no limit
+    cdef Numbered _numbered                 # what may have used sequence numbers that are used again
     cdef bint acks_none                     # acks=0: a success has no offset
     cdef int _retries
 
@@ -84,7 +86,6 @@ cdef class ReportReader:
     cdef int _take_events(self, rd_kafka_event_t* event, bint gives_way) noexcept nogil
     cdef void _wake_delivery_thread(self) noexcept nogil
     cdef void _read_reports(self, rd_kafka_event_t* event) noexcept nogil
-    cdef void _declare_fatal(self) noexcept nogil
     cdef void report_refused(self, uint64_t opaque, const void* topic, int32_t partition, int error,
                              int64_t size) noexcept nogil
     cdef void _check(self) noexcept nogil

@@ -21,6 +21,7 @@ from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, deli
 from twolane.reports.events cimport ClientEvents
 from twolane.reports.flush_generations cimport FlushGenerations
 from twolane.reports.latency cimport BUCKETS, add_latency
+from twolane.reports.producer_ids cimport end_numbered_again, end_used_up, is_numbered_again
 from twolane.reports.trackers cimport (
     FIRST_CALL_ID, GENERATIONS, ID_WITH_CALLBACK, ID_WITHOUT_CALLBACK, CallTracker, OffsetColumns, Report, append_report,
     clear_reports, index_of, set_append_time, tracker_id_of,
@@ -42,12 +43,6 @@ cdef enum:
     MESSAGES = 256                  # pointers read from an event at once
     FIRST_CAPACITY = 64
     UNNAMED_KEPT = 10_000           # failures of records without a callback: the rest is only counted
-
-# The fatal error of a producer that has used up its epochs.
-cdef const char* EPOCHS_USED_UP = (
-    b"so many requests failed that the epoch of the producer id is used up: beyond it brokers would refuse good records, "
-    b"or take them for duplicates. Close this producer and make a new one"
-)
 
 # Of the whole process, for the tests: trackers with an id now, and accounting errors that debug builds found.
 cdef int64_t _live = 0
@@ -293,6 +288,8 @@ cdef class ReportReader:
         changes = load(&self.handle.wire.broker_changes)
         topic_acks = <FirstAcks*>rd.topic_opaque(messages[0].rkt) if n else NULL
         first_acks = topic_acks if self.handle.awaits_first_acks else NULL
+        if n and rd.message_broker_id(messages[0]) >= 0:
+            self._numbered.answered += messages[0].err >= 0 or is_record_at_fault(messages[0].err)
         # librdkafka counts up from the base offset also where that is none (-1, -1001): only the first record's says so.
         has_offset = n > 0 and messages[0].offset >= 0
         while n > 0:
@@ -328,7 +325,9 @@ cdef class ReportReader:
                         columns.offsets[index] = offset
                         if timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME:
                             set_append_time(columns, index, timestamp)
-                        columns.timestamp_type = timestamp_type
+                        # One that has CreateTime is proof that the topic has: the others' were lent (F33).
+                        if columns.timestamp_type != RD_KAFKA_TIMESTAMP_CREATE_TIME:
+                            columns.timestamp_type = timestamp_type
                     if not tracker.keeps_all:
                         continue
                     verdict = VERDICT_WRITTEN
@@ -349,6 +348,7 @@ cdef class ReportReader:
                     failed = True
                     mark_for_recount(topic_acks, message.err)
                     wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
+                    self._numbered.purged += message.err == RD_KAFKA_RESP_ERR__PURGE_QUEUE
                     if first_acks != NULL:
                         set_first_ack(first_acks, message.partition, NONE_YET)
                     if verdict == VERDICT_NOT_WRITTEN:
@@ -381,16 +381,16 @@ cdef class ReportReader:
             failed = self.epochs and (wrapped or self.counters.failed_requests >= self.epochs)
         self.unlock()
         if failed:
-            self._declare_fatal()
+            end_used_up(self.handle)
 
-    cdef void _declare_fatal(self) noexcept nogil:
-        """End a plain idempotent producer whose epoch is about to begin anew at 0 (F18).
-
-        librdkafka does not expose the epoch. It counts one up for a request that failed for good, and for records that timed
-        out or were purged; each of these has a report, so the events with a failure are as many at least.
-        """
-        if not rd.fatal_error(self.handle.rk, NULL, 0):
-            rd.test_fatal_error(self.handle.rk, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, EPOCHS_USED_UP)
+    def begin_transaction(self):
+        """End the producer where an abort purged what a request had carried (F37). GIL: held."""
+        cdef bint found
+        self.lock()
+        found = is_numbered_again(&self._numbered, self.handle.wire)
+        self.unlock()
+        if found:
+            end_numbered_again(self.handle)     # which raises it
 
     cdef void report_refused(self, uint64_t opaque, const void* topic, int32_t partition, int error,
                              int64_t size) noexcept nogil:

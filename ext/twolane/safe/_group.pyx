@@ -7,6 +7,7 @@ from twolane.common.record cimport Record
 from twolane.produce.record_slice cimport RecordSlice
 from twolane.reports.call_result cimport CallResult
 from twolane.reports.classify cimport record_metadata
+from twolane.librdkafka cimport RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 
 import numpy as np
 
@@ -65,6 +66,7 @@ def set_metadata(list members not None, CallResult result not None):
     cdef GroupMember member
     cdef Record record
     cdef dict spans = {}
+    cdef bint is_append_time = result.columns.timestamp_type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
     for i in range(len(members)):
         member = <GroupMember?>members[i]
         if member.outcome is not None or not member.sent:
@@ -75,7 +77,7 @@ def set_metadata(list members not None, CallResult result not None):
             record.topic.name,
             record.partition,
             offset,
-            record.timestamp if result.columns.append_times == NULL else result.columns.append_times[i],
+            result.columns.append_times[i] if is_append_time else record.timestamp,
             result.columns.timestamp_type,
         )
         span = spans.get(record.partition)

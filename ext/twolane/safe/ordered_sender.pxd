@@ -21,12 +21,13 @@ cdef class OrderedSender:
     cdef bint _idempotent                    # idempotence is on
     cdef int _retry_look_ms                 # after a failure: how often to look for records that wait for a retry
     cdef double _end_by                     # monotonic(): the producer closes, no call may last longer
-    cdef dict _last_used                    # (topic, partition) -> monotonic() of its last acknowledgement
+    cdef dict _last_used                    # (topic, partition) -> monotonic() of its last acknowledgement, FAILED behind a failure
     cdef object _purge_thread                    # the thread that waits for the purges of the call before
     # Of the running call:
     cdef bint _failed                       # it ends: a chunk's time is over, or a failure that stops other partitions too
     cdef bint _draining                     # a record was not acknowledged: nothing is enqueued before all is reported
     cdef bint _purged
+    cdef bint _is_doubted                   # a partition's next sequence number may not follow, see _hold_back()
     cdef bint _out_of_time                  # that is why it was purged
     cdef int64_t _round
     cdef int _refusal                       # librdkafka's reason for refusing a record that it was given
@@ -37,6 +38,7 @@ cdef class OrderedSender:
     cdef int _start_chunks(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues,
                            int64_t first_index) except -1
     cdef int64_t _in_flight(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil
+    cdef PartitionQueue* _hold_back(self, PartitionQueue* queues, int64_t n_queues, int* numbers) noexcept nogil
     cdef int _finish_purge(self) except -1
     cdef bint _await_purge(self, double deadline) except -1
     cdef void _reclassify(self, PartitionQueue* queues, int64_t n_queues) noexcept nogil

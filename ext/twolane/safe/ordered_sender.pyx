@@ -31,7 +31,9 @@ from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports
-from twolane.safe.partition_queue cimport PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight
+from twolane.safe.partition_queue cimport (
+    DOUBTED, KNOWN, TRIED, PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight,
+)
 from twolane.reports.trackers cimport FIRST_CALL_ID, CallTracker, OffsetColumns, Report, clear_reports
 from twolane.librdkafka cimport *
 
@@ -53,6 +55,8 @@ cdef enum:
 # When one partition's chunk has used up its time: how long those of other partitions get to end by themselves.
 cdef double SETTLE_SECONDS = 0.3
 cdef double NEVER = float("inf")
+# In place of the time of a partition's last acknowledgement.
+cdef double FAILED = -NEVER
 
 # How long a call waits for the purges of the one before: a broker thread in a name look-up takes none.
 cdef double PURGE_WAIT_SECONDS = 2
@@ -203,6 +207,7 @@ cdef class OrderedSender:
         self._failed = self._draining = self._purged = self._out_of_time = False
         self._refusal = 0
         self._answered = 0
+        self._is_doubted = False
         self._interruption = None
         if self._purge_thread is not None:
             self._await_purge(min(deadline, self._end_by))
@@ -211,6 +216,9 @@ cdef class OrderedSender:
         for i in range(n_queues):
             last_used = self._last_used.get((topic.name, queues[i].partition))
             queues[i].connected = last_used is not None and now - <double>last_used < IDLE_SECONDS
+            if self._idempotent and last_used is not None and <double>last_used == FAILED:
+                queues[i].numbers = DOUBTED
+                self._is_doubted = True
             queues[i].tracker.columns = rows
             self._reader.attach(&queues[i].tracker)
         while True:
@@ -400,6 +408,27 @@ cdef class OrderedSender:
         self._reader.unlock()
         return left
 
+    cdef PartitionQueue* _hold_back(self, PartitionQueue* queues, int64_t n_queues, int* numbers) noexcept nogil:
+        """Tell which queues may go on: those of some `numbers`; returned is one that goes alone. GIL: not needed.
+
+        A broker refuses a request whose sequence number does not follow. librdkafka then numbers all partitions anew, without
+        a report, and would write a record twice that was appended elsewhere before its answer was lost (F38). So the first
+        record of a partition whose numbers are doubted has nothing beside it; those of the others go before.
+        """
+        cdef PartitionQueue* doubted = NULL
+        cdef int64_t i
+        for i in range(n_queues):
+            if queues[i].numbers == DOUBTED and queues[i].tracker.written:
+                queues[i].numbers = TRIED
+            if is_in_flight(&queues[i]) or (queues[i].next < queues[i].stop and not queues[i].has_failed):
+                if queues[i].numbers == KNOWN:
+                    numbers[0] = KNOWN
+                    return NULL
+                if queues[i].numbers == DOUBTED and (doubted == NULL or is_in_flight(&queues[i])):
+                    doubted = &queues[i]
+        numbers[0] = TRIED if doubted == NULL else DOUBTED
+        return doubted
+
     cdef int _start_chunks(self, Topic topic, RecordSlice records, const int64_t* order, PartitionQueue* queues, int64_t n_queues,
                            int64_t first_index) except -1:
         """Enqueue the next chunk of every partition that has none in flight. Returns how many there were."""
@@ -409,8 +438,14 @@ cdef class OrderedSender:
         cdef rd_kafka_topic_partition_list_t* paused = NULL
         cdef rd_kafka_message_t* none = NULL
         cdef const char* name = topic.encoded_name
+        cdef PartitionQueue* alone = NULL
+        cdef int numbers = KNOWN
+        if self._is_doubted:
+            alone = self._hold_back(queues, n_queues, &numbers)
         for i in range(n_queues):
             queues[i].chunk_stop = queues[i].next
+            if self._is_doubted and (queues[i].numbers != numbers or (alone != NULL and alone != &queues[i])):
+                continue
             if queues[i].next < queues[i].stop and not queues[i].has_failed and not is_in_flight(&queues[i]):
                 if queues[i].next + 1 < queues[i].stop and (queues[i].connected or queues[i].tracker.done):
                     with nogil:
@@ -477,7 +512,7 @@ cdef class OrderedSender:
         not_sent = []
         for i in range(n_queues):
             if queues[i].tracker.n_reports:
-                self._last_used.pop((topic.name, queues[i].partition), None)
+                self._last_used[(topic.name, queues[i].partition)] = FAILED
             elif queues[i].tracker.written:
                 self._last_used[(topic.name, queues[i].partition)] = now
             reports = take_reports(&queues[i].tracker) if queues[i].tracker.n_reports else []

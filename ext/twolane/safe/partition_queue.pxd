@@ -5,6 +5,12 @@ from twolane.produce.record_slice cimport RecordSlice
 from twolane.reports.trackers cimport CallTracker
 
 
+cdef enum:
+    KNOWN = 0               # it follows the last one that the broker has
+    DOUBTED = 1             # it may not: records were purged
+    TRIED = 2               # it did not, or did; the broker has taken one since
+
+
 cdef struct PartitionQueue:
     # The records of one partition, in the order of the call. Java: Deque<ProducerBatch>; franz-go: recBuf.
     CallTracker tracker
@@ -20,6 +26,7 @@ cdef struct PartitionQueue:
     bint has_failed         # a record was not acknowledged: nothing may follow it in this partition
     bint is_answered        # a broker answered the request of the chunk that failed
     bint connected          # the connection to its leader was in use within IDLE_SECONDS
+    int numbers             # what is known of its next sequence number: KNOWN, DOUBTED, TRIED
 
 
 cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from twolane.client.handle import Handle
     from twolane.errors import FatalProducerError
+    from twolane.reports.reader import ReportReader
 
 # librdkafka's calls go on where they were when called again after a time-out: short ones keep Ctrl-C alive.
 STEP_MS = 500
@@ -115,8 +116,11 @@ class Transactions:
         ``time.monotonic()``: the producer closes, no call may last longer.
     """
 
-    def __init__(self, handle: Handle, transactional_id: str | None, pass_notes_on: Callable[[], None]) -> None:
+    def __init__(
+        self, handle: Handle, reader: ReportReader, transactional_id: str | None, pass_notes_on: Callable[[], None]
+    ) -> None:
         self._handle = handle
+        self._reader = reader
         self._id = transactional_id
         self._pass_notes_on = pass_notes_on
         self._fair_lock = FairLock()
@@ -211,6 +215,8 @@ class Transactions:
     def _begin(self, deadline: float, owner: object) -> None:
         if self.state is State.ABORTING:
             self._abort(deadline)
+        if self.state is State.NONE:
+            self._reader.begin_transaction()
         # Without init_transactions() librdkafka refuses it for its state, too.
         resumed = self.state is State.BEGINNING and self._is_ready
         self.state = State.BEGINNING

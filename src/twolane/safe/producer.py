@@ -137,7 +137,9 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
             oauth_cb=self._tokens.for_another_client if self._tokens is not None else None,
         )
         self._topics.on_count = self._topic_monitor.counted
-        self._transactions = Transactions(self._handle, settings.native.get("transactional.id"), self._events.poll)
+        self._transactions = Transactions(
+            self._handle, self._reader, settings.native.get("transactional.id"), self._events.poll
+        )
         self._group = GroupSender(
             self._fair_lock, self._ordered_sender, self._reader, self._in_doubt, self._topic_monitor
         )

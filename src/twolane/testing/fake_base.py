@@ -52,7 +52,7 @@ class FakeTransactions(Transactions):
     """The real states, with nobody to ask."""
 
     def __init__(self, fake: Fake, transactional_id: str | None) -> None:
-        super().__init__(cast("Any", fake)._handle, transactional_id, _nothing)
+        super().__init__(cast("Any", fake)._handle, cast("Any", None), transactional_id, _nothing)
         self._fake_log = fake._log
 
     @property

@@ -1,0 +1,83 @@
+"""F37: what librdkafka numbers again behind an aborted transaction, and brokers then take for written."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from faults.proxy import falsify, once
+from tests.support.readers import read_all
+from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer
+
+# Longer than the test: what waits for its retry is there when the transaction is aborted.
+RETRY_LATER = {"retry.backoff.ms": 60_000, "retry.backoff.max.ms": 60_000, "linger.ms": 0}
+AFTER_APPEND = [KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, KafkaError.NOT_LEADER_FOR_PARTITION]
+
+
+def fail_while_another_waits(proxy, code):
+    """Both records are appended: A's answer is an error that is retried, B's one that is not, and aborts."""
+    proxy.rule = once({b"record A": falsify(code), b"record B": falsify(KafkaError.UNKNOWN, after=0.3)})
+
+
+def committed(cluster, name):
+    log = read_all(cluster.bootstrap_servers, name)
+    return [[record.value for record in log if record.partition == one] for one in (0, 1)]
+
+
+@pytest.mark.parametrize("code", AFTER_APPEND)
+def test_f37_librdkafka_acknowledges_a_record_that_is_not_written(fault_proxy, kafka_cluster, topic, code):
+    """The negative control: A's number is given to the next record of its partition, which commits, and is lost."""
+    name = topic(kafka_cluster, 2)
+    reports = {}
+
+    def report(error, message):
+        reports[message.value()] = error
+
+    settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": name, "log_level": 0}
+    plain = Producer({**RETRY_LATER, **settings})
+
+    def produce(*values):
+        for partition, value in enumerate(values):
+            plain.produce(
+                name, value, partition=partition, on_delivery=lambda error, one: reports.update({one.value(): error})
+            )
+
+    plain.init_transactions(30)
+    plain.begin_transaction()
+    produce(b"warm", b"warm")
+    plain.commit_transaction(30)
+    fail_while_another_waits(fault_proxy, code)
+    plain.begin_transaction()
+    produce(b"record A", b"record B")
+    with pytest.raises(KafkaException):
+        plain.commit_transaction(30)
+    plain.abort_transaction(30)
+    plain.begin_transaction()
+    produce(b"next", b"next")
+    plain.commit_transaction(30)
+    assert reports[b"next"] is None
+    assert committed(kafka_cluster, name) == [[b"warm"], [b"warm", b"next"]]
+
+
+@pytest.mark.parametrize("lane", [SafeProducer, ThroughputProducer])
+@pytest.mark.parametrize("code", AFTER_APPEND)
+def test_f37_a_producer_that_would_number_again_ends(fault_proxy, kafka_cluster, topic, lane, code):
+    name, number = topic(kafka_cluster, 2), topic(kafka_cluster)
+    settings = {**RETRY_LATER, "bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": number}
+
+    def send(producer, *values):
+        with producer.transaction():
+            producer.send_batch(name, list(values), partitions=[0, 1])
+
+    with lane(settings) as producer:
+        producer.init_transactions(30)
+        send(producer, b"warm", b"warm")
+        fail_while_another_waits(fault_proxy, code)
+        with pytest.raises(BatchError):
+            send(producer, b"record A", b"record B")
+        with pytest.raises(FatalProducerError, match="sequence number"):
+            send(producer, b"next", b"next")
+    with lane(settings) as producer:
+        producer.init_transactions(30)
+        send(producer, b"next", b"next")
+    assert committed(kafka_cluster, name) == [[b"warm", b"next"]] * 2
