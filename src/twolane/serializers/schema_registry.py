@@ -20,6 +20,7 @@ from uuid import UUID
 from twolane.config.masking import Hider, masked, without_credentials, without_urls
 from twolane.errors import ConfigError, SerializationError, shown
 from twolane.serializers.confluent import Resolved, checked_id
+from twolane.serializers.registry_answers import MOST_TEXT, check_answers
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
@@ -390,7 +391,8 @@ def answer(line: Line, question: Any, request: Request, ask: Callable[[], Resolv
     try:
         request.answer = line.known[question] = ask()
     except Exception as error:  # noqa: BLE001 - the client lets through whatever its HTTP library raises
-        request.fault = line.hide(without_urls(str(error))) or type(error).__name__
+        # Cut first: looking for secrets in what a registry says takes longer than in proportion to its length.
+        request.fault = line.hide(without_urls(str(error)[:MOST_TEXT])) or type(error).__name__
         if isinstance(error, ValueError) and hasattr(line.client, "clear_caches"):
             line.client.clear_caches()  # else it would give the refused answer again, as that of this subject
     finally:
@@ -497,7 +499,9 @@ def open_client(client: Any) -> tuple[Any, str, Hider]:
         ) from error
     hide, shown = hider(client), without_credentials(str(client.get("url", "")))
     try:
-        return SchemaRegistryClient.new_client(dict(client)), shown, hide
+        made = SchemaRegistryClient.new_client(dict(client))
+        check_answers(made)
+        return made, shown, hide
     except (ValueError, TypeError, AttributeError, OSError) as error:
         reason, key = hide(without_urls(str(error))), "url"
         if isinstance(error, OSError):
