@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.typed_settings import properties
 from twolane import ConfigError, SafeProducer, ThroughputProducer
+from twolane.config.policy import SAFE, THROUGHPUT, connection, settings_for
 
 # What the description of such a setting says. Whoever updates librdkafka decides about a name that is new here.
 SUSPICIOUS = re.compile(r"plugin|dlopen|shared object|engine|providers|command|\bcmd\b|kinit|\bload", re.IGNORECASE)
@@ -36,3 +37,14 @@ def test_it_is_refused(lane, name):
     with pytest.raises(ConfigError, match=name.replace(".", r"\.")) as caught:
         lane({"bootstrap.servers": "127.0.0.1:1", name: FOREIGN[name]}, allow_insecure=True)
     assert caught.value.key == name
+
+
+@pytest.mark.parametrize("lane", [SAFE, THROUGHPUT], ids=["safe", "throughput"])
+@pytest.mark.parametrize("mechanism", [{}, {"sasl.mechanism": "GSSAPI"}, {"sasl.mechanisms": " gssapi "}])
+def test_no_shell_is_given_a_principal(lane, mechanism):
+    """By default librdkafka hands ``kinit ... -k <principal>`` to a shell, where it was built with Kerberos."""
+    settings = {"bootstrap.servers": "a:1", "security.protocol": "sasl_ssl", "sasl.kerberos.principal": "$(touch here)"}
+    native = settings_for(lane, {**settings, **mechanism}, {}).native
+    assert native["sasl.kerberos.kinit.cmd"] == connection(native)["sasl.kerberos.kinit.cmd"] == ""
+    others = {**settings, "sasl.mechanism": "SCRAM-SHA-256"}
+    assert "sasl.kerberos.kinit.cmd" not in settings_for(lane, others, {}).native

@@ -305,7 +305,7 @@ def settings_for(
             f"{insecure[0]}; for a development box pass allow_insecure=True", key=insecure[0].partition("=")[0]
         )
     _check_login(given, has_oauth_cb=has_oauth_cb)
-    native = Native({**lane.defaults, **_for_transactions(lane, given), **given})
+    native = Native({**lane.defaults, **_for_transactions(lane, given), **_without_shell(given), **given})
     return Settings(
         native=native,
         shown={key: masked(key, value) for key, value in native.items()},
@@ -344,6 +344,13 @@ def _check_login(given: Mapping[str, str], *, has_oauth_cb: bool) -> None:
     for name, value in given.items():
         if name in FILES and value and value != "probe" and not os.path.exists(value):  # noqa: PTH110 - a Path raises of what is too long
             raise ConfigError(f"{name}: no such file: {value!r}", key=name)
+
+
+def _without_shell(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what keeps librdkafka from ``kinit``: by default a shell runs it, with the principal as it was given."""
+    is_sasl = given.get("security.protocol", "").strip().lower().startswith("sasl_")
+    is_kerberos = given.get("sasl.mechanisms", "GSSAPI").strip().upper() == "GSSAPI"
+    return {"sasl.kerberos.kinit.cmd": ""} if is_sasl and is_kerberos else {}
 
 
 def _for_transactions(lane: ProducerPolicy, given: Mapping[str, str]) -> dict[str, str]:
