@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.packaging.check_wheel import ROOT, environment, run, say
+from tests.packaging.building import ROOT, environment, run, say
 from twolane.client.locate import OLDEST, REQUIREMENT, version_text
 
 TOO_OLD = "2.11.1"

@@ -7,9 +7,11 @@ For each Python:
    same bytes;
 3. what auditwheel says of it, its tag, and what must not be in it: libraries, folders of this machine, symbols;
 4. the tests, with the wheel installed in an empty environment and no source tree within reach;
-5. one record to three real brokers and back (where Java and Maven are).
+5. one record to three real brokers and back (where Java and Maven are);
+6. ``pip install twolane[cli]`` from an index in an empty environment, then the examples of the first page and the
+   tutorial.
 
-``make check-wheel`` takes one Python, builds its wheel once and runs the quicker tests, for CI.
+``make check-wheel`` takes one Python, builds its wheel once, runs the quicker tests and no tutorial, for CI.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import tomllib
 import zipfile
 from collections.abc import Sequence
@@ -31,37 +32,23 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-ROOT = Path(__file__).parents[2]
+from tests.packaging.building import PIP, ROOT, environment, run, say
+from tests.packaging.check_install import try_install
+
 # Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts and the
 # command.
 LARGEST = 2_000_000
-PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "8", "--timeout", "60")
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "faults", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/throughput/test_record_content.py", "tests/testing/test_plugin.py")
+PAGES = ("docs/index.md", "docs/tutorial.md")
 # Part of every Linux (PEP 600).
 SYSTEM = re.compile(r"lib(c|m|gcc_s|stdc\+\+|pthread|dl|rt)\.so\.\d+|ld-linux.*")
-
-
-def run(command: Sequence[str | Path], folder: Path, **variables: str) -> str:
-    """Run a command, give what it printed; on failure show that and stop."""
-    words = [str(word) for word in command]
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(words, cwd=folder, env=kept | variables, check=False, text=True, **pipes)
-    if done.returncode:
-        sys.exit(f"{done.stdout}\nfailed ({done.returncode}): {' '.join(words)}")
-    return done.stdout
 
 
 def succeeds(command: Sequence[str | Path]) -> bool:
     """Tell whether a command ends well; what it prints does not matter."""
     return not subprocess.run(command, capture_output=True, check=False).returncode
-
-
-def say(text: str) -> None:
-    """Print a line with the time."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def digest(path: Path) -> str:
@@ -82,16 +69,6 @@ def pythons() -> list[Path]:
         places = [*([Path(on_path)] if on_path else []), *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
         found += [place for place in places if succeeds([place, "-c", probe, str(minor)])][:1]
     return found
-
-
-def environment(python: Path, folder: Path, *packages: str) -> Path:
-    """Make a virtual environment with these packages, give its interpreter."""
-    run([python, "-m", "venv", folder], folder.parent)
-    inside = folder / "bin" / "python"
-    run([inside, *PIP, "install", "--upgrade", "pip>=25.1"], ROOT)
-    if packages:
-        run([inside, *PIP, "install", *packages], ROOT)
-    return inside
 
 
 def tracked_files(folder: Path) -> Path:
@@ -213,6 +190,9 @@ def one_python(python: Path, sdist: Path | None, folder: Path, options: argparse
     wheel = Path(shutil.copy2(repair(built[0], folder / "repaired"), options.outdir))
     check_content(wheel, folder / "repaired-content", machine)
     try_wheel(python, wheel, sdist, folder, options.quick)
+    alone = folder / "alone"
+    alone.mkdir()
+    try_install(builder, wheel, sdist, alone, PAGES[:1] if options.quick else PAGES)
     return sdist
 
 

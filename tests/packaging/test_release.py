@@ -7,6 +7,7 @@ import tomllib
 
 import yaml
 
+from tests.packaging.check_install import wanted
 from tests.packaging.sources import ROOT, sources
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -55,3 +56,8 @@ def test_the_job_that_publishes_builds_nothing() -> None:
     assert set(publisher["needs"]) == {"sdist", "wheels", "sbom"}
     assert not [step for step in publisher["steps"] if "run" in step]
     assert not [name for name, job in jobs.items() if job is not publisher and "id-token" in job["permissions"]]
+
+
+def test_what_a_page_installs_from_a_clone_is_asked_of_an_index() -> None:
+    page = "```\npip install '.[cli]' pandas\npip install .\n```\n"
+    assert wanted([page]) == ["twolane[cli]", "twolane[cli]", "pandas", "twolane"]
