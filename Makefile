@@ -107,6 +107,7 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.floor --json $(RESULTS)/floor.json
 	$(BIN)/python -m bench.floor --cluster own --json $(RESULTS)/floor-brokers.json
 	$(BIN)/python -m bench.floor.tuning --json $(RESULTS)/tuning.json
+	$(BIN)/python -m bench.tuning --json $(RESULTS)/machine.json
 	$(BIN)/python -m bench.floor.stream --json $(RESULTS)/stream.json
 	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
@@ -117,6 +118,7 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.load.stream --json $(RESULTS)/load-stream.json
 	$(MAKE) bench-encoding bench bench-cluster
 	$(BIN)/python -m bench report $(RESULTS) --readme
+	$(BIN)/python -m bench.tuning.page
 	$(BIN)/python -m bench.demo.readme
 
 bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs

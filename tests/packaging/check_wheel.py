@@ -35,8 +35,8 @@ from elftools.elf.elffile import ELFFile
 from tests.packaging.building import PIP, ROOT, environment, run, say
 from tests.packaging.check_install import try_install
 
-# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts and the
-# command.
+# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts, the sinks and
+# the command.
 LARGEST = 2_000_000
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "faults", "pyproject.toml", "docker-compose.yml")
