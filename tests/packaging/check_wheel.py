@@ -35,9 +35,9 @@ from elftools.elf.elffile import ELFFile
 from tests.packaging.building import PIP, ROOT, environment, run, say
 from tests.packaging.check_install import try_install
 
-# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts, the sinks and
-# the command.
-LARGEST = 2_000_000
+# Of these 1.5 MB are compiled: the core and four formats. The rest is the Python of both lanes, their fronts and sinks,
+# and the command.
+LARGEST = 2_200_000
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
 TEST_FILES = ("tests", "bench", "faults", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/throughput/test_record_content.py", "tests/testing/test_plugin.py")
