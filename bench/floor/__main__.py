@@ -50,13 +50,13 @@ WAIT_SETTINGS = {
 }
 
 
-def build(folder: Path) -> Path:
-    """Compile the floor, unless that was done."""
+def build(folder: Path, source: Path = SOURCE) -> Path:
+    """Compile a program in C, the floor if no other, unless that was done."""
     folder.mkdir(parents=True, exist_ok=True)
-    program = folder / "floor"
-    if program.exists() and program.stat().st_mtime > SOURCE.stat().st_mtime:
+    program = folder / source.stem
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
         return program
-    subprocess.run([os.environ.get("CC", "cc"), "-O3", "-o", program, SOURCE, "-ldl"], check=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-O3", "-o", program, source, "-ldl"], check=True)
     return program
 
 
