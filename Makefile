@@ -31,7 +31,7 @@ SWITCH_coverage := TWOLANE_COVERAGE=1
 SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
-.PHONY: demo test test-embedded test-cluster lint types build debug coverage asan fuzz fuzz-targets leaks faults matrix \
+.PHONY: demo test test-embedded test-cluster test-engines lint types build debug coverage asan fuzz fuzz-targets leaks faults matrix \
         bench bench-encoding bench-cluster bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
@@ -45,6 +45,9 @@ test-embedded: build $(TESTING)  ## the tests that need no real Kafka
 
 test-cluster: build $(TESTING)  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
 	$(PYTEST) -m cluster $(ARGS)
+
+test-engines: build $(TESTING) $(VENV)/.group-engines  ## the sinks of Spark and others: 450 MB of packages, and Java 17
+	$(BIN)/python -m pytest $(wildcard tests/spark tests/ray tests/dask) $(ARGS)
 
 lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
 	$(BIN)/ruff check

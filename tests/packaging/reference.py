@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, list[str]]] = {
         "twolane.contrib.opentelemetry": ["instrument"],
         "twolane": ["about"],
     },
+    "Engines": {"twolane.spark": ["register", "Metrics"]},
     "Testing": {"twolane.testing": []},
 }
 

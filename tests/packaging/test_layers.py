@@ -85,6 +85,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         "src/twolane/sinks/*",
         ("pyarrow", "twolane.encoding.time.times", "twolane.errors", "twolane.sinks", STREAMS),
     ),
+    ("src/twolane/spark.py", ("pyspark", "twolane.errors", "twolane.sinks")),
     # Asyncio uses the lanes, which know nothing of it.
     ("*/twolane/aio/*", (*C, "confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
     # Test clusters know Kafka, not the lanes.

@@ -1,0 +1,299 @@
+"""``df.write.format("twolane")`` and ``writeStream``: what is in the log, what the driver is told, also after faults.
+
+One Spark for all of them: its start takes longer than any test. Read back by confluent-kafka's consumer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import sys
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.packaging.sources import ROOT
+from tests.support.readers import read_all
+from twolane.sinks.reports import OffsetRange
+from twolane.sinks.task import MARK
+from twolane.testing import ApiKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twolane.testing import EmbeddedCluster
+
+pyspark = pytest.importorskip("pyspark", reason="engines are not installed: make test-engines")
+# PySpark's own: sockets that are left to the collector, versions of pandas that it does not know.
+pytestmark = [
+    pytest.mark.slow,
+    *(pytest.mark.filterwarnings(f"ignore::{name}Warning") for name in ("Resource", "Deprecation", "Future")),
+]
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from pyspark.sql import SparkSession
+
+    # Its workers are to find the tests' interpreter, twolane and this folder.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    session = (
+        SparkSession.builder.master("local[2,3]")  # each task is attempted three times
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        .config("spark.log.level", "OFF")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def metrics(spark: Any) -> Any:
+    import twolane.spark
+
+    return twolane.spark.register(spark)
+
+
+def write(df: Any, cluster: Any, topic: str = "t", **options: str) -> None:
+    writer = df.write.format("twolane").mode("append").option("topic", topic)
+    writer = writer.option("kafka.bootstrap.servers", cluster.bootstrap_servers)
+    writer.options(**options).save()
+
+
+def ids(log: Any) -> Counter[int]:
+    return Counter(json.loads(record.value)["id"] for record in log)
+
+
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_dataframe_is_written_and_told_of(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str
+) -> None:
+    embedded_cluster.create_topic("t", partitions=3)
+    before = metrics.written.value
+    df = spark.range(1000).selectExpr("id", "concat('name ', id) AS name", "timestamp_millis(id + 1) AS at")
+    options = {"lane": lane, "key": "id", "headers": "name", "timestamp": "at", "without": "at"}
+    write(df, embedded_cluster, report=str(tmp_path / "report.json"), **options)
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    assert ids(log) == Counter(range(1000))
+    for record in log:
+        value = json.loads(record.value)
+        assert record.key == b"%d" % value["id"]
+        assert record.headers == [("name", value["name"].encode())]
+        assert record.timestamp == (1, value["id"] + 1)
+        assert set(value) == {"id", "name"}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["tasks"], report["rows"], report["written"], report["maybe_twice"]) == (2, 1000, 1000, 0)
+    places: dict[int, list[int]] = {}
+    for record in log:
+        places.setdefault(record.partition, []).append(record.offset)
+    assert report["ranges"] == [
+        {"topic": "t", "partition": place, **OffsetRange(min(at), max(at), len(at))._asdict()}
+        for place, at in sorted(places.items())
+    ]
+    assert metrics.written.value - before == 1000
+
+
+def test_avro_of_the_rows_own_schema(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster) -> None:
+    import fastavro
+
+    embedded_cluster.create_topic("t")
+    schema = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "long"}]}
+    write(spark.range(10), embedded_cluster, serializer=f"avro:{json.dumps(schema)}")
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    assert sorted(fastavro.schemaless_reader(BytesIO(record.value), schema)["id"] for record in log) == list(range(10))
+
+
+def test_a_producer_is_used_by_the_tasks_of_its_process(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster
+) -> None:
+    embedded_cluster.create_topic("t", partitions=1)
+    embedded_cluster.clear_requests()
+    write(spark.range(0, 200, 1, 20), embedded_cluster)
+    asked = [request for request in embedded_cluster.requests() if request.api_key == ApiKey.INIT_PRODUCER_ID]
+    assert 0 < len(asked) < 20  # each producer asks for its id
+    assert len(embedded_cluster.records("t")) == 200
+
+
+def test_the_example_runs(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    embedded_cluster.create_topic("flights", partitions=3)
+    example = runpy.run_path(str(ROOT / "examples/spark/write.py"))
+    flights = spark.range(1000).selectExpr(
+        "concat('N', id % 7) AS tailnum", "timestamp_seconds(1356998400 + id * 60) AS time_hour", "id AS distance"
+    )
+    report = example["write_flights"](flights, embedded_cluster.bootstrap_servers, "flights", tmp_path / "report.json")
+    assert report["written"] == 1000
+    log = read_all(embedded_cluster.bootstrap_servers, "flights")
+    times: dict[bytes, list[int]] = {}
+    for record in log:
+        times.setdefault(record.key, []).append(record.timestamp[1])
+    assert {key: sorted(each) for key, each in times.items()} == times
+    assert len(times) == 7
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_is_refused_at_the_driver(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster) -> None:
+    df = spark.range(3)
+    cases = [
+        ({"key": "who"}, "key: no column 'who'; the columns are 'id'"),
+        ({"topics": "a"}, "unknown option 'topics'"),
+        ({"kafka.acks": "0", "kafka.sasl.password": "hidden"}, "acks=0 breaks SafeProducer"),
+    ]
+    for options, message in cases:
+        with pytest.raises(Exception, match="ConfigError") as caught:
+            write(df, embedded_cluster, **options)
+        assert message in str(caught.value)
+        assert "hidden" not in str(caught.value)
+    with pytest.raises(Exception, match=r"use mode\('append'\)"):
+        df.write.format("twolane").mode("overwrite").option("topic", "t").option(
+            "kafka.bootstrap.servers", embedded_cluster.bootstrap_servers
+        ).save()
+
+
+def test_no_plan_shows_a_secret(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster) -> None:
+    embedded_cluster.create_topic("t")
+    write(spark.range(3), embedded_cluster, **{"kafka.sasl.password": "hidden", "kafka.ssl.key.password": "hidden"})
+    store = spark._jsparkSession.sharedState().statusStore()
+    executions = store.executionsList()
+    plans = [executions.apply(i).physicalPlanDescription() for i in range(executions.size())]
+    assert any("twolane" in plan for plan in plans)
+    assert not any("hidden" in plan for plan in plans)
+
+
+# ---- faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_bad_row_in_one_task(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, lane: str) -> None:
+    embedded_cluster.create_topic("t")
+    schema = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "int"}]}
+    df = spark.range(0, 100, 1, 2).selectExpr("IF(id = 70, 5000000000, id) AS id")
+    with pytest.raises(Exception, match="TaskError") as caught:
+        write(df, embedded_cluster, serializer=f"avro:{json.dumps(schema)}", lane=lane)
+    text = str(caught.value)
+    assert "attempt 2: 0 of 50 rows written" in text
+    assert "record 20, field 'id'" in text
+    assert len(embedded_cluster.records("t")) in (0, 50)  # the other task, unless it was ended before it began
+
+
+@pytest.mark.parametrize(("code", "name"), [(3, "UNKNOWN_TOPIC"), (29, "TOPIC_AUTHORIZATION_FAILED")])
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_topic_that_is_absent_or_without_rights(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, lane: str, code: int, name: str
+) -> None:
+    embedded_cluster.create_topic("t")
+    embedded_cluster.set_topic_error("t", code)
+    with pytest.raises(Exception, match="TaskError") as caught:
+        write(spark.range(0, 10, 1, 1), embedded_cluster, lane=lane)
+    assert "0 of 10 rows written, 0 not written, 0 unknown" in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_worker_killed_in_mid_task(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str
+) -> None:
+    """The killed attempt's records are in the log a second time; the report says how many may be, the marks which."""
+    embedded_cluster.create_topic("t")
+    killed, servers = tmp_path / "killed", embedded_cluster.bootstrap_servers
+    own_folder = str(ROOT)
+
+    def kill_the_writer(batches: Any) -> Any:
+        import psutil
+
+        sys.path.insert(0, own_folder)
+        for number, batch in enumerate(batches):
+            if number == 5 and not killed.exists():
+                killed.touch()
+                log = read_all(servers, "t", [0], expected=1, timeout=120)  # waits for the first record
+                assert log
+                for other in psutil.Process().parent().children():
+                    if other.pid != os.getpid():
+                        other.send_signal(signal.SIGKILL)
+            yield batch
+
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100")
+    df = spark.range(0, 1000, 1, 1).selectExpr("id", "repeat('x', 1000) AS filler")
+    df = df.mapInArrow(kill_the_writer, "id long, filler string")
+    report = tmp_path / "report.json"
+    write(df, embedded_cluster, lane=lane, mark="true", chunk="100", report=str(report))
+    told = json.loads(report.read_text())
+    log = read_all(servers, "t")
+    attempts = Counter(record.headers[0][1].decode().split("/")[-1] for record in log)
+    assert (told["retried"], told["maybe_twice"], told["written"]) == (1, 1000, 1000)
+    assert attempts["1"] == 1000
+    assert 0 < attempts["0"] <= told["maybe_twice"]
+    assert set(ids(log)) == set(range(1000))
+
+
+# ---- streams ---------------------------------------------------------------------------------------------------------
+
+
+def run_query(spark: Any, folder: Path, cluster: Any, topic: str = "t", **options: str) -> None:
+    rows = spark.readStream.schema("id long").json(str(folder / "rows"))
+    query = rows.writeStream.format("twolane").option("checkpointLocation", str(folder / "checkpoint"))
+    query = query.option("topic", topic).option("kafka.bootstrap.servers", cluster.bootstrap_servers)
+    query.options(**options).trigger(availableNow=True).start().awaitTermination()
+
+
+def put_rows(folder: Path, name: str, numbers: range) -> None:
+    (folder / "rows").mkdir(exist_ok=True)
+    (folder / "rows" / name).write_text("".join(f'{{"id": {i}}}\n' for i in numbers))
+
+
+def forget_commit(folder: Path, batch: int) -> None:
+    """Have Spark begin with this batch again, as after a crash between its last task and its commit."""
+    for file in (folder / "checkpoint" / "commits").glob(f"*{batch}*"):
+        file.unlink()
+
+
+def test_a_replayed_micro_batch_can_be_told(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path
+) -> None:
+    embedded_cluster.create_topic("t")
+    put_rows(tmp_path, "a.json", range(10))
+    run_query(spark, tmp_path, embedded_cluster)
+    put_rows(tmp_path, "b.json", range(10, 15))
+    run_query(spark, tmp_path, embedded_cluster)
+    forget_commit(tmp_path, 1)
+    run_query(spark, tmp_path, embedded_cluster)
+    by_batch: dict[str, list[int]] = {}
+    queries = set()
+    for record in read_all(embedded_cluster.bootstrap_servers, "t"):
+        ((name, mark),) = record.headers
+        assert name == MARK
+        query, batch, _, _ = mark.decode().split("/")
+        queries.add(query)
+        by_batch.setdefault(batch, []).append(json.loads(record.value)["id"])
+    assert len(queries) == 1
+    assert sorted(by_batch["0"]) == list(range(10))
+    assert sorted(by_batch["1"]) == sorted([*range(10, 15)] * 2)
+
+
+@pytest.mark.cluster
+def test_a_replayed_micro_batch_is_not_written_again(
+    spark: Any, metrics: Any, kafka_cluster: Any, twolane_topic: Any, tmp_path: Path
+) -> None:
+    topic, report = twolane_topic(kafka_cluster, partitions=2), tmp_path / "report.json"
+    options = {"kafka.transactional.id": topic, "report": str(report)}
+    put_rows(tmp_path, "a.json", range(10))
+    run_query(spark, tmp_path, kafka_cluster, topic, **options)
+    put_rows(tmp_path, "b.json", range(10, 15))
+    run_query(spark, tmp_path, kafka_cluster, topic, **options)
+    forget_commit(tmp_path, 1)
+    run_query(spark, tmp_path, kafka_cluster, topic, **options)
+    told = json.loads(report.read_text())
+    assert (told["repeated"], told["written"], told["tasks"]) == (1, 0, 1)
+    log = read_all(kafka_cluster.bootstrap_servers, topic, isolation_level="read_committed")
+    assert ids(log) == Counter(range(15))
