@@ -32,6 +32,7 @@ autodoc_docstring_signature = True
 default_role = "code"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = f"twolane {version}"
 html_copy_source = False
 html_static_path = ["_static"]
