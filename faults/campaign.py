@@ -145,7 +145,7 @@ def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
             injected_at=injected,
             healed_at=healed,
             duplicates_allowed=not workload.idempotence,
-            traffic_expected=fault.acks_go_on,
+            traffic_expected=fault.acks_go_on and not (workload.transactional and fault.stops_transactions),
             **fault.facts,
         )
         cluster.rest()

@@ -31,6 +31,8 @@ class Fault(ABC):
         Takes half a minute or more: left out of short campaigns.
     acks_go_on : bool
         Whether records are acknowledged while it lasts.
+    stops_transactions : bool
+        Whether those of transactions may not be, all the same.
     starts_first : bool
         Whether it is there before the client is.
     seconds, long_seconds : tuple of float
@@ -44,6 +46,7 @@ class Fault(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     is_slow: ClassVar[bool] = False
     acks_go_on: ClassVar[bool] = False
+    stops_transactions: ClassVar[bool] = False
     starts_first: ClassVar[bool] = False
     seconds: ClassVar[tuple[float, float]] = (0.5, 2.0)
     long_seconds: ClassVar[tuple[float, float] | None] = None

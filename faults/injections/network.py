@@ -51,6 +51,7 @@ class CutOffBrokers(Fault):
     name, about = "cut-off-brokers", "packets between a leader and the other brokers are dropped, one way or both"
     needs = ("packets",)
     acks_go_on = True
+    stops_transactions = True  # where the leader is their coordinator, which the controller still reaches
     seconds, long_seconds = (1.0, 5.0), (8.0, 20.0)
 
     def inject(self, cluster: FaultCluster, client: RunningClient, random: Random) -> None:

@@ -328,6 +328,8 @@ cdef class OrderedSender:
         self._reader.unlock()
         queue.next = queue.chunk_start
         queue.has_failed = queue.open = False
+        queue.numbers, queue.written_before = DOUBTED, tracker.written
+        self._is_doubted = True
 
     cdef bint _may_continue(self, RecordSlice records, const int64_t* order, PartitionQueue* queues,
                             int64_t n_queues) noexcept nogil:
@@ -418,7 +420,7 @@ cdef class OrderedSender:
         cdef PartitionQueue* doubted = NULL
         cdef int64_t i
         for i in range(n_queues):
-            if queues[i].numbers == DOUBTED and queues[i].tracker.written:
+            if queues[i].numbers == DOUBTED and queues[i].tracker.written > queues[i].written_before:
                 queues[i].numbers = TRIED
             if is_in_flight(&queues[i]) or (queues[i].next < queues[i].stop and not queues[i].has_failed):
                 if queues[i].numbers == KNOWN:

@@ -27,6 +27,7 @@ cdef struct PartitionQueue:
     bint is_answered        # a broker answered the request of the chunk that failed
     bint connected          # the connection to its leader was in use within IDLE_SECONDS
     int numbers             # what is known of its next sequence number: KNOWN, DOUBTED, TRIED
+    int64_t written_before  # records acknowledged when that was doubted
 
 
 cdef PartitionQueue* by_partition(RecordSlice records, int64_t** order, int64_t* n_queues) except NULL
