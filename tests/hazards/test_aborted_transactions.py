@@ -1,12 +1,13 @@
-"""F37: what librdkafka numbers again behind an aborted transaction, and brokers then take for written."""
+"""F37 and F39: what librdkafka numbers again behind an aborted transaction, and the abort that never ends."""
 
 from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from faults.proxy import falsify, once
+from faults.proxy import falsify, once, refuse
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer
 
 # Longer than the test: what waits for its retry is there when the transaction is aborted.
@@ -80,4 +81,34 @@ def test_f37_a_producer_that_would_number_again_ends(fault_proxy, kafka_cluster,
     with lane(settings) as producer:
         producer.init_transactions(30)
         send(producer, b"next", b"next")
+    assert committed(kafka_cluster, name) == [[b"warm", b"next"]] * 2
+
+
+def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy, kafka_cluster, topic):
+    name, told = topic(kafka_cluster, 2), []
+    settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": name, "linger.ms": 0}
+    with ThroughputProducer({**settings, "message.timeout.ms": 1_000}) as producer:
+        producer.init_transactions(30)
+        with producer.transaction():
+            producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        fault_proxy.rule = once(
+            {
+                b"record A": falsify(KafkaError.REQUEST_TIMED_OUT, after=0.5),
+                b"record B": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
+            }
+        )
+        with pytest.raises(FatalProducerError, match="librdkafka has lost it"), producer.transaction():
+            for partition, value in enumerate((b"record A", b"record B")):
+                producer.send(
+                    name, value, partition=partition, on_delivery=lambda error, _: told.append(error.partition)
+                )
+            wait_until(lambda: told == [1])
+            producer.abort_transaction(60)
+        with pytest.raises(FatalProducerError, match="librdkafka has lost it"), producer.transaction():
+            raise AssertionError
+    assert len(told) == 2
+    with ThroughputProducer(settings) as producer:
+        producer.init_transactions(30)
+        with producer.transaction():
+            producer.send_batch(name, [b"next"] * 2, partitions=[0, 1])
     assert committed(kafka_cluster, name) == [[b"warm", b"next"]] * 2

@@ -73,6 +73,15 @@ def abort_transaction(Handle handle not None, int timeout_ms):
     return taken(error)
 
 
+def give_up(Handle handle not None):
+    """End a producer whose abort waits for the report of a record that librdkafka has lost (F39)."""
+    handle.ensure_open()
+    rd.test_fatal_error(
+        handle.rk, RD_KAFKA_RESP_ERR__INCONSISTENT,
+        b"the abort waits for the report of a record, long after its time: librdkafka has lost it. Close this producer and "
+        b"make a new one")
+
+
 def send_offsets(Handle handle not None, list offsets not None, bytes group_metadata not None, int timeout_ms):
     """Add a consumer group's offsets to the transaction.
 

@@ -32,6 +32,8 @@ STEP_MS = 500
 LEAST_STEP_MS = 100
 # How long the abort behind a commit that failed may outlast the commit's own deadline.
 ABORT_SECONDS = 1.0
+# How long behind message.timeout.ms the last report of a record may come.
+REPORT_SECONDS = 2.0
 _Told = tuple[int, str, bool, bool, bool]
 
 INIT, BEGIN, COMMIT = "init_transactions", "begin_transaction", "commit_transaction"
@@ -108,6 +110,8 @@ class Transactions:
         The setting.
     pass_notes_on : callable
         Serves librdkafka's logs while a call waits.
+    message_timeout : float
+        Seconds after which every record has its report; an abort that lasts longer, and lacks one, ends the producer.
 
     Attributes
     ----------
@@ -117,11 +121,18 @@ class Transactions:
     """
 
     def __init__(
-        self, handle: Handle, reader: ReportReader, transactional_id: str | None, pass_notes_on: Callable[[], None]
+        self,
+        handle: Handle,
+        reader: ReportReader,
+        transactional_id: str | None,
+        pass_notes_on: Callable[[], None],
+        message_timeout: float = math.inf,
     ) -> None:
         self._handle = handle
         self._reader = reader
         self._id = transactional_id
+        self._message_timeout = message_timeout  # seconds
+        self._reported_by = math.inf  # the abort began so long ago that every record has its report
         self._pass_notes_on = pass_notes_on
         self._fair_lock = FairLock()
         self._beginning: _Beginning | None = None
@@ -217,6 +228,7 @@ class Transactions:
             self._abort(deadline)
         if self.state is State.NONE:
             self._reader.begin_transaction()
+            self._raise_if_fatal(BEGIN)
         # Without init_transactions() librdkafka refuses it for its state, too.
         resumed = self.state is State.BEGINNING and self._is_ready
         self.state = State.BEGINNING
@@ -269,6 +281,8 @@ class Transactions:
     def _abort(self, deadline: float) -> None:
         resumed = self.state is State.ABORTING
         self.state = State.ABORTING
+        if self._reported_by == math.inf:
+            self._reported_by = time.monotonic() + self._message_timeout + REPORT_SECONDS
         try:
             self._ask(ABORT, native.abort_transaction, deadline, resumed=resumed)
         except TransactionError as error:
@@ -280,7 +294,13 @@ class Transactions:
 
     def _end(self) -> None:
         self._owner = None
+        self._reported_by = math.inf
         self.state = State.NONE
+
+    def _raise_if_fatal(self, what: str) -> None:
+        fatal = self._handle.fatal_error()
+        if fatal is not None:
+            raise self._error(what, (*fatal, True, False, False))
 
     # ---- asking librdkafka -------------------------------------------------------------------------------------------
 
@@ -303,6 +323,10 @@ class Transactions:
                 return
             self._pass_notes_on()
             code, _, fatal, retriable, must_abort = told
+            if time.monotonic() >= self._reported_by and self._reader.count()["in_queue"]:
+                native.give_up(self._handle)
+                self._end()
+                self._raise_if_fatal(what)
             if fatal or code == KafkaError._STATE:
                 self._end()  # whatever is called next is told the same; or librdkafka knows of no transaction
             if fatal or not retriable or must_abort or time.monotonic() >= deadline:

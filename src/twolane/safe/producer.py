@@ -138,7 +138,7 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         )
         self._topics.on_count = self._topic_monitor.counted
         self._transactions = Transactions(
-            self._handle, self._reader, settings.native.get("transactional.id"), self._events.poll
+            self._handle, self._reader, settings.native.get("transactional.id"), self._events.poll, self._timeout
         )
         self._group = GroupSender(
             self._fair_lock, self._ordered_sender, self._reader, self._in_doubt, self._topic_monitor

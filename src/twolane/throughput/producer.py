@@ -129,7 +129,9 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             self._delivery_thread.problems,
             on_full if isinstance(on_full, str) else _weakly(self._call_on_full),
         )
-        self._transactions = Transactions(self._handle, self._reader, transactional_id, self._events.handle)
+        self._transactions = Transactions(
+            self._handle, self._reader, transactional_id, self._events.handle, self._timeout
+        )
 
     def _for_librdkafka(self, native: dict[str, str]) -> dict[str, str]:
         # The buffer is full before librdkafka's own limits, which must never be reached.
