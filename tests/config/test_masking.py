@@ -114,7 +114,7 @@ def told(error: BaseException, seen: set[int] | None = None) -> list[str]:
     for behind in (error.__cause__, error.__context__):
         if behind is not None:
             shown += told(behind, seen)
-    with contextlib.suppress(TypeError):
+    with contextlib.suppress(TypeError, pickle.PicklingError):
         shown.append(pickle.dumps(error).decode("latin-1"))
     return shown
 
