@@ -30,6 +30,8 @@ autodoc_typehints = "signature"
 # Compiled modules carry their signature in the first line of the docstring.
 autodoc_docstring_signature = True
 default_role = "code"
+# Blocks without a language are shell commands, files and what they print.
+highlight_language = "text"
 
 html_theme = "furo"
 pygments_dark_style = "github-dark"
