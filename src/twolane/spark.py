@@ -148,13 +148,15 @@ class _Writer:
         message.report = report
         return message
 
-    def _finish(self, messages: Iterable[Any]) -> None:
+    def _finish(self, messages: Iterable[Any], *, failed: bool = False) -> None:
         reports = [message.report for message in messages if message is not None]
         whole = JobReport.of(reports[0].task.job if reports else "", reports)
-        again = whole.retried or whole.repeated
-        log.log(logging.WARNING if again else logging.INFO, "%s", whole)
+        if failed:
+            log.warning("%s; the job failed: these rows stay", whole)
+        else:
+            log.log(logging.WARNING if whole.retried or whole.repeated else logging.INFO, "%s", whole)
         if self._report is not None:
-            Path(self._report).write_text(json.dumps(_as_json(whole)) + "\n")
+            Path(self._report).write_text(json.dumps({**_as_json(whole), "failed": failed}) + "\n")
 
 
 class BatchWriter(_Writer, DataSourceArrowWriter):
@@ -172,6 +174,10 @@ class BatchWriter(_Writer, DataSourceArrowWriter):
         """Sum up what the tasks have reported, once all have succeeded."""
         self._finish(messages)
 
+    def abort(self, messages: list[Any]) -> None:
+        """Sum up what the tasks have reported that had succeeded when another one failed for good."""
+        self._finish(messages, failed=True)
+
 
 class StreamWriter(_Writer, DataSourceStreamArrowWriter):
     """Writes micro-batches: the job of each is the query's id and the batch's number, the same when it is replayed."""
@@ -187,6 +193,10 @@ class StreamWriter(_Writer, DataSourceStreamArrowWriter):
     def commit(self, messages: list[Any], batchId: int) -> None:
         """Sum up what the tasks have reported of a micro-batch."""
         self._finish(messages)
+
+    def abort(self, messages: list[Any], batchId: int) -> None:
+        """Sum up what the tasks have reported that had succeeded when another one failed for good."""
+        self._finish(messages, failed=True)
 
 
 def _as_json(report: JobReport) -> dict[str, Any]:

@@ -175,16 +175,23 @@ def test_no_plan_shows_a_secret(spark: Any, metrics: Any, embedded_cluster: Embe
 
 
 @pytest.mark.parametrize("lane", ["safe", "throughput"])
-def test_a_bad_row_in_one_task(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, lane: str) -> None:
+def test_a_bad_row_in_one_task(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str
+) -> None:
     embedded_cluster.create_topic("t")
     schema = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "int"}]}
     df = spark.range(0, 100, 1, 2).selectExpr("IF(id = 70, 5000000000, id) AS id")
     with pytest.raises(Exception, match="TaskError") as caught:
-        write(df, embedded_cluster, serializer=f"avro:{json.dumps(schema)}", lane=lane)
+        report = tmp_path / "report.json"
+        write(df, embedded_cluster, serializer=f"avro:{json.dumps(schema)}", lane=lane, report=str(report))
     text = str(caught.value)
     assert "attempt 2: 0 of 50 rows written" in text
     assert "record 20, field 'id'" in text
-    assert len(embedded_cluster.records("t")) in (0, 50)  # the other task, unless it was ended before it began
+    told = json.loads(report.read_text())
+    # The other task, unless it was ended before it began.
+    assert told["written"] in (0, 50)
+    assert len(embedded_cluster.records("t")) >= told["written"]
+    assert told["failed"]
 
 
 @pytest.mark.parametrize(("code", "name"), [(3, "UNKNOWN_TOPIC"), (29, "TOPIC_AUTHORIZATION_FAILED")])
