@@ -207,33 +207,36 @@ def test_a_topic_that_is_absent_or_without_rights(
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("lane", ["safe", "throughput"])
-def test_a_worker_killed_in_mid_task(
-    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str
-) -> None:
-    """The killed attempt's records are in the log a second time; the report says how many may be, the marks which."""
-    embedded_cluster.create_topic("t")
-    killed, servers = tmp_path / "killed", embedded_cluster.bootstrap_servers
-    own_folder = str(ROOT)
+def killing(spark: Any, servers: str, topic: str, killed: Path) -> Any:
+    """Return a thousand rows in one task; behind the first that are in the log, the task's Python worker is killed."""
 
     def kill_the_writer(batches: Any) -> Any:
         import psutil
 
-        sys.path.insert(0, own_folder)
         for number, batch in enumerate(batches):
             if number == 5 and not killed.exists():
                 killed.touch()
-                log = read_all(servers, "t", [0], expected=1, timeout=120)  # waits for the first record
-                assert log
+                # Waits for the first record.
+                assert read_all(servers, topic, [0], expected=1, timeout=120, isolation_level="read_uncommitted")
                 for other in psutil.Process().parent().children():
                     if other.pid != os.getpid():
                         other.send_signal(signal.SIGKILL)
             yield batch
 
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100")
+    # Batches larger than Spark's buffers; the embedded cluster keeps 5 MB of a partition.
     df = spark.range(0, 1000, 1, 1).selectExpr("id", "repeat('x', 1000) AS filler")
-    df = df.mapInArrow(kill_the_writer, "id long, filler string")
-    report = tmp_path / "report.json"
+    return df.mapInArrow(kill_the_writer, "id long, filler string")
+
+
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_worker_killed_in_mid_task(
+    spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path, lane: str
+) -> None:
+    """The killed attempt's records are in the log a second time; the report says how many may be, the marks which."""
+    embedded_cluster.create_topic("t")
+    servers, report = embedded_cluster.bootstrap_servers, tmp_path / "report.json"
+    df = killing(spark, servers, "t", tmp_path / "killed")
     write(df, embedded_cluster, lane=lane, mark="true", chunk="100", report=str(report))
     told = json.loads(report.read_text())
     log = read_all(servers, "t")
@@ -242,6 +245,26 @@ def test_a_worker_killed_in_mid_task(
     assert attempts["1"] == 1000
     assert 0 < attempts["0"] <= told["maybe_twice"]
     assert set(ids(log)) == set(range(1000))
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_worker_killed_in_a_transaction(
+    spark: Any, metrics: Any, kafka_cluster: Any, twolane_topic: Any, tmp_path: Path, lane: str
+) -> None:
+    """The next attempt ends the transaction that the killed one left open: each row can be read once."""
+    topic, report = twolane_topic(kafka_cluster), tmp_path / "report.json"
+    df = killing(spark, kafka_cluster.bootstrap_servers, topic, tmp_path / "killed")
+    options = {"kafka.transactional.id": topic, "lane": lane, "chunk": "100", "report": str(report)}
+    write(df, kafka_cluster, topic, job="nightly", **options)
+    told = json.loads(report.read_text())
+    assert (told["retried"], told["maybe_twice"], told["written"], told["repeated"]) == (1, 0, 1000, 0)
+    log = read_all(kafka_cluster.bootstrap_servers, topic, isolation_level="read_committed")
+    assert ids(log) == Counter(range(1000))
+    # A job that is started again by its name finds its task committed.
+    write(df, kafka_cluster, topic, job="nightly", **options)
+    assert json.loads(report.read_text())["repeated"] == 1
+    assert ids(read_all(kafka_cluster.bootstrap_servers, topic)) == Counter(range(1000))
 
 
 # ---- streams ---------------------------------------------------------------------------------------------------------
