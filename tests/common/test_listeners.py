@@ -19,7 +19,7 @@ from tests.support import listeners
 from tests.support.listeners import MECHANISMS, OTHER, TOPIC, SecuredBroker
 from tests.support.readers import read_values
 from tests.support.waiting import wait_until
-from twolane import DeliveryError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
+from twolane import DeliveryError, FatalProducerError, SafeProducer, ThroughputProducer, TopicColumn, Verdict
 from twolane.testing import ClusterUnavailableError
 
 if TYPE_CHECKING:
@@ -223,6 +223,33 @@ def test_idempotence_that_is_not_allowed_ends_the_producer(broker: SecuredBroker
             with pytest.raises(FatalProducerError, match="Cluster authorization failed") as caught:
                 send(producer, TOPIC, b"never: may not write at all")
             assert caught.value.verdict is Verdict.NOT_WRITTEN
+    finally:
+        producer.close(0)
+
+
+def by_callback(producer: ThroughputProducer) -> None:
+    errors: list[Any] = []
+    producer.send(TOPIC, b"never: by callback", on_delivery=lambda error, _: errors.append(error))
+    wait_until(lambda: errors)
+    raise errors[0]
+
+
+WAYS: dict[str, Callable[[ThroughputProducer], object]] = {
+    "submit": lambda producer: producer.submit(TOPIC, b"never: submit").result(60),
+    "topics": lambda producer: producer.send_batch(TopicColumn([TOPIC, TOPIC]), [b"never: 1", b"never: 2"]).result(60),
+    "on_delivery": by_callback,
+    "flush": lambda producer: (producer.send(TOPIC, b"never: flush"), producer.flush(60)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_learn_of_a_report_says_why_the_producer_ended(broker: SecuredBroker, way: str) -> None:
+    """Records behind a fatal error are purged: "Purged in queue" alone would say nothing."""
+    producer = ThroughputProducer(**as_user(broker, "may-not-write-at-all", enable_idempotence=True))
+    try:
+        with pytest.raises(FatalProducerError, match=r"not written .*Cluster authorization failed") as caught:
+            WAYS[way](producer)
+        assert caught.value.verdict is Verdict.NOT_WRITTEN
     finally:
         producer.close(0)
 

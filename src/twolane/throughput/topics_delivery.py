@@ -82,7 +82,7 @@ class TopicsDelivery(BatchDelivery):
                     found.append(error.metadata)
             self._merged = self._parts.merged(found)
         if self._merged.failed:
-            raise from_metadata(self._merged)
+            raise from_metadata(self._merged, next((one._fatal for one in self._deliveries if one._fatal), None))
         return self._merged
 
     def __reduce__(self) -> tuple[Any, ...]:
