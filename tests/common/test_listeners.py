@@ -236,7 +236,7 @@ def by_callback(producer: ThroughputProducer) -> None:
 
 WAYS: dict[str, Callable[[ThroughputProducer], object]] = {
     "submit": lambda producer: producer.submit(TOPIC, b"never: submit").result(60),
-    "topics": lambda producer: producer.send_batch(TopicColumn([TOPIC, TOPIC]), [b"never: 1", b"never: 2"]).result(60),
+    "topics": lambda producer: producer.send_batch(TopicColumn([TOPIC, OTHER]), [b"never: 1", b"never: 2"]).result(60),
     "on_delivery": by_callback,
     "flush": lambda producer: (producer.send(TOPIC, b"never: flush"), producer.flush(60)),
 }

@@ -45,7 +45,7 @@ RIGHTS: dict[str, list[tuple[ResourceType, str, AclOperation]]] = {
     "client": [(_TOPIC, TOPIC, _WRITE)],  # by its certificate
     "may-not-write": [(_TOPIC, TOPIC, _DESCRIBE), (_TOPIC, OTHER, _WRITE)],
     "may-not-describe": [(_TOPIC, OTHER, _WRITE)],
-    "may-not-write-at-all": [(_TOPIC, TOPIC, _DESCRIBE)],
+    "may-not-write-at-all": [(_TOPIC, TOPIC, _DESCRIBE), (_TOPIC, OTHER, _DESCRIBE)],
     "may-not-see-settings": [(_TOPIC, TOPIC, _WRITE)],
     "may-not-write-in-transactions": [(_TOPIC, TOPIC, _DESCRIBE), (_TRANSACTION, "mine", _WRITE)],
     "may-not-use-the-id": [(_TOPIC, TOPIC, _WRITE)],
