@@ -73,7 +73,7 @@ coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests rea
 	$(BIN)/coverage combine --quiet
 	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
-# Leaks are tests/support/leaks.py's business: to the sanitizer, whatever the interpreter keeps at its end is one.
+# Leaks are tests/leaks' business: to the sanitizer, whatever the interpreter keeps at its end is one.
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' tests (ARGS=tests/produce: more)
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
@@ -86,8 +86,10 @@ fuzz: build $(VENV)/.group-test  ## a million values through each serializer: ho
 fuzz-targets: build $(TESTING)  ## a minute of hostile input for each parser and encoder (ARGS="arrow_data --seconds 600 --seed 7")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-leaks: build $(TESTING)  ## a thousand producers in a row, whatever brokers answer: threads, descriptors, memory (ten minutes)
-	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many $(ARGS)
+# Some hours; `ARGS="errors --times 10000"` or a part of a path's name (`python -m tests.leaks --list`) is less.
+leaks: build $(TESTING)  ## every error 10^5 times, 1 000 producers of each kind, 10^8 records: threads, descriptors, memory
+	TWOLANE_TEST_PRODUCERS=1000 $(BIN)/python -m pytest tests/safe/test_topic_settings.py -k many
+	$(BIN)/python -m tests.leaks --json $(RESULTS)/leaks.json $(ARGS)
 
 faults: build $(VENV)/.group-test  ## break real brokers and clients, round after round, and judge what clients were told (docs/faults.md)
 	$(BIN)/python -m faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(FAULT:%=--fault %) \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 import numpy as np
@@ -133,3 +134,20 @@ def test_one_record_too_large_for_its_topic(kafka_cluster, topic, idempotent):
             assert {failure.verdict for failure in metadata.failures} == {Verdict.NOT_WRITTEN}
             assert caught.value.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
     assert len(read_all(kafka_cluster.bootstrap_servers, name)) == written
+
+
+def test_f40_a_denied_topic_is_told_of_by_the_call_alone(embedded_cluster, name, caplog):
+    """librdkafka has an error for the consumer of each partition that was paused; it logs it after the next success."""
+    caplog.set_level(logging.DEBUG, "twolane")
+    with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
+        for _ in range(3):
+            producer.send_batch(name, VALUES, partitions=PLACES)
+            embedded_cluster.push_errors(PRODUCE, ["TOPIC_AUTHORIZATION_FAILED"])
+            with pytest.raises(BatchError, match="TOPIC_AUTHORIZATION_FAILED"):
+                producer.send_batch(name, VALUES[:4], partitions=0)
+        producer.send_batch(name, VALUES, partitions=PLACES)
+        producer.send_batch(name, VALUES, partitions=PLACES)  # each takes what came behind the one before
+        assert producer.flush(60) == 0
+        assert "desired" not in producer._events.last_error
+    assert not [line for line in caplog.messages if "desired" in line]
+    assert any("PARTCNT" in line for line in caplog.messages)  # librdkafka's lines are seen

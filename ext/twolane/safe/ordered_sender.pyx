@@ -508,6 +508,8 @@ cdef class OrderedSender:
                         OffsetColumns* rows):
         """Return ``CallResult.unacknowledged``: failures and what was never enqueued, in the order of the call."""
         cdef int64_t i, k, index
+        cdef int partition
+        cdef rd_kafka_message_t* none = NULL
         cdef double now = monotonic()
         self._reclassify(queues, n_queues)
         failures = []
@@ -530,6 +532,10 @@ cdef class OrderedSender:
             failures += reports
             for k in range(queues[i].next, queues[i].stop):
                 not_sent.append(first_index + (order[k] if order != NULL else k))
+        if failures:
+            # An error of the topic went to all partitions that were ever paused, for the same reader (F40).
+            for partition in range(topic.partition_count):
+                rd.consume_batch(topic.rkt, partition, 0, &none, 1)
         failures.sort()
         not_sent.sort()
         return failures, not_sent, self._refusal

@@ -38,6 +38,8 @@ _SILENT = (
     "%s: they closed every connection without a reason, which a listener does that speaks another security.protocol "
     "than %s"
 )
+# Of partitions that were paused, which pass for a consumer's: late, and the call has raised the reason (F40).
+TO_CONSUMERS = "]: desired partition is no"
 
 
 class EventHandler:
@@ -90,6 +92,8 @@ class EventHandler:
         """Handle the events that were taken."""
         for kind, level, facility, note in self._reader.client_events.take_all():
             text = self._hide(note)
+            if TO_CONSUMERS in text:
+                continue
             if kind == _LOG:
                 if level <= 3:
                     self.last_error = text = explained(text)
