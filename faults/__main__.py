@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faults.campaign import possible, run
+from faults.campaign import Client, possible, run
 from faults.cluster import PROFILES, FaultCluster
 from faults.injections import KINDS
 
@@ -35,6 +35,15 @@ SHOWN = 10
     "--profile", type=click.Choice(list(PROFILES)), default="fast", show_default=True, help="brokers' deadlines"
 )
 @click.option("--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True)
+@click.option(
+    "--client",
+    "peer",
+    type=click.Choice(["twolane", "confluent", "java"]),
+    default="twolane",
+    show_default=True,
+    help="whose producer sends",
+)
+@click.option("--python", help="an interpreter with another twolane, for the client alone")
 @click.option("--list", "shows_kinds", is_flag=True, help="the kinds of faults")
 def main(
     rounds: int | None,
@@ -46,6 +55,8 @@ def main(
     loopback: bool,
     profile: str,
     output: Path,
+    peer: str,
+    python: str | None,
     shows_kinds: bool,
 ) -> None:
     """Break real brokers, round after round, and hold what clients were told against the log.
@@ -76,6 +87,11 @@ def main(
             allow_long=not short,
             is_lenient=lenient,
             deadline=deadline,
+            client=Client(
+                peer if python is None else f"{peer}, another",
+                "" if peer == "twolane" else peer,
+                python or sys.executable,
+            ),
         ):
             done.append(one)
             show(one)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from faults.cluster import FaultCluster
+    from faults.workload import Workload
 
 # Before the fault nothing is in the way, so this is generous; after it a client may have to wait for its deadlines.
 BEFORE_SECONDS = 60.0
@@ -65,13 +67,14 @@ class Round:
     violations: list[Violation] = field(default_factory=list)
     remarks: list[Violation] = field(default_factory=list)
     void: str = ""
+    variant: str = "twolane"
 
     def line(self, cluster: FaultCluster, versions: dict[str, str]) -> dict[str, Any]:
         """Return it as it is kept."""
         return {
             "seed": self.plan.seed,
             "fault": self.plan.fault,
-            "variant": "twolane",
+            "variant": self.variant,
             "fault_seconds": round(self.plan.seconds, 3),
             "workload": self.workload,
             "facts": vars(self.facts) if self.facts else {},
@@ -88,13 +91,36 @@ class Round:
         }
 
 
-def run_round(cluster: FaultCluster, one: Plan, folder: Path) -> Round:
+@dataclass(frozen=True)
+class Client:
+    """Whose producer sends; the default is twolane's, of this interpreter.
+
+    `name` stands in the results, `peer` is that of the workload, `python` another interpreter.
+    """
+
+    name: str = "twolane"
+    peer: str = ""
+    python: str = sys.executable
+
+    def works(self, workload: Workload) -> Workload:
+        """Return what it does in a round: peers know no lanes and no transactions, and send one by one."""
+        if not self.peer:
+            return workload
+        return replace(
+            workload, peer=self.peer, transactional=False, abort_every=0, idempotence=True, behaviour="plain", streams=1
+        )
+
+
+OURS = Client()
+
+
+def run_round(cluster: FaultCluster, one: Plan, folder: Path, client: Client = OURS) -> Round:
     """Run one round; its files go into `folder`."""
     folder.mkdir(parents=True)
     started = time.monotonic()
-    found = Round(one)
+    found = Round(one, variant=client.name)
     try:
-        _run(cluster, one, folder, found)
+        _run(cluster, one, folder, found, client)
     except StuckClientError as error:
         found.violations.append(Violation("stuck", 1, str(error)))
     except VOID as error:
@@ -104,7 +130,7 @@ def run_round(cluster: FaultCluster, one: Plan, folder: Path) -> Round:
     return found
 
 
-def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
+def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round, whose: Client) -> None:
     topic = f"faults-{one.seed}-{time.time_ns()}"
     fault, chance = one.make_fault(), one.random
     workload = replace(
@@ -115,12 +141,14 @@ def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
     )
     with contextlib.ExitStack() as stack:
         stack.callback(fault.finish)
-        workload = fault.prepare(cluster, workload, chance)
+        workload = fault.prepare(cluster, whose.works(workload), chance)
         found.workload = vars(workload)
         cluster.create_topic(topic, workload.partitions)
         stack.callback(_delete, cluster, topic)
         stack.callback(cluster.heal)
-        client = stack.enter_context(RunningClient(workload, folder / "client.log", before=fault.before()))
+        client = stack.enter_context(
+            RunningClient(workload, folder / "client.log", python=whose.python, before=fault.before())
+        )
         client.wait_started()
         if not fault.starts_first:
             if not client.wait_acked(1, BEFORE_SECONDS):
@@ -149,8 +177,9 @@ def _run(cluster: FaultCluster, one: Plan, folder: Path, found: Round) -> None:
             **fault.facts,
         )
         cluster.rest()
-        found.judgement = _judge(cluster, client, found.facts)
-        found.violations += found.judgement.violations
+        if whose.peer != "java":  # whose records are its own
+            found.judgement = _judge(cluster, client, found.facts)
+            found.violations += found.judgement.violations
 
 
 def _judge(cluster: FaultCluster, client: RunningClient, facts: RoundFacts) -> Judgement:
@@ -200,6 +229,7 @@ def run(
     allow_long: bool = True,
     is_lenient: bool = False,
     deadline: float = float("inf"),
+    client: Client = OURS,
 ) -> Iterator[Round]:
     """Run rounds, append each to ``results.jsonl`` in `folder`, and yield it.
 
@@ -218,6 +248,7 @@ def run(
         What a busy machine alone can break (`OF_SPEED`) is a remark, no violation.
     deadline : float, optional
         By `time.monotonic`: no round begins later.
+    client : Client, optional
     """
     versions = results.versions()
     voids = 0
@@ -227,7 +258,7 @@ def run(
         one = plan(seed + number, kinds, allow_long=allow_long)
         files = folder / f"round-{one.seed}-{one.fault}"
         shutil.rmtree(files, ignore_errors=True)
-        found = run_round(cluster, one, files)
+        found = run_round(cluster, one, files, client)
         if is_lenient:
             found.remarks = [one for one in found.violations if one.kind in OF_SPEED]
             found.violations = [one for one in found.violations if one.kind not in OF_SPEED]

@@ -1,7 +1,7 @@
 """A report of rounds, as Markdown, from the JSON lines that a campaign appends; perhaps a picture.
 
-``python -m faults.report FILE... [--picture FILE.svg]``. Variants of the same rounds, such as "confluent", are side by
-side in the table of recovery times.
+``python -m faults.report FILE... [--picture FILE.svg] [--keep FILE.jsonl] [--page FILE.md]``. Variants of the same
+rounds, such as "confluent", are side by side in the table of recovery times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 OURS = "twolane"
+KEPT_VERSIONS = ("commit", "kafka", "librdkafka", "confluent-kafka", "python")
 ADDED_UP = ("records", "written", "not_written", "unknown", "false_unknown", "duplicates")
+PAGE = """\
+# What the rounds found
+
+Rounds of [faults](faults.md) on real brokers, from `{files}`, by `python -m faults.report`. Where a round broke a
+promise, its cause stands behind the command that makes it again; the F-numbers are those of [hazards](hazards.md).
+
+![First acknowledgements after each kind of fault; records called unknown that are not in the log]({picture})
+
+"""
 # Readable on a dark page and on a light one.
 INK, BAR, MARK = "#808890", "#3b8fd4", "#e0762f"
 
@@ -37,6 +47,7 @@ def markdown(lines: Sequence[dict[str, Any]]) -> str:
         f"{len(ours) - len(judged)} rounds more have no verdict, because the brokers could not be healed."
         if len(ours) > len(judged)
         else "",
+        _commits(judged),
         _table(judged),
         "A *false unknown* is a record that was called unknown and is not in the log.",
         _recoveries(lines),
@@ -65,6 +76,21 @@ def _by_fault(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
     for line in lines:
         found[line["fault"]].append(line)
     return dict(sorted(found.items()))
+
+
+def _commits(lines: Sequence[dict[str, Any]]) -> str:
+    """Return a row for each state of the code, in the order of the files: what one found, the next may have mended."""
+    groups = defaultdict(list)
+    for line in lines:
+        groups[line["versions"].get("commit", "")].append(line)
+    if len(groups) < 2:
+        return ""
+    rows = [["commit", "rounds", "records", "rounds with violations", "3/n"]]
+    for commit, group in groups.items():
+        broken = sum(bool(line["violations"]) for line in group)
+        bound = "" if broken or len(group) <= 3 else f"{3 / len(group):.1%}"
+        rows.append([f"`{commit}`", str(len(group)), _number(_sums(group)["records"]), str(broken), bound])
+    return _lines(rows)
 
 
 def _table(lines: Sequence[dict[str, Any]]) -> str:
@@ -99,7 +125,8 @@ def recovery_times(lines: Iterable[dict[str, Any]]) -> list[float]:
 
 def _violation(line: dict[str, Any]) -> str:
     texts = "; ".join(f"{one['kind']} ({one['count']}): {one['detail']}" for one in line["violations"])
-    return f"- `{line['replay']}`: {texts}"
+    cause = f" **{line['cause']}**" if "cause" in line else ""
+    return f"- `{line['replay']}`: {texts}.{cause}"
 
 
 def _lines(rows: list[list[str]]) -> str:
@@ -145,14 +172,35 @@ def picture(lines: Sequence[dict[str, Any]], path: Path) -> None:
         plt.close(figure)
 
 
+def kept(line: dict[str, Any]) -> dict[str, Any]:
+    """Return what a report needs of a round, to be published."""
+    names = ("seed", "fault", "variant", "void", "recovery_seconds", "replay", "cause")
+    return {
+        **{name: line[name] for name in names if name in line},
+        "violations": [{**one, "detail": one["detail"].partition("; ")[0]} for one in line["violations"]],
+        "counts": {name: line["counts"][name] for name in ADDED_UP if name in line["counts"]},
+        "versions": {name: line["versions"].get(name, "") for name in KEPT_VERSIONS},
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report of the files given."""
     parser = argparse.ArgumentParser(prog="python -m faults.report", description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, help="JSON lines of rounds")
     parser.add_argument("--picture", type=Path, help="draw recovery times and false unknowns into this file")
+    parser.add_argument("--keep", type=Path, help="append what the report needs of each round to this file")
+    parser.add_argument("--page", type=Path, help="write the report there, with the picture, instead of printing it")
     given = parser.parse_args(arguments)
     lines = results.read(given.files)
-    print(markdown(lines), end="")
+    if given.keep:
+        for line in lines:
+            results.append(given.keep, kept(line))
+    if given.page:
+        names = ", ".join(str(path) for path in given.files)
+        picture_name = given.picture.name if given.picture else ""
+        given.page.write_text(PAGE.format(files=names, picture=picture_name) + markdown(lines))
+    else:
+        print(markdown(lines), end="")
     if given.picture:
         picture(lines, given.picture)
     return 0

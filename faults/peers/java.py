@@ -38,6 +38,7 @@ def send(workload: Workload, control: Control, history: HistoryWriter) -> None:
             "delivery.timeout.ms": timeout,
             "request.timeout.ms": min(timeout, int(workload.config.get("request_timeout_ms", timeout))),
             "linger.ms": 0,
+            "retries": (1 << 31) - 1,  # the tool's own are none
         }
         config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         arguments = ["--bootstrap-server", workload.bootstrap, "--topic", workload.topic, "--acks", "-1"]

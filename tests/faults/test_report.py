@@ -53,3 +53,16 @@ def test_files_become_text_and_a_picture(tmp_path, capsys):
     assert report.main([str(file), "--picture", str(drawn)]) == 0
     assert "2 rounds, 10 records" in capsys.readouterr().out
     assert "sigstop" in drawn.read_text()
+
+
+def test_what_is_kept_makes_the_same_report(tmp_path, capsys):
+    of_ghost = {**line("ghost", violations=["G1a"], records=5), "cause": "F3", "workload": {}}
+    lines = [line(records=5, by_code={}), {**of_ghost, "versions": {"kafka": "4.3.1", "commit": "abc"}}]
+    file, kept = tmp_path / "results.jsonl", tmp_path / "kept.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert report.main([str(file), "--keep", str(kept)]) == 0
+    whole = capsys.readouterr().out
+    assert "G1a (2): where. **F3**" in whole
+    assert "| `abc` | 1 | 5 | 1 |  |" in whole
+    assert report.main([str(kept)]) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == whole.splitlines()[:-1]  # behind it: the versions
