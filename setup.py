@@ -13,6 +13,7 @@ What is built in place keeps its symbols, for profilers and debuggers; what goes
 """
 
 import gzip
+import multiprocessing
 import os
 import sys
 import tarfile
@@ -189,12 +190,18 @@ def extensions() -> list[Extension]:
     ]
 
 
+# What asks for names and files only is answered without compiling.
+COMPILES = sys.argv[1:2] not in (["sdist"], ["egg_info"], ["dist_info"])
+
 os.chdir(ROOT)
 mend_list_comprehensions()
+if sys.platform == "linux":
+    # What is mended in this process is in those that Cython forks, and in no others.
+    multiprocessing.set_start_method("fork", force=True)
 setup(
     cmdclass={"build_ext": Build, "sdist": Sdist},
     ext_modules=[]
-    if switch("COMPILED")
+    if switch("COMPILED") or not COMPILES
     else cythonize(
         extensions(),
         include_path=[EXT.as_posix()],
@@ -204,6 +211,7 @@ setup(
         annotate=switch("ANNOTATE"),
         emit_linenums=COVERAGE,
         gdb_debug=False,
+        nthreads=os.cpu_count() if sys.platform == "linux" else 0,
         show_all_warnings=False,
     ),
 )
