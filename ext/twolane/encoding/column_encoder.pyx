@@ -1,9 +1,12 @@
 """ColumnEncoder: what the encoders of columns have in common. A format adds how it plans its columns and encodes rows."""
-from libc.stdint cimport SIZE_MAX
+from libc.stdint cimport SIZE_MAX, int64_t
 cimport cython
 
 from twolane.batch cimport EncodedBatch
+from twolane.encoding.columns.array_view cimport ArrayView, Layout
 from twolane.encoding.memory.arena cimport Arena, fresh, take
+
+import numpy as np
 
 from twolane.encoding.mismatch import MemoryLimitExceeded
 
@@ -26,6 +29,28 @@ cdef class ColumnEncoder:
         """Count bytes of values that are encoded while binding; raise MemoryLimitExceeded beyond the limit."""
         if not take(&self.left, size):
             raise MemoryLimitExceeded()
+        return 0
+
+    cdef int spend_arrays(self, Py_ssize_t first) except -1:
+        """Count the arrays among the owners from `first` on: what was looked up for every row of a column."""
+        return self.spend(sum([owner.nbytes for owner in self.owners[first:] if isinstance(owner, np.ndarray)]))
+
+    cdef Arena start_values(self, Py_ssize_t n):
+        """Return an arena for `n` values that are encoded while binding."""
+        cdef Arena arena = Arena.__new__(Arena)
+        # Offsets, and a byte of each value, are the least.
+        self.spend(n * (sizeof(int64_t) + 1))
+        arena.start(n)
+        return arena
+
+    cdef int keep_values(self, Arena arena, Py_ssize_t n, ArrayView* view) except -1:
+        """Keep `n` values that were encoded while binding; `view` has them as byte strings."""
+        self.spend(arena.out.size)
+        view.layout = Layout.BINARY64
+        view.length = n
+        view.data = arena.out.data
+        view.offsets = arena.offsets
+        self.owners.append(arena)
         return 0
 
     cdef EncodedBatch encode(self, Py_ssize_t start, Py_ssize_t stop, Arena arena):

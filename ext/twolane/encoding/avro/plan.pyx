@@ -71,7 +71,7 @@ cdef OpBlock plan_column(object type, Writer writer, Column column, str field, C
                 break
         else:
             # Symbols and clocks were looked up for every row.
-            encoder.spend(sum([owner.nbytes for owner in encoder.owners[n_owners:] if isinstance(owner, np.ndarray)]))
+            encoder.spend_arrays(n_owners)
             encoder.owners += (block, column)
             return block
     block = new_ops(1)
@@ -82,12 +82,9 @@ cdef OpBlock plan_column(object type, Writer writer, Column column, str field, C
 
 cdef int plan_objects(Op* op, object type, Writer writer, Column column, str field, ColumnEncoder encoder) except -1:
     """Encode a whole column from Python objects; the operation then copies the bytes."""
-    cdef Arena arena = Arena.__new__(Arena)
+    cdef Arena arena = encoder.start_values(column.length)
     cdef Py_ssize_t part, i, row = 0
     cdef tuple objects
-    # Offsets, and a byte of each value, are the least.
-    encoder.spend(column.length * (sizeof(int64_t) + 1))
-    arena.start(column.length)
     objects = column.snapshot() if column.objects is not None else None
     for part in range(column.n_parts if objects is None else 1):
         for i in range(column.parts[part].length if objects is None else column.length):
@@ -103,14 +100,8 @@ cdef int plan_objects(Op* op, object type, Writer writer, Column column, str fie
             arena.offsets[row] = arena.out.size
             if arena.out.size > encoder.left:
                 raise MemoryLimitExceeded()
-    encoder.spend(arena.out.size)
     op.code = Code.PUT_RAW
-    op.view.layout = Layout.BINARY64
-    op.view.length = column.length
-    op.view.data = arena.out.data
-    op.view.offsets = arena.offsets
-    encoder.owners.append(arena)
-    return 0
+    return encoder.keep_values(arena, column.length, &op.view)
 
 
 cdef int plan_constant(Op* op, bytes encoded, list keep) except -1:

@@ -12,6 +12,7 @@ cimport cython
 from twolane.batch cimport EncodedBatch, Span, span_at
 from twolane.encoding.column_encoder cimport ColumnEncoder
 from twolane.encoding.memory.arena cimport Arena, append, has_room
+from twolane.encoding.memory.utf8 cimport first_no_text
 from twolane.encoding.columns.table cimport Column, Table, as_column
 from twolane.encoding.columns.objects cimport bytes_of, is_missing_or_nan, type_name
 from twolane.encoding.columns.array_view cimport (
@@ -185,23 +186,11 @@ cdef Py_ssize_t ucs4_bytes(const ArrayView* view, Py_ssize_t i) noexcept nogil:
 
 cdef int check_ucs4(const ArrayView* view, Py_ssize_t row, object field) except -1:
     """Refuse code points that UTF-8 does not know: surrogates, and what lies above U+10FFFF."""
-    cdef Py_ssize_t i = 0, j
-    cdef const uint8_t* at
+    cdef Py_ssize_t i
     cdef uint32_t unit = 0
-    cdef bint bad = False
     with nogil:
-        for i in range(view.length):
-            at = item_at(view, i)
-            for j in range(view.width // 4):
-                memcpy(&unit, at + 4 * j, 4)
-                if view.swapped:
-                    unit = swap32(unit)
-                if unit > 0x10FFFF or 0xD800 <= unit <= 0xDFFF:
-                    bad = is_valid(view, i)
-                    break
-            if bad:
-                break
-    if bad:
+        i = first_no_text(view, &unit)
+    if i >= 0:
         raise SerializationError(
             f"expected a string that UTF-8 can hold, got code point U+{unit:04X}", index=row + i, field=field
         )

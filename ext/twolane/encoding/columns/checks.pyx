@@ -15,6 +15,10 @@ from twolane.encoding.columns.array_view cimport (
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
+ctypedef fused Offset:
+    int32_t
+    int64_t
+
 
 cdef Py_ssize_t first_null(const ArrayView* view) noexcept nogil:
     """Return the first null, or -1. GIL: not needed."""
@@ -176,10 +180,10 @@ cdef const char* fault_of(const ArrayView* view, Py_ssize_t start, Py_ssize_t st
     if start >= stop:
         return NULL
     if layout == Layout.BINARY32 or layout == Layout.LIST32 or layout == Layout.MAP:
-        if narrow_falls(<const int32_t*>view.offsets + view.offset + start, stop - start):
+        if falls(<const int32_t*>view.offsets + view.offset + start, stop - start):
             return "offsets that fall, or are negative"
     elif layout == Layout.BINARY64 or layout == Layout.LIST64:
-        if wide_falls(<const int64_t*>view.offsets + view.offset + start, stop - start):
+        if falls(<const int64_t*>view.offsets + view.offset + start, stop - start):
             return "offsets that fall, or are negative"
     elif layout == Layout.BINARY_VIEW:
         for i in range(start, stop):
@@ -246,21 +250,12 @@ cdef const char* fault_of_union(const ArrayView* view, Py_ssize_t start, Py_ssiz
     return fault
 
 
-cdef bint narrow_falls(const int32_t* offsets, Py_ssize_t n) noexcept nogil:
+cdef bint falls(const Offset* offsets, Py_ssize_t n) noexcept nogil:
     """Return whether one of ``n + 1`` offsets is less than the one before, or than zero. GIL: not needed."""
     cdef Py_ssize_t i
-    cdef int32_t bad = offsets[0]
+    cdef Offset bad = offsets[0]
     for i in range(n):
-        bad |= -<int32_t>(offsets[i + 1] < offsets[i])
-    return bad < 0
-
-
-cdef bint wide_falls(const int64_t* offsets, Py_ssize_t n) noexcept nogil:
-    """Return the same for 64 bits. GIL: not needed."""
-    cdef Py_ssize_t i
-    cdef int64_t bad = offsets[0]
-    for i in range(n):
-        bad |= -<int64_t>(offsets[i + 1] < offsets[i])
+        bad |= -<Offset>(offsets[i + 1] < offsets[i])
     return bad < 0
 
 

@@ -106,6 +106,12 @@ cdef inline bint is_utf8(const uint8_t* data, Py_ssize_t size) noexcept nogil:
 
 cdef inline bint ucs4_is_text(const ArrayView* view) noexcept nogil:
     """Return whether numpy's four-byte characters are all code points that UTF-8 knows. GIL: not needed."""
+    cdef uint32_t unit = 0
+    return first_no_text(view, &unit) < 0
+
+
+cdef inline Py_ssize_t first_no_text(const ArrayView* view, uint32_t* bad) noexcept nogil:
+    """Return the first item with a code point that UTF-8 does not know (a surrogate, or above U+10FFFF), or -1. GIL: not needed."""
     cdef Py_ssize_t i, j
     cdef const uint8_t* at
     cdef uint32_t unit = 0
@@ -118,5 +124,6 @@ cdef inline bint ucs4_is_text(const ArrayView* view) noexcept nogil:
             if view.swapped:
                 unit = swap32(unit)
             if unit > 0x10FFFF or 0xD800 <= unit <= 0xDFFF:
-                return False
-    return True
+                bad[0] = unit
+                return i
+    return -1

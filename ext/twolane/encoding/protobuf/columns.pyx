@@ -77,21 +77,26 @@ cdef uint8_t* put_seconds(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
     return at
 
 
+cdef inline const Op* items_at(const Op* op, Py_ssize_t i, Op* inside, Py_ssize_t* first) noexcept nogil:
+    """Return the operation of a list's items, and set `first`; those of a subarray lie in the row. GIL: not needed."""
+    if op.view.layout != Layout.SUBARRAY:
+        first[0] = list_start(&op.view, i)
+        return op.items
+    inside[0] = op.items[0]
+    inside.view.data = item_at(&op.view, i)
+    return inside
+
+
 cdef uint8_t* put_packed(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Write the items of a list behind one tag; nothing for an empty one. GIL: not needed."""
     cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
     cdef Py_ssize_t guessed
-    cdef const Op* item = op.items
+    cdef const Op* item
     cdef Op inside
     cdef uint8_t* start
     if n <= 0:
         return at
-    if op.view.layout == Layout.SUBARRAY:
-        inside = item[0]
-        inside.view.data = item_at(&op.view, i)
-        item = &inside
-    else:
-        first = list_start(&op.view, i)
+    item = items_at(op, i, &inside, &first)
     start = put_tag(op, at)
     guessed = width_of(n if item.wire == Wire.VARINT else 8 * n if item.wire == Wire.I64 else 4 * n)
     at = start + guessed
@@ -115,16 +120,11 @@ cdef uint8_t* put_entries(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogi
 cdef uint8_t* put_items(const Op* op, Py_ssize_t i, uint8_t* at) noexcept nogil:
     """Write the items of a list, each with its tag. GIL: not needed."""
     cdef Py_ssize_t j, first = 0, n = list_size(&op.view, i)
-    cdef const Op* item = op.items
+    cdef const Op* item
     cdef Op inside
     if n <= 0:
         return at
-    if op.view.layout == Layout.SUBARRAY:
-        inside = item[0]
-        inside.view.data = item_at(&op.view, i)
-        item = &inside
-    else:
-        first = list_start(&op.view, i)
+    item = items_at(op, i, &inside, &first)
     for j in range(first, first + n):
         at = put(item, j, at)
     return at

@@ -81,7 +81,7 @@ cdef OpBlock plan_column(object field, Column column, object encode, ColumnEncod
                 break
         else:
             # The numbers of enums were looked up for every row.
-            encoder.spend(sum([owner.nbytes for owner in encoder.owners[n_owners:] if isinstance(owner, np.ndarray)]))
+            encoder.spend_arrays(n_owners)
             encoder.owners += (block, column)
             return block
     block = new_ops(1)
@@ -107,7 +107,7 @@ cdef bint plan_plain_objects(Op* op, object field, Column column, ColumnEncoder 
 
 cdef int plan_objects(Op* op, object field, Column column, object encode, ColumnEncoder encoder) except -1:
     """Encode a whole column from Python objects; the operation then copies the bytes."""
-    cdef Arena arena = Arena.__new__(Arena)
+    cdef Arena arena = encoder.start_values(column.length)
     cdef Py_ssize_t part, i, row = 0
     cdef tuple objects = None
     cdef bytes encoded
@@ -115,9 +115,6 @@ cdef int plan_objects(Op* op, object field, Column column, object encode, Column
     cdef bint is_map = field.message is not None and field.message.is_map
     # NaN is missing where a number cannot be, as in rows; what pandas means by it was seen to before.
     cdef bint takes_nan = field.kind in ("double", "float") or field.repeated or field.message is not None
-    # Offsets, and a byte of each value, are the least.
-    encoder.spend(column.length * (sizeof(int64_t) + 1))
-    arena.start(column.length)
     if column.objects is not None:
         objects = column.snapshot()
     for part in range(column.n_parts if objects is None else 1):
@@ -138,14 +135,8 @@ cdef int plan_objects(Op* op, object field, Column column, object encode, Column
             arena.offsets[row] = arena.out.size
             if arena.out.size > encoder.left:
                 raise MemoryLimitExceeded()
-    encoder.spend(arena.out.size)
     op.code = Code.PUT_RAW
-    op.view.layout = Layout.BINARY64
-    op.view.length = column.length
-    op.view.data = arena.out.data
-    op.view.offsets = arena.offsets
-    encoder.owners.append(arena)
-    return 0
+    return encoder.keep_values(arena, column.length, &op.view)
 
 
 cdef object mapping_of(object value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import sys
 from contextlib import contextmanager
@@ -212,8 +213,10 @@ class Reader:
         return self._csv(source, "\t")
 
     def _jsonl(self, source: Source) -> Iterator[Any]:
+        return self._batched(self._json_rows(source))
+
+    def _json_rows(self, source: Source) -> Iterator[Any]:
         loads: Callable[[bytes], Any] = getattr(optional("orjson"), "loads", json.loads)
-        rows: list[Any] = []
         with _opened(source) as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
@@ -228,23 +231,16 @@ class Reader:
                         raise SerializationError(f"{place}: {error}", value=line) from None
                     self._on_bad_line(BadLine(place, line.decode(errors="replace").rstrip("\n"), str(error)))
                     continue
-                rows.append(row)
-                if len(rows) >= self._rows:
-                    yield rows
-                    rows = []
-        if rows:
-            yield rows
+                yield row
 
     def _avro(self, source: Source) -> Iterator[Any]:
-        rows: list[Any] = []
         with _opened(source) as file:
-            for row in library("fastavro").reader(file):
-                rows.append(row)
-                if len(rows) >= self._rows:
-                    yield rows
-                    rows = []
-        if rows:
-            yield rows
+            yield from self._batched(library("fastavro").reader(file))
+
+    def _batched(self, rows: Iterable[Any]) -> Iterator[list[Any]]:
+        left = iter(rows)
+        while batch := list(itertools.islice(left, self._rows)):
+            yield batch
 
     def _duckdb(self, source: Source) -> Iterator[Any]:
         relation = library("duckdb").sql(source.name.removeprefix(QUERY))
