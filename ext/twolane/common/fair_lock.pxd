@@ -1,4 +1,6 @@
 """Waiter and FairLock, for the compiled caller: the safe lane's ``send()``."""
+from cpython.pythread cimport PyThread_get_thread_ident
+
 from twolane.common.group_member cimport GroupMember
 
 
@@ -23,6 +25,10 @@ cdef class FairLock:
     cdef inline bint is_alone(self):
         """Return whether no caller waits behind the holder."""
         return len(self._waiting) == 0
+
+    cdef inline bint is_held_here(self):
+        """Return whether this very thread holds the lock, in a call that a signal handler has interrupted."""
+        return self._holder == PyThread_get_thread_ident()
 
     cdef bint _withdraw(self, Waiter turn)
     cpdef release(self, Waiter turn)

@@ -46,10 +46,12 @@ cdef class Waiter(GroupMember):
         See GroupMember. The outcome is set by the thread that did the job: None if a signal interrupted it.
     """
 
+    def __cinit__(self):
+        self._thread = PyThread_get_thread_ident()
+
     def __init__(self, double deadline, job=None):
         self.deadline = deadline
         self.job = job
-        self._thread = PyThread_get_thread_ident()
 
     cpdef bint begin(self):
         """Set `sent`, just before the job's record goes. Returns True: a caller cannot withdraw it."""
@@ -192,7 +194,7 @@ cdef class FairLock:
     @property
     def held_by_this_thread(self):
         """bool: whether this very thread holds the lock, in a call that a signal handler has interrupted."""
-        return self._holder == PyThread_get_thread_ident()
+        return self.is_held_here()
 
     def cancel_waiters(self):
         """Let no caller wait any more, for close(). Return them; the caller sets their outcomes and wakes them."""

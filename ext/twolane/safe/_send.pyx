@@ -4,7 +4,7 @@ Compiled for two reasons. A record that is waited for costs what lies between it
 and Python steps after a millisecond's wait are cold and slow. And a signal handler can run between any two Python steps:
 here it can only do so where it is expected, so that a Ctrl-C leaves the verdict behind.
 
-This module stands on both wings, as the lanes do. Callers that wait behind each other go together: ``twolane.safe.group_commit``.
+Callers that wait behind each other go together: ``twolane.safe.group_commit``.
 """
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
@@ -135,7 +135,8 @@ cdef class SafeSender:
         -------
         RecordMetadata or BaseException
         """
-        cdef Waiter turn = Waiter(deadline, record)
+        cdef Waiter turn = Waiter.__new__(Waiter)
+        turn.deadline, turn.job = deadline, record
         try:
             self._take(turn, record.topic.name)
             if turn.done:
@@ -184,7 +185,7 @@ cdef class SafeSender:
         """Wait for the turn; a caller whose time runs out in the queue has sent nothing."""
         if self._handle.draining:
             raise ClosedProducerError("the producer is closed")
-        if self._fair_lock.held_by_this_thread:
+        if self._fair_lock.is_held_here():
             raise RuntimeError(
                 "called from a signal handler that interrupted a call of this producer: it would wait for itself"
             )
