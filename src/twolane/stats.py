@@ -176,7 +176,7 @@ class ClientStats:
     @classmethod
     def of(cls, text: str) -> ClientStats:
         """Read librdkafka's JSON (STATISTICS.md)."""
-        told = json.loads(text)
+        parsed = json.loads(text)
         brokers = [
             BrokerStats(
                 id=broker["nodeid"],
@@ -195,11 +195,11 @@ class ClientStats:
                 throttle=Summary.of(broker.get("throttle"), 1e-3),
             )
             # The others are bootstrap addresses, and librdkafka's internal ones.
-            for broker in told["brokers"].values()
+            for broker in parsed["brokers"].values()
             if broker["nodeid"] >= 0
         ]
-        topics = [TopicStats.of(name, topic) for name, topic in told["topics"].items()]
-        return cls(told["time"], tuple(sorted(brokers, key=lambda broker: broker.id)), tuple(topics))
+        topics = [TopicStats.of(name, topic) for name, topic in parsed["topics"].items()]
+        return cls(parsed["time"], tuple(sorted(brokers, key=lambda broker: broker.id)), tuple(topics))
 
 
 @dataclass(frozen=True, slots=True)

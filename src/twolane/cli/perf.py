@@ -229,7 +229,7 @@ def command(connection: Connection, lane: Lane, as_json: bool, **given: Any) -> 
     twolane perf --topic t --num-records 1000000 --record-size 100 --throughput -1 \
         --producer-props bootstrap.servers=kafka:9092 acks=all linger.ms=20
 
-    What is told was verified: every record acknowledged, and the log longer by at least as many.
+    What is printed was verified: every record acknowledged, and the log longer by at least as many.
     """
     payloads = Payloads(given["num_records"], given["record_size"], _lines(given))
     defaults = {"statistics.interval.ms": "500"} if given["print_metrics"] else {}
@@ -257,21 +257,21 @@ def command(connection: Connection, lane: Lane, as_json: bool, **given: Any) -> 
         except (TwolaneError, KeyboardInterrupt) as error:
             stopped = error
         stats = producer.stats()
-    told = producer.stats()
-    growth = ends.growth(told.written)
+    final = producer.stats()
+    growth = ends.growth(final.written)
     figures = run.so_far
     if as_json:
         problem = None if stopped is None else text_of(stopped)
-        counts = {"not_written": told.not_written, "unknown": told.unknown, "log_growth": growth, "error": problem}
+        counts = {"not_written": final.not_written, "unknown": final.unknown, "log_growth": growth, "error": problem}
         print_json({"topic": topic, "lane": lane, **asdict(figures), **counts})
     else:
         click.echo(figures.line())
         if given["print_metrics"]:
             _print_metrics(stats)
     if stopped is None:
-        return of_counts(not_written=told.not_written, unknown=told.unknown)
+        return of_counts(not_written=final.not_written, unknown=final.unknown)
     if isinstance(stopped, TwolaneError):
-        say(f"{text_of(stopped)}; {told.not_written} not written, {told.unknown} unknown")
+        say(f"{text_of(stopped)}; {final.not_written} not written, {final.unknown} unknown")
     return of_error(stopped)
 
 

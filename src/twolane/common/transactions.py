@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 # librdkafka's calls go on where they were when called again after a time-out: short ones keep Ctrl-C alive.
 STEP_MS = 500
 # And not too short: a step that is over before librdkafka's thread has looked at it leaves its question behind, whose
-# answer the next call takes for its own. That one is then told of success, or of a wrong state, before its end.
+# answer the next call takes for its own. That one then reads success, or a wrong state, before its end.
 LEAST_STEP_MS = 100
 # How long the abort behind a commit that failed may outlast the commit's own deadline.
 ABORT_SECONDS = 1.0
 # How long behind message.timeout.ms the last report of a record may come.
 REPORT_SECONDS = 2.0
-_Told = tuple[int, str, bool, bool, bool]
+_Failure = tuple[int, str, bool, bool, bool]
 
 INIT, BEGIN, COMMIT = "init_transactions", "begin_transaction", "commit_transaction"
 ABORT, OFFSETS = "abort_transaction", "send_offsets_to_transaction"
@@ -46,7 +46,7 @@ _UNDERWAY = {
     COMMIT: ("BeginCommit", "CommittingTransaction", "CommitNotAcked"),
     ABORT: ("BeginAbort", "AbortingTransaction", "AbortedNotAcked"),
 }
-_NOT_FINISHED: _Told = (KafkaError._TIMED_OUT, "librdkafka has not finished it", False, True, False)
+_NOT_FINISHED: _Failure = (KafkaError._TIMED_OUT, "librdkafka has not finished it", False, True, False)
 
 
 class State(enum.Enum):
@@ -85,7 +85,7 @@ class _Beginning(threading.Thread):
     def __init__(self, handle: Handle) -> None:
         super().__init__(name="twolane-begin", daemon=True)
         self._handle = handle
-        self.told: _Told | None = None
+        self.failure: _Failure | None = None
         self.problem: BaseException | None = None
         try:
             self.start()
@@ -94,7 +94,7 @@ class _Beginning(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.told = native.begin_transaction(self._handle)
+            self.failure = native.begin_transaction(self._handle)
         except BaseException as error:
             self.problem = error
 
@@ -166,7 +166,7 @@ class Transactions:
         if not listed:
             return
 
-        def send(step: int) -> _Told | None:
+        def send(step: int) -> _Failure | None:
             return native.send_offsets(self._handle, listed, group_metadata, step)
 
         self._alone(OFFSETS, deadline, lambda: self._wait(OFFSETS, send, deadline))
@@ -242,14 +242,14 @@ class Transactions:
                 raise self._error(BEGIN, (KafkaError._TIMED_OUT, "librdkafka did not answer", False, True, False))
             beginning.join(min(left, threading.TIMEOUT_MAX))
         self._beginning = None
-        told, problem = beginning.told, beginning.problem
+        failure, problem = beginning.failure, beginning.problem
         if problem is not None:
             if isinstance(problem, TwolaneError):
                 self.state = State.NONE
             raise problem
-        if told is not None and not (resumed and told[0] == KafkaError._STATE):
+        if failure is not None and not (resumed and failure[0] == KafkaError._STATE):
             self.state = State.NONE
-            raise self._error(BEGIN, told)
+            raise self._error(BEGIN, failure)
         self._owner = owner
         self.state = State.OPEN
 
@@ -305,40 +305,42 @@ class Transactions:
     # ---- asking librdkafka -------------------------------------------------------------------------------------------
 
     def _ask(
-        self, what: str, call: Callable[[Handle, int], _Told | None], deadline: float, *, resumed: bool = False
+        self, what: str, call: Callable[[Handle, int], _Failure | None], deadline: float, *, resumed: bool = False
     ) -> None:
         self._wait(what, lambda step: call(self._handle, step), deadline, resumed=resumed)
 
-    def _wait(self, what: str, call: Callable[[int], _Told | None], deadline: float, *, resumed: bool = False) -> None:
+    def _wait(
+        self, what: str, call: Callable[[int], _Failure | None], deadline: float, *, resumed: bool = False
+    ) -> None:
         """Call until it succeeds, fails for good, or time runs out; retriable errors are tried again.
 
-        A call that is taken up again and is refused for the transaction's state had succeeded: what it told was lost,
+        A call that is taken up again and is refused for the transaction's state had succeeded: its answer was lost
         in an exception of a signal handler.
         """
         while True:
-            told = call(int(max(LEAST_STEP_MS, min(STEP_MS, (deadline - time.monotonic()) * 1000))))
-            if told is not None and told[0] == KafkaError._STATE and told[1].endswith(_UNDERWAY.get(what, ())):
-                told = _NOT_FINISHED
-            if told is None or (resumed and told[0] == KafkaError._STATE):
+            failure = call(int(max(LEAST_STEP_MS, min(STEP_MS, (deadline - time.monotonic()) * 1000))))
+            if failure is not None and failure[0] == KafkaError._STATE and failure[1].endswith(_UNDERWAY.get(what, ())):
+                failure = _NOT_FINISHED
+            if failure is None or (resumed and failure[0] == KafkaError._STATE):
                 return
             self._pass_notes_on()
-            code, _, fatal, retriable, must_abort = told
+            code, _, fatal, retriable, must_abort = failure
             if time.monotonic() >= self._reported_by and self._reader.count()["in_queue"]:
                 native.give_up(self._handle)
                 self._end()
                 self._raise_if_fatal(what)
             if fatal or code == KafkaError._STATE:
-                self._end()  # whatever is called next is told the same; or librdkafka knows of no transaction
+                self._end()  # whatever is called next fails alike; or librdkafka knows of no transaction
             if fatal or not retriable or must_abort or time.monotonic() >= deadline:
-                raise self._error(what, told)
+                raise self._error(what, failure)
             if time.monotonic() >= self.end_by:
                 raise ClosedProducerError(f"{what}: the producer was closed while the call waited")
             if code != KafkaError._TIMED_OUT:
                 time.sleep(0.1)
 
-    def _error(self, what: str, told: _Told) -> TransactionError | FatalProducerError:
-        """Return the exception that says what librdkafka told, and what is known of the transaction."""
-        code, text, fatal, retriable, must_abort = told
+    def _error(self, what: str, failure: _Failure) -> TransactionError | FatalProducerError:
+        """Return the exception of librdkafka's failure, which says what is known of the transaction."""
+        code, text, fatal, retriable, must_abort = failure
         if code == KafkaError._STATE and what in (INIT, BEGIN) and self.state in (State.NONE, State.BEGINNING):
             text = _NOT_INITIALISED if not self._is_ready else _INITIALISED if what == INIT else text
         if fatal:

@@ -320,11 +320,11 @@ class Producer:
         deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
         while True:
             left = deadline - monotonic()
-            told = call(core._handle, max(1, int(min(STEP * 5, left) * 1000)))
-            if told is None:
+            failure = call(core._handle, max(1, int(min(STEP * 5, left) * 1000)))
+            if failure is None:
                 return
-            if told[0] != KafkaError._TIMED_OUT or left <= STEP * 5:
-                _raise(told)
+            if failure[0] != KafkaError._TIMED_OUT or left <= STEP * 5:
+                _raise(failure)
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
@@ -386,9 +386,9 @@ def _checked_topic(topic: Any) -> str:
     return topic
 
 
-def _raise(told: tuple[int, str, bool, bool, bool] | None) -> None:
-    if told is not None:
-        code, text, fatal, retriable, must_abort = told
+def _raise(failure: tuple[int, str, bool, bool, bool] | None) -> None:
+    if failure is not None:
+        code, text, fatal, retriable, must_abort = failure
         raise KafkaException(KafkaError(code, text, fatal, retriable, must_abort))
 
 

@@ -149,7 +149,7 @@ class BatchCall:
         reports, not_sent, self.code = self.result.unacknowledged or (self._unknown(), [], 0)
         self.reports += reports
         self.not_sent += not_sent
-        self._stopped.update(report.partition for report in reports)
+        self._stopped |= {report.partition for report in reports}
         if self.code:
             self.reason, self._code_behind = REFUSED, self.code
         elif self.not_sent and not self.reports:

@@ -359,8 +359,8 @@ class Registry:
         text = str(schema.schema_str)
         ask = client.register_schema_full_response if self._auto_register else client.lookup_schema
         given = ask(subject, schema, self._normalize)
-        told = getattr(given.schema, "schema_str", None)
-        if is_same is not None and told and told != text and not schema.references and not is_same(told, text):
+        answer = getattr(given.schema, "schema_str", None)
+        if is_same is not None and answer and answer != text and not schema.references and not is_same(answer, text):
             raise ValueError("the answer is about another schema")
         return Resolved(id_of(given, subject), text, guid_of(given))
 
@@ -422,25 +422,25 @@ def text_of(schema: Any) -> str:
 
 def guid_of(registered: Any) -> str | None:
     """Return the GUID that the registry answers; None of one that gives none."""
-    told = getattr(registered, "guid", None)
-    if told is None:
+    guid = getattr(registered, "guid", None)
+    if guid is None:
         return None
     try:
-        return str(UUID(told))
+        return str(UUID(guid))
     except (ValueError, TypeError, AttributeError):
-        raise ValueError(f"expected a GUID, got {shown(told)}") from None
+        raise ValueError(f"expected a GUID, got {shown(guid)}") from None
 
 
 def id_of(registered: Any, subject: str) -> int:
     """Return the id that the registry answers, if the answer is about the subject that was asked for."""
-    told = registered.subject
+    answer = registered.subject
     # A subject outside the default context comes with the context that the URL names.
     if (
-        isinstance(told, str)
-        and told != subject
-        and re.sub(r"^:\.[^:]*:", "", told) != re.sub(r"^:\.[^:]*:", "", subject)
+        isinstance(answer, str)
+        and answer != subject
+        and re.sub(r"^:\.[^:]*:", "", answer) != re.sub(r"^:\.[^:]*:", "", subject)
     ):
-        raise ValueError(f"the answer is about another subject, {told!r}")
+        raise ValueError(f"the answer is about another subject, {answer!r}")
     return checked_id(registered.schema_id)
 
 
