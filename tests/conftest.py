@@ -14,6 +14,7 @@ from tests.encoding.tally import PROFILE
 from tests.support.description import describe_build
 from tests.support.java_reader import JavaReader
 from tests.support.leaks import no_leaks, pytest_runtest_makereport
+from twolane import SafeProducer, ThroughputProducer
 from twolane.testing import plugin
 
 if TYPE_CHECKING:
@@ -81,6 +82,20 @@ def kafka_cluster(twolane_kafka_cluster: KafkaCluster) -> KafkaCluster:
 def topic(twolane_topic: plugin.TopicFactory) -> plugin.TopicFactory:
     """The plugin's, under the name of these tests."""
     return twolane_topic
+
+
+@pytest.fixture(params=["safe", "throughput"])
+def either_producer(
+    request: pytest.FixtureRequest, embedded_cluster: EmbeddedCluster
+) -> Iterator[SafeProducer | ThroughputProducer]:
+    """A producer of each lane in turn."""
+    servers = embedded_cluster.bootstrap_servers
+    if request.param == "safe":
+        with SafeProducer(bootstrap_servers=servers, check_topics=False) as safe:
+            yield safe
+    else:
+        with ThroughputProducer(bootstrap_servers=servers) as throughput:
+            yield throughput
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

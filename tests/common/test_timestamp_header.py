@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.readers import read_all
-from twolane import Json, SafeProducer, SerializationError, ThroughputProducer, TimestampError, Timestamps
+from twolane import Json, SerializationError, TimestampError, Timestamps
 
 TEXTS = ["2026-11-23T12:00:00.123456789", "1970-01-01T00:00:00.001000001", "2262-04-11T23:47:16.854775807"]
 TIMES = np.array(TEXTS, "M8[ns]")
@@ -20,16 +20,9 @@ ZONED = pa.timestamp("ns", "UTC")
 EXACT = [pd.Timestamp(text).value for text in TEXTS]
 
 
-@pytest.fixture(params=["safe", "throughput"])
-def producer(request, embedded_cluster):
-    servers = embedded_cluster.bootstrap_servers
-    lane = (
-        SafeProducer(bootstrap_servers=servers, check_topics=False)
-        if request.param == "safe"
-        else ThroughputProducer(bootstrap_servers=servers)
-    )
-    with lane:
-        yield lane
+@pytest.fixture
+def producer(either_producer):
+    return either_producer
 
 
 @pytest.fixture

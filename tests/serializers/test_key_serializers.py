@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.readers import read_all
-from twolane import Avro, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
+from twolane import Avro, Json, SerializationError, Struct
 from twolane.serializers.schema_registry import Registry, topic_record_subject
 
 KEY = {
@@ -25,16 +25,9 @@ ROWS = [{"id": i, "region": r} for i, r in zip(IDS, REGIONS, strict=True)]
 TABLE = {"id": np.array(IDS), "region": np.array(REGIONS)}
 
 
-@pytest.fixture(params=["safe", "throughput"])
-def producer(request, embedded_cluster):
-    servers = embedded_cluster.bootstrap_servers
-    lane = (
-        SafeProducer(bootstrap_servers=servers, check_topics=False)
-        if request.param == "safe"
-        else ThroughputProducer(bootstrap_servers=servers)
-    )
-    with lane:
-        yield lane
+@pytest.fixture
+def producer(either_producer):
+    return either_producer
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.readers import read_values
-from twolane import Avro, Json, SafeProducer, SerializationError, Struct, ThroughputProducer
+from twolane import Avro, BatchDelivery, Json, SerializationError, Struct
 from twolane.serializers.schema_registry import Registry
 
 SCHEMA = {
@@ -23,15 +23,15 @@ TABLE = {"sensor": np.array(["a", "bc", "d"]), "level": np.array([0.5, -1.0, 2.2
 ROWS = [{"sensor": "a", "level": 0.5}, {"sensor": "bc", "level": -1.0}, {"sensor": "d", "level": 2.25}]
 
 
-@pytest.fixture(params=["safe", "throughput"])
-def send_batch(request, embedded_cluster):
+@pytest.fixture
+def send_batch(either_producer):
     """Return a function that sends a batch and waits for it."""
-    if request.param == "safe":
-        with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, check_topics=False) as producer:
-            yield producer.send_batch
-    else:
-        with ThroughputProducer(bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
-            yield lambda *arguments, **keywords: producer.send_batch(*arguments, **keywords).result(20)
+
+    def send(*arguments, **keywords):
+        sent = either_producer.send_batch(*arguments, **keywords)
+        return sent.result(20) if isinstance(sent, BatchDelivery) else sent
+
+    return send
 
 
 @pytest.mark.parametrize("values", [TABLE, ROWS], ids=["columns", "rows"])
