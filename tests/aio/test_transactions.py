@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.aio.conftest import run_in
-from tests.support.readers import read_all
+from tests.support.transactions import values
 from twolane import AsyncSafeProducer, AsyncThroughputProducer, ConfigError, TransactionError
 
 
@@ -17,10 +17,6 @@ def made(request, kafka_cluster, topic):
         return request.param(bootstrap_servers=kafka_cluster.bootstrap_servers, transactional_id=topic(kafka_cluster))
 
     return make
-
-
-def values(cluster, name, expected=0):
-    return [record.value for record in read_all(cluster.bootstrap_servers, name, expected=expected)]
 
 
 def test_a_block_is_visible_when_it_ends_and_not_when_it_raises_or_is_cancelled(kafka_cluster, made, topic):

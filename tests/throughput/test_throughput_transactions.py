@@ -9,10 +9,9 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from faults.proxy import delay, refuse
-from tests.support.readers import read_all
+from tests.support.transactions import check_offsets_with_records, values
 from tests.support.waiting import wait_until
 from twolane import (
     BatchError,
@@ -34,11 +33,6 @@ def producer(kafka_cluster, topic):
     ) as made:
         made.init_transactions(30)
         yield made
-
-
-def values(cluster, name, expected=0):
-    """Read what is committed; the coordinator writes its markers after it answered, so `expected` are waited for."""
-    return [record.value for record in read_all(cluster.bootstrap_servers, name, expected=expected)]
 
 
 def test_a_transaction_is_visible_when_its_block_ends(kafka_cluster, producer, topic):
@@ -123,35 +117,7 @@ def test_consumed_offsets_are_committed_with_it(kafka_cluster, producer, topic):
     source, target = topic(kafka_cluster), topic(kafka_cluster)
     with ThroughputProducer(bootstrap_servers=kafka_cluster.bootstrap_servers) as filler:
         filler.send_batch(source, [b"%d" % i for i in range(20)])
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka_cluster.bootstrap_servers,
-            "group.id": source,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    try:
-        consumer.subscribe([source])
-        read = []
-        while len(read) < 20:
-            read += [message.value() for message in consumer.consume(20, 1.0) if not message.error()]
-        with pytest.raises(ZeroDivisionError), producer.transaction():
-            producer.send_batch(target, read)
-            producer.send_offsets_to_transaction(
-                consumer.position(consumer.assignment()), consumer.consumer_group_metadata()
-            )
-            raise ZeroDivisionError
-        assert consumer.committed([TopicPartition(source, 0)], timeout=10)[0].offset < 0
-        with producer.transaction():
-            producer.send_batch(target, read)
-            producer.send_offsets_to_transaction(
-                consumer.position(consumer.assignment()), consumer.consumer_group_metadata()
-            )
-        assert consumer.committed([TopicPartition(source, 0)], timeout=10)[0].offset == 20
-    finally:
-        consumer.close()
-    assert values(kafka_cluster, target, 20) == read
+    check_offsets_with_records(kafka_cluster, producer, source, target)
 
 
 def test_a_producer_that_was_fenced_is_finished(kafka_cluster, producer, topic):

@@ -39,19 +39,30 @@ def arrow_table(rng: random.Random, columns: Columns, rows: list[dict[str, Any]]
     return pa.table(made)
 
 
+def drawn(seed: int) -> tuple[random.Random, Any, Columns]:
+    """A message type and columns for it, which may be none."""
+    rng = random.Random(seed)
+    kind = Schema(rng).kind
+    return rng, kind, Columns(rng, kind.DESCRIPTOR)
+
+
+def bound(
+    rng: random.Random, kind: Any, columns: Columns, prefix: bytes
+) -> tuple[list[dict[str, Any]], ProtobufColumns]:
+    """Rows of these columns, and their source."""
+    rows = [columns.draw() for _ in range(ROWS)]
+    table = as_table(arrow_table(rng, columns, rows))
+    return rows, ProtobufColumns(message_type(kind.DESCRIPTOR), natively, table, prefix)
+
+
 def test_generated_schemas_and_values_are_written_as_google_does(tally: Tally) -> None:
     for seed in count():
         if tally.values >= WANTED:
             return
-        rng = random.Random(seed)
-        kind = Schema(rng).kind
-        columns = Columns(rng, kind.DESCRIPTOR)
+        rng, kind, columns = drawn(seed)
         if not columns.fields:
             continue
-        rows = [columns.draw() for _ in range(ROWS)]
-        source = ProtobufColumns(
-            message_type(kind.DESCRIPTOR), natively, as_table(arrow_table(rng, columns, rows)), b"\0p"
-        )
+        rows, source = bound(rng, kind, columns, b"\0p")
         start = rng.randrange(ROWS)
         got = [*source.slice(0, start), *source.slice(start, ROWS)]
         for i, (row, record) in enumerate(zip(rows, got, strict=True)):
@@ -64,15 +75,10 @@ def test_java_reads_the_same(java: Any) -> None:
     """What google's Java library reads, without a field it does not know, it writes as what Python's reads."""
     written = 0
     for seed in range(60):
-        rng = random.Random(seed)
-        kind = Schema(rng).kind
-        columns = Columns(rng, kind.DESCRIPTOR)
+        rng, kind, columns = drawn(seed)
         if not columns.fields:
             continue
-        rows = [columns.draw() for _ in range(ROWS)]
-        source = ProtobufColumns(
-            message_type(kind.DESCRIPTOR), natively, as_table(arrow_table(rng, columns, rows)), b""
-        )
+        _, source = bound(rng, kind, columns, b"")
         records = list(source.slice(0, ROWS))
         for record, again in zip(records, java.protobuf(kind.DESCRIPTOR, records), strict=True):
             ours, javas = kind.FromString(record), kind.FromString(again)
@@ -87,9 +93,7 @@ def test_lists_and_dicts_of_plain_objects_are_columns_too(tally: Tally) -> None:
     for seed in count():
         if tally.values >= WANTED:
             return
-        rng = random.Random(seed)
-        kind = Schema(rng).kind
-        columns = Columns(rng, kind.DESCRIPTOR)
+        rng, kind, columns = drawn(seed)
         for name in [name for name, shape in columns.fields.items() if has_times(shape)]:
             del columns.fields[name]
         if not columns.fields or any(
