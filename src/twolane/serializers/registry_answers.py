@@ -59,22 +59,22 @@ def _read(response: Any) -> bytes:
 
 def _check_types(content: bytes) -> None:
     try:
-        told = json.loads(content)
+        answer = json.loads(content)
     except RecursionError:
         raise ValueError("the answer is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"the answer is no JSON: {error}; it begins {content[:40]!r}") from None
-    if type(told) is not dict:
-        raise ValueError(f"expected an object, got {shown(told)}")
-    _check_object(told, _ANSWER, "")
-    for i, reference in enumerate(told.get("references") or ()):
+    if type(answer) is not dict:
+        raise ValueError(f"expected an object, got {shown(answer)}")
+    _check_object(answer, _ANSWER, "")
+    for i, reference in enumerate(answer.get("references") or ()):
         if type(reference) is not dict:
             raise ValueError(f"references[{i}]: expected an object, got {shown(reference)}")
         _check_object(reference, _REFERENCE, f"references[{i}].")
 
 
-def _check_object(told: dict[str, Any], types: dict[str, type], at: str) -> None:
+def _check_object(answer: dict[str, Any], types: dict[str, type], at: str) -> None:
     for name, kind in types.items():
-        value = told.get(name)
+        value = answer.get(name)
         if value is not None and type(value) is not kind:
             raise ValueError(f"{at}{name}: expected {_WORDS[kind]}, got {shown(value)}")
