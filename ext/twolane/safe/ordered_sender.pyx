@@ -216,7 +216,7 @@ cdef class OrderedSender:
         for i in range(n_queues):
             last_used = self._last_used.get((topic.name, queues[i].partition))
             queues[i].connected = last_used is not None and now - <double>last_used < IDLE_SECONDS
-            if self._idempotent and last_used is not None and <double>last_used == FAILED:
+            if not queues[i].connected and self._idempotent and last_used is not None and <double>last_used == FAILED:
                 queues[i].numbers = DOUBTED
                 self._is_doubted = True
             queues[i].tracker.columns = rows
