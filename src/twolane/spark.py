@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twolane.errors import ConfigError, TaskError, TwolaneError
+from twolane.sinks.key_order import check_keys
 from twolane.sinks.options import SinkOptions
 from twolane.sinks.reports import JobReport, Task
 from twolane.sinks.task import write_task
@@ -157,6 +158,8 @@ class _Writer:
             log.log(logging.WARNING if whole.retried or whole.repeated else logging.INFO, "%s", whole)
         if self._report is not None:
             Path(self._report).write_text(json.dumps({**_as_json(whole), "failed": failed}) + "\n")
+        if not failed:
+            check_keys(reports)
 
 
 class BatchWriter(_Writer, DataSourceArrowWriter):

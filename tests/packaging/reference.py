@@ -46,7 +46,11 @@ SECTIONS: dict[str, dict[str, list[str]]] = {
         "twolane.contrib.opentelemetry": ["instrument"],
         "twolane": ["about"],
     },
-    "Engines": {"twolane.spark": ["register", "Metrics"]},
+    "Engines": {
+        "twolane.spark": ["register", "Metrics"],
+        "twolane.ray": ["KafkaDatasink", "by_key"],
+        "twolane.dask": ["to_kafka"],
+    },
     "Testing": {"twolane.testing": []},
 }
 

@@ -78,6 +78,10 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     # What the engines' sinks share: the lanes, streams, serializers in words. Arrow is what engines hand over.
     ("src/twolane/sinks/options.py", (*CONFIG, "twolane.errors", "twolane.sinks.formats")),
     ("src/twolane/sinks/formats.py", ("twolane.errors", "twolane.serializers")),
+    (
+        "src/twolane/sinks/key_order.py",
+        ("numpy", "pandas", "pyarrow", "twolane.errors", "twolane.results", "twolane.sinks"),
+    ),
     ("src/twolane/sinks/reports.py", ("numpy", "twolane.results")),
     ("src/twolane/sinks/process.py", ("twolane.common.process_exit", "twolane.errors", *LANES)),
     ("src/twolane/sinks/exactly_once.py", ("confluent_kafka", "twolane.errors", "twolane.sinks")),
@@ -85,6 +89,8 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         "src/twolane/sinks/*",
         ("pyarrow", "twolane.encoding.time.times", "twolane.errors", "twolane.sinks", STREAMS),
     ),
+    ("src/twolane/ray.py", ("pyarrow", "ray", "twolane.errors", "twolane.sinks")),
+    ("src/twolane/dask.py", ("dask", "pandas", "pyarrow", "twolane.sinks")),
     ("src/twolane/spark.py", ("pyspark", "twolane.errors", "twolane.sinks")),
     # Asyncio uses the lanes, which know nothing of it.
     ("*/twolane/aio/*", (*C, "confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),

@@ -81,6 +81,9 @@ class SinkOptions:
     registry : str or mapping, optional
         URL of a Schema Registry, or the settings of its client. A `serializer` that is an object has its own.
     on_bad_row : {"raise", "skip"}
+    order_by_key : bool
+        Whether the job fails where rows of one key were in more than one task, or are in the log in another order than
+        in the task. The rows are written by then.
     mark : bool, optional
         Whether each record has a header that names its task and attempt.
     chunk : int
@@ -103,6 +106,7 @@ class SinkOptions:
     without: tuple[str, ...] = ()
     registry: HiddenSettings | None = None
     on_bad_row: str = "raise"
+    order_by_key: bool = False
     mark: bool | None = None
     chunk: int = CHUNK
 
@@ -122,6 +126,8 @@ class SinkOptions:
             if isinstance(value, (str, Mapping)) or not all(isinstance(one, str) for one in value):
                 raise ConfigError(f"{name}: expected names of columns, got {shown(value)}", key=name)
             self._set(name, tuple(value))
+        if self.order_by_key and self.key is None:
+            raise ConfigError("order_by_key: needs the option key", key="order_by_key")
         if isinstance(self.chunk, bool) or not isinstance(self.chunk, int) or self.chunk < 1:
             raise ConfigError(f"chunk: expected a number of rows, got {shown(self.chunk)}", key="chunk")
         if self.registry is not None:
@@ -176,7 +182,7 @@ class SinkOptions:
                 made[key] = tuple(name.strip() for name in value.split(",") if name.strip())
             elif key == "chunk":
                 made[key] = int(value) if value.isdecimal() else value
-            elif key == "mark":
+            elif key in ("mark", "order_by_key"):
                 made[key] = _flag(key, value)
             elif key in names:
                 made[key] = value

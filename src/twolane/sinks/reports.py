@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from twolane.results import BatchMetadata
 
 
@@ -94,6 +96,8 @@ class TaskReport:
     in_transaction : bool
     repeated : bool
         An earlier attempt had committed the task: this one wrote nothing, and `written` is 0.
+    keys : numpy.ndarray of uint64, optional
+        With ``order_by_key=True`` a hash of each key, in ascending order.
     """
 
     task: Task
@@ -107,6 +111,7 @@ class TaskReport:
     bytes: int = 0
     in_transaction: bool = False
     repeated: bool = False
+    keys: NDArray[np.uint64] | None = field(default=None, repr=False, compare=False)
 
     def counts(self) -> str:
         """Return the counts in words."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.time.times import Timestamps
 from twolane.errors import SerializationError, TaskError, TransactionError, TwolaneError, Verdict
 from twolane.sinks.exactly_once import task_transaction
 from twolane.sinks.formats import Format
+from twolane.sinks.key_order import KeyOrder
 from twolane.sinks.process import shared_producer
 from twolane.sinks.reports import Ranges, TaskReport, add_ranges, ranges_of
 from twolane.streams.chunks import chunks_of
@@ -63,6 +65,7 @@ class _Attempt(Observer):
         self._bytes = 0
         self._serializer: Any = None
         self._summary = StreamSummary()
+        self._order = KeyOrder() if options.order_by_key else None
 
     def run(self, batches: Iterable[Any]) -> TaskReport:
         options, task = self._options, self._task
@@ -72,8 +75,10 @@ class _Attempt(Observer):
         else:
             with task_transaction(options, task) as producer:
                 if producer is None:
-                    seconds = time.monotonic() - self._started
-                    return TaskReport(task, seconds=seconds, in_transaction=True, repeated=True)
+                    if self._order is not None and options.key is not None:
+                        for batch in batches:
+                            self._order.add_keys(_column(batch, options.key))
+                    return replace(self.report(), repeated=True)
                 self._send(producer, batches)
         return self.report()
 
@@ -95,6 +100,8 @@ class _Attempt(Observer):
             found = getattr(error, "twolane_result", None)
             self._summary = found if isinstance(found, StreamSummary) else self._summary
             raise
+        if self._order is not None:
+            self._order.check()
 
     def _counted(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield the batches; the first one says what a serializer without a schema is made of."""
@@ -121,7 +128,10 @@ class _Attempt(Observer):
         options = self._options
         given: dict[str, Any] = {}
         if options.key is not None:
-            given["keys"] = _as_text(_column(rows, options.key))
+            keys = _column(rows, options.key)
+            given["keys"] = _as_text(keys)
+            if self._order is not None:
+                self._order.add_keys(keys)
         if options.timestamp is not None:
             given["timestamps"] = Timestamps(_column(rows, options.timestamp), naive="utc")
         if options.partition is not None:
@@ -136,6 +146,8 @@ class _Attempt(Observer):
     def settled(self, chunk: Chunk, metadata: BatchMetadata) -> None:
         """Add what a chunk wrote to each partition."""
         add_ranges(self._ranges, ranges_of(metadata))
+        if self._order is not None:
+            self._order.add_offsets(chunk.start, metadata)
 
     def report(self, error: TwolaneError | None = None) -> TaskReport:
         """Return what became of the rows; of those in a transaction that failed what the failure says of it."""
@@ -155,6 +167,7 @@ class _Attempt(Observer):
             seconds=time.monotonic() - self._started,
             bytes=self._bytes,
             in_transaction=transactional,
+            keys=None if self._order is None else self._order.keys(),
         )
 
 

@@ -1,0 +1,116 @@
+"""``to_kafka()`` of a Dask DataFrame, with threads and with processes; read back by confluent-kafka's consumer."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from tests.packaging.sources import ROOT
+from tests.support.readers import read_all
+from twolane import ConfigError, TaskError
+from twolane.sinks import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twolane.testing import EmbeddedCluster
+
+dask = pytest.importorskip("dask", reason="engines are not installed: make test-engines")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+lanes = pytest.mark.parametrize("lane", ["safe", "throughput"])
+
+
+@pytest.fixture(autouse=True)
+def no_producers() -> Iterator[None]:
+    yield
+    process._close_all()
+
+
+def frame(n: int) -> Any:
+    import dask.dataframe as dd
+
+    rows = {"id": range(n), "user": [f"user {i % 50}" for i in range(n)], "at": [i * 7919 % n for i in range(n)]}
+    return dd.from_pandas(pd.DataFrame(rows), npartitions=4)
+
+
+def write(cluster: EmbeddedCluster, ddf: Any, **options: Any) -> Any:
+    from twolane.dask import to_kafka
+
+    return to_kafka(ddf, "t", {"bootstrap.servers": cluster.bootstrap_servers, **options.pop("config", {})}, **options)
+
+
+@lanes
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_every_row_is_written_once(embedded_cluster: EmbeddedCluster, lane: str, scheduler: str) -> None:
+    embedded_cluster.create_topic("t", partitions=3)
+    with dask.config.set(scheduler=scheduler, num_workers=2):
+        report = write(embedded_cluster, frame(1000), lane=lane, key="user")
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    assert sorted(json.loads(record.value)["id"] for record in log) == list(range(1000))
+    assert {record.key for record in log} == {b"user %d" % i for i in range(50)}
+    assert (report.tasks, report.rows, report.written, report.refused) == (4, 1000, 1000, 0)
+    assert sum(place.records for place in report.ranges.values()) == 1000
+
+
+@lanes
+def test_rows_of_a_key_are_in_one_task_and_in_order(embedded_cluster: EmbeddedCluster, lane: str) -> None:
+    embedded_cluster.create_topic("t", partitions=3)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        report = write(
+            embedded_cluster, frame(2000), lane=lane, key="user", order_by_key=True, order_by="at", chunk=100, mark=True
+        )
+    assert report.written == 2000
+    tasks: dict[bytes | None, set[Any]] = {}
+    times: dict[bytes | None, list[int]] = {}
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    for record in sorted(log, key=lambda record: (record.partition, record.offset)):
+        tasks.setdefault(record.key, set()).add(dict(record.headers)["twolane-task"])
+        times.setdefault(record.key, []).append(json.loads(record.value)["at"])
+    assert len(times) == 50
+    assert all(len(found) == 1 for found in tasks.values())
+    assert all(found == sorted(found) for found in times.values())
+
+
+def test_a_bad_row_names_its_task_and_its_column(embedded_cluster: EmbeddedCluster) -> None:
+    embedded_cluster.create_topic("t")
+    schema = '{"type":"record","name":"R","fields":[{"name":"at","type":"int"}]}'
+    ddf = frame(100).assign(at=lambda rows: rows["id"].where(rows["id"] != 60, 2**40))
+    with (
+        dask.config.set(scheduler="processes", num_workers=2),
+        pytest.raises(TaskError, match=f"task 2 of .*10 of .* rows written.*field 'at'.*{2**40}") as caught,
+    ):
+        write(embedded_cluster, ddf, serializer=f"avro:{schema}", without=("id", "user"), chunk=1)
+    assert caught.value.report.written == 10
+
+
+def test_options_are_checked_before_a_row_is_written(embedded_cluster: EmbeddedCluster) -> None:
+    embedded_cluster.create_topic("t")
+    with pytest.raises(ConfigError, match="key: no column 'x'; the columns are 'id', 'user', 'at'"):
+        write(embedded_cluster, frame(10), key="x")
+    assert read_all(embedded_cluster.bootstrap_servers, "t") == []
+
+
+@pytest.mark.parametrize("error", ["TOPIC_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART"])
+def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, error: str) -> None:
+    embedded_cluster.create_topic("t")
+    embedded_cluster.set_topic_error("t", error)
+    # Of an unknown topic librdkafka tells in its own time: a busy machine may see the call's end first.
+    said = error if "AUTHORIZATION" in error else "not written"
+    with (
+        dask.config.set(scheduler="threads"),
+        pytest.raises(TaskError, match=said) as caught,
+    ):
+        write(embedded_cluster, frame(10), config={"message.timeout.ms": 10_000})
+    assert (caught.value.report.written, caught.value.report.unknown) == (0, 0)
+
+
+def test_the_example_runs(embedded_cluster: EmbeddedCluster) -> None:
+    embedded_cluster.create_topic("flights", partitions=2)
+    program = runpy.run_path(str(ROOT / "examples/dask/write.py"))
+    report = program["write_flights"](embedded_cluster.bootstrap_servers, "flights")
+    assert (report.rows, report.written) == (1000, 1000)
+    assert len(read_all(embedded_cluster.bootstrap_servers, "flights")) == 1000
