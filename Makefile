@@ -74,10 +74,11 @@ coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests rea
 	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
 # Leaks are tests/leaks' business: to the sanitizer, whatever the interpreter keeps at its end is one.
-asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the encoders' tests (ARGS=tests/produce: more)
+asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the tests of what is compiled (ARGS="tests/safe tests/throughput": more)
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not cluster and not timing" tests/encoding $(ARGS)
+	    $(BIN)/python -m pytest -m "not cluster and not timing and not slow and not fuzz" \
+	    tests/encoding tests/serializers tests/fuzz tests/produce tests/client tests/reports $(ARGS)
 
 # Failures are kept in .hypothesis and come first in the next run; Ctrl-C ends it at any time.
 fuzz: build $(VENV)/.group-test  ## a million values through each serializer: hours (ARGS="-k json" for one of them)
