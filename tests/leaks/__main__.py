@@ -28,12 +28,15 @@ def run(one: paths.Path, times: int, cluster: EmbeddedCluster) -> dict[str, Any]
     with one.open(cluster) as once:
         for i in range(one.warm):
             once(i)
-        before = at_rest()
-        begun = time.monotonic()
-        for i in range(times):
-            once(i)
-        seconds = time.monotonic() - begun
-        after, excess = settled(before, times)
+        for _ in range(2):  # what grew once was a cache; a leak grows again
+            before = at_rest()
+            begun = time.monotonic()
+            for i in range(times):
+                once(i)
+            seconds = time.monotonic() - begun
+            after, excess = settled(before, times)
+            if not excess:
+                break
     return {
         "path": one.name,
         "times": times * one.each,
