@@ -124,6 +124,14 @@ def test_a_producer_is_used_by_the_tasks_of_its_process(
     assert len(embedded_cluster.records("t")) == 200
 
 
+def test_rows_of_a_key_in_two_tasks_are_found(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster) -> None:
+    embedded_cluster.create_topic("t", partitions=2)
+    df = spark.range(0, 100, 1, 2).selectExpr("id", "concat('k', id % 5) AS k")
+    with pytest.raises(Exception, match="order_by_key: 5 keys have rows in more than one task"):
+        write(df, embedded_cluster, key="k", order_by_key="true")
+    write(df.repartition(2, "k").sortWithinPartitions("id"), embedded_cluster, key="k", order_by_key="true")
+
+
 def test_the_example_runs(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
     embedded_cluster.create_topic("flights", partitions=3)
     example = runpy.run_path(str(ROOT / "examples/spark/write.py"))
