@@ -45,7 +45,7 @@ class Client:
 
     acks = True
 
-    def __init__(self, workload, log, before=()):
+    def __init__(self, workload, log, python="", before=()):
         self.workload, self.acked = workload, 0
         self.is_killed = False
         Path(workload.history_path).write_text("history")
