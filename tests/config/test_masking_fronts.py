@@ -176,6 +176,14 @@ def test_locals_of_a_call_that_fails_show_no_secret(lane: Any) -> None:
             assert not leaks("\n".join(shown))
 
 
+@pytest.mark.parametrize("refused", [{"linger.ms": "x"}, {"lingr.ms": 1}, {"sasl.mechanisms": "NOPE"}], ids=list)
+@pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer, AsyncSafeProducer, AsyncThroughputProducer])
+def test_a_traceback_can_show_a_producer_whose_settings_were_refused(kind: Any, refused: dict[str, Any]) -> None:
+    with pytest.raises(TwolaneError) as caught:
+        kind({"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_SSL", **refused})
+    assert f"self=<{kind.__name__}, refused>" in locals_of(caught.value)
+
+
 JAAS = 'sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="{}" password="{}";'
 FILES = {
     "librdkafka's": "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username={}\nsasl.password={}\n",

@@ -39,7 +39,7 @@ cdef inline void end_used_up(Handle handle) noexcept nogil:
             b"records, or take them for duplicates. Close this producer and make a new one")
 
 
-cdef inline int end_numbered_again(Handle handle) except -1:
+cdef inline void end_numbered_again(Handle handle) noexcept nogil:
     """End a transactional producer whose next transaction would use sequence numbers twice (F37)."""
     if not rd.fatal_error(handle.rk, NULL, 0):
         rd.test_fatal_error(
@@ -47,5 +47,3 @@ cdef inline int end_numbered_again(Handle handle) except -1:
             b"records of the aborted transaction were sent, and purged before a broker's answer ended them: librdkafka gives "
             b"their sequence numbers to other records, which brokers may take for duplicates. Close this producer and make "
             b"a new one")
-    handle.raise_if_fatal()
-    return 0

@@ -384,13 +384,13 @@ cdef class ReportReader:
             end_used_up(self.handle)
 
     def begin_transaction(self):
-        """End the producer where an abort purged what a request had carried (F37). GIL: held."""
+        """Note where a transaction begins; end a producer whose numbers brokers may have for other records (F37)."""
         cdef bint found
         self.lock()
         found = is_numbered_again(&self._numbered, self.handle.wire)
         self.unlock()
         if found:
-            end_numbered_again(self.handle)     # which raises it
+            end_numbered_again(self.handle)
 
     cdef void report_refused(self, uint64_t opaque, const void* topic, int32_t partition, int error,
                              int64_t size) noexcept nogil:

@@ -293,7 +293,8 @@ class BaseAsyncProducer(AsyncStreamSender, Generic[P]):
         await self.close()
 
     def __repr__(self) -> str:
-        return repr(self._producer)
+        producer = getattr(self, "_producer", None)
+        return f"<{type(self).__name__}, refused>" if producer is None else repr(producer)
 
     def __reduce__(self) -> str:
         raise TypeError(f"a {type(self).__name__} cannot be pickled: make one in each process")

@@ -203,6 +203,8 @@ class BaseProducer(ABC):
         self.close()
 
     def __repr__(self) -> str:
+        if getattr(self, "_reader", None) is None:
+            return f"<{type(self).__name__}, refused>"  # in a traceback: __init__ raised
         state = "forked" if self._handle.is_forked else "closed" if self._closed else "open"
         return f"<{type(self).__name__} {state}, {BOOTSTRAP}={self._settings.shown[BOOTSTRAP]}>"
 
