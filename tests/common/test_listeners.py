@@ -20,6 +20,7 @@ from tests.support.listeners import MECHANISMS, OTHER, TOPIC, SecuredBroker
 from tests.support.readers import read_values
 from tests.support.waiting import wait_until
 from twolane import DeliveryError, FatalProducerError, SafeProducer, ThroughputProducer, TopicColumn, Verdict
+from twolane.common.client_events import explained
 from twolane.testing import ClusterUnavailableError
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def _silent(settings: Callable[[SecuredBroker], dict[str, Any]], protocol: str) 
     return Broken(settings, "brokers are down", f"speaks another security.protocol than {protocol}")
 
 
-UNVERIFIED = "certificate could not be verified.*has expired, or is for another host"
+# librdkafka says more than OpenSSL where it sees the handshake end itself, and not on each attempt.
+UNVERIFIED = "certificate verify failed.*ssl.ca.location does not have, has expired, or is for another host"
 NO_TOKEN = {"enable_sasl_oauthbearer_unsecure_jwt": None, "sasl_oauthbearer_config": None}
 BAD_TOKEN = "e30.bm90IGEgdG9rZW4."
 # Whether librdkafka reads the alert, or sees the connection end first, is the network's: each attempt may say another.
@@ -143,6 +145,12 @@ def fail(broker: SecuredBroker, lane: type[BaseProducer], name: str) -> Failure:
         with pytest.raises(DeliveryError) as caught:
             producer.send(TOPIC, f"never: {name}".encode(), timeout=TIMEOUT)
         return Failure(caught.value, time.monotonic() - begun)
+
+
+@pytest.mark.parametrize("more", ["", ": broker certificate could not be verified, verify that ssl.ca.location is ..."])
+def test_whatever_librdkafka_says_of_a_certificate_is_explained(more: str) -> None:
+    text = f"ssl://127.0.0.1:9092/bootstrap: error:0A000086:SSL routines::certificate verify failed{more}"
+    assert re.search(UNVERIFIED, explained(text))
 
 
 @pytest.fixture(scope="module")

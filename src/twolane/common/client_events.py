@@ -26,7 +26,8 @@ _LOG, _ERROR = 0x4, 0x8
 _HINTS = (
     (
         re.compile("certificate verify failed"),
-        "; or the certificate has expired, or is for another host than bootstrap.servers or the broker names",
+        "; the certificate is of an authority that ssl.ca.location does not have, has expired, or is for another host "
+        "than bootstrap.servers or the broker names",
     ),
     (
         re.compile("alert (bad certificate|certificate required|certificate unknown|unknown ca)"),
