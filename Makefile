@@ -97,14 +97,14 @@ faults: build $(VENV)/.group-test  ## break real brokers and clients, round afte
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHORT),--short) $(ARGS)
 
 bench: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## lanes and peers on the embedded cluster: five minutes
-	$(BIN)/python -m bench run --minutes 4 --output $(RESULTS) $(ARGS)
+	$(BIN)/python -m bench run --minutes 5 --output $(RESULTS) $(ARGS)
 
 bench-encoding: build $(VENV)/.group-bench $(VENV)/.group-peers  ## encoders and timestamps beside fastavro, orjson and others
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m bench.encoding --json $(RESULTS)/encoding.json
 
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
-	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --minutes 20 \
+	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --rounds 9 --others 2 --minutes 40 \
 	    --output $(RESULTS) $(ARGS)
 
 figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every committed figure again, into RESULTS: an hour on a quiet machine

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench import peers, suite
 from bench.clusters import EMBEDDED, OWN, RUNNING, UnreachableError, open_cluster
+from bench.headline import first, headline
 from bench.lanes import CONTENDERS
 from bench.matrix import choose, matrix, preset, void
 from bench.report import page
@@ -74,6 +75,7 @@ def on_a_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--rigorous", "effort", flag_value="rigorous", help="9 values of 1.5 s each")
 @click.option("--smoke", "effort", flag_value="smoke", help="1 value, too short to mean anything")
 @click.option("--rounds", type=click.IntRange(1), help="values of each case")
+@click.option("--others", type=click.IntRange(1), help="values of each case that is not of the headline or a peer's")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="begin no further case after so long")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=OUTPUT, show_default=True)
 @click.option("--list", "only_list", is_flag=True, help="show the cases and what is void, measure nothing")
@@ -85,6 +87,7 @@ def run(
     config_file: str,
     effort: str | None,
     rounds: int | None,
+    others: int | None,
     minutes: float | None,
     output: Path,
     only_list: bool,
@@ -99,17 +102,18 @@ def run(
         _list(choose(preset(chosen, contenders.values(), kind, has_delay=kind != RUNNING), patterns), kind)
         return
     wanted = EFFORTS[effort or "default"]
-    wanted = replace(wanted, rounds=rounds or wanted.rounds, minutes=minutes)
+    wanted = replace(wanted, rounds=rounds or wanted.rounds, others=others, minutes=minutes)
     with _errors_in_a_line(), open_cluster(kind, bootstrap_servers, config_file) as kafka:
-        cases = choose(preset(chosen, contenders.values(), kind, has_delay=kafka.has_delay), patterns)
+        important = headline(contenders.values(), kind)
+        cases = first(choose(preset(chosen, contenders.values(), kind, has_delay=kafka.has_delay), patterns), important)
         if not cases:
             raise click.UsageError(f"no case matches {' '.join(patterns)}; see --list")
         results = Results(output / FILES[kind], kafka.facts())
         for reason, number in _void(kind, has_delay=kafka.has_delay).items():
             results.note("void", reason, f"{number} combinations")
         interrupted = False
-        with _progress(len(cases) * wanted.rounds) as on_step:
-            session = suite.Session(kafka, contenders, results, wanted, on_step, config_file)
+        session = suite.Session(kafka, contenders, results, wanted, properties=config_file, headline=important)
+        with _progress(sum(len(session.of_round(turn, cases)) for turn in range(wanted.rounds))) as session.on_step:
             try:
                 session.run(cases)
             except KeyboardInterrupt:

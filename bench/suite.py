@@ -19,7 +19,7 @@ from bench.measure import FailedError, measure
 from bench.verify import Log, UnverifiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from bench.clusters import Kafka
     from bench.contender import Contender, Result
@@ -52,12 +52,15 @@ class Effort:
         Fewest calls of a caller who waits: the p99 of a value has to come from somewhere.
     minutes : float or None
         No further case is begun after so long.
+    others : int or None
+        Values of each case that is not of the headline; None: as many.
     """
 
     rounds: int
     seconds: float
     calls: int
     minutes: float | None = None
+    others: int | None = None
 
 
 FAST = Effort(rounds=3, seconds=0.15, calls=50)
@@ -81,6 +84,8 @@ class Session:
         Called before each case with its name, its number and the round.
     properties : str
         Path of a file of further client settings.
+    headline : container of Case
+        What has a value in every round, where `effort` gives the others fewer.
     """
 
     kafka: Kafka
@@ -89,6 +94,7 @@ class Session:
     effort: Effort
     on_step: Callable[[str, int, int], None] = lambda name, number, turn: None
     properties: str = ""
+    headline: Container[Case] = ()
     _rates: dict[str, float] = field(default_factory=dict)
     _round_trips: dict[int, float] = field(default_factory=dict)
 
@@ -100,7 +106,7 @@ class Session:
             with tempfile.TemporaryDirectory(prefix="twolane-bench-") as folder, self._log() as log:
                 self._warm_up(left, Path(folder), log)
                 for turn in range(self.effort.rounds):
-                    for number, case in enumerate(list(left)):
+                    for number, case in enumerate(self.of_round(turn, left)):
                         if self.effort.minutes is not None and time.monotonic() - started > self.effort.minutes * 60:
                             self.results.note("ended", f"round {turn + 1}", f"time was over at case {number + 1}")
                             return
@@ -115,6 +121,11 @@ class Session:
             raise
         finally:
             self.results.save()
+
+    def of_round(self, turn: int, cases: Iterable[Case]) -> list[Case]:
+        """Return those of the cases that a round measures."""
+        all_of_them = self.effort.others is None or turn < self.effort.others
+        return [case for case in cases if all_of_them or case in self.headline]
 
     def _log(self) -> Log:
         return Log(self.kafka.bootstrap_servers, self.properties)

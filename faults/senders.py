@@ -117,6 +117,9 @@ class Sender:
             except (twolane.TwolaneError, OnPurposeError) as error:
                 self._history.event("raised by close()", error=repr(error))
                 return
+            except TimeoutError as error:
+                # On a busy machine our callbacks may have 10^5 verdicts to write. Closing again waits for them.
+                self._history.event("a callback outlasts close()", error=repr(error))
 
     async def _replace(self, generation: int) -> None:
         """Take a new producer, unless another stream did."""

@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
-from bench.matrix import RTT_MS, WAIT, Case
+from bench.headline import LATENCY, THROUGHPUT
+from bench.matrix import RTT_MS
 from bench.report.tables import NOTHING, markdown, ratios
 from bench.results import CPU, P50, P99, WALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from bench.headline import Step
+    from bench.matrix import Case
     from bench.results import Row
-
-
-@dataclass(frozen=True)
-class Step:
-    """From one case to another: the same but for what `name` says."""
-
-    name: str
-    before: Case
-    after: Case
-
-
-_FREE = Case(BATCH)
-_FIVE = Case(BATCH, in_flight=5, batch=100)
-_WAITED = Case(BATCH, WAIT, in_flight=1, batch=1)
-_ONE = Case(SAFE_SEND, WAIT, in_flight=1, idempotence=True, batch=1)
-_CALL = replace(_ONE, contender=SAFE_BATCH)
-
-# Of records that are sent without waiting for each, one partition.
-THROUGHPUT = (
-    Step("`acks=1` to `acks=all`, requests of 10 000", replace(_FREE, acks="1"), _FREE),
-    Step("5 requests in flight to 1, requests of 100", _FIVE, replace(_FIVE, in_flight=1)),
-    Step(
-        "5 requests in flight to 1, requests of 10 000",
-        replace(_FIVE, batch=10_000),
-        replace(_FIVE, batch=10_000, in_flight=1),
-    ),
-    Step(
-        "idempotence off to on, requests of 10 000",
-        replace(_FIVE, batch=10_000),
-        replace(_FIVE, batch=10_000, idempotence=True),
-    ),
-    Step("safe lane: one by one to batches of 100", _ONE, replace(_CALL, batch=100)),
-    Step("safe lane: batches of 100 to 10 000", replace(_CALL, batch=100), replace(_CALL, batch=10_000)),
-)
-# Of one record that is waited for.
-LATENCY = (
-    Step("`acks=1` to `acks=all`", replace(_WAITED, acks="1"), _WAITED),
-    Step("idempotence off to on", replace(_ONE, idempotence=False), _ONE),
-)
 
 
 def _cell(rows: dict[Case, Row], step: Step, rtt_ms: int, figure: str) -> str:

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from bench.clusters import EMBEDDED, OWN
+from bench.headline import LATENCY, THROUGHPUT, first, headline
 from bench.lanes import BATCH, CONTENDERS, SAFE_BATCH, SAFE_SEND
 from bench.matrix import (
     ACKS,
@@ -75,6 +76,14 @@ def test_the_price_list_has_all_that_means_something() -> None:
     assert not [case.name for case in matrix(compression="none") if void(case, OWN) is None and case not in price]
     assert {case.compression for case in price} == set(COMPRESSION)
     assert {case.contender for case in price} == {contender.name for contender in CONTENDERS}
+
+
+def test_what_a_ratio_compares_runs_one_behind_the_other() -> None:
+    cases = first(preset("price", CONTENDERS, OWN), headline(CONTENDERS, OWN))
+    assert set(cases) == set(preset("price", CONTENDERS, OWN)), "nothing is added, nothing lost"
+    for step, rtt in product((*THROUGHPUT, *LATENCY), RTT_MS):
+        before, after = (cases.index(replace(case, rtt_ms=rtt)) for case in (step.before, step.after))
+        assert abs(after - before) <= 5, step.name
 
 
 def test_a_pattern_is_a_part_of_the_name_or_has_wildcards() -> None:

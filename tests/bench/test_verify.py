@@ -101,6 +101,15 @@ def test_the_lanes_keep_to_the_protocol(kafka: Kafka, log: Log, values: str, con
             assert (mode == "wait") == ("p50" in result.latencies)
 
 
+def test_the_headline_has_a_value_in_every_round_and_the_others_in_the_first(kafka: Kafka, tmp_path: Path) -> None:
+    results = Results(tmp_path / "embedded.json", kafka.facts())
+    other, headline = (Case(one.name, acks="1") for one in (cheat("not at all"), cheat("still not")))
+    contenders = {case.contender: cheat("not at all") for case in (other, headline)}
+    effort = replace(SMOKE, rounds=3, others=1)
+    Session(kafka, contenders, results, effort, headline=[headline]).run([headline, other])
+    assert [results.values(case) for case in (headline, other)] == [3, 1]
+
+
 def test_a_refused_result_leaves_no_figure(kafka: Kafka, tmp_path: Path) -> None:
     honest, liar = cheat("not at all"), cheat("loses one")
     gone = replace(cheat("not here"), missing=lambda: "not installed")
