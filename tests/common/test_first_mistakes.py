@@ -8,6 +8,7 @@ import inspect
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from twolane import (
@@ -88,6 +89,19 @@ def test_a_call(producer, kind, arguments, keywords, error, said):
     with pytest.raises(error, match=said) as caught:
         (producer.send_batch if kind == "batch" else producer.send)("t", *arguments, **keywords)
     assert "topic 't'" in str(caught.value)
+
+
+async def rows_to_come():
+    yield {"a": 1}
+
+
+# Polars warns that as_columns() has looked at the query's dtypes.
+@pytest.mark.filterwarnings("ignore::polars.exceptions.PerformanceWarning")
+@pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
+@pytest.mark.parametrize("source", [pl.LazyFrame({"a": [1]}), rows_to_come()], ids=["query", "async generator"])
+def test_a_batch_of_what_is_read_piece_by_piece(producer, source, on_bad_row):
+    with pytest.raises(SerializationError, match=r"topic 't'.*send_stream\(\) takes what is read piece by piece"):
+        producer.send_batch("t", source, serializer=Json(), on_bad_row=on_bad_row)
 
 
 @pytest.mark.parametrize(("serializer", "said"), SERIALIZERS)

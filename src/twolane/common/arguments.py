@@ -30,7 +30,7 @@ from twolane.serializers import Bytes
 from twolane.serializers.bad_rows import skips_bad_rows
 from twolane.serializers.base import BaseSerializer
 from twolane.serializers.functions import FunctionSerializer
-from twolane.serializers.protocol import check_serializer, for_topic, is_function, rows_within
+from twolane.serializers.protocol import check_serializer, for_topic, is_function, rows_of, rows_within
 from twolane.serializers.raw import bind_bytes
 
 if TYPE_CHECKING:
@@ -389,9 +389,7 @@ def bind_call(
         columns = as_columns(values)
         table = columns if isinstance(columns, Table) else None
         if table is None and not isinstance(values, (list, tuple, Column)) and not is_array(values):
-            if isinstance(values, (bytes, bytearray, str, memoryview)) or not hasattr(values, "__iter__"):
-                raise SerializationError("expected a sequence of records or columns", value=values)
-            values = list(values)
+            values = list(rows_of(values))
         warm = serializer or BYTES
         # A column that was read from a stream cannot be read again; serializers of the user's own know tables only.
         read = table if columns is None or not isinstance(warm, BaseSerializer) else columns

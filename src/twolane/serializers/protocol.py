@@ -155,8 +155,11 @@ def rows_of(values: Any) -> Any:
     """Return an iterable of rows; SerializationError if it is none."""
     if isinstance(values, Column):
         return values.objects
-    if isinstance(values, (str, bytes, bytearray, memoryview)) or not hasattr(values, "__iter__"):
-        raise SerializationError("expected a sequence of rows, or columns", value=values)
-    if getattr(values, "ndim", 1) == 0:  # numpy's scalars and arrays without a dimension only look iterable
-        raise SerializationError("expected a sequence of rows, or columns", value=values)
+    # numpy's scalars and arrays without a dimension only look iterable.
+    is_one = isinstance(values, (str, bytes, bytearray, memoryview)) or getattr(values, "ndim", 1) == 0
+    if is_one or not hasattr(values, "__iter__"):
+        expected = "expected a sequence of rows, or columns"
+        if hasattr(values, "collect_batches") or hasattr(values, "__aiter__"):  # polars' LazyFrame; an async generator
+            expected += " (send_stream() takes what is read piece by piece)"
+        raise SerializationError(expected, value=values)
     return values
