@@ -204,7 +204,7 @@ class DeliveryError(TwolaneError, KafkaException):
     index : int
         Row in its call, 0 for a single record.
     possible_offset : int or None
-        Where the record stands if it was written, when the broker told (for instance with REQUEST_TIMED_OUT).
+        Where the record stands if it was written, when the broker gave it (for instance with REQUEST_TIMED_OUT).
     error : confluent_kafka.KafkaError
         Code, name, ``retriable()``, ``fatal()``; also ``args[0]``, as with confluent-kafka's exceptions.
     delivery : BatchDelivery or None
@@ -292,7 +292,7 @@ class TransactionError(TwolaneError, KafkaException):
     must_abort : bool
         The transaction cannot be committed any more; it was aborted, or a note says how far that came.
     verdict : Verdict
-        NOT_WRITTEN: not committed, and it will not be. UNKNOWN: it may be; ``commit_transaction()`` again tells.
+        NOT_WRITTEN: not committed, and it will not be. UNKNOWN: it may be; ``commit_transaction()`` again says which.
     """
 
     def __init__(

@@ -62,13 +62,13 @@ class DeliveryReport(NamedTuple):
     verdict : Verdict
     partition : int
     offset : int
-        -1 where the broker told none.
+        -1 where the broker gave none.
     timestamp : int
         Milliseconds since the epoch, -1 where there is none.
     timestamp_type : TimestampType
     """
 
-    index: int  # type: ignore[assignment] # hides tuple.index(), which nobody needs of a report
+    index: int  # type: ignore[assignment] # hides tuple.index(), which a report does not need
     error: int
     verdict: Verdict
     partition: int = -1
@@ -89,7 +89,7 @@ class RecordMetadata(NamedTuple):
     topic : str
     partition : int
     offset : int or None
-        None where the broker told none (``acks=0``).
+        None where the broker gave none (``acks=0``).
     timestamp : int or None
         Milliseconds since the epoch, as the broker keeps it.
     timestamp_type : TimestampType

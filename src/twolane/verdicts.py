@@ -163,13 +163,13 @@ def verdict(
     offset : int
         Of the report.
     acks_none : bool
-        ``acks=0``: no offset is ever told.
+        ``acks=0``: no offset is ever given.
 
     Notes
     -----
     A refusal after several attempts proves something only if no earlier attempt may have appended. librdkafka retries
     NOT_LEADER_OR_FOLLOWER and its like without counting, so a record given up after counted retries had such an answer
-    if there were more than ``1 + retries`` attempts; a refusal that is not retried tells nothing of the attempts before
+    if there were more than ``1 + retries`` attempts; a refusal that is not retried proves nothing about those before
     it. KAFKA_STORAGE_ERROR takes the broker's log directory off line, so a later refusal comes from another broker.
     """
     if code == 0:

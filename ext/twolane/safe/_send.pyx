@@ -75,7 +75,7 @@ cdef class SafeSender:
         opaque : object, optional
             Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
         callback, on_delivery
-            confluent-kafka's; refused: what they are told is returned or raised.
+            confluent-kafka's; refused: what they would get is returned or raised.
 
         Returns
         -------
@@ -149,8 +149,8 @@ cdef class SafeSender:
             else:
                 self._group.send_group(turn)
         except BaseException as interruption:
-            # A signal handler may raise anything, such as what another producer told it. Before the record is in
-            # anybody's hands an error of ours says that nothing was sent.
+            # A signal handler may raise anything, such as an error of another producer. Before a caller has
+            # taken the record an error of ours says that nothing was sent.
             if turn.sent or turn.job_taken or not isinstance(interruption, TwolaneError):
                 self._group.attach_result_to(turn, interruption)
             raise
@@ -206,7 +206,7 @@ cdef class SafeSender:
             self._fair_lock.release(turn)
 
     cdef int _send_alone(self, Waiter turn, Record record) except -1:
-        """Send the record that nobody waits behind. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
+        """Send a record behind which no caller waits. The turn's outcome is its metadata, or a tuple: ``CallResult.unacknowledged``."""
         cdef OffsetColumns rows
         cdef int64_t offset = -1, time_ms = record.timestamp
         memset(&rows, 0, sizeof(rows))

@@ -1,4 +1,4 @@
-"""In every partition one MessageSet in flight, and nothing after a failure: how the safe lane keeps order.
+"""Keep one MessageSet in flight in each partition, and send nothing after a failure: how the safe lane keeps order.
 
 Why not librdkafka's own settings: with ``max.in.flight=1`` and idempotence off a second request is already built while
 the first is in flight, and overtakes the first one's retry (docs/hazards.md, F1); with idempotence on a request that
@@ -7,14 +7,14 @@ while one before it in its partition is unacknowledged, except in the same Messa
 
 How a chunk becomes exactly one MessageSet (F6): its partition is paused, the records are enqueued, the partition is
 resumed, and ``rd_kafka_flush(0)`` wakes the broker threads, which would otherwise look up to a second later. What pausing
-and resuming leave behind in librdkafka is taken out (F32). A chunk of one record needs none of that.
+and resuming leave behind in librdkafka is removed (F32). A chunk of one record needs none of that.
 
 The first chunk of a partition that was idle is one record. Nothing but an ordinary enqueue makes librdkafka connect to a
 leader at once (flush wakes connected brokers only), and with idempotence a first request that is acknowledged alone is
 what keeps librdkafka from inferring acknowledgements that never were (F4).
 
 Time is kept here, per chunk: librdkafka's own ``message.timeout.ms`` takes the records of a chunk one by one, so that
-its head could be given up and its tail still be written. It is set later than the lane's, as a net.
+its first records could be given up and its last ones still be written. It is set later than the lane's, for what that misses.
 """
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
@@ -70,11 +70,11 @@ def _purge_behind(Handle handle not None):
 
 @cython.final
 cdef class OrderedSender:
-    """Send RecordSlices in ordered chunks and wait. One call at a time: callers hold the FairLock.
+    """Send records in chunks, the next of a partition once the last is acknowledged. One call at a time, under the FairLock.
 
     Parameters
     ----------
-    handle, delivery
+    handle, delivery : the client, and where its reports are read
     chunk_records : int
         ``batch.num.messages``.
     chunk_bytes : int

@@ -124,7 +124,7 @@ cdef class ThroughputSender:
         timeout : float, optional
             Seconds to wait for room in the window, and for the topic's partitions at its first use.
         on_delivery : callable(err, metadata), optional
-            Called from the producer's service thread: ``(None, RecordMetadata)`` or ``(DeliveryError, None)``. An
+            Called from the producer's delivery thread: ``(None, RecordMetadata)`` or ``(DeliveryError, None)``. An
             exception it raises is logged and raised by the next ``flush()`` or ``close()``.
         opaque : object, optional
             Of the caller's own: ``opaque`` of what `on_delivery` is given.

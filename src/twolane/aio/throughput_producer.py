@@ -102,7 +102,7 @@ class AsyncThroughputProducer(BaseAsyncProducer[ThroughputProducer]):
         topic, value, key, headers, partition, timestamp, timestamp_header, serializer, key_serializer, timeout
             As of ``ThroughputProducer.send()``, and so are the errors.
         on_delivery, opaque
-            As there: it is called in the producer's service thread, not in the loop's.
+            As there: it is called in the producer's delivery thread, not in the loop's.
         """
         loop = self._enter()
         producer = self._producer

@@ -28,7 +28,7 @@ Lane = Literal["safe", "throughput"]
 
 @dataclass(frozen=True)
 class Connection:
-    """What the common options say: settings by librdkafka's names, and leave to be insecure.
+    """What the common options say: settings by librdkafka's names, and ``allow_insecure``.
 
     Attributes
     ----------

@@ -226,7 +226,7 @@ class BaseProducer(ABC):
                 self._end_unclosed()
 
     def _end_unclosed(self) -> None:
-        """Do what can be done for a producer that nobody closed; called while it is collected, in any thread."""
+        """Do what can be done for a producer that was not closed; called while it is collected, in any thread."""
         self.close(EXIT_TIMEOUT)
 
 

@@ -1,4 +1,4 @@
-"""BatchMetadata from what the compiled side tells: by the caller's rows, also where some of them were refused."""
+"""BatchMetadata from what the compiled side returns: by the caller's rows, also where some of them were refused."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class LoopWaker:
         self._is_woken = False
 
     def end(self, future: asyncio.Future[None]) -> None:
-        """Let who awaits a future go on. From any thread; nothing happens where its loop is closed."""
+        """Let the tasks that await a future go on. From any thread; nothing happens where its loop is closed."""
         self._ended.append(future)
         # Added first, looked then; _run() does it the other way round.
         if not self._is_woken:

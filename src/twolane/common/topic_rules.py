@@ -25,7 +25,7 @@ class Finding:
     Attributes
     ----------
     level : {"problem", "note"}
-        A note is what somebody may have wanted.
+        A note is what may be intended.
     text, cure : str
     """
 

@@ -36,7 +36,7 @@ _NOT_YET = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_
 
 
 class Question:
-    """One question to the brokers in a thread of its own, which outlasts whoever asked.
+    """One question to the brokers in a thread of its own, which outlasts its caller.
 
     Attributes
     ----------

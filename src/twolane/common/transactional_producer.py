@@ -94,7 +94,7 @@ class TransactionalProducer(BaseProducer):
     def commit_transaction(self, timeout: float | None = None) -> None:
         """Commit the transaction that is open, or go on with a commit that timed out or was interrupted.
 
-        For a commit at the end of a ``transaction()`` block that raised: this tells what became of it.
+        For a commit at the end of a ``transaction()`` block that raised: this says what became of it.
 
         Parameters
         ----------

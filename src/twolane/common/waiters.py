@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Waiters:
-    """Threads that wait for news.
+    """Threads that wait for a change.
 
     A signal handler runs between any two steps of the main thread, and may wait itself. The lock of a Condition or an
-    Event may be held by what it interrupted, and whoever should bring the news then waits for that lock. Here each who
-    waits has a lock of his own, and what is shared is one dict, each step on which is atomic.
+    Event may be held by what it interrupted, and the thread that would wake it then waits for that lock. Here each
+    waiting thread has a lock of its own, and what is shared is one dict, each step on which is atomic.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Waiters:
         mine.acquire()
         self._waiting[mine] = None
         try:
-            # Entered first, looked then: who brings the news does it the other way round.
+            # Entered first, looked then: the thread that wakes does it the other way round.
             if not has_come():
                 mine.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX))
             return has_come()
@@ -35,7 +35,7 @@ class Waiters:
             self._waiting.pop(mine, None)
 
     def wake(self) -> None:
-        """Let all who wait look again."""
+        """Let all waiting threads look again."""
         for waiting in list(self._waiting):
             with contextlib.suppress(RuntimeError):  # woken already, by another thread
                 waiting.release()

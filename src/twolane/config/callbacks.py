@@ -1,4 +1,4 @@
-"""What a producer takes beside librdkafka's settings: callbacks, a logger, and leave to be insecure."""
+"""What a producer takes beside librdkafka's settings: callbacks, a logger, and ``allow_insecure``."""
 
 from __future__ import annotations
 

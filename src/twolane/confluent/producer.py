@@ -217,7 +217,7 @@ class Producer:
                 left = core.flush(step)
             except ClosedProducerError as error:
                 raise RuntimeError(CLOSED) from error
-            except KafkaException:  # of records that nobody asked a report of
+            except KafkaException:  # of records without a callback
                 left = core.stats().in_queue
             if not left and len(self._unknown_topics):
                 self._wait(step)
@@ -340,7 +340,7 @@ class Producer:
     def _end(self, core: Core, timeout: float | None) -> None:
         try:
             core.close(timeout)
-        except KafkaException:  # of records that nobody asked a report of
+        except KafkaException:  # of records without a callback
             pass
         finally:
             self._core = None

@@ -146,7 +146,7 @@ def as_bytes(value: Any, what: str) -> bytes | None:
 
 
 def kept(value: Any, what: str) -> str | bytes | None:
-    """Return a value or key that nobody can change until its report is in."""
+    """Return a value or key that cannot be changed until its report is in."""
     return value if value is None or type(value) in (bytes, str) else as_bytes(value, what)
 
 

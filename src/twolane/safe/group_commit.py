@@ -70,7 +70,7 @@ class GroupSender:
 
     def attach_result_to(self, turn: Waiter, interruption: BaseException) -> None:
         """Leave the record's end on the exception of a signal that came in the middle of its caller's ``send()``."""
-        outcome = turn.outcome  # once: a neighbour that still has the record in hand may set it now
+        outcome = turn.outcome  # once: another caller that is sending the record may set it now
         if type(outcome) is tuple:
             outcome = turn.outcome = self.error_from_ends(turn.job, outcome)
         elif outcome is None:
@@ -88,17 +88,17 @@ class GroupSender:
         return _too_late(record)
 
     def unresolved_error(self, turn: Waiter) -> DeliveryError:
-        """Return the error of a record of which no report came: a signal interrupted its caller, or who sent it."""
+        """Return the error of a record of which no report came: a signal interrupted its caller or its sender."""
         record: Record = turn.job
         is_over = turn.mine or turn.done
-        # A neighbour that still has it in hand may be about to send it.
+        # Another caller that has taken it may be about to send it.
         if not turn.sent and (is_over or not turn.job_taken):
             return refused(
                 record.topic.name, KafkaError._FAIL, "not sent: interrupted before", partition=record.partition
             )
         report = DeliveryReport(0, KafkaError._FAIL, Verdict.UNKNOWN, record.partition)
         if is_over:
-            # Otherwise the neighbour will know.
+            # Otherwise the caller that sends it will know.
             self._in_doubt.add_failures(record.topic.name, [report])
         return from_report(record.topic.name, report, detail="interrupted before its report came")
 
@@ -113,7 +113,7 @@ class GroupSender:
                 # Where nothing of it was tried, time is over or the producer closes.
                 is_over = again == batch or time.monotonic() >= deadline
                 if at_fault and len(batch) > 1:
-                    # Somebody's record was refused for what it is. Alone, it fails alone.
+                    # A record was refused for what it is. Alone, it fails alone.
                     one_by_one = True
                     for member in at_fault:
                         member.outcome, member.sent = None, False

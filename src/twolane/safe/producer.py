@@ -1,7 +1,7 @@
 """The safe lane: what it promises, and how it keeps it.
 
-The mechanism is ``ext/twolane/safe/ordered_sender.pyx``; this module says who may send when, what an error means for
-the records behind it, and what a caller is told.
+The mechanism is ``ext/twolane/safe/ordered_sender.pyx``; this module says which caller may send when, what an
+error means for the records behind it, and what a caller gets.
 """
 
 from __future__ import annotations

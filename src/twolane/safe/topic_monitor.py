@@ -47,7 +47,7 @@ class TopicMonitor:
     Attributes
     ----------
     check : TopicCheck
-        Asks for the topics' settings; whoever ends the producer ends it.
+        Asks for the topics' settings; ended with the producer.
     notices : list of str
         Everything noticed, in order; each is also logged as a warning.
     moved : dict of str to (int, int)
@@ -69,7 +69,7 @@ class TopicMonitor:
         oauth_cb: TokenCallback | None = None,
     ) -> None:
         self.check = TopicCheck(settings, self._judge, log, hide, oauth_cb)
-        # With compression brokers count compressed bytes, which nobody knows before.
+        # With compression brokers count compressed bytes, which are not known before.
         self._knows_sizes = settings.get("compression.type", "none") == "none"
         self._open_topic = open_topic
         self._asked_at: dict[str, float] = {}

@@ -33,7 +33,7 @@ class TopicCheck:
     """Asks for topics' settings (DescribeConfigs) beside the callers.
 
     Between two bursts of new topics it has neither a thread nor a client. Where it is not permitted, not supported or
-    not answered, nothing is told: the check is an extra, the records are not.
+    not answered, nothing is said of them: records are sent without the check.
 
     Parameters
     ----------

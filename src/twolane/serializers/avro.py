@@ -233,7 +233,7 @@ class Avro(FramedSerializer):
         return AvroColumns(self.type, self._rows, columns, self._prefix, limit)
 
     def suspects(self, columns: Table) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
-        """Find the rows of a table that may be bad, see `avro_suspects`; None where that cannot tell."""
+        """Find the rows of a table that may be bad, see `avro_suspects`; None where that is not known."""
         ready = self._ready()
         return suspects(ready.type, ready._rows, columns) if ready.type.kind == "record" else None
 

@@ -72,7 +72,7 @@ def open_producer(options: SinkOptions, **more: Any) -> SafeProducer | Throughpu
 
 
 def close_quietly(producer: SafeProducer | ThroughputProducer) -> None:
-    """Close a producer whose records have been told of, or whose task is about to tell."""
+    """Close a producer whose records have been reported, or whose task is about to report them."""
     with contextlib.suppress(TwolaneError, TimeoutError):
         producer.close()
 
@@ -83,7 +83,7 @@ def open_producers() -> list[SafeProducer | ThroughputProducer]:
 
 
 def _named(value: Any) -> Any:
-    """Return what tells settings apart: a function is another object in each task that it is sent to."""
+    """Return what makes settings differ: a function is another object in each task that it is sent to."""
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
     return str(value)

@@ -29,7 +29,7 @@ PARTS_OF_A_SECOND = 10
 
 
 class Observer:
-    """What is told of each chunk; for those who need more than the summary. Called in the stream's own thread."""
+    """Gets each chunk and its result, for callers that need more than the summary; in the stream's own thread."""
 
     def handing_over(self, chunk: Chunk) -> None:
         """Take note of a chunk before it is handed to ``send_batch()``."""

@@ -1,4 +1,4 @@
-"""The child process that ends a `KafkaCluster` when nobody else can: after a SIGKILL of the parent, say.
+"""The child process that ends a `KafkaCluster` when nothing else can: after a SIGKILL of the parent, say.
 
 Run as a file with the parent's id and the cluster's folder. Lines in: ``+PID`` and ``-PID``, the processes to end. At
 the end of input, or when the parent has changed, it kills those still listed and removes the folder.

@@ -69,7 +69,7 @@ SETTINGS: dict[str, object] = {
 class Ports:
     """Ports of the loopback interface, kept from every other cluster on this machine until `release`.
 
-    Nobody may listen on them when they are chosen. That alone would not do: a broker takes seconds to listen, and a
+    Nothing listens on them when they are chosen. That alone would not do: a broker takes seconds to listen, and a
     proxy listens only when a test wants it. So each port is also guarded by a name in Linux's abstract socket
     namespace, which the kernel takes back however the process ends.
 
@@ -119,7 +119,7 @@ def random_id() -> str:
 class Address:
     """Ports of one broker: for clients, for the quorum, behind a fault proxy, and of `more` listeners by name.
 
-    A client that comes through `behind_proxy` is told to find this broker at `proxy`: whoever listens there sees all of
+    A client that comes through `behind_proxy` is sent to `proxy` for this broker: what listens there sees all of
     that client's traffic, without rewriting an answer.
     """
 

@@ -286,7 +286,7 @@ class KafkaCluster(BrokerProcesses):
     was killed. Unless `config` says otherwise: no automatic topics, replication 3, ``min.insync.replicas`` 2, a silent
     broker is given up after 3 s.
 
-    Every broker has a second listener that sends clients to a port on which nobody listens yet, see `proxied`: a fault
+    Every broker has a second listener that sends clients to a port on which nothing listens yet, see `proxied`: a fault
     proxy put there sees the whole traffic.
     """
 

@@ -108,7 +108,7 @@ class EmbeddedCluster:
         self._lock = threading.Lock()
         self._brokers = brokers
         self._tracking = False
-        # A file, because nobody reads a pipe while the child runs, and a full one would stop it.
+        # A file, because nothing reads a pipe while the child runs, and a full one would stop it.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         # -P: the child is run as a file, and its neighbours must not shadow modules of the standard library.
         self._process = subprocess.Popen(

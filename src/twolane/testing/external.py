@@ -1,4 +1,4 @@
-"""A running Kafka that belongs to somebody else."""
+"""A running Kafka that was started elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twolane.testing.running import RunningKafka
 
 
 class ExternalCluster(RunningKafka):
-    """A running Kafka that belongs to somebody else: everything but control of its brokers.
+    """A running Kafka that was started elsewhere: everything but control of its brokers.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class FakeProducer(Fake, SafeProducer):
     Parameters
     ----------
     config, check_topics, on_partition_change, on_refusal, **keywords
-        As of SafeProducer; an address is not needed, and nobody connects to one.
+        As of SafeProducer; an address is not needed, and nothing connects to one.
     partitions : int or mapping of str to int, default 1
         Partitions of every topic; or of each topic there is, so that others are unknown.
 

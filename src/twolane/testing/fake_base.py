@@ -49,7 +49,7 @@ class _Failure(NamedTuple):
 
 
 class FakeTransactions(Transactions):
-    """The real states, with nobody to ask."""
+    """The real states, without a broker to ask."""
 
     def __init__(self, fake: Fake, transactional_id: str | None) -> None:
         super().__init__(cast("Any", fake)._handle, cast("Any", None), transactional_id, _nothing)
@@ -294,7 +294,7 @@ def _item(batch: Any, i: int) -> bytes | None:
 
 
 def somewhere(config: Mapping[str, Any] | None, keywords: Any) -> Any:
-    """Return the keywords with an address, where none is given: nobody connects to it."""
+    """Return the keywords with an address, where none is given: nothing connects to it."""
     names = {BOOTSTRAP, *(alias for alias, name in ALIASES.items() if name == BOOTSTRAP)}
     given = {*(config if hasattr(config, "keys") else ()), *(key.replace("_", ".") for key in keywords)}  # type: ignore[misc]
     return keywords if given & names else {**keywords, "bootstrap_servers": "fake.invalid:9092"}

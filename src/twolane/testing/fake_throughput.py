@@ -29,7 +29,7 @@ class FakeThroughputProducer(Fake, ThroughputProducer):
     """A ThroughputProducer without brokers: the same arguments, checks, encoding and results.
 
     Everything is reported at once: ``on_delivery`` is called in ``send()`` itself, and a BatchDelivery is done when
-    ``send_batch()`` returns it. Failures that nobody looks at are raised by ``flush()`` and ``close()``, as ever.
+    ``send_batch()`` returns it. Failures that are not looked at are raised by ``flush()`` and ``close()``, as ever.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Readers that are Kafka's own Java code: what stands in the log, by nobody's word but Kafka's."""
+"""Readers that are Kafka's own Java code: what stands in the log, as Kafka itself reads it."""
 
 from __future__ import annotations
 

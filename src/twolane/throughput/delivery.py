@@ -94,7 +94,7 @@ class Delivery(ABC, Generic[R]):
         return token
 
     def _tell(self) -> None:
-        """Wake who waits and call back: it is done. Called once, in the delivery thread."""
+        """Wake the waiting threads and call back: it is done. Called once, in the delivery thread."""
         self._is_done = True
         waiters = vars(self).get("_waiters")
         if waiters is not None:

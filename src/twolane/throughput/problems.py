@@ -24,7 +24,7 @@ KEPT = 10_000
 
 
 class Problems:
-    """The failures of one producer that its user was not told of. Without a lock: each step on a deque is atomic."""
+    """The failures of one producer that its user has not seen. Without a lock: each step on a deque is atomic."""
 
     def __init__(self, handle: Handle, reader: ReportReader, say: ClientLog) -> None:
         self.say = say

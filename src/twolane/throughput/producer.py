@@ -75,7 +75,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
 
     *Accounting.* ``accepted == written + not_written + unknown + in_queue``, see ``stats()``.
 
-    *Threads.* Any number may send. One service thread per producer takes reports and runs callbacks.
+    *Threads.* Any number may send. One delivery thread per producer takes reports and runs callbacks.
     """
 
     _policy = THROUGHPUT
@@ -118,7 +118,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
                 self._handle, self._reader, self._callbacks, self._accumulator, _weakly(self._events.handle), self._say
             )
         except RuntimeError as error:
-            # The process has no thread left; nobody gets this producer, so nobody could close it.
+            # The process has no thread left; the caller does not get this producer, so it could not close it.
             self._handle.draining = True
             self._handle.close()
             raise TwolaneError(f"a ThroughputProducer needs a thread of its own: {error}") from error
@@ -407,7 +407,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             self._leave()
 
     def close(self, timeout: float | None = None) -> None:
-        """Drain, report, and destroy the client. Idempotent, from any thread but the service thread.
+        """Drain, report, and destroy the client. Idempotent, from any thread but the delivery thread.
 
         Calls that are waiting end with ClosedProducerError, also those that `on_full` or a signal handler is on top of.
 
@@ -422,7 +422,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             A callback did not return within the timeout and 1.5 s; the message says where it stands. The producer is
             closed, and ends when the callback does; calling again waits for that.
         DeliveryError, Exception
-            As ``flush()``: what nobody has heard of yet. The producer is closed all the same.
+            As ``flush()``: failures that were not raised yet. The producer is closed all the same.
         """
         if self._handle.is_forked:
             self._handle.draining = True
@@ -445,7 +445,7 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         self._delivery_thread.problems.raise_first()
 
     def _end_unclosed(self) -> None:
-        # The service thread drains and ends the client: this may run in any thread, also in that one.
+        # The delivery thread drains and ends the client: this may run in any thread, also in that one.
         self._buffer.close()
         self._delivery_thread.abandon(EXIT_TIMEOUT)
 
