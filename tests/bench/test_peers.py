@@ -75,7 +75,7 @@ def embedded(embedded_cluster) -> Embedded:
     return Embedded(embedded_cluster)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def brokers(kafka_cluster) -> Iterator[Real]:
     kafka = Real(kafka_cluster.bootstrap_servers)
     yield kafka

@@ -62,7 +62,8 @@ class JavaReader:
         find_program("javac", PURPOSE)  # java runs the source file, which a bare run-time environment cannot compile
         digest = hashlib.sha256(POM.encode()).hexdigest()[:8]
         jars = fetched_jars(cache_folder() / f"readers-{digest}", POM, PURPOSE)
-        options = ["-Xmx256m", "-XX:+UseSerialGC"]
+        # First-tier compilation: most of what the JVM does is to compile Reader.java, once.
+        options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._process = subprocess.Popen(
             [find_program("java", PURPOSE), *options, "-cp", f"{jars}/*", str(SOURCE)],
             stdin=subprocess.PIPE,
