@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.packaging.sources import ROOT
+from tests.support import bounce
 from tests.support.readers import read_all
 from twolane import ConfigError, TaskError
 from twolane.sinks import process
@@ -17,6 +18,7 @@ from twolane.sinks import process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from faults.proxy import FaultProxy
     from twolane.testing import EmbeddedCluster
 
 dask = pytest.importorskip("dask", reason="engines are not installed: make test-engines")
@@ -37,10 +39,11 @@ def frame(n: int) -> Any:
     return dd.from_pandas(pd.DataFrame(rows), npartitions=4)
 
 
-def write(cluster: EmbeddedCluster, ddf: Any, **options: Any) -> Any:
+def write(cluster: Any, ddf: Any, topic: str = "t", **options: Any) -> Any:
     from twolane.dask import to_kafka
 
-    return to_kafka(ddf, "t", {"bootstrap.servers": cluster.bootstrap_servers, **options.pop("config", {})}, **options)
+    config = {"bootstrap.servers": cluster.bootstrap_servers, **options.pop("config", {})}
+    return to_kafka(ddf, topic, config, **options)
 
 
 @lanes
@@ -75,7 +78,8 @@ def test_rows_of_a_key_are_in_one_task_and_in_order(embedded_cluster: EmbeddedCl
     assert all(found == sorted(found) for found in times.values())
 
 
-def test_a_bad_row_names_its_task_and_its_column(embedded_cluster: EmbeddedCluster) -> None:
+@lanes
+def test_a_bad_row_names_its_task_and_its_column(embedded_cluster: EmbeddedCluster, lane: str) -> None:
     embedded_cluster.create_topic("t")
     schema = '{"type":"record","name":"R","fields":[{"name":"at","type":"int"}]}'
     ddf = frame(100).assign(at=lambda rows: rows["id"].where(rows["id"] != 60, 2**40))
@@ -83,7 +87,7 @@ def test_a_bad_row_names_its_task_and_its_column(embedded_cluster: EmbeddedClust
         dask.config.set(scheduler="processes", num_workers=2),
         pytest.raises(TaskError, match=f"task 2 of .*10 of .* rows written.*field 'at'.*{2**40}") as caught,
     ):
-        write(embedded_cluster, ddf, serializer=f"avro:{schema}", without=("id", "user"), chunk=1)
+        write(embedded_cluster, ddf, lane=lane, serializer=f"avro:{schema}", without=("id", "user"), chunk=1)
     assert caught.value.report.written == 10
 
 
@@ -94,8 +98,9 @@ def test_options_are_checked_before_a_row_is_written(embedded_cluster: EmbeddedC
     assert read_all(embedded_cluster.bootstrap_servers, "t") == []
 
 
+@lanes
 @pytest.mark.parametrize("error", ["TOPIC_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART"])
-def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, error: str) -> None:
+def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, lane: str, error: str) -> None:
     embedded_cluster.create_topic("t")
     embedded_cluster.set_topic_error("t", error)
     # Of an unknown topic librdkafka tells in its own time: a busy machine may see the call's end first.
@@ -104,8 +109,24 @@ def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, error
         dask.config.set(scheduler="threads"),
         pytest.raises(TaskError, match=said) as caught,
     ):
-        write(embedded_cluster, frame(10), config={"message.timeout.ms": 10_000})
+        write(embedded_cluster, frame(10), lane=lane, config={"message.timeout.ms": 10_000})
     assert (caught.value.report.written, caught.value.report.unknown) == (0, 0)
+
+
+@pytest.mark.cluster
+@lanes
+def test_a_broker_bounced_in_mid_job(
+    kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
+) -> None:
+    topic = twolane_topic(kafka_cluster)
+
+    def job() -> Any:
+        with dask.config.set(scheduler="processes", num_workers=2):
+            return write(fault_proxy, frame(1000), topic, lane=lane, chunk=100, config=bounce.CONFIG)
+
+    report = bounce.bounce(kafka_cluster, fault_proxy, topic, job)
+    assert (report.rows, report.written) == (1000, 1000)
+    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 def test_the_example_runs(embedded_cluster: EmbeddedCluster) -> None:
