@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from tests.packaging.sources import ROOT
+from tests.support import bounce
 from tests.support.readers import read_all
 from tests.support.waiting import HELD, in_thread, until_requests, wait_until
 from twolane import ConfigError, TaskError, TwolaneError
@@ -25,6 +26,7 @@ from twolane.testing import ApiKey
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from faults.proxy import FaultProxy
     from twolane.testing import EmbeddedCluster
 
 ray = pytest.importorskip("ray", reason="engines are not installed: make test-engines")
@@ -42,11 +44,11 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-def sink(cluster: EmbeddedCluster, **options: Any) -> Any:
+def sink(cluster: Any, topic: str = "t", **options: Any) -> Any:
     from twolane.ray import KafkaDatasink
 
     config = {"bootstrap.servers": cluster.bootstrap_servers, **options.pop("config", {})}
-    return KafkaDatasink("t", config, **options)
+    return KafkaDatasink(topic, config, **options)
 
 
 def rows(n: int) -> Any:
@@ -147,6 +149,19 @@ def test_a_worker_killed_in_mid_task_is_told_of(embedded_cluster: EmbeddedCluste
     assert by_attempt[b"1"] == 1000
     assert by_attempt[b"0"] >= 200
     assert (made.report.retried, made.report.maybe_twice, made.report.written) == (1, 1000, 1000)
+
+
+@pytest.mark.cluster
+@lanes
+def test_a_broker_bounced_in_mid_job(
+    kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
+) -> None:
+    topic = twolane_topic(kafka_cluster)
+    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=bounce.CONFIG)
+    end = bounce.bounce(kafka_cluster, fault_proxy, topic, lambda: rows(1000).write_datasink(made))
+    assert end is None
+    assert (made.report.rows, made.report.written, made.report.retried) == (1000, 1000, 0)
+    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 def worker_of(what: str) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.packaging.sources import ROOT
+from tests.support import bounce
 from tests.support.readers import read_all
 from twolane.sinks.reports import OffsetRange
 from twolane.sinks.task import MARK
@@ -26,6 +27,7 @@ from twolane.testing import ApiKey
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from faults.proxy import FaultProxy
     from twolane.testing import EmbeddedCluster
 
 pyspark = pytest.importorskip("pyspark", reason="engines are not installed: make test-engines")
@@ -273,6 +275,29 @@ def test_a_worker_killed_in_a_transaction(
     write(df, kafka_cluster, topic, job="nightly", **options)
     assert json.loads(report.read_text())["repeated"] == 1
     assert ids(read_all(kafka_cluster.bootstrap_servers, topic)) == Counter(range(1000))
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("lane", ["safe", "throughput"])
+def test_a_broker_bounced_in_mid_job(
+    spark: Any,
+    metrics: Any,
+    kafka_cluster: Any,
+    fault_proxy: FaultProxy,
+    twolane_topic: Any,
+    tmp_path: Path,
+    lane: str,
+) -> None:
+    topic, report = twolane_topic(kafka_cluster), tmp_path / "report.json"
+    options = {f"kafka.{key}": value for key, value in bounce.CONFIG.items()}
+    options |= {"lane": lane, "chunk": "100", "report": str(report)}
+    end = bounce.bounce(
+        kafka_cluster, fault_proxy, topic, lambda: write(spark.range(1000), fault_proxy, topic, **options)
+    )
+    assert end is None
+    told = json.loads(report.read_text())
+    assert (told["rows"], told["written"], told["retried"]) == (1000, 1000, 0)
+    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 # ---- streams ---------------------------------------------------------------------------------------------------------
