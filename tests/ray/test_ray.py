@@ -158,8 +158,7 @@ def test_a_broker_bounced_in_mid_job(
 ) -> None:
     topic = twolane_topic(kafka_cluster)
     made = sink(fault_proxy, topic, lane=lane, chunk=100, config=bounce.CONFIG)
-    end = bounce.bounce(kafka_cluster, fault_proxy, topic, lambda: rows(1000).write_datasink(made))
-    assert end is None
+    bounce.bounce(kafka_cluster, fault_proxy, topic, lambda: rows(1000).write_datasink(made))
     assert (made.report.rows, made.report.written, made.report.retried) == (1000, 1000, 0)
     bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 

@@ -23,20 +23,14 @@ ANSWERED = 2
 CONFIG = {"batch.num.messages": "100", "message.timeout.ms": "300000"}
 
 
-def bounce(
-    cluster: KafkaCluster, proxy: FaultProxy, topic: str, job: Callable[[], Any], *, start: bool = True
-) -> Any:
-    """Run a job whose producers meet the proxy; return what it returned, or what it raised.
+def bounce(cluster: KafkaCluster, proxy: FaultProxy, topic: str, job: Callable[[], Any]) -> Any:
+    """Run a job whose producers meet the proxy; return what it returns.
 
     The answer of its third Produce request is held back. Then the leader of the topic's partition 0 is killed, which
-    closes its connections, and started again: what the request did is not known to the producer.
-
-    Parameters
-    ----------
-    start : bool, default True
-        Start the broker while the job runs; otherwise once it has ended.
+    closes its connections, and started again: what the request did is not known to the producer. The job runs in the
+    caller's thread, to which Spark binds its session.
     """
-    on_its_way = threading.Event()
+    on_its_way, is_over = threading.Event(), threading.Event()
 
     def rule(seen: Seen) -> Action:
         if seen.number <= ANSWERED:
@@ -45,22 +39,25 @@ def bounce(
         return drop()
 
     leader = cluster.leader(topic)
-    proxy.rule = rule
-    thread, ends = in_thread(job)
-    try:
+
+    def kill() -> str:
         while not on_its_way.wait(0.05):
-            assert thread.is_alive(), f"the job ended without a third request: {ends}"
+            if is_over.is_set():
+                return "the job ended without a third request"
         cluster.kill_broker(leader)
         proxy.rule = None
-        if start:
-            cluster.start_broker(leader)
-    finally:
-        thread.join(5 * PATIENCE)
-    if not start:
         cluster.start_broker(leader)
-        cluster.wait_in_sync(topic)
-    assert not thread.is_alive(), "the job hangs"
-    return ends[0]
+        return "bounced"
+
+    proxy.rule = rule
+    thread, ends = in_thread(kill)
+    try:
+        result = job()
+    finally:
+        is_over.set()
+        thread.join(2 * PATIENCE)
+    assert ends == ["bounced"]
+    return result
 
 
 def check_log(servers: str, topic: str, n: int, *, once: bool, maybe_twice: int = 0) -> None:
