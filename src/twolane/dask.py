@@ -27,9 +27,9 @@ def to_kafka(
 ) -> JobReport:
     """Write a DataFrame, each partition of it as one task, with the scheduler that is current.
 
-    A task whose worker died is begun again by ``distributed``, and writes all its rows again. Dask does not tell a task
-    which attempt it is: the report counts no ``maybe_twice``. With a ``transactional.id`` each task is one transaction,
-    and an attempt behind one that was committed writes nothing.
+    A task whose worker died is begun again by ``distributed``, and writes all its rows again: the report counts them as
+    ``maybe_twice``. With a ``transactional.id`` each task is one transaction, and an attempt behind one that was
+    committed writes nothing.
 
     Parameters
     ----------
@@ -82,4 +82,20 @@ def _write(part: Any, options: SinkOptions, task: Task, order_by: str | None) ->
     if order_by is not None:
         part = part.sort_values(order_by, kind="stable")
     table = pa.Table.from_pandas(part, preserve_index=False)
-    return write_task(options, task, [table] if table.num_rows else [])
+    return write_task(options, task._replace(attempt=_attempt()), [table] if table.num_rows else [])
+
+
+def _attempt() -> int:
+    """Return how many workers have died with this task in hand; 0 where the scheduler is none that begins it again."""
+    try:
+        from distributed import get_client, get_worker  # type: ignore[import-not-found, unused-ignore]
+
+        key = get_worker().get_current_task()
+    except (ImportError, ValueError):  # no worker of distributed
+        return 0
+    return int(get_client().run_on_scheduler(_deaths, key))
+
+
+def _deaths(key: Any, dask_scheduler: Any = None) -> int:
+    """Run by the scheduler, which hands itself over under this name."""
+    return int(dask_scheduler.tasks[key].suspicious)

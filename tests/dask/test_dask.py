@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,8 +15,10 @@ import pytest
 from tests.packaging.sources import ROOT
 from tests.support import bounce
 from tests.support.readers import read_all
+from tests.support.waiting import HELD, in_thread, until_requests
 from twolane import ConfigError, TaskError
 from twolane.sinks import process
+from twolane.testing import ApiKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +116,57 @@ def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, lane:
     ):
         write(embedded_cluster, frame(10), lane=lane, config={"message.timeout.ms": 10_000})
     assert (caught.value.report.written, caught.value.report.unknown) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+        local.get_client() as client,
+    ):
+        yield client
+
+
+@lanes
+def test_rows_are_written_by_workers_of_distributed(workers: Any, embedded_cluster: EmbeddedCluster, lane: str) -> None:
+    embedded_cluster.create_topic("t", partitions=3)
+    report = write(embedded_cluster, frame(1000), lane=lane, key="user")
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    assert sorted(json.loads(record.value)["id"] for record in log) == list(range(1000))
+    assert (report.tasks, report.written, report.retried, report.maybe_twice) == (4, 1000, 0, 0)
+
+
+@lanes
+def test_a_worker_of_distributed_killed_in_mid_task(workers: Any, embedded_cluster: EmbeddedCluster, lane: str) -> None:
+    """The third request is appended, its answer held, and the worker killed: the task is begun again in another."""
+    embedded_cluster.create_topic("t")
+    embedded_cluster.start_tracking()
+    for broker in embedded_cluster.broker_ids:
+        embedded_cluster.push_broker_errors(broker, ApiKey.PRODUCE, [(0, 0), (0, 0), (0, HELD)])
+    config = {"batch.num.messages": 100}
+    one_task = frame(1000).repartition(npartitions=1)
+
+    killed: list[int] = []
+
+    def kill_the_writer() -> None:
+        until_requests(embedded_cluster, 3)
+        (writer,) = [address for address, tasks in workers.processing().items() if tasks]
+        (pid,) = workers.run(os.getpid, workers=[writer]).values()
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    thread, _ = in_thread(kill_the_writer)
+    report = write(embedded_cluster, one_task, lane=lane, chunk=100, mark=True, config=config)
+    thread.join()
+    assert killed
+    log = read_all(embedded_cluster.bootstrap_servers, "t")
+    assert {json.loads(record.value)["id"] for record in log} == set(range(1000))
+    by_attempt = Counter(dict(record.headers)["twolane-task"].rsplit(b"/")[-1] for record in log)
+    assert by_attempt[b"1"] == 1000
+    assert by_attempt[b"0"] >= 200
+    assert (report.retried, report.maybe_twice, report.written) == (1, 1000, 1000)
 
 
 @pytest.mark.cluster

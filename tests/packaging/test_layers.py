@@ -90,7 +90,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
         ("pyarrow", "twolane.encoding.time.times", "twolane.errors", "twolane.sinks", STREAMS),
     ),
     ("src/twolane/ray.py", ("pyarrow", "ray", "twolane.errors", "twolane.sinks")),
-    ("src/twolane/dask.py", ("dask", "pandas", "pyarrow", "twolane.sinks")),
+    ("src/twolane/dask.py", ("dask", "distributed", "pandas", "pyarrow", "twolane.sinks")),
     ("src/twolane/spark.py", ("pyspark", "twolane.errors", "twolane.sinks")),
     # Asyncio uses the lanes, which know nothing of it.
     ("*/twolane/aio/*", (*C, "confluent_kafka", *PRODUCE, *RESULTS, *COMMON, *LANES, STREAMS, "twolane.aio")),
