@@ -39,7 +39,7 @@ from tests.packaging.check_install import try_install
 # and the command.
 LARGEST = 2_200_000
 # Of the sdist, beside the installed wheel: what the tests read. Not src/, not ext/.
-TEST_FILES = ("tests", "bench", "faults", "pyproject.toml", "docker-compose.yml")
+TEST_FILES = ("tests", "bench", "faults", "docs", "examples", "pyproject.toml", "docker-compose.yml")
 QUICK = ("tests/client", "tests/encoding", "tests/throughput/test_record_content.py", "tests/testing/test_plugin.py")
 PAGES = ("docs/index.md", "docs/tutorial.md")
 # Part of every Linux (PEP 600).

@@ -265,7 +265,7 @@ def test_failures_nobody_asks_for_are_kept_within_bounds(embedded_cluster, produ
     for _ in range(25_000):
         producer.send(name, b"v")
     with pytest.raises(DeliveryError, match="25000 records") as caught:
-        producer.flush(20)
+        producer.flush(120)
     embedded_cluster.clear_errors(PRODUCE)
     assert len(caught.value.failures) <= 10_000
 
