@@ -63,8 +63,8 @@ def measured(cluster: EmbeddedCluster, lane: str, n: int) -> tuple[int, int]:
     [
         ("safe", 300_000),
         ("throughput", 600_000),
-        pytest.param("safe", 10_000_000, marks=pytest.mark.slow),
-        pytest.param("throughput", 10_000_000, marks=pytest.mark.slow),
+        pytest.param("safe", 10_000_000, marks=pytest.mark.long),
+        pytest.param("throughput", 10_000_000, marks=pytest.mark.long),
     ],
 )
 def test_memory_is_the_windows(embedded_cluster: EmbeddedCluster, lane: str, n: int) -> None:

@@ -101,8 +101,8 @@ def test_what_is_in_the_log_is_not_sent_again(
     [
         ("safe", 5, 1, ("-t", "t")),
         ("throughput", 3, 2, ("--topic-column", "topic")),
-        pytest.param("safe", KILLS, 3, ("--topic-column", "topic"), marks=pytest.mark.slow),
-        pytest.param("throughput", KILLS, 4, ("-t", "t"), marks=pytest.mark.slow),
+        pytest.param("safe", KILLS, 3, ("--topic-column", "topic"), marks=pytest.mark.long),
+        pytest.param("throughput", KILLS, 4, ("-t", "t"), marks=pytest.mark.long),
     ],
 )
 def test_a_load_goes_on_behind_kills(
