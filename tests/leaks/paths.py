@@ -252,6 +252,7 @@ def late(cluster: EmbeddedCluster) -> Iterator[Once]:
     """librdkafka looks for them once a second."""
     settings = {"message_timeout_ms": 50}
     with contextlib.suppress(BatchError), producer_of(cluster, ThroughputProducer, **settings) as producer:
+        producer.partitions_for("t", timeout=60)  # where a call had to ask, 50 ms would be its time as well
         with contextlib.suppress(BatchError):
             producer.send_batch("t", [b"warm"]).result(60)
         cluster.set_rtt(HELD)
