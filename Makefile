@@ -125,9 +125,11 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.load --data synthetic --rounds 3 --json $(RESULTS)/load-synthetic.json rows kcat "load, Parquet"
 	$(BIN)/python -m bench.load --data synthetic --rounds 1 --json $(RESULTS)/load-synthetic-pandas.json rows "to Avro" pandas
 	$(BIN)/python -m bench.load.stream --json $(RESULTS)/load-stream.json
+	$(BIN)/python -m bench.scaling --json $(RESULTS)/scaling.json
 	$(MAKE) bench-encoding bench bench-cluster
 	$(BIN)/python -m bench report $(RESULTS) --readme
 	$(BIN)/python -m bench.tuning.page
+	$(BIN)/python -m bench.scaling.page
 	$(BIN)/python -m bench.demo.readme
 
 bench-startup: build $(VENV)/.group-bench  ## what `import twolane` costs
