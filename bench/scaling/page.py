@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import pages
@@ -158,6 +161,33 @@ def _shared(report: Mapping[str, Any]) -> list[str]:
     return pages.table([head, *rows])
 
 
+def engines(report: Mapping[str, Any]) -> list[str]:
+    """Return a row for each engine and lane: its workers, the first number of them first."""
+    if not report.get("engines"):
+        return ["Not measured yet: `python -m bench.sinks`, then `python -m bench.scaling.page --engines FILE`.", ""]
+    runs: dict[tuple[str, str], list[Any]] = {}
+    for run in report["engines"]:
+        runs.setdefault((run["engine"], run["contender"]), []).append(run)
+    rows = []
+    for (engine, contender), found in runs.items():
+        few, *_, many = sorted(found, key=lambda run: int(run["workers"])) if len(found) > 1 else found * 2
+        gain = many["records_per_second"] / few["records_per_second"]
+        pairs = [f"{number(few[key])}, {number(many[key])}" for key in ("records_per_second", "cpu_us_per_record")]
+        workers = f"{few['workers']}, {many['workers']}"
+        rows.append([engine, contender.removeprefix("twolane, "), workers, pairs[0], f"{gain:.2f}", pairs[1]])
+    head = ["engine", "format, lane", "workers", "records/s", "times", "CPU µs a record, engine and all"]
+    return pages.table([head, *rows])
+
+
+def add_engines(source: Path) -> None:
+    """Put our runs of a JSON file of ``bench.sinks`` into the newest ``scaling.json``."""
+    path = pages.ROOT / pages.newest(NAME)
+    report = json.loads(path.read_text())
+    runs = json.loads(source.read_text())["runs"]
+    report["engines"] = [run for run in runs if run["contender"].startswith("twolane")]
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
 def texts() -> dict[str, str]:
     """Return the page's tables by their places."""
     report = pages.read(pages.newest(NAME))
@@ -166,6 +196,7 @@ def texts() -> dict[str, str]:
         "producers": [*_producers(report), _source(report), ""],
         "requests": _requests(report),
         "workers": _workers(report),
+        "engines": engines(report),
         "paper": _paper(prices),
         "shared": _shared(report),
     }
@@ -247,6 +278,11 @@ def _without_trailing_spaces() -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.scaling.page", description=__doc__)
+    parser.add_argument("--engines", type=Path, metavar="FILE", help="of bench.sinks: keep its runs of ours, too")
+    given = parser.parse_args()
+    if given.engines:
+        add_engines(given.engines)
     for place, text in texts().items():
         pages.put(PAGE, place, text)
     draw()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import replace
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,8 +29,11 @@ from bench.scaling.model import (
     requests_of,
     scale,
 )
-from bench.scaling.page import NAME, texts
+from bench.scaling.page import NAME, add_engines, engines, texts
 from twolane.cli.advising.costs import Costs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PRICES = Prices(
     clients={
@@ -264,6 +268,21 @@ def test_places_of_the_page_are_those_of_its_tables() -> None:
     page = (pages.ROOT / "docs" / "scaling.md").read_text()
     for place, text in texts().items():
         assert f"<!-- {place} -->\n{text}<!-- /{place} -->" in page, "run python -m bench.scaling.page"
+
+
+def test_engines_are_shown_with_what_more_workers_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(workers: int, rate: float, contender: str = "twolane, JSON, safe") -> dict[str, Any]:
+        cpu = {"cpu_us_per_record": 2.5}
+        return {"engine": "ray", "contender": contender, "workers": workers, "records_per_second": rate, **cpu}
+
+    folder = tmp_path / "bench" / "results" / "some"
+    folder.mkdir(parents=True)
+    (folder / NAME).write_text(json.dumps(report()))
+    (tmp_path / "sinks.json").write_text(json.dumps({"runs": [run(4, 3e5), run(2, 2e5), run(2, 9.0, "no sink")]}))
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    add_engines(tmp_path / "sinks.json")
+    lines = engines(pages.read(pages.newest(NAME)))
+    assert lines[2:] == ["| ray | JSON, safe | 2, 4 | 200 000, 300 000 | 1.50 | 2.5, 2.5 |", ""]
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, True), (14, False)])
