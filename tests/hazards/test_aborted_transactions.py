@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -106,6 +108,9 @@ def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
             producer.abort_transaction(60)
         with pytest.raises(FatalProducerError, match="librdkafka has lost it"), producer.transaction():
             raise AssertionError
+        begun = time.monotonic()
+        producer.close(120)
+        assert time.monotonic() - begun < 60, "the report that is lost was waited for"
     assert len(told) == 2
     with ThroughputProducer(settings) as producer:
         producer.init_transactions(30)

@@ -118,6 +118,8 @@ class Transactions:
     state : State
     end_by : float
         ``time.monotonic()``: the producer closes, no call may last longer.
+    gave_up : bool
+        librdkafka has lost the report of a record, and the producer is ended for it: waiting brings no more.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Transactions:
         self._is_ready = False  # init_transactions() has succeeded
         self.state = State.NONE
         self.end_by = math.inf
+        self.gave_up = False
 
     # ---- the calls -----------------------------------------------------------------------------------------------
 
@@ -327,6 +330,7 @@ class Transactions:
             code, _, fatal, retriable, must_abort = failure
             if time.monotonic() >= self._reported_by and self._reader.count()["in_queue"]:
                 native.give_up(self._handle)
+                self.gave_up = True
                 self._end()
                 self._raise_if_fatal(what)
             if fatal or code == KafkaError._STATE:

@@ -430,6 +430,8 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
         if self._delivery_thread.problems.is_delivery_thread:
             raise RuntimeError("close() in a delivery callback would wait for itself")
         deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        if self._transactions.gave_up:
+            deadline = time.monotonic()
         # From here on nothing gets in; calls that wait for room or for a topic end with ClosedProducerError.
         self._buffer.close()
         self._transactions.end_by = min(self._transactions.end_by, deadline)
