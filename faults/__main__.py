@@ -44,6 +44,7 @@ SHOWN = 10
     help="whose producer sends",
 )
 @click.option("--python", help="an interpreter with another twolane, for the client alone")
+@click.option("--blocking", is_flag=True, help="no asyncio, no submit(): what an older twolane has, too")
 @click.option("--list", "shows_kinds", is_flag=True, help="the kinds of faults")
 def main(
     rounds: int | None,
@@ -57,6 +58,7 @@ def main(
     output: Path,
     peer: str,
     python: str | None,
+    blocking: bool,
     shows_kinds: bool,
 ) -> None:
     """Break real brokers, round after round, and hold what clients were told against the log.
@@ -91,6 +93,7 @@ def main(
                 peer if python is None else f"{peer}, another",
                 "" if peer == "twolane" else peer,
                 python or sys.executable,
+                blocking,
             ),
         ):
             done.append(one)

@@ -95,15 +95,19 @@ class Round:
 class Client:
     """Whose producer sends; the default is twolane's, of this interpreter.
 
-    `name` stands in the results, `peer` is that of the workload, `python` another interpreter.
+    `name` stands in the results, `peer` is that of the workload, `python` another interpreter; with `only_blocks` all
+    calls are those that an older twolane has, too.
     """
 
     name: str = "twolane"
     peer: str = ""
     python: str = sys.executable
+    only_blocks: bool = False
 
     def works(self, workload: Workload) -> Workload:
         """Return what it does in a round: peers know no lanes and no transactions, and send one by one."""
+        if self.only_blocks:
+            workload = replace(workload, front="sync", call="")
         if not self.peer:
             return workload
         return replace(
@@ -250,7 +254,7 @@ def run(
         By `time.monotonic`: no round begins later.
     client : Client, optional
     """
-    versions = results.versions()
+    versions = results.versions(client.python)
     voids = 0
     for number in range(rounds):
         if time.monotonic() > deadline:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from faults.streams import Block
+    from twolane import Verdict
+
+# By name: an older twolane's verdicts are no numbers.
+NUMBERS = {"WRITTEN": WRITTEN, "NOT_WRITTEN": NOT_WRITTEN, "UNKNOWN": UNKNOWN}
+
+
+def number_of(verdict: Verdict) -> int:
+    """Return a verdict as a history has it."""
+    return NUMBERS[verdict.name]
 
 
 def of_record(block: Block, metadata: RecordMetadata) -> NDArray[Any]:
@@ -42,7 +51,7 @@ def of_batch(block: Block, metadata: BatchMetadata) -> NDArray[Any]:
         known["timestamp"], known["timestamp_type"] = metadata.log_append_times, metadata.timestamp_type
     for failure in metadata.failures:
         row = rows[failure.index]
-        row["verdict"], row["code"], row["offset"] = failure.verdict, failure.error.code(), -1
+        row["verdict"], row["code"], row["offset"] = number_of(failure.verdict), failure.error.code(), -1
     return rows
 
 
@@ -61,7 +70,7 @@ def of_error(block: Block, error: BaseException) -> NDArray[Any] | BatchDelivery
             return of_error(block, result)
     code = error.error.code() if isinstance(error, DeliveryError) else 0
     if isinstance(error, DeliveryError):
-        verdict = int(error.verdict)
+        verdict = number_of(error.verdict)
     else:
         # What the library refuses with another exception of its own was never handed over; of a stranger nobody knows.
         verdict = NOT_WRITTEN if isinstance(error, TwolaneError) else UNKNOWN

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
-from importlib.metadata import version
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twolane import about
 from twolane.testing.java import KAFKA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROOT = Path(__file__).parents[1]
+# Asked of the client's interpreter, which may have another twolane than this one.
+CLIENTS = """
+import json, platform, twolane
+from importlib.metadata import version
+facts = twolane.about()
+print(json.dumps({
+    "file": twolane.__file__, "twolane": facts["twolane"], "librdkafka": facts["librdkafka"].partition(" ")[0],
+    "confluent-kafka": version("confluent-kafka"), "python": platform.python_version(),
+}))
+"""
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
@@ -31,17 +38,11 @@ def read(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def versions() -> dict[str, str]:
-    """Return what the rounds depend on."""
-    facts = about()
+def versions(python: str = sys.executable) -> dict[str, str]:
+    """Return what the rounds depend on; `python` is the client's."""
+    found: dict[str, str] = json.loads(subprocess.run([python, "-c", CLIENTS], capture_output=True, check=True).stdout)
+    folder = Path(found.pop("file")).parent
     commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
-    return {
-        "twolane": facts["twolane"],
-        "commit": commit.stdout.strip(),
-        "librdkafka": facts["librdkafka"].partition(" ")[0],
-        "confluent-kafka": version("confluent-kafka"),
-        "kafka": KAFKA_VERSION,
-        "python": platform.python_version(),
-    }
+    return {**found, "commit": commit.stdout.strip(), "kafka": KAFKA_VERSION}

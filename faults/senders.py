@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import twolane
 from faults.history import UNKNOWN
-from faults.outcomes import is_expected, of_batch, of_error, of_record
+from faults.outcomes import is_expected, number_of, of_batch, of_error, of_record
 from faults.streams import Block, Stream
 from faults.transactions import ABORTED, COMMITTED
 from faults.transactions import UNKNOWN as OPEN
@@ -228,7 +228,7 @@ class Sender:
         if error is None:
             rows = of_record(block, metadata)
         else:
-            rows = block.ended(verdict=int(error.verdict), code=error.error.code())
+            rows = block.ended(verdict=number_of(error.verdict), code=error.error.code())
             self._note_fatal(error)
         self._history.ended_one(rows[0].item())
         self._raise_at_times()
@@ -273,7 +273,7 @@ class Sender:
             await self._replace(generation)
         except twolane.TransactionError as error:
             self._history.event("transaction failed", number=number, error=str(error))
-            end = ABORTED if error.verdict != UNKNOWN or not has_sent_all else await self._resolve(producer)
+            end = ABORTED if number_of(error.verdict) != UNKNOWN or not has_sent_all else await self._resolve(producer)
         except (twolane.TwolaneError, OnPurposeError, TimeoutError) as error:
             self._history.event("transaction failed", number=number, error=str(error))
             end = ABORTED
@@ -293,7 +293,7 @@ class Sender:
                 await self._call(producer, "commit_transaction", self._workload.timeout)
                 return COMMITTED
             except twolane.TransactionError as error:
-                if error.verdict != UNKNOWN:
+                if number_of(error.verdict) != UNKNOWN:
                     return ABORTED
             except twolane.TwolaneError:
                 return OPEN
