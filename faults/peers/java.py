@@ -44,7 +44,8 @@ def send(workload: Workload, control: Control, history: HistoryWriter) -> None:
         arguments = ["--bootstrap-server", workload.bootstrap, "--topic", workload.topic, "--acks", "-1"]
         arguments += ["--throughput", str(workload.records_per_second or RATE), "--command-config", str(config)]
         command = java_command(kafka_jars(), CLASS, arguments, ["-Xmx256m", "-XX:+UseSerialGC"])
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # A client that is killed leaves no JVM behind.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdout=subprocess.PIPE, text=True)
         reader = threading.Thread(target=_read, args=(process, history))
         reader.start()
         control.stopping.wait()
