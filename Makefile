@@ -32,7 +32,7 @@ SWITCH_asan := TWOLANE_SANITIZE=1
 
 .NOTPARALLEL:
 .PHONY: demo test test-embedded test-cluster test-long test-engines lint types build debug coverage asan fuzz fuzz-targets leaks faults matrix \
-        bench bench-encoding bench-cluster bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
+        bench bench-encoding bench-cluster bench-engines bench-startup figures counts cluster-up cluster-down docs sdist wheel check-wheel sbom clean help
 
 demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, read them back, print a table
 	$(BIN)/python -m bench.demo $(DEMO)
@@ -109,6 +109,9 @@ bench-encoding: build $(VENV)/.group-bench $(VENV)/.group-peers  ## encoders and
 bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## the full price list on three real brokers, or on BOOTSTRAP
 	$(BIN)/python -m bench run $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP),--cluster own) --rounds 9 --others 2 --minutes 40 \
 	    --output $(RESULTS) $(ARGS)
+
+bench-engines: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-test $(VENV)/.group-engines  ## the sinks of Spark, Ray and Dask beside the engines' own, on three real brokers
+	$(BIN)/python -m bench.sinks --json $(RESULTS)/sinks.json $(ARGS)
 
 figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every committed figure again, into RESULTS: an hour on a quiet machine
 	$(MAKE) demo JSON=$(RESULTS)/demo.json
