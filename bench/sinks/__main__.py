@@ -1,9 +1,9 @@
-"""What a record costs through the sinks of Spark, Ray and Dask, and through the engines' own: CPU and records a second.
+"""What a record costs through the sinks of Spark, Ray and Dask, and through the engines' own: CPU and records/s.
 
-An engine is started once for each number of workers, with its rows already in its memory; each contender is a job of it,
-rounds in turn, the first round not counted. CPU is that of the whole process tree (driver, workers, JVM; user and system,
-children that have ended included), read before and after a job. No figure of a run counts whose records are not in the
-log: all are read back in the first round, a sample in the others, after the time has been taken.
+An engine is started once for each number of workers, with its rows already in its memory; each contender is a job of
+it, rounds in turn, the first round not counted. CPU is that of the whole process tree (driver, workers, JVM; user and
+system, children that have ended included), read before and after a job. No figure of a run counts whose records are
+not in the log: all are read back in the first round, a sample in the others, after the time has been taken.
 ``python -m bench.sinks --json FILE`` takes about twelve minutes on a machine with nothing else to do.
 """
 

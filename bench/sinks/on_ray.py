@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Timed(Datasink):
-    """Tells the CPU seconds of the workers' processes while they were in ``write()``; a worker has one task at a time."""
+    """Add up the CPU seconds of the workers while they are in ``write()``; a worker has one task at a time."""
 
     task_cpu = 0.0
 

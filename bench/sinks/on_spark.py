@@ -1,4 +1,4 @@
-"""Spark in local mode: a cached DataFrame into twolane's data source, or into Spark's own Kafka sink of Maven Central."""
+"""Spark in local mode: a cached DataFrame into twolane's data source, or into Spark's own Kafka sink."""
 
 from __future__ import annotations
 

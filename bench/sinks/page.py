@@ -16,22 +16,22 @@ PAGES = {"spark.md": ("spark",), "ray-dask.md": ("ray", "dask")}
 TITLES = {"ray": "Ray", "spark": "Spark", "dask": "Dask"}
 _PEERS = {
     "spark.md": """\
-Spark's own sink is `spark-sql-kafka-0-10` {connector} of Maven Central beside Spark {spark}, with the value made by `to_json`, or by
+Spark's own sink is `spark-sql-kafka-0-10` {connector} beside Spark {spark}, with the value made by `to_json`, or by
 `to_avro` of `spark-avro`, over all columns.""",
     "ray-dask.md": """\
 `write_kafka` is Ray's own (Ray {ray}), as it comes: `json.dumps` of a dict per row, confluent-kafka's `produce()`. Dask
 ({dask}, workers of `distributed`) has no sink of its own.""",
 }
 _METHOD = """\
-`python -m bench.sinks` starts three brokers, and an engine with two and with four workers whose {rows} rows of {columns} columns are in
-its memory before, in {tasks} parts. Each contender is a job that writes them with a key to a topic of {partitions} partitions, {rounds}
-rounds in turn behind one that does not count; each job's records are counted in the log, and read back as a sample (all of them
-in the first round). {peers}
+`python -m bench.sinks` starts three brokers, and an engine with two and with four workers whose {rows} rows of
+{columns} columns are in its memory before, in {tasks} parts. Each contender is a job that writes them with a key to a
+topic of {partitions} partitions, {rounds} rounds in turn behind one that does not count; each job's records are counted
+in the log, and read back as a sample (all of them in the first round). {peers}
 
-CPU is user and system time per record. *Whole job*: of the whole process tree, driver, workers and JVM, from the call to its
-return. *Above the engine*: without what the same job takes with a sink that drops the rows.{task} In brackets: the distance of the
-quartiles as part of the median. The brokers run on the same machine and are not in the CPU, but they are in the records a
-second."""
+CPU is user and system time per record. *Whole job*: of the whole process tree, driver, workers and JVM, from the call
+to its return. *Above the engine*: without what the same job takes with a sink that drops the rows.{task} In brackets:
+the distance of the quartiles as part of the median. The brokers run on the same machine and are not in the CPU, but
+they are in the records/s."""
 _TASK = """ *In the task*: of the worker's
 process, while it is in the sink's `write()`."""
 

@@ -153,7 +153,7 @@ def test_pages_get_their_figures(tmp_path, monkeypatch):
         page.write()
         spark, others = ((tmp_path / "docs" / name).read_text() for name in page.PAGES)
         assert spark.count(page.TITLE) == others.count(page.TITLE) == 1
-    assert "| twolane, JSON, safe | 2 | 500 000 (50%) | 2.00 (50%) | 1.50 |" in spark
+    assert "| twolane, JSON, safe | 2 | 500 000 (67%) | 2.00 (50%) | 1.50 |" in spark
     assert "| twolane, JSON, safe | write_kafka, JSON | 2 | 8.0 | 1.0 | 1.0 |" in others
     assert "**Dask**" in others
 
