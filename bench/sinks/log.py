@@ -34,8 +34,18 @@ class Log:
 
     def ends(self, topic: str) -> list[int]:
         """Return where each partition ends."""
-        places = (TopicPartition(topic, partition) for partition in self._partitions)
-        return [self._consumer.get_watermark_offsets(place, timeout=ANSWER)[1] for place in places]
+        return [self._end(TopicPartition(topic, partition)) for partition in self._partitions]
+
+    def _end(self, place: TopicPartition) -> int:
+        deadline = time.monotonic() + ANSWER
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(place, timeout=ANSWER)[1])
+            except KafkaException:
+                # The leader of a new topic's partition may not know yet that it is.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def check(self, topic: str, before: list[int], rows: int, reader: str, *, is_whole: bool) -> None:
         """Count what was added to a topic, and compare records with the rows that they were made of.
