@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from bench.clusters import TOPIC_BYTES, Real
 from bench.encoding import bench_avro, bench_json, bench_layouts, bench_protobuf
 from bench.results import load
 from bench.verify import Log
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -81,9 +81,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
     path = tmp_path / "embedded.json"
-    deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(path.exists)
     process.send_signal(signal.SIGINT)
     said, complaint = process.communicate(timeout=60)
     assert process.returncode == 130, complaint

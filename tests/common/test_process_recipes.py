@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.packaging.sources import ROOT
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples" / "processes"
 SECONDS = 60
@@ -36,13 +36,6 @@ def environment(embedded_cluster, tmp_path):
 
 def values(cluster, topic):
     return sorted(int(record.value) for record in read_all(cluster.bootstrap_servers, topic))
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -79,7 +72,7 @@ def test_gunicorn_with_preload(embedded_cluster, environment):
             with socket.socket() as asked:
                 return asked.connect_ex(("127.0.0.1", port)) == 0
 
-        wait_for(answers)
+        wait_until(answers)
         assert [post(port, "/orders", i) for i in range(30)] == [201] * 30
         assert [post(port, "/clicks", i) for i in range(30)] == [202] * 30
     finally:
@@ -98,7 +91,7 @@ def test_celery_prefork(embedded_cluster, environment):
         command, cwd=EXAMPLES, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_for(lambda: not any(Path(environment["CELERY_FOLDER"]).glob("*.msg")))
+        wait_until(lambda: not any(Path(environment["CELERY_FOLDER"]).glob("*.msg")))
     finally:
         process.send_signal(signal.SIGTERM)  # a warm end: tasks that were begun are done
         process.wait(SECONDS)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from confluent_kafka import KafkaError
 
+from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
 from twolane.common.base import EPOCHS
 from twolane.testing import ApiKey
@@ -38,14 +38,13 @@ def send(producer, name, value, partition=0):
 
 def librdkafkas_epoch(producer, at_least):
     """Wait until librdkafka's own statistics tell an epoch of so much, and return it."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def told():
         producer.stats()
         epoch = json.loads(producer._events.statistics or "{}").get("eos", {}).get("producer_epoch", -1)
-        if epoch >= at_least:
-            return epoch
-        time.sleep(0.01)
-    pytest.fail(f"epoch {epoch}, not {at_least}")
+        return epoch >= at_least and epoch
+
+    return wait_until(told)
 
 
 @BOTH

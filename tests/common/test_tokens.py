@@ -183,10 +183,7 @@ def test_callbacks_mean_what_they_mean_elsewhere(lane, embedded_cluster):
         producer.flush()
         for broker in embedded_cluster.broker_ids:
             embedded_cluster.stop_broker(broker)
-        deadline = time.monotonic() + 60
-        while (errors.empty() or statistics.empty()) and time.monotonic() < deadline:
-            producer.stats()
-            time.sleep(0.02)
+        wait_until(lambda: producer.stats() and not (errors.empty() or statistics.empty()))
     assert errors.get_nowait().name() in ("_TRANSPORT", "_ALL_BROKERS_DOWN")
     assert '"txmsgs"' in statistics.get_nowait()
 

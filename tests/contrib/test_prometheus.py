@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import re
-import time
 
 import pytest
 
 from tests.packaging.sources import ROOT
+from tests.support.waiting import wait_until
 from twolane import DeliveryError, SafeProducer, ThroughputProducer, Verdict
 from twolane.testing import FakeProducer
 
@@ -41,10 +41,8 @@ def test_the_figures_are_those_of_stats(embedded_cluster, lane):
         ProducerCollector(producer, registry=registry)
         batch = producer.send_batch("t", [b"12345"] * 100, keys=b"k")
         assert (batch if lane is SafeProducer else batch.result(20)).written == 100
-        deadline = time.monotonic() + 60
-        while (stats := producer.stats()).client is None or sum(one.records for one in stats.client.topics) < 100:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: (now := producer.stats().client) and sum(one.records for one in now.topics) >= 100)
+        stats = producer.stats()
         samples = scrape(registry)
         name = producer.stats().client_id
     assert name.startswith("orders#producer-")
@@ -102,10 +100,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are(embedded_cluster):
     with SafeProducer(bootstrap_servers=embedded_cluster.bootstrap_servers, statistics_interval_ms=50) as producer:
         ProducerCollector(producer, registry=registry)
         producer.send("t", b"v")
-        deadline = time.monotonic() + 60
-        while (client_stats := producer.stats().client) is None or not client_stats.topics:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: (now := producer.stats().client) and now.topics)
         samples = scrape(registry)
     assert asked <= {name for name, _ in samples}
     assert len(json.loads(text)["panels"]) == 10

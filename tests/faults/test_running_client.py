@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from dataclasses import replace
 
 import pytest
 
 from faults.plan import plan
 from faults.running_client import RunningClient, StuckClientError
+from tests.support.processes import assert_gone
 
 PATIENCE = 30.0
 # Acknowledges ten records at once, then on each line of its input, until "stop"; MODE makes it stubborn.
@@ -120,13 +120,4 @@ def test_a_stopped_client_ends_with_its_runner(client, tmp_path):
         timeout=60,
     )
     pid = int(done.stdout)
-    deadline = time.monotonic() + PATIENCE
-    while _is_alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def _is_alive(pid):
-    import psutil
-
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    assert_gone(pid)

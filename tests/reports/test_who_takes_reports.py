@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tests.support.waiting import wait_until
 from twolane.batch import EncodedBatch
 from twolane.client.handle import Handle
 from twolane.produce.buffer import ProduceBuffer
@@ -17,21 +17,13 @@ from twolane.reports.call_result import CallResult
 from twolane.reports.reader import ReportReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 N = 50
 # Milliseconds until brokers answer: far longer than a call takes, so that it ends before the first report.
 RTT = 300
 # The leases of ReportReader, in seconds: of a slice, and of a call behind another one.
 SLICE_LEASE, NEXT_LEASE = 0.05, 0.002
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what is about to happen."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 class Sender:
@@ -61,11 +53,11 @@ class Sender:
 
     def until_answered(self) -> None:
         """Wait until the brokers have answered all, and no report is taken."""
-        until(lambda: self.reader.events_waiting >= self.in_queue)
+        wait_until(lambda: self.reader.events_waiting >= self.in_queue)
 
     def end(self) -> None:
         """Take all reports."""
-        until(lambda: self.reader.poll(0.1) >= 0 and not self.in_queue)
+        wait_until(lambda: self.reader.poll(0.1) >= 0 and not self.in_queue)
         self.reader.take_finished()
 
 
@@ -140,7 +132,7 @@ def test_a_thread_that_waits_for_space_polls(sender, embedded_cluster):
     waiting = threading.Thread(target=lambda: small.wait_for_space(20))
     small = ProduceBuffer(sender.handle, sender.reader, 1, 10**9)
     waiting.start()
-    until(lambda: not waiting.is_alive())
+    wait_until(lambda: not waiting.is_alive())
     assert result.done == N
     result.close_for_appends()
 
@@ -151,7 +143,7 @@ def test_the_delivery_thread_gives_way_to_a_sender_that_begins(sender, embedded_
     taken: list[int] = []
     thread = threading.Thread(target=lambda: taken.append(sender.reader.poll_when_idle(20)))
     thread.start()
-    until(lambda: sender.reader.is_sleeping)
+    wait_until(lambda: sender.reader.is_sleeping)
     result = sender.produce()
     thread.join(60)
     assert taken == [1]
@@ -164,7 +156,7 @@ def test_work_that_another_thread_found_wakes_the_delivery_thread(sender):
     taken: list[int] = []
     thread = threading.Thread(target=lambda: taken.append(sender.reader.poll_when_idle(20)))
     thread.start()
-    until(lambda: sender.reader.is_sleeping)
+    wait_until(lambda: sender.reader.is_sleeping)
     empty = CallResult(sender.reader, 0)
     empty.attach()
     empty.close_for_appends()
@@ -177,7 +169,7 @@ def test_the_end_of_a_thread_ends_its_wait(sender):
     sender.reader.clock += 10
     thread = threading.Thread(target=lambda: sender.reader.poll_when_idle(20))
     thread.start()
-    until(lambda: sender.reader.is_sleeping)
+    wait_until(lambda: sender.reader.is_sleeping)
     sender.reader.wake()
     thread.join(60)
     assert not thread.is_alive()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twolane.testing import ApiKey
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 HELD = 120_000
 PATIENCE = 60.0
 MOMENT = 0.1
+T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Return once a condition holds; fail after so many seconds, which only a hanging program takes."""
+def wait_until(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Return what a condition gave once it holds; fail after so many seconds, which only a hanging program takes."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.001)
+    return found
 
 
 def hold_answers(cluster: EmbeddedCluster, ms: int = HELD, requests: int = 1_000) -> None:

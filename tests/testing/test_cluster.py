@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from tests.support.processes import alive, assert_gone
 from tests.support.readers import read_all
+from tests.support.waiting import wait_until
 from twolane.testing import ClusterError, ClusterUnavailableError, ExternalCluster, KafkaCluster, broker
 from twolane.testing.wire import ask_metadata
 
@@ -184,10 +185,7 @@ def test_brokers_die_with_their_parent(ending, kafka_cluster):
         pid, folder = parent.stdout.readline().split()
         parent.wait(60)
     assert_gone(int(pid))
-    deadline = time.monotonic() + 60
-    while Path(folder).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not Path(folder).exists())
     assert not alive(int(pid))
 
 

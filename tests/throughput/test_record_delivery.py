@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 import pytest
 from confluent_kafka import KafkaError
 
 from tests.support.readers import read_all
-from tests.support.waiting import HELD
+from tests.support.waiting import HELD, wait_until
 from twolane import DeliveryError, ThroughputProducer, Verdict
 
 PRODUCE = 0
@@ -53,10 +52,7 @@ def test_a_failure_that_nobody_looked_at_is_raised_by_flush(embedded_cluster, pr
     name = topic(embedded_cluster)
     embedded_cluster.push_errors(PRODUCE, [KafkaError.INVALID_RECORD])
     producer.submit(name, b"v")
-    deadline = time.monotonic() + 20
-    while not producer._delivery_thread.problems._errors:  # until its report has come and it is collected
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_until(lambda: producer._delivery_thread.problems._errors)  # its report has come and it is collected
     with pytest.raises(DeliveryError):
         producer.flush()
     assert producer.flush() == 0
