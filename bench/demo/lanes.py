@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -60,17 +59,12 @@ class Meter:
         self._run = run
 
     def __enter__(self) -> None:
-        self._cpu = _cpu_seconds()
+        self._cpu = time.process_time()
         self._wall = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         self._run.seconds += time.perf_counter() - self._wall
-        self._run.cpu_seconds += _cpu_seconds() - self._cpu
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+        self._run.cpu_seconds += time.process_time() - self._cpu
 
 
 def _slices(table: pd.DataFrame) -> Iterator[tuple[int, dict[str, np.ndarray[Any, Any]]]]:

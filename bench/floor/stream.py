@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,12 +33,12 @@ def measure(bootstrap: str, idempotence: str, linger_ms: str, calls: int) -> dic
     settings = {"bootstrap.servers": bootstrap, "enable.idempotence": idempotence, "linger.ms": linger_ms}
     with ThroughputProducer(settings) as producer:
         producer.send_batch("stream", [VALUE]).result(10)
-        before, used, started = producer.stats(), _cpu(), time.perf_counter()
+        before, used, started = producer.stats(), time.process_time(), time.perf_counter()
         for at in range(calls):
             producer.send_batch("stream", [VALUE] * CALL)
             time.sleep(max(0.0, started + (at + 1) * EVERY_SECONDS - time.perf_counter()))
         left = producer.flush(60)
-        wall, used, after = time.perf_counter() - started, _cpu() - used, producer.stats()
+        wall, used, after = time.perf_counter() - started, time.process_time() - used, producer.stats()
     written = after.written - before.written
     if left or written != calls * CALL:
         sys.exit(f"{written} of {calls * CALL} records were written")
@@ -51,11 +50,6 @@ def measure(bootstrap: str, idempotence: str, linger_ms: str, calls: int) -> dic
         "p50_ms": after.latency.percentile(50) * 1e3,
         "p99_ms": after.latency.percentile(99) * 1e3,
     }
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def run(idempotence: str, linger_ms: str, calls: int) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -75,9 +74,9 @@ def measure(bootstrap: str, topic: str, settings: dict[str, str], keyed: bool) -
     given = columns(keyed)
     with ThroughputProducer({"bootstrap.servers": bootstrap, "statistics.interval.ms": "0", **settings}) as producer:
         producer.send_batch(topic, **given).result(120)
-        before, used, started = producer.stats(), _cpu(), time.perf_counter()
+        before, used, started = producer.stats(), time.process_time(), time.perf_counter()
         written = producer.send_batch(topic, **given).result(120).written
-        wall, used, after = time.perf_counter() - started, _cpu() - used, producer.stats()
+        wall, used, after = time.perf_counter() - started, time.process_time() - used, producer.stats()
     if written != RECORDS:
         sys.exit(f"{written} of {RECORDS} records were written")
     return {
@@ -86,11 +85,6 @@ def measure(bootstrap: str, topic: str, settings: dict[str, str], keyed: bool) -
         "records_per_request": RECORDS / (after.delivery_events - before.delivery_events),
         "p50_ms": after.latency.percentile(50) * 1e3,
     }
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def compare(rounds: int, only: str) -> list[dict[str, Any]]:
