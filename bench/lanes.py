@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from functools import partial
@@ -17,6 +15,7 @@ import numpy as np
 import twolane
 from bench.contender import SCHEMA, Clock, Contender, Records, Result, Task, properties, quantiles
 from bench.floor.__main__ import build
+from bench.measure import line_of
 from twolane import Avro, SafeProducer, ThroughputProducer
 from twolane.client import library
 
@@ -182,10 +181,7 @@ def floor(task: Task) -> Result:
     del settings["bootstrap.servers"]
     command = [str(build(BUILD)), library.PATH, task.bootstrap_servers, task.topic, str(task.partitions)]
     command += [str(task.records), f"@{task.values}", task.mode, *(f"{key}={value}" for key, value in settings.items())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr or done.stdout)
-    line = json.loads(done.stdout)
+    line = line_of("floor", command)
     times = {name: line[name] for name in ("p50", "p99") if name in line}
     return Result(
         records=line["records"],

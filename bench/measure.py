@@ -8,12 +8,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.contender import Result
 from bench.verify import UnverifiedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.clusters import Kafka
     from bench.contender import Contender, Task
     from bench.verify import Log
@@ -23,6 +25,15 @@ ROOT = Path(__file__).parents[1]
 
 class FailedError(Exception):
     """A contender ended without a result."""
+
+
+def line_of(name: str, command: Sequence[str | Path], **options: Any) -> dict[str, Any]:
+    """Return the JSON line that a program prints; end this one with what it complains of if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr or done.stdout}")
+    line: dict[str, Any] = json.loads(done.stdout)
+    return line
 
 
 def run(contender: Contender, task: Task) -> Result:

@@ -42,6 +42,12 @@ class UnverifiedError(Exception):
     """What a contender reported is not what the log holds; its figures must not be shown."""
 
 
+def count(bootstrap: str, topic: str, partitions: int) -> int:
+    """Return how many records a topic has ever got, transactions' markers included."""
+    with Log(bootstrap) as log:
+        return sum(log.ends(topic, partitions))
+
+
 class Log:
     """The brokers' log; a context manager.
 

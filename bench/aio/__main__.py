@@ -8,21 +8,19 @@ are three of this machine, as they are.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from confluent_kafka import Consumer, TopicPartition
 
 from bench.aio import page, targets
 from bench.aio.targets import AIOKAFKA, AIOPRODUCER, BATCHER, BLOCKING, POLL_THREAD, SAFE, SAFE_UVLOOP, SUBMIT, Runs
 from bench.clusters import EMBEDDED, OWN, open_cluster
 from bench.machine import write
+from bench.measure import line_of
 from bench.pages import ROOT
 from bench.peers.harness import missing, versions
+from bench.verify import count
 
 if TYPE_CHECKING:
     from bench.clusters import Kafka
@@ -36,27 +34,14 @@ BYTES = 500_000_000
 
 def run(name: str, bootstrap: str, topic: str, tasks: int, seconds: float, idempotence: str) -> dict[str, Any]:
     """Run one contender once and count its records in the log."""
-    before = ends(bootstrap, topic)
+    before = count(bootstrap, topic, PARTITIONS)
     arguments = [name, bootstrap, topic, str(PARTITIONS), str(tasks), str(seconds), idempotence]
     command = [sys.executable, "-m", "bench.aio.contender", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120 + 5 * seconds)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr or done.stdout}")
-    line: dict[str, Any] = json.loads(done.stdout)
-    added = ends(bootstrap, topic) - before
+    line = line_of(name, command, timeout=120 + 5 * seconds)
+    added = count(bootstrap, topic, PARTITIONS) - before
     if added != line["records"] + line["warmup"]:
         sys.exit(f"{name}: {line['records']} acknowledged, {line['warmup']} before, and {added} in the log: no figures")
     return line
-
-
-def ends(bootstrap: str, topic: str) -> int:
-    """Return the sum of the partitions' end offsets."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "log_level": 0})
-    try:
-        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        return sum(int(consumer.get_watermark_offsets(place, timeout=10)[1]) for place in places)
-    finally:
-        consumer.close()
 
 
 def measure(kafka: Kafka, given: argparse.Namespace) -> Runs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -14,7 +13,8 @@ from typing import Any
 from bench.clusters import open_cluster
 from bench.demo.cluster import PARTITIONS
 from bench.machine import write
-from bench.verify import Log
+from bench.measure import line_of
+from bench.verify import count
 from twolane.client import library
 
 SOURCE = Path(__file__).with_name("floor.c")
@@ -60,12 +60,6 @@ def build(folder: Path, source: Path = SOURCE) -> Path:
     return program
 
 
-def end_of(bootstrap: str, topic: str) -> int:
-    """Return how many records the topic has ever got."""
-    with Log(bootstrap) as log:
-        return sum(log.ends(topic, PARTITIONS))
-
-
 def run(contender: str, program: Path, mode: str, where: tuple[str, str], records: int, size: int) -> dict[str, Any]:
     """Run one contender once; its records are counted in the log before its figures count."""
     settings = SETTINGS if mode == "pipeline" else WAIT_SETTINGS
@@ -76,12 +70,9 @@ def run(contender: str, program: Path, mode: str, where: tuple[str, str], record
     else:
         own = [f"{key}={value}" for key, value in settings.items()]
         command = [sys.executable, "-m", "bench.floor.lane", contender, *tail, *own]
-    before = end_of(*where)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{contender}: {done.stderr or done.stdout}")
-    line: dict[str, Any] = json.loads(done.stdout)
-    added = end_of(*where) - before - PARTITIONS
+    before = count(*where, PARTITIONS)
+    line = line_of(contender, command)
+    added = count(*where, PARTITIONS) - before - PARTITIONS
     if line["records"] != records or added != records:
         sys.exit(f"{contender}: {line['records']} acknowledged and {added} in the log, of {records}")
     return line

@@ -13,7 +13,6 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from bench.floor.__main__ import FLOOR_ONLY, SETTINGS, build
 from bench.machine import write
+from bench.measure import line_of
 from twolane import ThroughputProducer
 from twolane.client import library
 from twolane.testing import EmbeddedCluster
@@ -117,11 +117,7 @@ def run(floor: Path, records: int, partitions: int, size: int) -> dict[str, floa
 def finished(*words: object) -> dict[str, float]:
     """Run a contender to its end; return its line."""
     command = [str(word) for word in words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: {done.stderr or done.stdout}")
-    line: dict[str, float] = json.loads(done.stdout)
-    return line
+    return line_of(" ".join(command), command)
 
 
 def spread(rows: list[dict[str, Any]], curve: str, column: str) -> float:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.machine import write
+from bench.measure import line_of
 from twolane import ThroughputProducer
 from twolane.testing import EmbeddedCluster
 
@@ -59,11 +59,7 @@ def run(idempotence: str, linger_ms: str, calls: int) -> dict[str, float]:
         cluster.set_rtt(RTT_MS)
         arguments = ["--run", cluster.bootstrap_servers, idempotence, linger_ms, "--calls", str(calls)]
         command = [sys.executable, "-m", "bench.floor.stream", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"enable.idempotence={idempotence} linger.ms={linger_ms}: {done.stderr or done.stdout}")
-    line: dict[str, float] = json.loads(done.stdout)
-    return line
+        return line_of(f"enable.idempotence={idempotence} linger.ms={linger_ms}", command)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.machine import write
+from bench.measure import line_of
 from twolane import ThroughputProducer
 from twolane.testing import EmbeddedCluster
 
@@ -97,10 +97,7 @@ def compare(rounds: int, only: str) -> list[dict[str, Any]]:
             with EmbeddedCluster(brokers=3) as cluster:
                 cluster.create_topic("tuning", partitions=partitions)
                 command = [sys.executable, "-m", "bench.floor.tuning", "--run", str(at), cluster.bootstrap_servers]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"{VARIANTS[at][0]}: {done.stderr or done.stdout}")
-            runs[at].append(json.loads(done.stdout))
+                runs[at].append(line_of(VARIANTS[at][0], command))
     rows = []
     for at, lines in runs.items():
         name, settings, partitions, keyed = VARIANTS[at]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.machine import write
+from bench.measure import line_of
+from bench.verify import count
 from twolane import Avro, SafeProducer, ThroughputProducer
-from twolane.cli.loading.tail import LogTail
 from twolane.testing import EmbeddedCluster
 
 if TYPE_CHECKING:
@@ -93,15 +93,8 @@ def run(lane: str, rows: int) -> dict[str, Any]:
     with EmbeddedCluster() as cluster:
         cluster.create_topic("stream", partitions=PARTITIONS)
         arguments = ["--run", cluster.bootstrap_servers, lane, "--rows", str(rows)]
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.load.stream", *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"{lane}: {done.stderr or done.stdout}")
-        line: dict[str, Any] = json.loads(done.stdout)
-        log = LogTail({"bootstrap.servers": cluster.bootstrap_servers})
-        found = sum(log.ends("stream", range(PARTITIONS)).values()) - 1
-        log.close()
+        line = line_of(lane, [sys.executable, "-m", "bench.load.stream", *arguments])
+        found = count(cluster.bootstrap_servers, "stream", PARTITIONS) - 1
     if not found == line["written"] == rows:
         sys.exit(f"{lane}: {found} records in the log and {line['written']} said to be written, of {rows}: no figures")
     return line

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import statistics
-import subprocess
 import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, TopicPartition
-
 from bench.floor.__main__ import build
 from bench.machine import write
+from bench.measure import line_of
 from bench.safe import targets
 from bench.safe.contender import CONTENDERS
 from bench.safe.targets import ASYNC, BATCH, FLOOR, HUNDRED, LOOP, PIPE, POLL, THREADS, Runs, between, p50, rate
+from bench.verify import count
 from twolane.client import library
 from twolane.testing import ExternalCluster, KafkaCluster
 
@@ -50,7 +48,7 @@ def run(name: str, program: Path, bootstrap: str, topic: str, idempotence: str, 
     records = max(100, int(RECORDS[name] * share) // 100 * 100)
     if name == BATCH:
         records = max(100_000, records // 100_000 * 100_000)
-    before = end_of(bootstrap, topic)
+    before = count(bootstrap, topic, 1)
     if name in LOOPS:
         mode, linger = LOOPS[name]
         flag = "true" if idempotence == "on" else "false"
@@ -59,22 +57,11 @@ def run(name: str, program: Path, bootstrap: str, topic: str, idempotence: str, 
         command += ["queue.buffering.max.messages=10000000", "queue.buffering.max.kbytes=2000000"]
     else:
         command = [sys.executable, "-m", "bench.safe.contender", name, bootstrap, topic, str(records), idempotence]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr or done.stdout}")
-    line: dict[str, Any] = json.loads(done.stdout)
-    added = end_of(bootstrap, topic) - before - 1
+    line = line_of(name, command)
+    added = count(bootstrap, topic, 1) - before - 1
     if line["records"] != records or added != records:
         sys.exit(f"{name}: {line['records']} acknowledged and {added} in the log, of {records}: no figures")
     return line
-
-
-def end_of(bootstrap: str, topic: str) -> int:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
-    try:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1])
-    finally:
-        consumer.close()
 
 
 @contextlib.contextmanager

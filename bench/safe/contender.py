@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Producer
 
+from bench.contender import Clock
 from bench.safe.targets import ASYNC, BATCH, HUNDRED, LOOP, POLL, THREADS
 from twolane import SafeProducer
 
@@ -40,7 +41,7 @@ def safe_batch(size: int) -> Callable[..., dict[str, Any]]:
             producer.send(topic, VALUE, key=KEY)
             clock = Clock()
             done = sum(producer.send_batch(topic, values, keys=KEY).written for _ in range(records // size))
-            return clock.stop(done)
+            return {"records": done, **clock.stop()}
 
     return run
 
@@ -59,8 +60,8 @@ def safe_threads(bootstrap: str, topic: str, records: int, idempotent: bool) -> 
             thread.start()
         for thread in threads:
             thread.join()
-        result = clock.stop(producer.stats().written - 1)
-        return result | {"requests": producer.stats().delivery_events - 1}
+        times, stats = clock.stop(), producer.stats()
+        return {"records": stats.written - 1, **times, "requests": stats.delivery_events - 1}
 
 
 def confluent(bootstrap: str, idempotent: bool, linger: int) -> Producer:
@@ -105,15 +106,7 @@ def confluent_async(bootstrap: str, topic: str, records: int, idempotent: bool) 
         if i & 1023 == 0:
             producer.poll(0)
     left = producer.flush()
-    return clock.stop(records - left)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def stop(self, records: int) -> dict[str, Any]:
-        return {"records": records, "wall": time.perf_counter() - self._wall, "cpu": time.process_time() - self._cpu}
+    return {"records": records - left, **clock.stop()}
 
 
 def waited(one: Callable[[], None], records: int) -> dict[str, Any]:
@@ -123,7 +116,7 @@ def waited(one: Callable[[], None], records: int) -> dict[str, Any]:
         started = time.perf_counter()
         one()
         latencies.append(time.perf_counter() - started)
-    result = clock.stop(records)
+    result = {"records": records, **clock.stop()}
     latencies.sort()
     return result | {"p50": latencies[records // 2], "p99": latencies[records * 99 // 100]}
 

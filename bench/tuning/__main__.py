@@ -13,12 +13,12 @@ import ctypes.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from bench.machine import write
+from bench.measure import line_of
 from bench.tuning import clusters, variants
 from bench.tuning.contender import BATCH
 
@@ -45,11 +45,7 @@ def run(
             "batches": max(1, given.records // BATCH),
         }
         command = [sys.executable, "-m", "bench.tuning.contender", json.dumps(what)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
-    if done.returncode:
-        sys.exit(f"{scene.name}, {variant.name}: {done.stderr or done.stdout}")
-    line: dict[str, float] = json.loads(done.stdout)
-    return line
+        return line_of(f"{scene.name}, {variant.name}", command, env=environment, timeout=SECONDS)
 
 
 def summary(scene: str, variant: str, lines: list[dict[str, float]], bases: list[dict[str, float]]) -> dict[str, Any]:
