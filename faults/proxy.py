@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 START_SECONDS = 10.0
 GHOST_ANSWER_SECONDS = 10.0
 LAST_TURNS = 5
+# How often an answer looks whether it may go.
+GATE_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Action:
     kind: str
     code: int = 0
     seconds: float = 0.0
+    until: threading.Event | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}({self.code or ''}{', ' if self.code and self.seconds else ''}{self.seconds or ''})"
@@ -52,9 +55,12 @@ def refuse(code: int, after: float = 0.0) -> Action:
     return Action("refuse", code, after)
 
 
-def falsify(code: int, after: float = 0.0) -> Action:
-    """Pass it on, and replace the error code of the answer: an error after the append, told `after` seconds late."""
-    return Action("falsify", code, after)
+def falsify(code: int, after: float = 0.0, until: threading.Event | None = None) -> Action:
+    """Pass it on, and replace the error code of the answer: an error after the append, `after` seconds late.
+
+    With `until` the answer waits for that, too.
+    """
+    return Action("falsify", code, after, until)
 
 
 def delay(seconds: float) -> Action:
@@ -356,7 +362,7 @@ class Connection:
                 self._owed.put_nowait(answer)
             if action.kind == "refuse":
                 if answer is not None and request is not None:
-                    self._fulfil(answer, wire.answer(request, action.code), action.seconds)
+                    self._fulfil(answer, wire.answer(request, action.code), action)
                 continue
             if action.kind == "hold" and request is not None:
                 self._proxy.spawn(self._proxy.haunt(self._address, request, action.seconds))
@@ -379,14 +385,18 @@ class Connection:
                 body = Half(body)
             elif action.kind == "falsify" and request is not None:
                 body = wire.with_errors(request.version, body, action.code)
-            self._fulfil(answer, body, action.seconds)
+            self._fulfil(answer, body, action)
 
-    def _fulfil(self, answer: asyncio.Future[bytes], body: bytes, seconds: float) -> None:
+    def _fulfil(self, answer: asyncio.Future[bytes], body: bytes, action: Action) -> None:
+        loop = asyncio.get_running_loop()
+
         def set_result() -> None:
-            if not answer.done():
+            if action.until is not None and not action.until.is_set():
+                loop.call_later(GATE_SECONDS, set_result)
+            elif not answer.done():
                 answer.set_result(body)
 
-        asyncio.get_running_loop().call_later(seconds + self._proxy.round_trip, set_result)
+        loop.call_later(action.seconds + self._proxy.round_trip, set_result)
 
     async def _write_answers(self) -> None:
         while True:
