@@ -136,7 +136,8 @@ class _Writer:
 
     def _write(self, iterator: Iterator[Any], job: str) -> Any:
         context: Any = TaskContext.get()
-        task = Task(job, context.partitionId(), context.attemptNumber())
+        # A stage that is run again counts attempts from 0 again, but not these.
+        task = Task(job, context.partitionId(), context.attemptNumber(), str(context.taskAttemptId()))
         try:
             report = write_task(self._options, task, iterator)
         except TaskError as error:

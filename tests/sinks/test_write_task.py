@@ -107,12 +107,13 @@ def test_failures_are_counted_by_their_verdicts(embedded_cluster: EmbeddedCluste
     assert report.not_written > 0
 
 
-def test_a_record_says_its_task(embedded_cluster: EmbeddedCluster) -> None:
+@pytest.mark.parametrize("task, mark", [(Task("a/7", 3, 1), b"a/7/3/1"), (Task("a/7", 3, 0, "15"), b"a/7/3/15")])
+def test_a_record_says_its_task(embedded_cluster: EmbeddedCluster, task: Task, mark: bytes) -> None:
     embedded_cluster.create_topic("t")
-    write_task(options(embedded_cluster, mark=True, headers=("name",)), Task("a/7", 3, 1), batches(2))
+    write_task(options(embedded_cluster, mark=True, headers=("name",)), task, batches(2))
     assert [record.headers for record in read_all(embedded_cluster.bootstrap_servers, "t")] == [
-        [(MARK, b"a/7/3/1"), ("name", b"name 0")],
-        [(MARK, b"a/7/3/1"), ("name", b"name 1")],
+        [(MARK, mark), ("name", b"name 0")],
+        [(MARK, mark), ("name", b"name 1")],
     ]
 
 

@@ -26,11 +26,19 @@ class Task(NamedTuple):
     number : int
     attempt : int
         0 for the first.
+    id : str
+        What no other attempt of the task is called, for engines that may count from 0 again; by default `attempt`.
     """
 
     job: str
     number: int
     attempt: int = 0
+    id: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What a record's header says of the attempt that wrote it."""
+        return f"{self.job}/{self.number}/{self.id or self.attempt}"
 
     def __str__(self) -> str:
         return f"task {self.number} of {self.job}, attempt {self.attempt}"

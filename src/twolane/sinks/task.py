@@ -84,7 +84,7 @@ class _Attempt(Observer):
 
     def _send(self, producer: Any, batches: Iterable[Any]) -> None:
         options = self._options
-        mark = {MARK: "/".join(map(str, self._task))} if options.mark else {}
+        mark = {MARK: self._task.mark} if options.mark else {}
 
         def send(topic: str, rows: Any, **more: Any) -> Any:
             values, given = self._arguments(rows, mark)
