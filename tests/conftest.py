@@ -15,12 +15,12 @@ from tests.support.description import describe_build
 from tests.support.java_reader import JavaReader
 from tests.support.leaks import no_leaks, pytest_runtest_makereport
 from twolane import SafeProducer, ThroughputProducer
-from twolane.testing import KafkaCluster, plugin
+from twolane.testing import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from twolane.testing import EmbeddedCluster
+    from twolane.testing import EmbeddedCluster, KafkaCluster
 
 __all__ = ["no_leaks", "pytest_runtest_makereport"]
 
@@ -76,17 +76,6 @@ def embedded_cluster(twolane_embedded_cluster: EmbeddedCluster) -> EmbeddedClust
 def kafka_cluster(twolane_kafka_cluster: KafkaCluster) -> KafkaCluster:
     """The plugin's, under the name of these tests."""
     return twolane_kafka_cluster
-
-
-@pytest.hookimpl(trylast=True)  # behind the fixtures, which delete topics
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Pause the real brokers behind their last test: idle ones take a tenth of a core. `heal` resumes them."""
-    cluster = item.config.stash.get(plugin.cluster_key, None)
-    is_last = item.get_closest_marker("cluster") and nextitem and not nextitem.get_closest_marker("cluster")
-    if is_last and isinstance(cluster, KafkaCluster):
-        for broker in cluster.broker_ids:
-            if cluster.pid(broker) is not None:
-                cluster.pause_broker(broker)
 
 
 @pytest.fixture
