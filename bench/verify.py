@@ -82,6 +82,10 @@ class Log:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the consumer."""
         self._consumer.close()
 
     def ends(self, topic: str, partitions: int) -> list[int]:

@@ -7,6 +7,7 @@ import uuid
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from bench import verify
 from bench.sinks import data
 from bench.verify import UnverifiedError
 
@@ -20,6 +21,7 @@ class Log:
 
     def __init__(self, bootstrap: str, partitions: int) -> None:
         self._partitions = range(partitions)
+        self._counted = verify.Log(bootstrap)
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -34,18 +36,7 @@ class Log:
 
     def ends(self, topic: str) -> list[int]:
         """Return where each partition ends."""
-        return [self._end(TopicPartition(topic, partition)) for partition in self._partitions]
-
-    def _end(self, place: TopicPartition) -> int:
-        deadline = time.monotonic() + ANSWER
-        while True:
-            try:
-                return int(self._consumer.get_watermark_offsets(place, timeout=ANSWER)[1])
-            except KafkaException:
-                # The leader of a new topic's partition may not know yet that it is.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        return self._counted.ends(topic, len(self._partitions))
 
     def check(self, topic: str, before: list[int], rows: int, reader: str, *, is_whole: bool) -> None:
         """Count what was added to a topic, and compare records with the rows that they were made of.
@@ -95,5 +86,6 @@ class Log:
             raise UnverifiedError(f"{due} records have {len(found)} rows: some are there twice")
 
     def close(self) -> None:
-        """Close the consumer."""
+        """Close the consumers."""
+        self._counted.close()
         self._consumer.close()
