@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from twolane.config.masking import without_credentials
+from twolane.encoding.json_text import parsed
 from twolane.errors import shown
 
 # A schema is text in one record of a topic, a megabyte by Kafka's default.
@@ -59,9 +59,7 @@ def _read(response: Any) -> bytes:
 
 def _check_types(content: bytes) -> None:
     try:
-        answer = json.loads(content)
-    except RecursionError:
-        raise ValueError("the answer is nested too deeply") from None
+        answer = parsed(content)
     except ValueError as error:
         raise ValueError(f"the answer is no JSON: {error}; it begins {content[:40]!r}") from None
     if type(answer) is not dict:

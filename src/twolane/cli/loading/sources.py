@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import click
 
 from twolane.cli.loading.missing import library, optional
+from twolane.encoding.json_text import parsed
 from twolane.errors import SerializationError, shown
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Reader:
         return self._batched(self._json_rows(source))
 
     def _json_rows(self, source: Source) -> Iterator[Any]:
-        loads: Callable[[bytes], Any] = getattr(optional("orjson"), "loads", json.loads)
+        loads: Callable[[bytes], Any] = getattr(optional("orjson"), "loads", parsed)
         with _opened(source) as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from twolane.encoding.json_text import parsed
 from twolane.errors import SerializationError, shown
 
 PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
@@ -118,9 +119,7 @@ def load(schema: Any) -> Any:
     if len(schema) > MAX_TEXT:
         raise refused(f"expected at most {MAX_TEXT} characters of JSON, got {len(schema)}")
     try:
-        return json.loads(schema)
-    except RecursionError:
-        raise refused(f"nested deeper than {MAX_DEPTH}") from None
+        return parsed(schema)
     except ValueError as error:
         raise refused(f"expected JSON: {error}; the text is {shown(schema)}") from None
 

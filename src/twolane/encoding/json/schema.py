@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.avro.schema import read_file
+from twolane.encoding.json_text import parsed
 from twolane.encoding.mismatch import Mismatch
 from twolane.errors import ConfigError, SerializationError, shown
 
@@ -34,7 +35,7 @@ def schema_text(schema: Any) -> str | None:
         if isinstance(schema, bytes):
             schema = schema.decode()
         text = schema.removeprefix("\ufeff") if isinstance(schema, str) else json.dumps(schema)
-        read = json.loads(text)
+        read = parsed(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise SerializationError(f"expected a JSON schema: {error}") from None
     if not isinstance(read, (dict, bool)):
@@ -76,7 +77,7 @@ def make_validator(text: str, referenced: Iterable[tuple[str, str]]) -> Callable
         kind.check_schema(schema)
     except SchemaError as error:
         raise SerializationError(f"expected a valid JSON schema: {shown(error.message)}") from None
-    others = [(name, Resource.from_contents(json.loads(other), DRAFT7)) for name, other in referenced]
+    others = [(name, Resource.from_contents(parsed(other), DRAFT7)) for name, other in referenced]
     validator = kind(schema, registry=Registry().with_resources(others))
 
     def check(record: bytes) -> Mismatch | None:
