@@ -36,10 +36,10 @@ PUBLIC = (
     *("twolane.__version__", "twolane._about", "twolane.testing"),
     *("twolane.SafeProducer", "twolane.ThroughputProducer"),
 )
-# What loading takes beside them: the formats, and streams from inside.
+# What loading takes beside them: the formats, JSON of others, and streams from inside.
 LOADING = (
     *("twolane.Avro", "twolane.Json", "twolane.Protobuf", "twolane.Timestamps", "twolane.TopicColumn"),
-    "twolane.streams",
+    *("twolane.encoding.json_text", "twolane.streams"),
 )
 LANES = ("twolane.safe", "twolane.throughput")
 # What breaks brokers, without what judges clients.
