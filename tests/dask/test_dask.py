@@ -138,6 +138,12 @@ def test_rows_are_written_by_workers_of_distributed(workers: Any, embedded_clust
     assert (report.tasks, report.written, report.retried, report.maybe_twice) == (4, 1000, 0, 0)
 
 
+def kill_the_writer(workers: Any) -> None:
+    (writer,) = [address for address, tasks in workers.processing().items() if tasks]
+    (pid,) = workers.run(os.getpid, workers=[writer]).values()
+    os.kill(pid, signal.SIGKILL)
+
+
 @lanes
 def test_a_worker_of_distributed_killed_in_mid_task(workers: Any, embedded_cluster: EmbeddedCluster, lane: str) -> None:
     """The third request is appended, its answer held, and the worker killed: the task is begun again in another."""
@@ -148,25 +154,38 @@ def test_a_worker_of_distributed_killed_in_mid_task(workers: Any, embedded_clust
     config = {"batch.num.messages": 100}
     one_task = frame(1000).repartition(npartitions=1)
 
-    killed: list[int] = []
-
-    def kill_the_writer() -> None:
+    def kill() -> None:
         until_requests(embedded_cluster, 3)
-        (writer,) = [address for address, tasks in workers.processing().items() if tasks]
-        (pid,) = workers.run(os.getpid, workers=[writer]).values()
-        os.kill(pid, signal.SIGKILL)
-        killed.append(pid)
+        kill_the_writer(workers)
 
-    thread, _ = in_thread(kill_the_writer)
+    thread, ends = in_thread(kill)
     report = write(embedded_cluster, one_task, lane=lane, chunk=100, mark=True, config=config)
     thread.join()
-    assert killed
+    assert ends == [None]
     log = read_all(embedded_cluster.bootstrap_servers, "t")
     assert {json.loads(record.value)["id"] for record in log} == set(range(1000))
     by_attempt = Counter(dict(record.headers)["twolane-task"].rsplit(b"/")[-1] for record in log)
     assert by_attempt[b"1"] == 1000
     assert by_attempt[b"0"] >= 200
     assert (report.retried, report.maybe_twice, report.written) == (1, 1000, 1000)
+
+
+@pytest.mark.cluster
+@lanes
+def test_a_worker_of_distributed_killed_in_a_transaction(
+    workers: Any, kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
+) -> None:
+    """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
+    topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
+    options = {"lane": lane, "chunk": 100, "config": {**bounce.CONFIG, "transactional.id": topic}}
+    one_task = frame(1000).repartition(npartitions=1)
+    report = bounce.disturb(
+        fault_proxy, lambda: kill_the_writer(workers), lambda: write(fault_proxy, one_task, topic, **options)
+    )
+    assert (report.retried, report.maybe_twice, report.written, report.repeated) == (1, 0, 1000, 0)
+    log = read_all(servers, topic, isolation_level="read_committed")
+    assert sorted(json.loads(record.value)["id"] for record in log) == list(range(1000))
+    assert len(read_all(servers, topic, isolation_level="read_uncommitted")) >= 1200
 
 
 @pytest.mark.cluster

@@ -153,6 +153,24 @@ def test_a_worker_killed_in_mid_task_is_told_of(embedded_cluster: EmbeddedCluste
 
 @pytest.mark.cluster
 @lanes
+def test_a_worker_killed_in_a_transaction(
+    kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
+) -> None:
+    """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
+    topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
+    config = {**bounce.CONFIG, "transactional.id": topic}
+    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=config)
+    one_task = ray.data.from_arrow(pa.table({"id": range(1000)}))
+    kill = lambda: os.kill(worker_of("Write"), signal.SIGKILL)  # noqa: E731
+    bounce.disturb(fault_proxy, kill, lambda: one_task.write_datasink(made))
+    report = made.report
+    assert (report.retried, report.maybe_twice, report.written, report.repeated) == (1, 0, 1000, 0)
+    assert ids_of(read_all(servers, topic, isolation_level="read_committed")) == list(range(1000))
+    assert len(read_all(servers, topic, isolation_level="read_uncommitted")) >= 1200
+
+
+@pytest.mark.cluster
+@lanes
 def test_a_broker_bounced_in_mid_job(
     kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
 ) -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from tests.packaging.sources import ROOT
 from tests.support import bounce
 from tests.support.readers import read_all
+from tests.support.schema_registry import SchemaRegistry
 from twolane.sinks.reports import OffsetRange
 from twolane.sinks.task import MARK
 from twolane.testing import ApiKey
@@ -113,6 +115,23 @@ def test_avro_of_the_rows_own_schema(spark: Any, metrics: Any, embedded_cluster:
     write(spark.range(10), embedded_cluster, serializer=f"avro:{json.dumps(schema)}")
     log = read_all(embedded_cluster.bootstrap_servers, "t")
     assert sorted(fastavro.schemaless_reader(BytesIO(record.value), schema)["id"] for record in log) == list(range(10))
+
+
+def test_avro_of_a_registry(spark: Any, metrics: Any, embedded_cluster: EmbeddedCluster) -> None:
+    """The tasks' processes register the rows' own schema, and frame records with its id."""
+    import fastavro
+
+    embedded_cluster.create_topic("t")
+    with SchemaRegistry() as registry:
+        write(spark.range(0, 100, 1, 4), embedded_cluster, serializer="avro", registry=registry.url)
+        log = read_all(embedded_cluster.bootstrap_servers, "t")
+        with SchemaRegistryClient({"url": registry.url}) as client:
+            (version,) = client.get_versions("t-value")
+            registered = client.get_version("t-value", version)
+    schema = json.loads(registered.schema.schema_str)
+    assert {record.value[:5] for record in log} == {b"\0" + registered.schema_id.to_bytes(4, "big")}
+    read = [fastavro.schemaless_reader(BytesIO(record.value[5:]), schema) for record in log]
+    assert sorted(row["id"] for row in read) == list(range(100))
 
 
 def test_a_producer_is_used_by_the_tasks_of_its_process(

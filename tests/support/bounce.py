@@ -1,4 +1,4 @@
-"""A broker killed under a job at a point that can be seen, and started again."""
+"""A broker or a worker killed under a job at a point that can be seen."""
 
 from __future__ import annotations
 
@@ -26,9 +26,22 @@ CONFIG = {"batch.num.messages": "100", "message.timeout.ms": "300000"}
 def bounce(cluster: KafkaCluster, proxy: FaultProxy, topic: str, job: Callable[[], Any]) -> Any:
     """Run a job whose producers meet the proxy; return what it returns.
 
-    The answer of its third Produce request is held back. Then the leader of the topic's partition 0 is killed, which
-    closes its connections, and started again: what the request did is not known to the producer. The job runs in the
-    caller's thread, to which Spark binds its session.
+    With its third Produce request on its way the leader of the topic's partition 0 is killed, which closes its
+    connections, and started again: what the request did is not known to the producer.
+    """
+    leader = cluster.leader(topic)
+
+    def restart() -> None:
+        cluster.kill_broker(leader)
+        cluster.start_broker(leader)
+
+    return disturb(proxy, restart, job)
+
+
+def disturb(proxy: FaultProxy, disturbance: Callable[[], None], job: Callable[[], Any]) -> Any:
+    """Run a job whose producers meet the proxy, and something beside it once their third Produce request is on its way.
+
+    That request is not answered. The job runs in the caller's thread, to which Spark binds its session.
     """
     on_its_way, is_over = threading.Event(), threading.Event()
 
@@ -38,25 +51,22 @@ def bounce(cluster: KafkaCluster, proxy: FaultProxy, topic: str, job: Callable[[
         on_its_way.set()
         return drop()
 
-    leader = cluster.leader(topic)
-
-    def kill() -> str:
+    def wait() -> str:
         while not on_its_way.wait(0.05):
             if is_over.is_set():
                 return "the job ended without a third request"
-        cluster.kill_broker(leader)
         proxy.rule = None
-        cluster.start_broker(leader)
-        return "bounced"
+        disturbance()
+        return "disturbed"
 
     proxy.rule = rule
-    thread, ends = in_thread(kill)
+    thread, ends = in_thread(wait)
     try:
         result = job()
     finally:
         is_over.set()
         thread.join(2 * PATIENCE)
-    assert ends == ["bounced"]
+    assert ends == ["disturbed"]
     return result
 
 
