@@ -38,19 +38,19 @@ demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, rea
 	$(BIN)/python -m bench.demo $(DEMO)
 
 test: build $(TESTING)  ## the suite: embedded cluster and real Kafka
-	$(PYTEST) -m "not long" $(ARGS)
+	$(PYTEST) -m "not long and not engines" $(ARGS)
 
 test-embedded: build $(TESTING)  ## the tests that need no real Kafka
-	$(PYTEST) -m "not cluster and not long" $(ARGS)
+	$(PYTEST) -m "not cluster and not long and not engines" $(ARGS)
 
 test-cluster: build $(TESTING)  ## the tests on three real brokers (or TWOLANE_TEST_BOOTSTRAP)
-	$(PYTEST) -m cluster $(ARGS)
+	$(PYTEST) -m "cluster and not engines" $(ARGS)
 
 test-long: build $(TESTING)  ## more of what `make test` holds: ten million rows, fifty kills; every night
 	$(PYTEST) -m long $(ARGS)
 
 test-engines: build $(TESTING) $(VENV)/.group-engines  ## the sinks of Spark and others: 450 MB of packages, and Java 17
-	$(BIN)/python -m pytest $(wildcard tests/spark tests/ray tests/dask) $(ARGS)
+	$(BIN)/python -m pytest -m engines tests/spark tests/ray tests/dask $(ARGS)
 
 lint: $(VENV)/.group-lint  ## ruff, cython-lint, codespell; zizmor over the workflows
 	$(BIN)/ruff check
@@ -72,7 +72,7 @@ coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests rea
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=coverage
 	find build -name '*.gcda' -delete
 	@# Counting slows the tests: what they promise about seconds is for `make test` to judge, and a failure here, too.
-	-$(BIN)/coverage run -m pytest --ignore=tests/bench -m "not timing and not long" $(ARGS)
+	-$(BIN)/coverage run -m pytest --ignore=tests/bench -m "not timing and not long and not engines" $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/gcovr build; ext=$$?; $(BIN)/coverage report && exit $$ext
 
@@ -80,7 +80,7 @@ coverage: $(VENV)/.group-coverage  ## which lines of src/ and ext/ the tests rea
 asan:  ## AddressSanitizer and UndefinedBehaviorSanitizer, then the tests of what is compiled (ARGS="tests/safe tests/throughput": more)
 	$(MAKE) build $(VENV)/.group-test $(VENV)/.group-demo FLAVOUR=asan
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not cluster and not timing and not slow and not long and not fuzz" \
+	    $(BIN)/python -m pytest -m "not cluster and not timing and not slow and not long and not engines and not fuzz" \
 	    tests/encoding tests/serializers tests/fuzz tests/produce tests/client tests/reports $(ARGS)
 
 # Failures are kept in .hypothesis and come first in the next run; Ctrl-C ends it at any time.

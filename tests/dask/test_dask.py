@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from twolane.testing import EmbeddedCluster
 
 dask = pytest.importorskip("dask", reason="engines are not installed: make test-engines")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 lanes = pytest.mark.parametrize("lane", ["safe", "throughput"])
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pyspark = pytest.importorskip("pyspark", reason="engines are not installed: make test-engines")
 pytestmark = [
+    pytest.mark.engines,
     pytest.mark.slow,
     *(pytest.mark.filterwarnings(f"ignore::{name}Warning") for name in ("Resource", "Deprecation", "Future")),
 ]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 pyspark = pytest.importorskip("pyspark", reason="engines are not installed: make test-engines")
 # PySpark's own: sockets that are left to the collector, versions of pandas that it does not know.
 pytestmark = [
+    pytest.mark.engines,
     pytest.mark.slow,
     *(pytest.mark.filterwarnings(f"ignore::{name}Warning") for name in ("Resource", "Deprecation", "Future")),
 ]
