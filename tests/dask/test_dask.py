@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.packaging.sources import ROOT
-from tests.support import bounce
+from tests.support import jobs
 from tests.support.readers import read_all
 from tests.support.waiting import HELD, in_thread, until_requests
 from twolane import ConfigError, TaskError
@@ -72,15 +72,7 @@ def test_rows_of_a_key_are_in_one_task_and_in_order(embedded_cluster: EmbeddedCl
             embedded_cluster, frame(2000), lane=lane, key="user", order_by_key=True, order_by="at", chunk=100, mark=True
         )
     assert report.written == 2000
-    tasks: dict[bytes | None, set[Any]] = {}
-    times: dict[bytes | None, list[int]] = {}
-    log = read_all(embedded_cluster.bootstrap_servers, "t")
-    for record in sorted(log, key=lambda record: (record.partition, record.offset)):
-        tasks.setdefault(record.key, set()).add(dict(record.headers)["twolane-task"])
-        times.setdefault(record.key, []).append(json.loads(record.value)["at"])
-    assert len(times) == 50
-    assert all(len(found) == 1 for found in tasks.values())
-    assert all(found == sorted(found) for found in times.values())
+    jobs.check_order_by_key(read_all(embedded_cluster.bootstrap_servers, "t"), keys=50)
 
 
 @lanes
@@ -177,9 +169,9 @@ def test_a_worker_of_distributed_killed_in_a_transaction(
 ) -> None:
     """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
     topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
-    options = {"lane": lane, "chunk": 100, "config": {**bounce.CONFIG, "transactional.id": topic}}
+    options = {"lane": lane, "chunk": 100, "config": {**jobs.CONFIG, "transactional.id": topic}}
     one_task = frame(1000).repartition(npartitions=1)
-    report = bounce.disturb(
+    report = jobs.disturb(
         fault_proxy, lambda: kill_the_writer(workers), lambda: write(fault_proxy, one_task, topic, **options)
     )
     assert (report.retried, report.maybe_twice, report.written, report.repeated) == (1, 0, 1000, 0)
@@ -197,11 +189,11 @@ def test_a_broker_bounced_in_mid_job(
 
     def job() -> Any:
         with dask.config.set(scheduler="processes", num_workers=2):
-            return write(fault_proxy, frame(1000), topic, lane=lane, chunk=100, config=bounce.CONFIG)
+            return write(fault_proxy, frame(1000), topic, lane=lane, chunk=100, config=jobs.CONFIG)
 
-    report = bounce.bounce(kafka_cluster, fault_proxy, topic, job)
+    report = jobs.bounce(kafka_cluster, fault_proxy, topic, job)
     assert (report.rows, report.written) == (1000, 1000)
-    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
+    jobs.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 def test_the_example_runs(embedded_cluster: EmbeddedCluster) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from tests.packaging.sources import ROOT
-from tests.support import bounce
+from tests.support import jobs
 from tests.support.readers import read_all
 from tests.support.waiting import HELD, in_thread, until_requests, wait_until
 from twolane import ConfigError, TaskError, TwolaneError
@@ -158,11 +158,11 @@ def test_a_worker_killed_in_a_transaction(
 ) -> None:
     """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
     topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
-    config = {**bounce.CONFIG, "transactional.id": topic}
+    config = {**jobs.CONFIG, "transactional.id": topic}
     made = sink(fault_proxy, topic, lane=lane, chunk=100, config=config)
     one_task = ray.data.from_arrow(pa.table({"id": range(1000)}))
     kill = lambda: os.kill(worker_of("Write"), signal.SIGKILL)  # noqa: E731
-    bounce.disturb(fault_proxy, kill, lambda: one_task.write_datasink(made))
+    jobs.disturb(fault_proxy, kill, lambda: one_task.write_datasink(made))
     report = made.report
     assert (report.retried, report.maybe_twice, report.written, report.repeated) == (1, 0, 1000, 0)
     assert ids_of(read_all(servers, topic, isolation_level="read_committed")) == list(range(1000))
@@ -175,10 +175,10 @@ def test_a_broker_bounced_in_mid_job(
     kafka_cluster: Any, fault_proxy: FaultProxy, twolane_topic: Any, lane: str
 ) -> None:
     topic = twolane_topic(kafka_cluster)
-    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=bounce.CONFIG)
-    bounce.bounce(kafka_cluster, fault_proxy, topic, lambda: rows(1000).write_datasink(made))
+    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=jobs.CONFIG)
+    jobs.bounce(kafka_cluster, fault_proxy, topic, lambda: rows(1000).write_datasink(made))
     assert (made.report.rows, made.report.written, made.report.retried) == (1000, 1000, 0)
-    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
+    jobs.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 def worker_of(what: str) -> int:
@@ -209,14 +209,7 @@ def test_rows_of_a_key_are_in_one_task_and_in_order(embedded_cluster: EmbeddedCl
     by_key(events, "user", tasks=4, order_by="at").write_datasink(made)
     log = read_all(embedded_cluster.bootstrap_servers, "t")
     assert len(log) == 2000
-    tasks: dict[bytes, set[bytes]] = {}
-    times: dict[bytes, list[int]] = {}
-    for record in sorted(log, key=lambda record: (record.partition, record.offset)):
-        tasks.setdefault(record.key, set()).add(dict(record.headers)["twolane-task"])
-        times.setdefault(record.key, []).append(json.loads(record.value)["at"])
-    assert len(times) == 50
-    assert all(len(found) == 1 for found in tasks.values())
-    assert all(found == sorted(found) for found in times.values())
+    jobs.check_order_by_key(log, keys=50)
 
 
 def test_keys_in_several_tasks_are_told(embedded_cluster: EmbeddedCluster) -> None:

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from tests.packaging.sources import ROOT
-from tests.support import bounce
+from tests.support import jobs
 from tests.support.readers import read_all
 from tests.support.schema_registry import SchemaRegistry
 from twolane.sinks.reports import OffsetRange
@@ -310,12 +310,12 @@ def test_a_broker_bounced_in_mid_job(
     lane: str,
 ) -> None:
     topic, report = twolane_topic(kafka_cluster), tmp_path / "report.json"
-    options = {f"kafka.{key}": value for key, value in bounce.CONFIG.items()}
+    options = {f"kafka.{key}": value for key, value in jobs.CONFIG.items()}
     options |= {"lane": lane, "chunk": "100", "report": str(report)}
-    bounce.bounce(kafka_cluster, fault_proxy, topic, lambda: write(spark.range(1000), fault_proxy, topic, **options))
+    jobs.bounce(kafka_cluster, fault_proxy, topic, lambda: write(spark.range(1000), fault_proxy, topic, **options))
     told = json.loads(report.read_text())
     assert (told["rows"], told["written"], told["retried"]) == (1000, 1000, 0)
-    bounce.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
+    jobs.check_log(kafka_cluster.bootstrap_servers, topic, 1000, once=lane == "safe")
 
 
 # ---- streams ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A broker or a worker killed under a job at a point that can be seen."""
+"""Jobs of engines: a broker or a worker killed under one at a point that can be seen, and what its log has to be."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tests.support.readers import read_all
 from tests.support.waiting import PATIENCE, in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from faults.proxy import Action, FaultProxy, Seen
+    from tests.support.readers import ReadRecord
     from twolane.testing import KafkaCluster
 
 # Requests that are answered before the one that is on its way when the broker dies.
@@ -76,3 +77,15 @@ def check_log(servers: str, topic: str, n: int, *, once: bool, maybe_twice: int 
     assert set(seen) == set(range(n))
     if once:
         assert seen.total() <= n + maybe_twice
+
+
+def check_order_by_key(log: Iterable[ReadRecord], keys: int) -> None:
+    """Look whether each key's rows were written by one task, in the order of their field `at`."""
+    tasks: dict[bytes | None, set[bytes | None]] = {}
+    times: dict[bytes | None, list[int]] = {}
+    for record in sorted(log, key=lambda record: (record.partition, record.offset)):
+        tasks.setdefault(record.key, set()).add(dict(record.headers)["twolane-task"])
+        times.setdefault(record.key, []).append(json.loads(record.value)["at"])
+    assert len(times) == keys
+    assert all(len(found) == 1 for found in tasks.values())
+    assert all(found == sorted(found) for found in times.values())
