@@ -36,10 +36,11 @@ PUBLIC = (
     *("twolane.__version__", "twolane._about", "twolane.testing"),
     *("twolane.SafeProducer", "twolane.ThroughputProducer"),
 )
+IN_WORDS = "twolane.serializers.in_words"
 # What loading takes beside them: the formats, JSON of others, and streams from inside.
 LOADING = (
     *("twolane.Avro", "twolane.Json", "twolane.Protobuf", "twolane.Timestamps", "twolane.TopicColumn"),
-    *("twolane.encoding.json_text", "twolane.streams"),
+    *("twolane.encoding.json_text", IN_WORDS, "twolane.streams"),
 )
 LANES = ("twolane.safe", "twolane.throughput")
 # What breaks brokers, without what judges clients.
@@ -76,8 +77,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("*/twolane/safe/*", (*LANE, "twolane.safe")),
     ("*/twolane/throughput/*", (*LANE, "twolane.throughput")),
     # What the engines' sinks share: the lanes, streams, serializers in words. Arrow is what engines hand over.
-    ("src/twolane/sinks/options.py", (*CONFIG, "twolane.errors", "twolane.sinks.formats")),
-    ("src/twolane/sinks/formats.py", ("twolane.errors", "twolane.serializers")),
+    ("src/twolane/sinks/options.py", (*CONFIG, "twolane.errors", IN_WORDS)),
     (
         "src/twolane/sinks/key_order.py",
         ("numpy", "pandas", "pyarrow", "twolane.errors", "twolane.results", "twolane.sinks"),
@@ -87,7 +87,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/sinks/exactly_once.py", ("confluent_kafka", "twolane.errors", "twolane.sinks")),
     (
         "src/twolane/sinks/*",
-        ("pyarrow", "twolane.encoding.time.times", "twolane.errors", "twolane.sinks", STREAMS),
+        ("pyarrow", "twolane.encoding.time.times", "twolane.errors", IN_WORDS, "twolane.sinks", STREAMS),
     ),
     ("src/twolane/ray.py", ("pyarrow", "ray", "twolane.errors", "twolane.sinks")),
     ("src/twolane/dask.py", ("dask", "distributed", "pandas", "pyarrow", "twolane.sinks")),
@@ -140,7 +140,7 @@ RULES: list[tuple[str, tuple[str, ...]]] = [
     ("src/twolane/cli/advising/*", ("numpy", "twolane.cli.advising", "twolane.cli.exits")),
     (
         "src/twolane/cli/*",
-        ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli", TOPIC_RULES),
+        ("click", "rich", "confluent_kafka", "numpy", *PUBLIC, *RESULTS, *CONFIG, "twolane.cli", TOPIC_RULES, IN_WORDS),
     ),
     # Faults use the public package and the test clusters, as a program would. What injects them knows no checker.
     ("faults/injections/*", ("confluent_kafka", *(f"faults.{name}" for name in FAULTS_BELOW_INJECTIONS))),

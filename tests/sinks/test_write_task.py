@@ -103,7 +103,9 @@ def test_failures_are_counted_by_their_verdicts(embedded_cluster: EmbeddedCluste
         write_task(options(embedded_cluster, lane=lane, chunk=50), TASK, batches(200))
     report = caught.value.report
     assert report.written == len(embedded_cluster.records("t"))
-    assert report.written + report.not_written + report.unknown == report.rows
+    counted = report.written + report.not_written + report.unknown
+    # Once the topic's error is known, the throughput lane's call ends in the middle of a chunk.
+    assert counted == report.rows if lane == "safe" else report.rows - 50 < counted <= report.rows
     assert report.not_written > 0
 
 
@@ -207,7 +209,7 @@ CONFIG = {"bootstrap.servers": "localhost:9092"}
         ({"topic": ""}, "topic: expected"),
         ({"key": 7}, "key: expected the name of a column, got 7"),
         ({"headers": "a"}, "headers: expected names of columns"),
-        ({"serializer": "xml"}, "serializer: expected a Serializer, or json, avro"),
+        ({"serializer": "xml"}, "serializer: expected one of json, avro"),
         ({"serializer": "avro:{}"}, "serializer: "),
         ({"serializer": "avro:missing.avsc"}, "serializer: cannot read 'missing.avsc'"),
         ({"config": {**CONFIG, "linger": 3}}, "unknown setting 'linger'"),

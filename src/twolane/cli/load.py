@@ -9,12 +9,13 @@ import click
 
 from twolane.cli.exits import Exit, of_counts, of_error, text_of
 from twolane.cli.loading.dry_run import show_first
-from twolane.cli.loading.formats import FORMATS, Columns, Format
+from twolane.cli.loading.formats import Columns
 from twolane.cli.loading.load import Load, LoadOptions
 from twolane.cli.loading.progress import text_of_result
 from twolane.cli.loading.sources import KIND_NAMES, sources_of
 from twolane.cli.options import connection_options, json_option, lane_option
 from twolane.cli.output import print_json, say
+from twolane.serializers.in_words import WORDS, Format
 
 if TYPE_CHECKING:
     from twolane.cli.options import Connection, Lane
@@ -29,7 +30,7 @@ DRY_ROWS = 5
 @click.option("-t", "--topic", help="Where the records go.")
 @click.option("--topic-column", metavar="COLUMN", help="Each record's own topic, in place of -t.")
 @click.option("--input", "kind", type=click.Choice(KIND_NAMES), help="What the sources are, whatever their names.")
-@click.option("--format", "format_text", default="json", show_default=True, help=f"Of the values: {FORMATS}.")
+@click.option("--format", "format_text", default="json", show_default=True, help=f"Of the values: {WORDS}.")
 @click.option("--registry", metavar="URL", help="Schema Registry: records are in Confluent's wire format.")
 @click.option("--key", metavar="COLUMN", help="The records' keys; whole numbers become their digits.")
 @click.option("--timestamp", metavar="COLUMN", help="The records' times; text is ISO 8601, without a zone in UTC.")
@@ -91,10 +92,10 @@ def command(
         raise click.UsageError("--resume: which load? Say --state FILE, as the run before did")
     if bad is not None and on_bad_row != "skip":
         raise click.UsageError("--bad takes the rows that --on-bad-row skip leaves out")
-    how = Format.of(format_text)
+    how = Format.of(format_text, "--format")
     if registry is not None and how.name == "bytes":
         raise click.UsageError("--registry: the values of --format bytes have no schema")
-    columns = Columns(key, timestamp, partition, headers, how.detail if how.name == "bytes" else None, topic_column)
+    columns = Columns(key, timestamp, partition, headers, how.column or None, topic_column)
     options = LoadOptions(
         sources_of(sources, kind),
         topic,

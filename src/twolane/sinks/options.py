@@ -13,7 +13,7 @@ from twolane.config.known import ALIASES
 from twolane.config.masking import masked
 from twolane.config.policy import BOOTSTRAP, SAFE, THROUGHPUT, settings_for
 from twolane.errors import ConfigError, shown
-from twolane.sinks.formats import Format
+from twolane.serializers.in_words import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from twolane.encoding.time.times import Timestamps
 from twolane.errors import SerializationError, TaskError, TransactionError, TwolaneError, Verdict
+from twolane.serializers.in_words import Format
 from twolane.sinks.exactly_once import task_transaction
-from twolane.sinks.formats import Format
 from twolane.sinks.key_order import KeyOrder
 from twolane.sinks.process import shared_producer
 from twolane.sinks.reports import Ranges, TaskReport, add_ranges, ranges_of

@@ -77,8 +77,8 @@ def ids(cluster: EmbeddedCluster) -> list[int]:
         (["rows.jsonl", "--format", "bytes:x"], Exit.USAGE, "--format bytes: no column 'x'"),
         (["rows.jsonl", "--format", "bytes:id", "--registry", "http://h"], Exit.USAGE, "bytes have no schema"),
         (["rows.jsonl", "--format", "xml"], Exit.USAGE, "expected one of json"),
-        (["rows.jsonl", "--format", "avro:no.avsc"], Exit.USAGE, "no.avsc: no such file"),
-        (["rows.jsonl", "--format", "avro:broken.avsc"], Exit.USAGE, "--format avro:broken.avsc: "),
+        (["rows.jsonl", "--format", "avro:no.avsc"], Exit.USAGE, "--format: cannot read 'no.avsc': No such file"),
+        (["rows.jsonl", "--format", "avro:broken.avsc"], Exit.USAGE, "--format: 'avro:broken.avsc': "),
         (
             ["rows.jsonl", "--format", "avro:other.avsc"],
             Exit.REFUSED,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from twolane import Avro, Protobuf
+from twolane.cli.loading.formats import serializer_of
 from twolane.cli.loading.missing import library
 from twolane.cli.loading.sources import Reader
 from twolane.streams.chunks import chunks_of
@@ -38,7 +39,7 @@ def show_first(options: LoadOptions, count: int) -> None:
         for chunk in chunks_of(iter(reader), max(1, count)):
             if chunk.start == 0:
                 options.columns.check(chunk.values)
-                serializer = options.format.serializer(None, chunk.values, reader)
+                serializer = serializer_of(options.format, None, chunk.values, reader)
             topic = options.columns.topic_of(chunk.values, options.topic)
             values, given = options.columns.arguments(chunk.values)
             given.pop("partitions", None)

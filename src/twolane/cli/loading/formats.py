@@ -4,100 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from twolane import Avro, Json, Protobuf, Timestamps, TopicColumn
+from twolane import Avro, Timestamps, TopicColumn
 from twolane.cli.loading.missing import library
 from twolane.errors import SerializationError
 
 if TYPE_CHECKING:
     from twolane.cli.loading.sources import Reader
+    from twolane.serializers.in_words import Format
 
-FORMATS = "json, avro, avro:SCHEMA.avsc, protobuf:FILE.desc:MESSAGE, bytes:COLUMN"
 
+def serializer_of(how: Format, registry: str | None, first: Any, reader: Reader) -> Any:
+    """Return the serializer that ``--format`` names; None for bytes.
 
-@dataclass(frozen=True)
-class Format:
-    """What ``--format`` says.
-
-    Attributes
+    Parameters
     ----------
-    name : {"json", "avro", "protobuf", "bytes"}
-    detail : str
-        The schema's file, or the column; empty where none is named.
-    message : str
-        Of Protobuf; empty where the file has one only.
+    how : Format
+    registry : str or None
+        URL; None writes bare records.
+    first : columns or rows
+        The first of the source, which a schema is made of where none is given.
+    reader : Reader
+        Knows the schema of Avro files.
+
+    Raises
+    ------
+    SerializationError
+        No schema can be made of the data.
     """
-
-    name: str
-    detail: str
-    message: str = ""
-
-    @property
-    def schema(self) -> Path | None:
-        """The schema's file."""
-        return Path(self.detail) if self.name in ("avro", "protobuf") and self.detail else None
-
-    @classmethod
-    def of(cls, text: str) -> Format:
-        """Read ``--format``'s value.
-
-        Raises
-        ------
-        click.BadParameter
-        """
-        name, mark, detail = text.partition(":")
-        takes = {"json": (False,), "avro": (False, True), "protobuf": (True,), "bytes": (True,)}
-        if name not in takes or bool(mark) not in takes[name] or (mark and not detail):
-            raise click.BadParameter(f"expected one of {FORMATS}, got {text!r}", param_hint="--format")
-        message = ""
-        if name == "protobuf" and not Path(detail).is_file():
-            detail, _, message = detail.rpartition(":")
-        found = cls(name, detail, message)
-        if found.schema is not None and not found.schema.is_file():
-            raise click.BadParameter(f"{detail}: no such file", param_hint="--format")
-        return found
-
-    def serializer(self, registry: str | None, first: Any, reader: Reader) -> Any:
-        """Return the serializer.
-
-        Parameters
-        ----------
-        registry : str or None
-            URL; None writes bare bytes.
-        first : columns or rows
-            The first of the source, which a schema is made of where none is given.
-        reader : Reader
-            Knows the schema of Avro files.
-
-        Raises
-        ------
-        click.UsageError
-            The file is no schema, or lacks the message.
-        SerializationError
-            None can be made of the data.
-        """
-        if self.name == "bytes":
-            return None
-        asked = {"url": registry} if registry else None
-        if self.name == "json":
-            return Json() if asked is None else Json(registry=asked)
-        if self.schema is not None:
-            try:
-                if self.name == "avro":
-                    return Avro(self.schema, asked)
-                # Columns with a role may be no fields.
-                return Protobuf(self.schema, asked, message=self.message or None, strict=False)
-            except ValueError as error:  # also SerializationError
-                raise click.UsageError(f"--format {self.name}:{self.detail}: {error}") from None
-        if reader.avro_schema is not None:
-            return Avro(reader.avro_schema, asked)
-        if hasattr(first, "schema"):
-            return Avro.from_arrow(first.schema, registry=asked)
-        return Avro.from_arrow(library("pyarrow").Table.from_pylist(first).schema, registry=asked)
+    asked = {"url": registry} if registry else None
+    if how.name != "avro" or how.schema is not None:
+        return how.serializer(asked)
+    if reader.avro_schema is not None:
+        return Avro(reader.avro_schema, asked)
+    rows = first if hasattr(first, "schema") else library("pyarrow").Table.from_pylist(first)
+    return how.serializer(asked, rows.schema)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twolane.cli.loading.bad_file import BadFile
-from twolane.cli.loading.formats import row_of, rows_of, topics_of
+from twolane.cli.loading.formats import row_of, rows_of, serializer_of, topics_of
 from twolane.cli.loading.progress import LoadProgress
 from twolane.cli.loading.sources import BadLine, Reader
 from twolane.cli.loading.state import Doubt, Ends, LoadState
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from twolane import BatchMetadata
-    from twolane.cli.loading.formats import Columns, Format
+    from twolane.cli.loading.formats import Columns
     from twolane.cli.loading.sources import Source
     from twolane.cli.options import Connection, Lane
     from twolane.results import RefusedRows
+    from twolane.serializers.in_words import Format
 
 # What the end of a load waits for the brokers that Ctrl-C stopped twice.
 CLOSE_SECONDS = 1.0
@@ -60,14 +61,13 @@ class LoadOptions:
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this load and no other, for the state file."""
-        columns = self.columns
-        schema = self.format.schema
+        columns, form = self.columns, self.format
         return {
             "sources": [source.identity() for source in self.sources],
             "topic": self.topic,
             "topic_column": columns.topic,
-            "format": f"{self.format.name}:{self.format.detail}:{self.format.message}",
-            "schema": hashlib.sha256(schema.read_bytes()).hexdigest() if schema else None,
+            "format": f"{form.name}:{form.file or form.column}:{form.message}",
+            "schema": hashlib.sha256(form.schema).hexdigest() if form.file else None,
             "registry": self.registry,
             "key": columns.key,
             "timestamp": columns.timestamp,
@@ -213,7 +213,7 @@ class Load(Observer):
         chunk = next(chunks, None)
         values = [] if chunk is None else chunk.values
         if chunk is not None:
-            self._serializer = self._options.format.serializer(self._options.registry, values, self._reader)
+            self._serializer = serializer_of(self._options.format, self._options.registry, values, self._reader)
             self._options.columns.check(values)
         yield None
         while chunk is not None:

@@ -1,4 +1,4 @@
-"""What a sink's option `serializer` says, read where the sink is made: tasks need no file."""
+"""Serializers named by an option of a sink or of the command; files are read at once, so that tasks need none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twolane.errors import ConfigError, shown
-from twolane.serializers import Avro, Json, Protobuf
+from twolane.serializers.avro import Avro
+from twolane.serializers.json import Json
+from twolane.serializers.protobuf import Protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,17 +25,20 @@ class Format:
     ----------
     name : {"json", "avro", "protobuf", "bytes"}
     schema : object
-        Avro's as text, or Protobuf's descriptors as bytes; None where none is named.
+        Avro's JSON, or Protobuf's descriptors; None where none is named.
     message : str
         Of Protobuf; empty where the descriptors have one only.
     column : str
         Of ``bytes:COLUMN``: the column whose bytes, or text, are the value.
+    file : str
+        Where the schema was read from; empty where the option holds it.
     """
 
     name: str
     schema: Any = field(default=None, repr=False)
     message: str = ""
     column: str = ""
+    file: str = ""
 
     @classmethod
     def of(cls, text: str, option: str) -> Format:
@@ -50,26 +55,26 @@ class Format:
         ------
         ConfigError
         """
-        name, mark, detail = text.partition(":")
-        if name == "json" and not mark:
+        name, _, detail = text.partition(":")
+        if text in ("json", "avro"):
             return cls(name)
-        if name == "avro" and (not mark or detail):
-            if not detail.lstrip().startswith(("{", "[", '"')):
-                detail = _read(detail, option).decode() if detail else ""
-            made = cls(name, detail or None)
+        if name == "bytes" and detail:
+            return cls(name, column=detail)
+        if name == "avro" and detail.lstrip().startswith(("{", "[", '"')):
+            made = cls(name, detail)
+        elif name == "avro" and detail:
+            made = cls(name, _read(detail, option), file=detail)
         elif name == "protobuf" and detail:
             message = ""
             if not Path(detail).is_file():
                 detail, _, message = detail.rpartition(":")
-            made = cls(name, _read(detail, option), message)
-        elif name == "bytes" and detail:
-            return cls(name, column=detail)
+            made = cls(name, _read(detail, option), message, file=detail)
         else:
-            raise ConfigError(f"{option}: expected a Serializer, or {WORDS}, got {shown(text)}", key=option)
+            raise ConfigError(f"{option}: expected one of {WORDS}, got {shown(text)}", key=option)
         try:
             made.serializer(None)
         except ValueError as error:  # also SerializationError
-            raise ConfigError(f"{option}: {error}", key=option) from None
+            raise ConfigError(f"{option}: {shown(text)}: {error}", key=option) from None
         return made
 
     def serializer(self, registry: Mapping[str, Any] | None, schema: Any = None) -> Any:
