@@ -110,8 +110,9 @@ def test_a_topic_that_cannot_be_written(embedded_cluster: EmbeddedCluster, lane:
     assert (caught.value.report.written, caught.value.report.unknown) == (0, 0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workers() -> Iterator[Any]:
+    """Start two workers, whose client is Dask's default as long as the test lasts."""
     from distributed import LocalCluster
 
     with (
@@ -169,7 +170,7 @@ def test_a_worker_of_distributed_killed_in_a_transaction(
 ) -> None:
     """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
     topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
-    options = {"lane": lane, "chunk": 100, "config": {**jobs.CONFIG, "transactional.id": topic}}
+    options = {"lane": lane, "chunk": 100, "config": jobs.transactional(topic)}
     one_task = frame(1000).repartition(npartitions=1)
     report = jobs.disturb(
         fault_proxy, lambda: kill_the_writer(workers), lambda: write(fault_proxy, one_task, topic, **options)

@@ -158,8 +158,7 @@ def test_a_worker_killed_in_a_transaction(
 ) -> None:
     """The next attempt ends the transaction that the killed worker left open: each row can be read once."""
     topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
-    config = {**jobs.CONFIG, "transactional.id": topic}
-    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=config)
+    made = sink(fault_proxy, topic, lane=lane, chunk=100, config=jobs.transactional(topic))
     one_task = ray.data.from_arrow(pa.table({"id": range(1000)}))
     kill = lambda: os.kill(worker_of("Write"), signal.SIGKILL)  # noqa: E731
     jobs.disturb(fault_proxy, kill, lambda: one_task.write_datasink(made))

@@ -24,6 +24,11 @@ ANSWERED = 2
 CONFIG = {"batch.num.messages": "100", "message.timeout.ms": "300000"}
 
 
+def transactional(name: str) -> dict[str, str]:
+    """Return the same with transactions, which last as long."""
+    return {**CONFIG, "transactional.id": name, "transaction.timeout.ms": CONFIG["message.timeout.ms"]}
+
+
 def bounce(cluster: KafkaCluster, proxy: FaultProxy, topic: str, job: Callable[[], Any]) -> Any:
     """Run a job whose producers meet the proxy; return what it returns.
 
