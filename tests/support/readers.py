@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -67,7 +69,7 @@ def read_all(
     topic: str,
     partitions: Iterable[int] | None = None,
     expected: int | None = None,
-    timeout: float = 20.0,
+    timeout: float = PATIENCE,
     isolation_level: str = "read_committed",
 ) -> list[ReadRecord]:
     """Read a topic from its beginning to the end of every partition; records by partition, then offset.
