@@ -7,7 +7,7 @@ import json
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twolane import Avro, Json
@@ -37,6 +37,7 @@ def test_the_limit_is_counted_in_levels(keys: list[str | None], leaf: object, mo
         assert parsed(given_text) == json.loads(text)
 
 
+@settings(max_examples=50)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)), st.booleans())
 def test_many_brackets_side_by_side_are_no_levels(value: object, ascii_only: bool) -> None:
     whole = [value, ["[[{", "\\", '"]'] * 400, [{}] * 400]
