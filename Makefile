@@ -8,7 +8,7 @@
 #   RESULTS=FOLDER       benchmarks: figures, tables and pictures go there (default: build/bench/results)
 #   ARGS="-k order -x"   more arguments for pytest
 #   ROUNDS=20 SEED=1 FAULT=sigstop MINUTES=30 SHORT=1   faults: how many rounds, of which kind, how long (docs/faults.md)
-#   WORKERS=3            processes that run the tests side by side (0: one, where output and a debugger can be seen)
+#   WORKERS=4            processes that run the tests side by side (0: one, where output and a debugger can be seen)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 8 --ti
 SOURCES := setup.py $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 FLAVOUR ?= normal
 RESULTS ?= build/bench/results
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 TESTING = $(VENV)/.group-test $(VENV)/.group-demo $(VENV)/.group-bench
 DEMO := $(if $(BOOTSTRAP),--bootstrap-servers $(BOOTSTRAP)) $(if $(RECORDS),--records $(RECORDS)) $(if $(JSON),--json $(JSON))
