@@ -38,6 +38,7 @@ demo: build $(VENV)/.group-demo  ## send 336 776 flights through both lanes, rea
 	$(BIN)/python -m bench.demo $(DEMO)
 
 test: build $(TESTING)  ## the suite: embedded cluster and real Kafka
+	@echo "Left out: what only does more of the same (make test-long); Spark, Ray and Dask, 450 MB of packages (make test-engines)"
 	$(PYTEST) -m "not long and not engines" $(ARGS)
 
 test-embedded: build $(TESTING)  ## the tests that need no real Kafka
