@@ -23,7 +23,7 @@ from bench.machine import ROOT
 from bench.scaling.footprint import LANES
 
 SIZE, AHEAD = 100, 4
-# Calls before the clock runs. The second one over 500 partitions took 18 s, once: brokers compile what it needs then.
+# Calls before the clock runs: the first ones over many partitions keep brokers that have just started busy for seconds.
 WARM_CALLS = 3
 ONE = "threads, one producer"
 _barrier: Any = None

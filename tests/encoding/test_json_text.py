@@ -15,21 +15,22 @@ from twolane.encoding.json_text import MOST_LEVELS, parsed
 from twolane.errors import SerializationError
 
 # What looks like brackets and ends of texts, in keys and values.
-TEXTS = st.text('[]{}"\\/u00a', max_size=8)
+TEXTS = st.text('[]{}"\\/u00a∢孛', max_size=8)  # U+2222 and U+5B5B: quotes and brackets, as bytes of UTF-16
+ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 LEAVES = st.none() | st.integers(-9, 9) | TEXTS
 
 
 def nested(levels: int, leaf: object, keys: list[str | None]) -> str:
     """Return arrays (of key None) and objects around a leaf: many levels, which `json` could not write."""
     key = [keys[i % len(keys)] for i in range(levels)]
-    head = "".join("[" if name is None else f"{{{json.dumps(name)}: " for name in key)
-    return head + json.dumps(leaf) + "".join("]" if name is None else "}" for name in reversed(key))
+    head = "".join("[" if name is None else f"{{{json.dumps(name, ensure_ascii=False)}: " for name in key)
+    return head + json.dumps(leaf, ensure_ascii=False) + "".join("]" if name is None else "}" for name in reversed(key))
 
 
-@given(st.lists(st.none() | TEXTS, min_size=1, max_size=5), LEAVES, st.integers(-2, 2), st.booleans())
-def test_the_limit_is_counted_in_levels(keys: list[str | None], leaf: object, more: int, as_bytes: bool) -> None:
+@given(st.lists(st.none() | TEXTS, min_size=1, max_size=5), LEAVES, st.integers(-2, 2), st.none() | ENCODINGS)
+def test_the_limit_is_counted_in_levels(keys: list[str | None], leaf: object, more: int, encoding: str | None) -> None:
     text = nested(MOST_LEVELS + more, leaf, keys)
-    given_text = text.encode() if as_bytes else text
+    given_text = text if encoding is None else text.encode(encoding)
     if more > 0:
         with pytest.raises(ValueError, match="nested deeper than 500 levels"):
             parsed(given_text)

@@ -160,7 +160,10 @@ def test_a_worker_killed_in_a_transaction(
     topic, servers = twolane_topic(kafka_cluster), kafka_cluster.bootstrap_servers
     made = sink(fault_proxy, topic, lane=lane, chunk=100, config=jobs.transactional(topic))
     one_task = ray.data.from_arrow(pa.table({"id": range(1000)}))
-    kill = lambda: os.kill(worker_of("Write"), signal.SIGKILL)  # noqa: E731
+
+    def kill() -> None:
+        os.kill(worker_of("Write"), signal.SIGKILL)
+
     jobs.disturb(fault_proxy, kill, lambda: one_task.write_datasink(made))
     report = made.report
     assert (report.retried, report.maybe_twice, report.written, report.repeated) == (1, 0, 1000, 0)

@@ -21,17 +21,18 @@ def parsed(text: str | bytes) -> Any:
     ValueError
         If it is no JSON, or nested deeper.
     """
+    if not isinstance(text, str):  # as `json` does: brackets and quotes are bytes of other characters in UTF-16
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
     if _nested(text) > MOST_LEVELS:
         raise ValueError(f"nested deeper than {MOST_LEVELS} levels")
     return json.loads(text)
 
 
-def _nested(text: str | bytes) -> int:
+def _nested(text: str) -> int:
     """Return how deep a text may be nested: exact where it has more brackets than `MOST_LEVELS`, too high elsewhere."""
-    whole = text.encode(errors="replace") if isinstance(text, str) else text
-    most = whole.count(b"[") + whole.count(b"{")
+    most = text.count("[") + text.count("{")
     if most <= MOST_LEVELS:
         return most
-    unquoted = whole.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    unquoted = text.encode(errors="replace").replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
     steps = map(_STEPS.__getitem__, b"".join(unquoted).translate(None, _OTHERS))
     return max(itertools.accumulate(steps), default=0)

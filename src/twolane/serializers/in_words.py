@@ -24,7 +24,7 @@ class Format:
     Attributes
     ----------
     name : {"json", "avro", "protobuf", "bytes"}
-    schema : object
+    schema : bytes, optional
         Avro's JSON, or Protobuf's descriptors; None where none is named.
     message : str
         Of Protobuf; empty where the descriptors have one only.
@@ -35,7 +35,7 @@ class Format:
     """
 
     name: str
-    schema: Any = field(default=None, repr=False)
+    schema: bytes | None = field(default=None, repr=False)
     message: str = ""
     column: str = ""
     file: str = ""
@@ -61,7 +61,7 @@ class Format:
         if name == "bytes" and detail:
             return cls(name, column=detail)
         if name == "avro" and detail.lstrip().startswith(("{", "[", '"')):
-            made = cls(name, detail)
+            made = cls(name, detail.encode())
         elif name == "avro" and detail:
             made = cls(name, _read(detail, option), file=detail)
         elif name == "protobuf" and detail:

@@ -282,6 +282,15 @@ def test_a_state_file_has_one_user(load: Any, tmp_path: Path) -> None:
     assert (done.exit_code, "another load uses it now" in done.output) == (Exit.USAGE, True)
 
 
+def test_another_schema_is_another_load(load: Any, tmp_path: Path) -> None:
+    """The option may hold the schema itself."""
+    schemas = [json.dumps({"type": "record", "name": name, "fields": [{"name": "id", "type": "int"}]}) for name in "AB"]
+    source, state = write_jsonl(tmp_path / "a.jsonl"), tmp_path / "state"
+    assert load(source, "--state", state, "--format", f"avro:{schemas[0]}").exit_code == 0
+    done = load(source, "--state", state, "--resume", "--format", f"avro:{schemas[1]}")
+    assert (done.exit_code, "is of another load: schema" in done.output) == (Exit.USAGE, True)
+
+
 def test_sources_that_changed_are_another_load(load: Any, tmp_path: Path) -> None:
     source, state = write_jsonl(tmp_path / "a.jsonl"), tmp_path / "state"
     assert load(source, "--state", state).exit_code == 0

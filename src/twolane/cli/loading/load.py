@@ -67,7 +67,7 @@ class LoadOptions:
             "topic": self.topic,
             "topic_column": columns.topic,
             "format": f"{form.name}:{form.file or form.column}:{form.message}",
-            "schema": hashlib.sha256(form.schema).hexdigest() if form.file else None,
+            "schema": None if form.schema is None else hashlib.sha256(form.schema).hexdigest(),
             "registry": self.registry,
             "key": columns.key,
             "timestamp": columns.timestamp,
