@@ -164,6 +164,11 @@ def parse_request(frame: bytes) -> ProduceRequest:
     return ProduceRequest(version, correlation, acks, topics, frame)
 
 
+def with_correlation(frame: bytes, correlation: int) -> bytes:
+    """Return a request with the number that its answer is to have."""
+    return frame[:4] + struct.pack(">i", correlation) + frame[8:]
+
+
 def answer(request: ProduceRequest, code: int, base_offset: int = -1) -> bytes:
     """Build the answer that gives every partition of the request the same error."""
     version = request.version

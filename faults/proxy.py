@@ -40,6 +40,7 @@ class Action:
     code: int = 0
     seconds: float = 0.0
     until: threading.Event | None = None
+    value: bytes = b""
 
     def __str__(self) -> str:
         return f"{self.kind}({self.code or ''}{', ' if self.code and self.seconds else ''}{self.seconds or ''})"
@@ -50,9 +51,12 @@ def forward() -> Action:
     return Action("forward")
 
 
-def refuse(code: int, after: float = 0.0) -> Action:
-    """Answer with an error; the broker never sees it. `after` seconds, the client having time to send more."""
-    return Action("refuse", code, after)
+def refuse(code: int, after: float = 0.0, until: threading.Event | None = None) -> Action:
+    """Answer with an error; the broker never sees it. `after` seconds, the client having time to send more.
+
+    With `until` the answer waits for that, too.
+    """
+    return Action("refuse", code, after, until)
 
 
 def falsify(code: int, after: float = 0.0, until: threading.Event | None = None) -> Action:
@@ -91,6 +95,11 @@ def truncate() -> Action:
 def hold(seconds: float) -> Action:
     """Swallow it, and deliver it to the broker later in a connection of its own: a ghost write."""
     return Action("hold", 0, seconds)
+
+
+def repeat(value: bytes) -> Action:
+    """Pass the first request that carried `value` on in its place: the broker sees a number for the second time."""
+    return Action("repeat", value=value)
 
 
 def once(actions: Mapping[bytes, Action]) -> Callable[[Seen], Action]:
@@ -369,6 +378,9 @@ class Connection:
                 continue
             if answer is not None:
                 self._expected[correlation] = (answer, request, action)
+            if action.kind == "repeat":
+                earlier = next(seen.request.frame for seen in self._proxy.seen if action.value in seen.request)
+                frame = wire.with_correlation(earlier, correlation)
             to_broker.write(framed(frame))
             await to_broker.drain()
 

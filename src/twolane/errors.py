@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 VALUE_LENGTH = 40
 # Errors that a record gets because of another one: purged behind it, or in one request with it.
 CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD})
-NO_OFFSET = "acknowledged without an offset: librdkafka inferred the acknowledgement, the record may not be in the log"
+NO_OFFSET = (
+    "acknowledged without an offset of its own: librdkafka inferred the acknowledgement, or the broker took the record "
+    "for an earlier one; it may not be in the log"
+)
 # A request may hold as much as batch.size; a broker holds it against the topic's own limit, and refuses all of it.
 TOO_LARGE = (
     "the broker refused the request for its size: the topic's max.message.bytes is below the record, or below "

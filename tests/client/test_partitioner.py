@@ -26,10 +26,10 @@ def handle():
 @pytest.fixture
 def place(handle):
     topic = handle.open_topic("t")
-    topic.partition_count = 5
+    topic.counted(5)
 
     def place(how, keys, values=None, sticky=10**9, count=5):
-        topic.partition_count = count
+        topic.counted(count)
         values = EncodedBatch.borrowed(values or [b"v"] * len(keys))
         return Partitioner(how, sticky).assign(topic, values, EncodedBatch.borrowed(keys), len(keys))
 
@@ -88,7 +88,7 @@ def test_random_does_not_look_at_keys(place):
 
 def test_a_constant_key_stands_for_all(handle):
     topic = handle.open_topic("t")
-    topic.partition_count = 7
+    topic.counted(7)
     values = EncodedBatch.borrowed([b"v"] * 4)
     chosen = Partitioner("murmur2_random", 100).assign(topic, values, EncodedBatch.constant(b"k"), 4)
     assert chosen.tolist() == [java_partition(b"k", 7)] * 4
@@ -96,7 +96,8 @@ def test_a_constant_key_stands_for_all(handle):
 
 def test_fewer_partitions_than_the_sticky_one(handle):
     topic = handle.open_topic("t")
-    topic.partition_count, topic.sticky_partition = 2, 6
+    topic.counted(2)
+    topic.sticky_partition = 6
     assert set(Partitioner("murmur2", 100).assign(topic, EncodedBatch.borrowed([b"v"]), None, 1).tolist()) <= {0, 1}
 
 

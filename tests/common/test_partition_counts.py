@@ -59,7 +59,7 @@ def test_a_record_whose_partition_librdkafka_knows_to_be_gone_goes_to_another(em
     name = topic(embedded_cluster, 3)
     send_keys(producer, name, "send")
     known = producer._handle.open_topic(name)
-    known.partition_count = 12
+    known.counted(12)
     for key in KEYS:
         producer.send(name, key, key=key, timestamp_header="ns", headers={"a": b"b"})
     assert known.partition_count == 3

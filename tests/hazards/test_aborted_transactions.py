@@ -9,9 +9,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from faults.proxy import falsify, once, refuse
+from tests.support.denials import Forgotten
 from tests.support.readers import read_all
 from tests.support.waiting import wait_until
-from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer
+from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
 
 # Longer than the test: what waits for its retry is there when the transaction is aborted.
 RETRY_LATER = {"retry.backoff.ms": 60_000, "retry.backoff.max.ms": 60_000, "linger.ms": 0}
@@ -115,8 +116,42 @@ def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
         producer.close(120)
         assert time.monotonic() - begun < 60, "the report that is lost was waited for"
     assert len(told) == 2
+    go_on(kafka_cluster, name, settings)
+
+
+@pytest.mark.parametrize("timeout", [None, 120], ids=["default", "longer"])
+def test_f39_a_commit_that_waits_for_a_lost_record_ends_the_producer(fault_proxy, kafka_cluster, topic, timeout):
+    name, told = topic(kafka_cluster, 2), []
+    forgotten = Forgotten(name, 0)
+    settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": name, "linger.ms": 0}
+    with ThroughputProducer({**settings, **forgotten.settings, "message.timeout.ms": 5_000}) as producer:
+        producer.init_transactions(30)
+        with producer.transaction():
+            producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        fault_proxy.rule = once(
+            {
+                b"record A": falsify(KafkaError.REQUEST_TIMED_OUT, until=forgotten),
+                b"record B": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
+            }
+        )
+        begun = time.monotonic()
+        with pytest.raises(FatalProducerError, match="librdkafka has lost it") as caught, producer.transaction():
+            for partition, value in enumerate((b"record A", b"record B")):
+                producer.send(
+                    name, value, partition=partition, on_delivery=lambda error, _: told.append(error.partition)
+                )
+            producer.commit_transaction(timeout)
+        assert time.monotonic() - begun < 60, "the report that is lost was waited for"
+        assert caught.value.verdict is Verdict.NOT_WRITTEN
+        assert told == [1]
+    assert len(told) == 2
+    go_on(kafka_cluster, name, settings)
+
+
+def go_on(cluster, name, settings):
+    """Send with a new producer of the same transactional.id: nothing of the ended one's transaction is committed."""
     with ThroughputProducer(settings) as producer:
         producer.init_transactions(30)
         with producer.transaction():
             producer.send_batch(name, [b"next"] * 2, partitions=[0, 1])
-    assert committed(kafka_cluster, name) == [[b"warm", b"next"]] * 2
+    assert committed(cluster, name) == [[b"warm", b"next"]] * 2

@@ -397,13 +397,16 @@ def test_partitions_that_are_added_are_found(embedded_cluster, make):
     producer = make()
     producer.send("grows", b"v", partition=0)
     handle = producer._handle.open_topic("grows")
-    handle.partition_count, handle.counted_at = 2, 1.0
+    handle.counted(2)
+    handle.counted_at = 1.0
     producer.send("grows", b"v", partition=3)
     assert handle.partition_count == 4
-    handle.partition_count, handle.counted_at = 2, 1.0
+    handle.counted(2)
+    handle.counted_at = 1.0
     producer.send_batch("grows", [b"v"] * 2, partitions=np.array([0, 3]))
     assert handle.partition_count == 4
-    handle.partition_count, handle.counted_at = 2, -1e9
+    handle.counted(2)
+    handle.counted_at = -1e9
     producer._handle.mark_old_topics()
     producer.send("grows", b"v", key=b"0")
     assert handle.partition_count == 4

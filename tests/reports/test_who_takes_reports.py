@@ -37,7 +37,7 @@ class Sender:
         self.topic = self.handle.open_topic(topic)
         error, partitions = self.handle.fetch_partitions(self.topic, 10)
         assert not error
-        self.topic.partition_count = len(partitions)
+        self.topic.counted(len(partitions))
 
     def produce(self, n: int = N) -> CallResult:
         """Enqueue records, as a ``send_batch()`` that has not ended yet."""

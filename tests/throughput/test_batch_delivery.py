@@ -261,7 +261,7 @@ def test_close_raises_the_failures_of_records_nobody_watched(embedded_cluster, t
 
 
 def test_failures_nobody_asks_for_are_kept_within_bounds(embedded_cluster, producer, name):
-    embedded_cluster.push_errors(PRODUCE, [REFUSED] * 1_000)
+    embedded_cluster.push_errors(PRODUCE, [REFUSED] * 25_000)
     for _ in range(25_000):
         producer.send(name, b"v")
     with pytest.raises(DeliveryError, match="25000 records") as caught:

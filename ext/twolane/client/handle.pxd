@@ -56,7 +56,7 @@ cdef class Topic:
     cdef FirstAcks first_acks       # the native handle's opaque
     cdef readonly str name
     cdef readonly bytes encoded_name
-    cdef public int partition_count         # 0 until known
+    cdef readonly int partition_count       # 0 until known
     cdef public double counted_at           # time.monotonic() of the last count
     cdef public int64_t max_message_bytes   # of a MessageSet: the topic's setting; NO_LIMIT until known
     cdef public bint is_size_refused        # a record was refused for its size: the setting is to be asked for again

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, count, fence, load, store
-from twolane.produce.first_ack cimport free_first_acks
+from twolane.produce.first_ack cimport free_first_acks, make_room
 from twolane.client.library cimport rd
 from twolane.librdkafka cimport *
 
@@ -564,6 +564,13 @@ cdef class Topic:
             rd.topic_destroy(self.rkt)
             add(&_live_topics, -1)
         self.rkt = NULL
+
+    def counted(self, int partitions):
+        """Take a count of the partitions, made now."""
+        with cython.critical_section(self):
+            make_room(&self.first_acks, partitions)
+            self.partition_count = partitions
+        self.counted_at = time.monotonic()
 
     @property
     def recount(self):

@@ -74,12 +74,12 @@ def abort_transaction(Handle handle not None, int timeout_ms):
 
 
 def give_up(Handle handle not None):
-    """End a producer whose abort waits for the report of a record that librdkafka has lost (F39)."""
+    """End a producer whose commit or abort waits for the report of a record that librdkafka has lost (F39)."""
     handle.ensure_open()
     rd.test_fatal_error(
         handle.rk, RD_KAFKA_RESP_ERR__INCONSISTENT,
-        b"the abort waits for the report of a record, long after its time: librdkafka has lost it. Close this producer and "
-        b"make a new one")
+        b"the transaction waits for the report of a record, long after its time: librdkafka has lost it. Close this producer "
+        b"and make a new one")
 
 
 def send_offsets(Handle handle not None, list offsets not None, bytes group_metadata not None, int timeout_ms):

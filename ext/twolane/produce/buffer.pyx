@@ -17,7 +17,7 @@ from twolane.client.atomic cimport add, fence, load
 from twolane.reports.reader cimport SENDER_LEASE_MS, Counters, ReportReader
 from twolane.produce.grouping cimport group_by_partition
 from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
-from twolane.produce.first_ack cimport ON_ITS_WAY, FirstAcks, first_ack_at, is_acknowledged, make_room, milliseconds
+from twolane.produce.first_ack cimport ON_ITS_WAY, FirstAcks, first_ack_at, is_acknowledged, milliseconds
 from twolane.client.handle cimport Handle, Topic
 from twolane.reports.call_result cimport CallResult
 from twolane.librdkafka cimport *
@@ -159,8 +159,6 @@ cdef class ProduceBuffer:
         records.make_headers()
         if self._handle.awaits_first_acks:
             first_acks = &topic.first_acks
-            with cython.critical_section(topic):
-                make_room(first_acks, n_partitions)
         if records.partition_step and n_partitions <= GROUPED_PARTITIONS:
             # Without memory for it the records go in the order they came.
             order = <int64_t*>malloc(<size_t>(MAX_RECORDS + n_partitions) * sizeof(int64_t))

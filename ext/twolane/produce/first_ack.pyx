@@ -20,7 +20,7 @@ cdef int make_room(FirstAcks* first_acks, int64_t partitions) except -1:
     cdef int64_t first = 0
     while first < partitions:
         if first_acks.blocks[block] == NULL:
-            first_acks.blocks[block] = <int64_t*>calloc(<size_t>FIRST_BLOCK << block, sizeof(int64_t))
+            first_acks.blocks[block] = <PartitionAcks*>calloc(<size_t>FIRST_BLOCK << block, sizeof(PartitionAcks))
             if first_acks.blocks[block] == NULL:
                 raise MemoryError()
         first += <int64_t>FIRST_BLOCK << block

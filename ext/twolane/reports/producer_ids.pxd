@@ -26,13 +26,21 @@ cdef inline bint is_numbered_again(Numbered* now, Wire* wire) noexcept nogil:
     return found
 
 
-cdef inline void end_used_up(Handle handle) noexcept nogil:
-    """End a plain idempotent producer whose epoch is about to begin anew at 0 (F18).
+cdef inline void end_numbered_wrong(Handle handle, bint forgot) noexcept nogil:
+    """End a plain idempotent producer whose epoch is about to begin anew at 0 (F18), or that forgot a record (F41).
 
     librdkafka does not expose the epoch. It counts one up for a request that failed for good, and for records that timed out
     or were purged; each of these has a report, so the events with a failure are as many at least.
     """
-    if not rd.fatal_error(handle.rk, NULL, 0):
+    if rd.fatal_error(handle.rk, NULL, 0):
+        return
+    if forgot:
+        rd.test_fatal_error(
+            handle.rk, RD_KAFKA_RESP_ERR__INCONSISTENT,
+            b"a record was in flight, with an answer that is retried, as brokers denied its topic: librdkafka has forgotten it "
+            b"and may give its sequence number to another record, which brokers would take for a duplicate. Close this "
+            b"producer and make a new one")
+    else:
         rd.test_fatal_error(
             handle.rk, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
             b"so many requests failed that the epoch of the producer id is used up: beyond it brokers would refuse good "

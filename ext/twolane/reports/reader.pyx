@@ -16,12 +16,12 @@ from libc.string cimport memset
 from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, load
 from twolane.client.handle cimport Handle, forks
 from twolane.client.library cimport rd
-from twolane.produce.first_ack cimport NONE_YET, FirstAcks, mark_for_recount, milliseconds, set_first_ack
+from twolane.produce.first_ack cimport NONE_YET, FirstAcks, has_offset_of_its_own, milliseconds, note_error, set_first_ack
 from twolane.reports.classify cimport VERDICT_NOT_WRITTEN, VERDICT_WRITTEN, delivery_report, is_record_at_fault, verdict_of
 from twolane.reports.events cimport ClientEvents
 from twolane.reports.flush_generations cimport FlushGenerations
 from twolane.reports.latency cimport BUCKETS, add_latency
-from twolane.reports.producer_ids cimport end_numbered_again, end_used_up, is_numbered_again
+from twolane.reports.producer_ids cimport end_numbered_again, end_numbered_wrong, is_numbered_again
 from twolane.reports.trackers cimport (
     FIRST_CALL_ID, GENERATIONS, ID_WITH_CALLBACK, ID_WITHOUT_CALLBACK, CallTracker, OffsetColumns, Report, append_report,
     clear_reports, index_of, set_append_time, tracker_id_of,
@@ -272,7 +272,7 @@ cdef class ReportReader:
         cdef int64_t bytes_done, written, id, last_id = -1, index, offset, timestamp = -1, latency = 0
         cdef int timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         cdef int8_t verdict
-        cdef bint is_timed = False, has_offset, failed = False, wrapped = False
+        cdef bint is_timed = False, has_offset, failed = False, forgot = False, wrapped = False
         cdef CallTracker* tracker = NULL
         cdef OffsetColumns* columns = NULL
         cdef Report report
@@ -291,7 +291,7 @@ cdef class ReportReader:
         if n and rd.message_broker_id(messages[0]) >= 0:
             self._numbered.answered += messages[0].err >= 0 or is_record_at_fault(messages[0].err)
         # librdkafka counts up from the base offset also where that is none (-1, -1001): only the first record's says so.
-        has_offset = n > 0 and messages[0].offset >= 0
+        has_offset = n > 0 and has_offset_of_its_own(topic_acks, messages[0])
         while n > 0:
             bytes_done = 0
             written = 0
@@ -346,7 +346,7 @@ cdef class ReportReader:
                                          changes - (tracker.changes_before if tracker != NULL else 0) <= 1,
                                          offset, self.acks_none)
                     failed = True
-                    mark_for_recount(topic_acks, message.err)
+                    forgot = note_error(topic_acks, message.err) or forgot
                     wrapped = wrapped or message.err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
                     self._numbered.purged += message.err == RD_KAFKA_RESP_ERR__PURGE_QUEUE
                     if first_acks != NULL:
@@ -378,10 +378,10 @@ cdef class ReportReader:
             self._finish(tracker)
         if failed:
             self.counters.failed_requests += 1
-            failed = self.epochs and (wrapped or self.counters.failed_requests >= self.epochs)
+            failed = self.epochs and (wrapped or forgot or self.counters.failed_requests >= self.epochs)
         self.unlock()
         if failed:
-            end_used_up(self.handle)
+            end_numbered_wrong(self.handle, forgot)
 
     def begin_transaction(self):
         """Note where a transaction begins; end a producer whose numbers brokers may have for other records (F37)."""
@@ -407,7 +407,7 @@ cdef class ReportReader:
         report.status, report.is_answered = RD_KAFKA_MSG_STATUS_NOT_PERSISTED, False
         self.lock()
         if topic != NULL:   # NULL: the topic was closed before the record could go
-            mark_for_recount(<FirstAcks*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
+            note_error(<FirstAcks*>rd.topic_opaque(<rd_kafka_topic_t*>topic), error)
         tracker = self._trackers[tracker_id_of(opaque)]
         tracker.done += 1
         self._keep(tracker, &report)

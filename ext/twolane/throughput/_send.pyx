@@ -12,7 +12,7 @@ from twolane.client.partitioner cimport Partitioner
 from twolane.librdkafka cimport *
 from twolane.produce.accumulator cimport LARGEST_RECORD, RecordAccumulator
 from twolane.produce.buffer cimport ProduceBuffer
-from twolane.produce.first_ack cimport NONE_YET, make_room, may_produce, milliseconds, set_first_ack
+from twolane.produce.first_ack cimport NONE_YET, may_produce, milliseconds, set_first_ack
 from twolane.common.record cimport Record, existing_partition, look_for_partition, serialized
 from twolane.produce.record_slice cimport enqueue
 from twolane.produce.vu_template cimport FIXED, begin_template, produce, set_record
@@ -262,8 +262,6 @@ cdef class ThroughputSender:
     cdef int _wait_for_first_ack(self, Record record, object timeout) except -1:
         """Wait until the record may go to its partition (see `first_ack`)."""
         cdef Topic topic = record.topic
-        with cython.critical_section(topic):
-            make_room(&topic.first_acks, topic.partition_count)
         if not may_produce(&topic.first_acks, record.partition, milliseconds()):
             deadline = self._deadline(timeout)
             while not may_produce(&topic.first_acks, record.partition, milliseconds()):

@@ -175,8 +175,7 @@ class Topics:
             return error
         if not partitions:
             return int(KafkaError.UNKNOWN_TOPIC_OR_PART)
-        topic.partition_count = len(partitions)
-        topic.counted_at = time.monotonic()
+        topic.counted(len(partitions))
         self._questions.pop(topic.name, None)
         if self.on_count is not None:
             self.on_count(topic.name, len(partitions), min(replicas for *_, replicas in partitions))

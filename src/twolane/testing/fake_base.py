@@ -172,7 +172,8 @@ class FakeTopics(Topics):
         count = self._log.count_of(topic.name)
         if count is None:
             raise self.not_found(topic.name, KafkaError.UNKNOWN_TOPIC_OR_PART)
-        topic.partition_count, topic.counted_at, topic.recount = count, time.monotonic(), False
+        topic.counted(count)
+        topic.recount = False
         return count
 
 
