@@ -300,6 +300,15 @@ class Transactions:
         self._reported_by = math.inf
         self.state = State.NONE
 
+    def give_up_if_lost(self, what: str) -> None:
+        """End a producer with a record whose report is overdue: waiting brings no more (F39)."""
+        self._reader.poll()
+        if self._reader.count()["in_queue"]:
+            native.give_up(self._handle)
+            self.gave_up = True
+            self._end()
+            self._raise_if_fatal(what)
+
     def _raise_if_fatal(self, what: str) -> None:
         fatal = self._handle.fatal_error()
         if fatal is not None:
@@ -328,11 +337,8 @@ class Transactions:
                 return
             self._pass_notes_on()
             code, _, fatal, retriable, must_abort = failure
-            if time.monotonic() >= self._reported_by and self._reader.count()["in_queue"]:
-                native.give_up(self._handle)
-                self.gave_up = True
-                self._end()
-                self._raise_if_fatal(what)
+            if time.monotonic() >= self._reported_by:
+                self.give_up_if_lost(what)
             if fatal or code == KafkaError._STATE:
                 self._end()  # whatever is called next fails alike; or librdkafka knows of no transaction
             if fatal or not retriable or must_abort or time.monotonic() >= deadline:

@@ -15,7 +15,7 @@ from twolane.common.arguments import BatchArguments, ProduceCall, refuse_unknown
 from twolane.common.base import EXIT_TIMEOUT
 from twolane.common.by_topic import Parts, TopicColumn, by_row
 from twolane.common.transactional_producer import TransactionalProducer
-from twolane.common.transactions import Transactions
+from twolane.common.transactions import REPORT_SECONDS, Transactions
 from twolane.config.policy import THROUGHPUT, UNLIMITED
 from twolane.errors import REFUSED, ConfigError, DeliveryError, TwolaneError, attach_result, refused
 from twolane.produce.accumulator import RecordAccumulator
@@ -338,7 +338,11 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             raise RuntimeError(f"{what}() in a delivery callback would wait for itself")
 
     def _await_reports(self, timeout: float | None) -> None:
-        if left := self.flush(timeout):
+        overdue = time.monotonic() + self._timeout + REPORT_SECONDS
+        left = self._flush(overdue if timeout is None else min(overdue, self._deadline(timeout)))
+        if left and time.monotonic() >= overdue:
+            self._transactions.give_up_if_lost("transaction")
+        if left:
             raise TimeoutError(f"{left} records of the transaction were not reported within the timeout")
 
     def _forget_failures(self) -> None:
@@ -372,7 +376,9 @@ class ThroughputProducer(ThroughputSender, StreamSender, TransactionalProducer):
             What a callback raised since the last ``flush()``.
         """
         self._check_may_wait("flush")
-        deadline = self._deadline(timeout) + (1.5 if timeout is None else 0.0)
+        return self._flush(self._deadline(timeout) + (1.5 if timeout is None else 0.0))
+
+    def _flush(self, deadline: float) -> int:
         mine = threading.get_ident()
         left = self._delivery_thread.flush(
             deadline, {batch for batch, its in list(self._enqueuing.items()) if its == mine}
