@@ -25,15 +25,9 @@ def producer(request, embedded_cluster):
         yield made
 
 
-def warm_up(producer, name):
-    """Open the connection to the leader; with one second for a record, the first tries may come too early."""
-    for _ in range(20):
-        try:
-            return producer.send(name, b"warm")
-        except DeliveryError as error:
-            if error.verdict is not Verdict.NOT_WRITTEN:
-                raise
-    raise TimeoutError("no broker took a record")
+def warm_up(producer, name, partitions=(0,)):
+    """Open the connections to the leaders, which may take longer than the second that records have."""
+    producer.send_batch(name, [b"warm"] * len(partitions), partitions=list(partitions), timeout=30)
 
 
 def codes_of(error: BatchError) -> set[int]:
@@ -97,7 +91,7 @@ def test_other_partitions_chunks_end_by_themselves(embedded_cluster, producer, t
     name = topic(embedded_cluster, 2)
     embedded_cluster.set_leader(name, 0, 1)
     embedded_cluster.set_leader(name, 1, 2)
-    producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+    warm_up(producer, name, [0, 1])
     embedded_cluster.push_broker_errors(2, PRODUCE, [(0, 5000)])
     embedded_cluster.set_rtt(80, 1)
     n = 60_000
