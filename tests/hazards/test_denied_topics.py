@@ -111,3 +111,23 @@ def test_f41_a_producer_that_forgot_a_record_ends(fault_proxy, kafka_cluster, to
             producer.send(name, b"next", partition=0)
     after = [] if idempotent else [b"next"]
     assert values(kafka_cluster, name) == [b"warm", b"forgotten", *after]
+
+
+def test_f41_the_safe_lane_ends_so_too(fault_proxy, kafka_cluster, topic):
+    name = topic(kafka_cluster, 2)
+    forgotten = Forgotten(name, 0)
+    settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "enable.idempotence": True, **forgotten.settings}
+    with SafeProducer(settings) as producer:
+        producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
+        fault_proxy.rule = once(
+            {
+                b"forgotten": falsify(KafkaError.REQUEST_TIMED_OUT, until=forgotten),
+                b"denied": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
+            }
+        )
+        with pytest.raises(BatchError) as caught:
+            producer.send_batch(name, [b"forgotten", b"denied"], partitions=[0, 1])
+        assert dict(caught.value.metadata.failures.verdicts())[0] is Verdict.UNKNOWN
+        with pytest.raises(FatalProducerError, match="has forgotten it"):
+            producer.send(name, b"next", partition=0)
+    assert values(kafka_cluster, name) == [b"warm", b"forgotten"]

@@ -31,6 +31,7 @@ from twolane.produce.record_slice cimport Enqueued, RecordSlice, enqueue
 from twolane.client.handle cimport Handle, Topic
 from twolane.client.library cimport rd
 from twolane.reports.call_result cimport CallResult, take_reports
+from twolane.reports.producer_ids cimport end_numbered_wrong
 from twolane.safe.partition_queue cimport (
     DOUBTED, KNOWN, TRIED, PartitionQueue, all_enqueued, by_partition, chunk_end, is_in_flight,
 )
@@ -536,6 +537,12 @@ cdef class OrderedSender:
             # An error of the topic went to all partitions that were ever paused, for the same reader (F40).
             for partition in range(topic.partition_count):
                 rd.consume_batch(topic.rkt, partition, 0, &none, 1)
+        # What was in flight as the topic was denied was purged, or forgotten as in the throughput lane (F41).
+        verdicts = {}
+        for report in failures:
+            verdicts.setdefault(report.error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, set()).add(report.verdict)
+        if self._reader.epochs and True in verdicts and Verdict.UNKNOWN in verdicts.get(False, ()):
+            end_numbered_wrong(self._handle, True)
         failures.sort()
         not_sent.sort()
         return failures, not_sent, self._refusal
