@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 
 import numpy as np
@@ -92,6 +93,13 @@ def test_a_constant_key_stands_for_all(handle):
     values = EncodedBatch.borrowed([b"v"] * 4)
     chosen = Partitioner("murmur2_random", 100).assign(topic, values, EncodedBatch.constant(b"k"), 4)
     assert chosen.tolist() == [java_partition(b"k", 7)] * 4
+
+
+def test_a_count_has_its_time(handle):
+    topic, before = handle.open_topic("t"), time.monotonic()
+    topic.counted(3)
+    assert topic.partition_count == 3
+    assert before <= topic.counted_at <= time.monotonic()
 
 
 def test_fewer_partitions_than_the_sticky_one(handle):

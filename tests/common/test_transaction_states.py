@@ -20,7 +20,7 @@ from tests.support.readers import read_all
 from tests.support.waiting import HELD
 from twolane import FatalProducerError, SafeProducer, ThroughputProducer, TransactionError, Verdict
 from twolane.client import transaction_calls as native
-from twolane.common.transactions import WAYS, State
+from twolane.common.transactions import WAYS, State, Transactions
 from twolane.testing import ApiKey
 
 BOTH = pytest.mark.parametrize("kind", [SafeProducer, ThroughputProducer])
@@ -37,6 +37,24 @@ def made(kind, bootstrap, **config):
         **config,
         **keywords,
     )
+
+
+class LateReader:
+    """The last report lies ready, and nobody has read it: a callback keeps the thread that would."""
+
+    left = 1
+
+    def poll(self):
+        self.left = 0
+
+    def count(self):
+        return {"in_queue": self.left}
+
+
+def test_f39_a_report_that_lies_ready_is_not_lost():
+    transactions = Transactions(None, LateReader(), "t", lambda: None)
+    transactions.give_up_if_lost("transaction")
+    assert not transactions.gave_up
 
 
 @pytest.fixture

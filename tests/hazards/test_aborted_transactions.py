@@ -88,6 +88,11 @@ def test_f37_a_producer_that_would_number_again_ends(fault_proxy, kafka_cluster,
     assert committed(kafka_cluster, name) == [[b"warm", b"next"]] * 2
 
 
+def send_both(producer, name, told):
+    for partition, value in enumerate((b"record A", b"record B")):
+        producer.send(name, value, partition=partition, on_delivery=lambda error, _: told.append(error.partition))
+
+
 def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy, kafka_cluster, topic, monkeypatch):
     name, told, aborting = topic(kafka_cluster, 2), [], threading.Event()
     settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "transactional.id": name, "linger.ms": 0}
@@ -102,10 +107,7 @@ def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
             }
         )
         with pytest.raises(FatalProducerError, match="librdkafka has lost it"), producer.transaction():
-            for partition, value in enumerate((b"record A", b"record B")):
-                producer.send(
-                    name, value, partition=partition, on_delivery=lambda error, _: told.append(error.partition)
-                )
+            send_both(producer, name, told)
             wait_until(lambda: told == [1])
             # librdkafka has purged, and waits: only now comes the answer by which A would be sent again.
             monkeypatch.setattr(producer._transactions, "_pass_notes_on", aborting.set)
@@ -136,10 +138,7 @@ def test_f39_a_commit_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
         )
         begun = time.monotonic()
         with pytest.raises(FatalProducerError, match="librdkafka has lost it") as caught, producer.transaction():
-            for partition, value in enumerate((b"record A", b"record B")):
-                producer.send(
-                    name, value, partition=partition, on_delivery=lambda error, _: told.append(error.partition)
-                )
+            send_both(producer, name, told)
             producer.commit_transaction(timeout)
         assert time.monotonic() - begun < 60, "the report that is lost was waited for"
         assert caught.value.verdict is Verdict.NOT_WRITTEN

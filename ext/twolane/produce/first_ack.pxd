@@ -112,10 +112,11 @@ cdef inline bint has_offset_of_its_own(FirstAcks* first_acks, const rd_kafka_mes
     at = acks_at(first_acks, first.partition)
     if at == NULL:
         return True
-    for i in range(REMEMBERED):
-        if load(&first_acks.is_denied) and at.bases[i] == first.offset + 1:
-            at.bases[i] = 0
-            return False
+    if load(&first_acks.is_denied):
+        for i in range(REMEMBERED):
+            if at.bases[i] == first.offset + 1:
+                at.bases[i] = 0     # once: its numbers do not come a third time, and a topic made anew gets past it
+                return False
     for i in range(REMEMBERED - 1, 0, -1):
         at.bases[i] = at.bases[i - 1]
     at.bases[0] = first.offset + 1

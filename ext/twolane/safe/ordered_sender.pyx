@@ -538,10 +538,10 @@ cdef class OrderedSender:
             for partition in range(topic.partition_count):
                 rd.consume_batch(topic.rkt, partition, 0, &none, 1)
         # What was in flight as the topic was denied was purged, or forgotten as in the throughput lane (F41).
-        verdicts = {}
-        for report in failures:
-            verdicts.setdefault(report.error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, set()).add(report.verdict)
-        if self._reader.epochs and True in verdicts and Verdict.UNKNOWN in verdicts.get(False, ()):
+        errors = {report.error for report in failures}
+        of_others = {report.verdict for report in failures if report.error != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED}
+        if (self._reader.epochs and RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED in errors
+                and Verdict.UNKNOWN in of_others):
             end_numbered_wrong(self._handle, True)
         failures.sort()
         not_sent.sort()
