@@ -37,7 +37,9 @@ def lines():
 
 
 @LANES
-def test_a_broker_goes_and_comes_back(lane, lines):
+@pytest.mark.parametrize("debug", [{}, {"debug": "broker"}], ids=["", "debug"])
+def test_a_broker_goes_and_comes_back(lane, lines, debug):
+    """librdkafka has two connections to the address for a while: as a bootstrap server's, and as the broker's."""
     with (
         EmbeddedCluster(brokers=1) as cluster,
         lane(
@@ -45,6 +47,7 @@ def test_a_broker_goes_and_comes_back(lane, lines):
             client_id="orders",
             reconnect_backoff_ms=10,
             reconnect_backoff_max_ms=20,
+            **debug,
             **({"check_topics": False} if lane is SafeProducer else {}),
         ) as producer,
     ):

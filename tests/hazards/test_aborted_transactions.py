@@ -8,8 +8,8 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from faults.proxy import falsify, once, refuse
-from tests.support.denials import Forgotten
+from faults.proxy import falsify, once
+from tests.support.denials import Forgotten, deny_while_in_flight
 from tests.support.readers import read_all
 from tests.support.waiting import wait_until
 from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
@@ -100,12 +100,7 @@ def test_f39_an_abort_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
         producer.init_transactions(30)
         with producer.transaction():
             producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
-        fault_proxy.rule = once(
-            {
-                b"record A": falsify(KafkaError.REQUEST_TIMED_OUT, until=aborting),
-                b"record B": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
-            }
-        )
+        deny_while_in_flight(fault_proxy, b"record A", b"record B", KafkaError.REQUEST_TIMED_OUT, until=aborting)
         with pytest.raises(FatalProducerError, match="librdkafka has lost it"), producer.transaction():
             send_both(producer, name, told)
             wait_until(lambda: told == [1])
@@ -130,12 +125,7 @@ def test_f39_a_commit_that_waits_for_a_lost_record_ends_the_producer(fault_proxy
         producer.init_transactions(30)
         with producer.transaction():
             producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
-        fault_proxy.rule = once(
-            {
-                b"record A": falsify(KafkaError.REQUEST_TIMED_OUT, until=forgotten),
-                b"record B": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
-            }
-        )
+        deny_while_in_flight(fault_proxy, b"record A", b"record B", KafkaError.REQUEST_TIMED_OUT, until=forgotten)
         begun = time.monotonic()
         with pytest.raises(FatalProducerError, match="librdkafka has lost it") as caught, producer.transaction():
             send_both(producer, name, told)

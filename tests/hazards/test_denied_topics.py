@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
-from faults.proxy import falsify, once, refuse, repeat
-from tests.support.denials import Forgotten
+from faults.proxy import once, refuse, repeat
+from tests.support.denials import Forgotten, deny_while_in_flight
 from tests.support.readers import read_all
 from tests.support.waiting import wait_until
 from twolane import BatchError, FatalProducerError, SafeProducer, ThroughputProducer, Verdict
@@ -96,9 +96,7 @@ def test_f41_a_producer_that_forgot_a_record_ends(fault_proxy, kafka_cluster, to
     settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "linger.ms": 0, "enable.idempotence": idempotent}
     with ThroughputProducer({**settings, **forgotten.settings}) as producer:
         metadata_of(producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1]))
-        fault_proxy.rule = once(
-            {b"forgotten": falsify(code, until=forgotten), b"denied": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED)}
-        )
+        deny_while_in_flight(fault_proxy, b"forgotten", b"denied", code, until=forgotten)
         for partition, value in enumerate((b"forgotten", b"denied")):
             producer.send(name, value, partition=partition, on_delivery=lambda error, _: told.append(error))
         wait_until(lambda: len(told) == 2)
@@ -119,12 +117,7 @@ def test_f41_the_safe_lane_ends_so_too(fault_proxy, kafka_cluster, topic):
     settings = {"bootstrap.servers": fault_proxy.bootstrap_servers, "enable.idempotence": True, **forgotten.settings}
     with SafeProducer(settings) as producer:
         producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1])
-        fault_proxy.rule = once(
-            {
-                b"forgotten": falsify(KafkaError.REQUEST_TIMED_OUT, until=forgotten),
-                b"denied": refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED),
-            }
-        )
+        deny_while_in_flight(fault_proxy, b"forgotten", b"denied", KafkaError.REQUEST_TIMED_OUT, until=forgotten)
         with pytest.raises(BatchError) as caught:
             producer.send_batch(name, [b"forgotten", b"denied"], partitions=[0, 1])
         assert dict(caught.value.metadata.failures.verdicts())[0] is Verdict.UNKNOWN

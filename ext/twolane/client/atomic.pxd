@@ -16,12 +16,14 @@ cdef extern from * nogil:
     #define twolane_store(p, n) _InterlockedExchange64((p), (n))
     #define twolane_swap(p, from, to) (_InterlockedCompareExchange64((p), (to), (from)) == (from))
     #define twolane_fence() do { volatile long at = 0; _InterlockedOr(&at, 0); } while (0)
+    #define TWOLANE_PER_THREAD __declspec(thread)
     #else
     #define twolane_load(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
     #define twolane_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
     #define twolane_store(p, n) __atomic_store_n((p), (n), __ATOMIC_SEQ_CST)
     #define twolane_swap(p, from, to) __sync_bool_compare_and_swap((p), (from), (to))
     #define twolane_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    #define TWOLANE_PER_THREAD __thread
     #endif
     #ifdef Py_GIL_DISABLED
     #define twolane_count(p, n) twolane_add((p), (n))

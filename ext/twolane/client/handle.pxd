@@ -1,25 +1,13 @@
 """Handle owns one ``rd_kafka_t``; Topic owns one ``rd_kafka_topic_t`` and keeps its Handle alive."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 
+from twolane.client.wire cimport Wire
 from twolane.produce.first_ack cimport FirstAcks
 from twolane.librdkafka cimport *
 
 
 cdef enum:
     NO_LIMIT = 0x7FFFFFFF      # a broker cannot have a higher one
-
-
-cdef struct Wire:
-    # What the broker threads did, counted by an interceptor. Read to tell "never sent" from "may have arrived".
-    int64_t produce_requests
-    int64_t producer_ids            # requests for a producer id or its next epoch
-    int64_t broker_changes          # times a ProduceRequest went to another broker than the one before it
-    int64_t last_broker
-    int64_t up[64]                  # by place_of_broker(): whether its connection is up; different brokers may share one
-    # The end of the client, which its broker threads may hold up for as long as a name look-up takes.
-    rd_kafka_t* rk
-    void* ended                     # PyThread lock, held until rd_kafka_destroy() has returned
-    int64_t owners                  # the Handle, and the thread that destroys the client: the last one frees this
 
 
 cdef class Handle:

@@ -9,13 +9,14 @@ import time
 
 cimport cython
 from cpython.pythread cimport PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, WAIT_LOCK
-from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from twolane.client.atomic cimport PY_LOCK_ACQUIRED, PyThread_acquire_lock_timed, add, count, fence, load, store
 from twolane.produce.first_ack cimport free_first_acks, make_room
 from twolane.client.library cimport rd
+from twolane.client.wire cimport Wire, is_up, on_new
 from twolane.librdkafka cimport *
 
 from twolane.errors import ClosedProducerError, ConfigError, ForkedProducerError, Verdict, fatal_error
@@ -53,41 +54,6 @@ def _after_fork_in_child():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-cdef int _on_request_sent(rd_kafka_t* rk, int sockfd, const char* name, int32_t broker, int16_t api_key,
-                          int16_t version, int32_t correlation, size_t size, void* opaque) noexcept nogil:
-    """Count requests as they leave: Produce (ApiKey 0), InitProducerId (22). Runs in a broker thread. GIL: not needed."""
-    cdef Wire* wire = <Wire*>opaque
-    if api_key == 0:
-        add(&wire.produce_requests, 1)
-        if wire.last_broker != broker:
-            wire.last_broker = broker
-            add(&wire.broker_changes, 1)
-    elif api_key == 22:
-        add(&wire.producer_ids, 1)
-    return 0
-
-
-cdef int place_of_broker(const char* host, int port) noexcept nogil:
-    """Return where `Wire.up` has a broker, by its address (FNV-1a)."""
-    cdef unsigned int found = 2166136261u
-    while host[0]:
-        found = (found ^ <unsigned char>host[0]) * 16777619u
-        host += 1
-    return ((found ^ <unsigned int>port) * 16777619u) >> 26
-
-
-cdef int _on_broker_state(rd_kafka_t* rk, int32_t broker, const char* protocol, const char* host, int port,
-                          const char* state, void* opaque) noexcept nogil:
-    """Note which connections are up. Runs in a broker thread. GIL: not needed."""
-    store(&(<Wire*>opaque).up[place_of_broker(host, port)], state[0] == b"U" and state[1] == b"P")
-    return 0
-
-
-cdef int _on_new(rd_kafka_t* rk, const rd_kafka_conf_t* conf, void* opaque, char* errstr, size_t size) noexcept nogil:
-    rd.interceptor_add_on_broker_state_change(rk, b"twolane", _on_broker_state, opaque)
-    return rd.interceptor_add_on_request_sent(rk, b"twolane", _on_request_sent, opaque)
 
 
 cdef void drop(Wire* wire) noexcept nogil:
@@ -182,7 +148,7 @@ cdef class Handle:
                 events |= RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH
             rd.conf_set_events(conf, events)
             rd.conf_enable_sasl_queue(conf, answers_token_requests or makes_tokens)
-            rd.conf_interceptor_add_on_new(conf, b"twolane", _on_new, self.wire)
+            rd.conf_interceptor_add_on_new(conf, b"twolane", on_new, self.wire)
             with nogil:
                 rk = rd.new_(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr))
             if rk == NULL:
@@ -383,8 +349,8 @@ cdef class Handle:
             self.release()
 
     def is_up(self, str host, int port):
-        """Return whether the connection to a broker, by the address in librdkafka's log lines, is up now."""
-        return load(&self.wire.up[place_of_broker(<bytes>host.encode(), port)]) != 0
+        """Return whether a connection to a broker, by the address in librdkafka's log lines, is up now."""
+        return is_up(self.wire, <bytes>host.encode(), port)
 
     def wait_for_token_request(self, double timeout):
         """Wait for librdkafka to ask for a token of SASL/OAUTHBEARER; return whether it did. GIL: released."""

@@ -2,8 +2,9 @@
 from libc.stdint cimport int64_t
 
 from twolane.client.atomic cimport load
-from twolane.client.handle cimport Handle, Wire
+from twolane.client.handle cimport Handle
 from twolane.client.library cimport rd
+from twolane.client.wire cimport Wire
 from twolane.librdkafka cimport *
 
 

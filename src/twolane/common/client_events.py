@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twolane.config.callbacks import ClientOptions
     from twolane.reports.reader import ReportReader
 
+_DEBUG = 7  # what the setting `debug` adds: no connection's failure, but all that goes on
 # syslog's levels, as librdkafka uses them, to Python's.
 _LEVELS = {0: 50, 1: 50, 2: 50, 3: 40, 4: 30, 5: 20, 6: 20, 7: 10}
 _LOG, _ERROR = 0x4, 0x8
@@ -98,7 +99,7 @@ class EventHandler:
             if kind == _LOG:
                 if level <= 3:
                     self.last_error = text = explained(text)
-                if facility not in FACILITIES or not self._outages.take(text):
+                if level == _DEBUG or facility not in FACILITIES or not self._outages.take(text):
                     self._log(_LEVELS.get(level, 20), "%s: %s", facility, text)
             elif kind == _ERROR:
                 text = explained(text)
