@@ -6,9 +6,13 @@ import contextlib
 import socket
 import statistics
 import struct
+import subprocess
+import tempfile
 import time
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -17,6 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from bench.contender import properties
 from bench.peers import delay
 from twolane.testing import EmbeddedCluster, KafkaCluster
+from twolane.testing.broker import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +55,14 @@ class Kafka(Protocol):
         Whether `delayed` can do anything else than 0.
     delay : str
         How the round-trip time is made.
+    encrypted, ca : str
+        The address that takes TLS, and the path of the certificate of its authority; both empty where there is none.
     """
 
     kind: str
     bootstrap_servers: str
+    encrypted: str
+    ca: str
     has_delay: bool
     delay: str
 
@@ -78,6 +87,7 @@ class Embedded:
     """librdkafka's mock brokers; the delay is their own."""
 
     kind = EMBEDDED
+    encrypted = ca = ""
     has_delay = True
     delay = "rd_kafka_mock_broker_set_rtt"
 
@@ -133,6 +143,7 @@ class Real:
     """
 
     kind = RUNNING
+    encrypted = ca = ""
     has_delay = False
     delay = "none: as the network is"
 
@@ -192,14 +203,46 @@ class Real:
         return {"cluster": self.kind, "delay": self.delay, **version}
 
 
+@dataclass(frozen=True)
+class Encrypted:
+    """What a `KafkaCluster` needs for a listener that takes TLS, and `ca`, the authority's certificate for clients."""
+
+    ca: str
+    arguments: dict[str, Any]
+
+    LISTENER: ClassVar[str] = "ENCRYPTED"
+
+    @classmethod
+    def made_in(cls, folder: Path) -> Encrypted:
+        """Make a key and a certificate for this machine's own address."""
+        key, ca, store = folder / "key.pem", folder / "ca.pem", folder / "store.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", ca, "-days", "2"]
+        extra = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"]
+        subprocess.run([*command, *extra], check=True, capture_output=True)
+        store.write_text(key.read_text() + ca.read_text())
+        own = f"listener.name.{cls.LISTENER.lower()}.ssl.keystore"
+        clear = ",".join(f"{name}:PLAINTEXT" for name in ("CLIENT", "PROXIED", "CONTROLLER"))
+        config = {
+            "listener.security.protocol.map": f"{clear},{cls.LISTENER}:SSL",
+            f"{own}.type": "PEM",
+            f"{own}.location": str(store),
+        }
+        return cls(str(ca), {"config": config, "listeners": [cls.LISTENER]})
+
+
 class Own(Real):
-    """Three brokers of the suite's own, with a proxy in front that delays what passes."""
+    """Three brokers of the suite's own, with a listener for TLS, and with a proxy in front that delays what passes."""
 
     kind = OWN
 
-    def __init__(self, cluster: KafkaCluster, stack: contextlib.ExitStack) -> None:
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twolane-tls-")))
+        tls = Encrypted.made_in(folder)
+        # The compiler's second tier: brokers as they run in earnest.
+        cluster = stack.enter_context(KafkaCluster(jvm_options=(), **tls.arguments))
         super().__init__(cluster.bootstrap_servers)
         self._cluster = cluster
+        self.encrypted, self.ca = cluster.address_of(tls.LISTENER), tls.ca
         self._proxy = None
         reason = delay.missing()
         self.delay = f"none: {reason}"
@@ -239,11 +282,7 @@ def open_cluster(kind: str, bootstrap: str | None = None, settings: str = "") ->
         if kind == EMBEDDED:
             yield Embedded(stack.enter_context(EmbeddedCluster(brokers=3)))
             return
-        if bootstrap is not None:
-            kafka = Real(bootstrap, settings)
-        else:
-            # The compiler's second tier: brokers as they run in earnest.
-            kafka = Own(stack.enter_context(KafkaCluster(jvm_options=())), stack)
+        kafka = Real(bootstrap, settings) if bootstrap is not None else Own(stack)
         try:
             yield kafka
         finally:

@@ -94,6 +94,8 @@ class Task:
     batch_bytes : int
         Most bytes of one request and partition; clients that know no number of records are bounded by this alone.
     compression : {"none", "gzip", "snappy", "lz4", "zstd"}
+    ca : str
+        Path of the authority's certificate (PEM) where the connections are to be encrypted; empty: they are not.
     properties : str
         Path of a file of further client settings by librdkafka's names, ``key=value`` lines, for clusters that want
         passwords or certificates; empty: none. A file, because arguments are everybody's to read.
@@ -119,6 +121,7 @@ class Task:
     batch_records: int = 10_000
     batch_bytes: int = 1_000_000
     compression: str = "none"
+    ca: str = ""
     properties: str = ""
     timeout: float = 60.0
 
@@ -131,11 +134,15 @@ class Task:
         """Read this process's task."""
         return cls(**json.loads(sys.argv[-1]))
 
+    def connection(self) -> dict[str, str]:
+        """Return by librdkafka's names how the brokers are reached."""
+        tls = {"security.protocol": "ssl", "ssl.ca.location": self.ca} if self.ca else {}
+        return {**properties(self.properties), **tls, "bootstrap.servers": self.bootstrap_servers}
+
     def librdkafka(self) -> dict[str, str]:
         """Return the settings by librdkafka's names, without queue limits and sockets' options."""
         settings = {
-            **properties(self.properties),
-            "bootstrap.servers": self.bootstrap_servers,
+            **self.connection(),
             "acks": self.acks,
             "enable.idempotence": str(self.idempotence).lower(),
             "linger.ms": str(self.linger_ms),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import twolane
-from bench.contender import SCHEMA, Clock, Contender, Records, Result, Task, properties, quantiles
+from bench.contender import SCHEMA, Clock, Contender, Records, Result, Task, quantiles
 from bench.floor.__main__ import build
 from bench.measure import line_of
 from twolane import Avro, SafeProducer, ThroughputProducer
@@ -44,8 +44,7 @@ def safe(task: Task) -> SafeProducer:
     """Make the safe lane's producer; the lane itself fixes acks, in-flight and linger."""
     return SafeProducer(
         {
-            **properties(task.properties),
-            "bootstrap.servers": task.bootstrap_servers,
+            **task.connection(),
             "enable.idempotence": task.idempotence,
             "batch.size": task.batch_bytes,
             "compression.type": task.compression,

@@ -7,13 +7,14 @@ why, and nothing else decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from bench.clusters import EMBEDDED
+from bench.clusters import EMBEDDED, OWN
 from bench.lanes import BATCH, SAFE_BATCH, SAFE_SEND
+from bench.peers import GO, JAVA, PRODUCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,8 @@ BATCH_RECORDS = (1, 100, 10_000)
 COMPRESSION = ("none", "gzip", "snappy", "lz4", "zstd")
 # One for each of three brokers: every connection is used.
 PEER_PARTITIONS = 3
+# Who compresses and encrypts by code of its own: librdkafka, from twolane and from Python, Go, Java.
+CODERS = (BATCH, PRODUCE, GO, JAVA)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Case:
         1 in the matrix: a pipeline of one partition is what order costs. Several partitions multiply it.
     size : int
         Bytes of a value; not for ``data`` = "avro".
+    tls : bool
+        Whether the connections are encrypted.
     """
 
     contender: str
@@ -69,6 +74,7 @@ class Case:
     partitions: int = 1
     size: int = 100
     data: str = "bytes"
+    tls: bool = False
 
     @property
     def guarantee(self) -> str:
@@ -82,7 +88,7 @@ class Case:
         data = self.data if self.data != "bytes" else f"{self.size}B"
         return (
             f"{self.contender} ({self.mode}) {self.guarantee} rtt={self.rtt_ms}ms batch={self.batch} "
-            f"{self.compression} {data} partitions={self.partitions}"
+            f"{self.compression} {data} partitions={self.partitions}{' TLS' if self.tls else ''}"
         )
 
     @property
@@ -127,6 +133,8 @@ def void(case: Case, kind: str, *, has_delay: bool = True) -> str | None:
     for reason, is_true in _VOID:
         if is_true(case, kind):
             return reason
+    if case.tls and kind != OWN:
+        return "only brokers of the suite's own are known to take TLS"
     if case.rtt_ms and not has_delay:
         return "nothing here can change the round-trip time"
     return None
@@ -189,6 +197,14 @@ def _compression(kind: str) -> Iterator[Case]:
     yield from matrix(lane="throughput", idempotence=False, in_flight=None, acks=acks, **both)
 
 
+def _coded(peers: Iterable[Case]) -> Iterator[Case]:
+    """Give what compresses and encrypts the codecs and TLS, each alone."""
+    for case in peers:
+        if case.contender in CODERS and case.mode == PIPELINE and case.data == "bytes":
+            yield from (replace(case, compression=codec) for codec in ("lz4", "zstd"))
+            yield replace(case, tls=True)
+
+
 def preset(name: str, contenders: Iterable[Contender], kind: str, *, has_delay: bool = True) -> list[Case]:
     """Return the cases of a preset that mean something.
 
@@ -206,9 +222,9 @@ def preset(name: str, contenders: Iterable[Contender], kind: str, *, has_delay: 
     price = [*matrix(compression="none"), *_compression(kind), *_growth()]
     cases = {
         "quick": [*matrix(compression="none", batch=(1, 100), rtt_ms=(0, 5)), *peers],
-        "peers": peers,
-        "price": [*peers, *price],
-        "all": [*peers, *_growth(), *matrix()],
+        "peers": [*peers, *_coded(peers)],
+        "price": [*peers, *_coded(peers), *price],
+        "all": [*peers, *_coded(peers), *_growth(), *matrix()],
     }[name]
     return [case for case in dict.fromkeys(cases) if void(case, kind, has_delay=has_delay) is None]
 

@@ -70,7 +70,7 @@ def measure(contender: Contender, task: Task, kafka: Kafka, log: Log, rtt_ms: in
     ----------
     contender : Contender
     task : Task
-        Its ``bootstrap_servers`` is replaced by what has the delay.
+        Its ``bootstrap_servers`` is replaced by what has the delay, or takes TLS.
     kafka : Kafka
     log : Log
     rtt_ms : int, default 0
@@ -83,7 +83,7 @@ def measure(contender: Contender, task: Task, kafka: Kafka, log: Log, rtt_ms: in
     """
     before = log.ends(task.topic, task.partitions)
     with kafka.delayed(rtt_ms) as bootstrap:
-        result = run(contender, replace(task, bootstrap_servers=bootstrap))
+        result = run(contender, replace(task, bootstrap_servers=kafka.encrypted if task.ca else bootstrap))
     try:
         log.check(task, result, before)
     except UnverifiedError as error:

@@ -211,6 +211,7 @@ class Session:
             linger_ms=0 if case.mode == WAIT else 5,
             batch_records=10_000 if case.mode == WAIT else case.batch,
             compression=case.compression,
+            ca=self.kafka.ca if case.tls else "",
             properties=self.properties,
             timeout=60.0,
         )

@@ -120,5 +120,5 @@ def _outcome(task: Task, acknowledged: int, times: dict[str, float], latencies: 
 
 def result(measures: dict[str, Any], packages: dict[str, str], settings: dict[str, Any], *lacks: str) -> Result:
     """Put a run's result together; addresses are not shown."""
-    shown = {key: value for key, value in settings.items() if "servers" not in key}
+    shown = {key: value for key, value in settings.items() if "servers" not in key and "location" not in key}
     return Result(**measures, versions=packages, settings=shown, lacks=list(lacks))

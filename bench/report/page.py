@@ -71,6 +71,7 @@ def _section(path: Path, rows: Sequence[Row], notes: Mapping[str, Mapping[str, s
         ("Peers: one record, wait, the next", tables.peers(tables.of_peers(rows, WAIT), {}, with_latency=True)),
         ("Record sizes", tables.sizes(rows)),
         ("Compression", tables.compression(rows)),
+        ("Codecs and TLS: librdkafka, Go, Java", tables.coders(rows)),
         ("The model against what was measured with a delay", tables.model(rows)),
     ):
         if len(text.splitlines()) > 2:

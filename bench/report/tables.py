@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from bench.lanes import BATCH, CALLBACK, FLOOR, SAFE_BATCH, SAFE_SEND, SEND
-from bench.matrix import PIPELINE, SAFE, WAIT
+from bench.matrix import CODERS, PEER_PARTITIONS, PIPELINE, SAFE, WAIT
 from bench.model import predictions
 from bench.results import CPU, P50, P99, WALL
 from twolane.cli.advising.costs import number
@@ -32,6 +32,8 @@ LACKS = {
     "acknowledged": "hears of no failure",
     "avro": "JSON instead of Avro",
 }
+# Mode, data, size and partitions of the cases of `coders`.
+CODED = (PIPELINE, "bytes", 100, PEER_PARTITIONS)
 OURS = (SAFE_SEND, SAFE_BATCH, BATCH, SEND, CALLBACK)
 
 
@@ -117,7 +119,7 @@ def of_peers(rows: Iterable[Row], mode: str, data: str = "bytes") -> list[Row]:
 
 def _is_peers(row: Row) -> bool:
     case = row.case
-    plain = (case.rtt_ms, case.compression) == (0, "none") and (case.size == 100 or case.data == "avro")
+    plain = (case.rtt_ms, coding(case)) == (0, "none") and (case.size == 100 or case.data == "avro")
     if not plain or case.acks == "0":
         return False
     if case.mode == PIPELINE:
@@ -231,6 +233,30 @@ def compression(rows: Iterable[Row]) -> str:
             for key, cells in sorted(kept.items())
         ),
         left=2,
+    )
+
+
+def coding(case: Case) -> str:
+    """Return what is done to a request's bytes."""
+    return f"{case.compression}, TLS" if case.tls else case.compression
+
+
+def coders(rows: Iterable[Row]) -> str:
+    """Return what codecs and TLS cost clients that have their own, each beside the same client without."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        case = row.case
+        if case.contender in CODERS and (case.mode, case.data, case.size, case.partitions) == CODED:
+            found.setdefault(name_of(case), {})[coding(case)] = row
+    ways = list(dict.fromkeys(way for cells in found.values() for way in cells))
+    if ways == ["none"]:
+        return NOTHING
+    return markdown(
+        ["", *(f"{way}: {what}" for way in ways for what in ("records/s", "CPU ns"))],
+        (
+            [name, *(figure(cells[way]) if way in cells else NOTHING for way in ways for figure in (rate, cpu))]
+            for name, cells in found.items()
+        ),
     )
 
 

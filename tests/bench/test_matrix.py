@@ -7,12 +7,14 @@ from itertools import product
 
 import pytest
 
+from bench import peers
 from bench.clusters import EMBEDDED, OWN
 from bench.headline import LATENCY, THROUGHPUT, first, headline
 from bench.lanes import BATCH, CONTENDERS, SAFE_BATCH, SAFE_SEND
 from bench.matrix import (
     ACKS,
     BATCH_RECORDS,
+    CODERS,
     COMPRESSION,
     IDEMPOTENCE,
     IN_FLIGHT,
@@ -78,6 +80,18 @@ def test_the_price_list_has_all_that_means_something() -> None:
     assert {case.contender for case in price} == {contender.name for contender in CONTENDERS}
 
 
+def test_what_compresses_and_encrypts_does_both_beside_the_others() -> None:
+    everybody = (*CONTENDERS, *peers.CONTENDERS)
+    asked = {
+        (case.contender, case.compression, case.tls)
+        for case in preset("peers", everybody, OWN)
+        if case.contender in CODERS and case.mode == PIPELINE and case.data == "bytes"
+    }
+    ways = [("none", False), ("lz4", False), ("zstd", False), ("none", True)]
+    assert asked == {(name, *way) for name in CODERS for way in ways}
+    assert not any(case.tls for case in preset("all", everybody, EMBEDDED))
+
+
 def test_what_a_ratio_compares_runs_one_behind_the_other() -> None:
     cases = first(preset("price", CONTENDERS, OWN), headline(CONTENDERS, OWN))
     assert set(cases) == set(preset("price", CONTENDERS, OWN)), "nothing is added, nothing lost"
@@ -106,6 +120,7 @@ def test_the_name_tells_all_axes_apart() -> None:
         replace(case, partitions=3),
         replace(case, size=10),
         replace(case, data="avro"),
+        replace(case, tls=True),
     ]
     assert case.mode == PIPELINE
     assert len({case.name, *(other.name for other in others)}) == len(others) + 1

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import peers
-from bench.clusters import Embedded, Real
+from bench.clusters import Embedded, Encrypted, Real
 from bench.contender import Task, write_values
 from bench.lanes import CONTENDERS as LANES
+from bench.lanes import SAFE_BATCH
+from bench.matrix import CODERS
 from bench.measure import FailedError, measure, run
 from bench.peers import golang, harness, jvm
 from bench.verify import Log, UnverifiedError
+from twolane.testing import ClusterUnavailableError, KafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +111,31 @@ def test_clients_beyond_librdkafka_take_the_guarantees(name, values, brokers, ka
     available(contender)
     asked = task(values, brokers.topic(PARTITIONS, 10**6), contender, acks="all", idempotence=True, in_flight=5, keys=0)
     check(contender, replace(asked, compression="gzip"), brokers)
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory):
+    """A broker with a listener for TLS, as the suite makes its own."""
+    tls = Encrypted.made_in(tmp_path_factory.mktemp("tls"))
+    try:
+        cluster = KafkaCluster(1, **tls.arguments)
+    except ClusterUnavailableError as error:
+        pytest.skip(str(error))
+    with cluster:
+        kafka = Real(cluster.bootstrap_servers)
+        kafka.encrypted, kafka.ca = cluster.address_of(tls.LISTENER), tls.ca
+        yield kafka
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", [*CODERS, SAFE_BATCH])
+def test_what_is_measured_with_tls_takes_it(name, values, encrypted):
+    contender = {**BY_NAME, **{lane.name: lane for lane in LANES}}[name]
+    available(contender)
+    asked = task(values, encrypted.topic(PARTITIONS, 10**6), contender, contender.modes[0], acks="all", in_flight=1)
+    check(contender, replace(asked, ca=encrypted.ca), encrypted)
+    with pytest.raises(FailedError), Log(encrypted.bootstrap_servers) as log:
+        measure(contender, replace(asked, ca=asked.values), encrypted, log)  # no certificate
 
 
 @pytest.mark.parametrize("name", [peers.PRODUCE, peers.AIOKAFKA])

@@ -4,6 +4,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +42,7 @@ type task struct {
 	LingerMs         float64 `json:"linger_ms"`
 	BatchBytes       int32   `json:"batch_bytes"`
 	Compression      string  `json:"compression"`
+	CA               string  `json:"ca"`
 	Properties       string  `json:"properties"`
 }
 
@@ -123,6 +126,18 @@ func settings(t task) ([]kgo.Opt, map[string]string, error) {
 	shown := map[string]string{
 		"RequiredAcks": t.Acks, "ProducerLinger": fmt.Sprint(t.LingerMs, "ms"),
 		"ProducerBatchMaxBytes": fmt.Sprint(t.BatchBytes), "MaxBufferedRecords": fmt.Sprint(window),
+	}
+	if t.CA != "" {
+		authority, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, nil, err
+		}
+		trusted := x509.NewCertPool()
+		if !trusted.AppendCertsFromPEM(authority) {
+			return nil, nil, fmt.Errorf("no certificate in %s", t.CA)
+		}
+		options = append(options, kgo.DialTLSConfig(&tls.Config{RootCAs: trusted}))
+		shown["DialTLSConfig"] = "true"
 	}
 	if !t.Idempotence {
 		options = append(options, kgo.DisableIdempotentWrite())

@@ -12,10 +12,12 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Properties;
 import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.clients.CommonClientConfigs;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.config.SslConfigs;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.utils.AppInfoParser;
 
@@ -72,6 +74,12 @@ public final class Contender {
         settings.put(ProducerConfig.ENABLE_METRICS_PUSH_CONFIG, "false");
         if (task.hasNonNull("in_flight")) {
             settings.put(ProducerConfig.MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION, task.get("in_flight").asText());
+        }
+        String authority = task.path("ca").asText("");
+        if (!authority.isEmpty()) {
+            settings.put(CommonClientConfigs.SECURITY_PROTOCOL_CONFIG, "SSL");
+            settings.put(SslConfigs.SSL_TRUSTSTORE_TYPE_CONFIG, "PEM");
+            settings.put(SslConfigs.SSL_TRUSTSTORE_LOCATION_CONFIG, authority);
         }
         return settings;
     }
@@ -136,6 +144,7 @@ public final class Contender {
         ObjectNode result = contender.run(task);
         contender.producer.close();
         settings.remove(ProducerConfig.BOOTSTRAP_SERVERS_CONFIG);
+        settings.remove(SslConfigs.SSL_TRUSTSTORE_LOCATION_CONFIG);
         ObjectNode versions = JSON.createObjectNode();
         versions.put("kafka-clients", AppInfoParser.getVersion());
         versions.put("java", System.getProperty("java.version"));
