@@ -25,7 +25,7 @@ MOST = 0.060
 
 
 def main() -> None:
-    runner = pyperf.Runner()
+    runner = pyperf.Runner(program_args=("-m", "bench.startup"))  # how its workers are started, too
     means = {}
     for name, code in STEPS.items():
         benchmark = runner.bench_command(f"startup: {name}", [sys.executable, "-c", code])

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.support.waiting import wait_until
+from twolane.cli.advise import KEEP_FREED, hints_on
 from twolane.cli.advising.advice import Measured, Survey, Wish, advise
 from twolane.cli.advising.costs import Costs, fitting
 from twolane.cli.exits import Exit
@@ -80,6 +81,19 @@ def test_the_advice_names_its_reasons(survey):
     assert "Nothing meets it" in advise(survey, Wish(1e9, None)).text()
 
 
+@pytest.mark.parametrize("protocol", ["plaintext", "SASL_PLAINTEXT", "ssl", "SASL_SSL"])
+@pytest.mark.parametrize("libc", ["glibc", ""])
+@pytest.mark.parametrize("is_set", [False, True])
+def test_what_glibc_can_be_told_is_named_with_tls(monkeypatch, protocol, libc, is_set):
+    monkeypatch.setattr("platform.libc_ver", lambda: (libc, ""))
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    if is_set:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    is_of_use = protocol.lower().endswith("ssl") and bool(libc) and not is_set
+    assert hints_on({"security.protocol": protocol}) == [KEEP_FREED] * is_of_use
+    assert hints_on({}) == []
+
+
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +109,7 @@ def test_a_survey_of_a_topic(run, embedded_cluster):
     found = json.loads(result.stdout)
     assert found["chosen"] is None
     assert len(found["options"]) == 4
+    assert found["hints"] == []
     assert all("at most" in option["misses"] and option["rate"] > 0 for option in found["options"])
     assert result.stderr == ""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from twolane.cli.advising.advice import Advice, Survey
+
+# The one thing beside settings of which bench.tuning found that it holds (docs/tuning.md).
+KEEP_FREED = (
+    "With TLS a record costs less CPU where glibc keeps freed memory, for more of it: "
+    "MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864 in the program's environment (docs/tuning.md)."
+)
 
 
 @click.command("advise")
@@ -61,11 +69,19 @@ def command(
         )
         survey = surveyor.survey(rtt, size)
     advice = advise(survey, Wish(rate, p99 / 1000 if p99 else None, partitions))
+    hints = hints_on(settings.native)
     if as_json:
-        print_json(_as_json(survey, advice))
+        print_json({**_as_json(survey, advice), "hints": hints})
     else:
-        click.echo(advice.text())
+        click.echo("\n".join([advice.text(), *hints]))
     return Exit.OK if advice.is_met else Exit.FOUND
+
+
+def hints_on(native: Mapping[str, object]) -> list[str]:
+    """Return what else is worth trying with these settings, here."""
+    is_tls = "ssl" in str(native.get("security.protocol", "")).lower()
+    is_glibc = platform.libc_ver()[0] == "glibc"
+    return [KEEP_FREED] if is_tls and is_glibc and "MALLOC_TRIM_THRESHOLD_" not in os.environ else []
 
 
 @contextlib.contextmanager
