@@ -6,7 +6,6 @@ import contextlib
 import socket
 import statistics
 import struct
-import subprocess
 import tempfile
 import time
 import uuid
@@ -14,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import trustme
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from bench.contender import properties
 from bench.peers import delay
@@ -215,11 +216,13 @@ class Encrypted:
     @classmethod
     def made_in(cls, folder: Path) -> Encrypted:
         """Make a key and a certificate for this machine's own address."""
-        key, ca, store = folder / "key.pem", folder / "ca.pem", folder / "store.pem"
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", ca, "-days", "2"]
-        extra = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"]
-        subprocess.run([*command, *extra], check=True, capture_output=True)
-        store.write_text(key.read_text() + ca.read_text())
+        authority, ca, store = trustme.CA(), folder / "ca.pem", folder / "store.pem"
+        authority.cert_pem.write_to_path(str(ca))
+        issued = authority.issue_cert(HOST)
+        # Java takes keys as PKCS#8 only.
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        store.write_bytes(text + b"".join(one.bytes() for one in issued.cert_chain_pems))
         own = f"listener.name.{cls.LISTENER.lower()}.ssl.keystore"
         clear = ",".join(f"{name}:PLAINTEXT" for name in ("CLIENT", "PROXIED", "CONTROLLER"))
         config = {
