@@ -306,7 +306,7 @@ def test_closing_ends_a_blocked_call(embedded_cluster, make, name, call):
 
 
 @pytest.mark.parametrize(("resume_at", "waits"), [(0.9, False), (0.5, True), (0, True)])
-def test_a_waiting_call_goes_on_at_the_low_water_mark(embedded_cluster, make, topic, resume_at, waits):
+def test_a_waiting_call_goes_on_at_the_low_water_mark(embedded_cluster, make, topic, monkeypatch, resume_at, waits):
     """40 of 100 records are answered soon, 60 never: below 0.9 of the window, above its half."""
     name = topic(embedded_cluster, 2)
     embedded_cluster.set_leader(name, 0, 1)
@@ -315,11 +315,15 @@ def test_a_waiting_call_goes_on_at_the_low_water_mark(embedded_cluster, make, to
     producer.send_batch(name, [b"warm"] * 2, partitions=[0, 1]).result(10)
     # Only then, or the answer may be there before the window is full.
     embedded_cluster.set_rtt(HELD, 1)
-    embedded_cluster.push_broker_errors(2, ApiKey.PRODUCE, [(0, HELD)])
+    # In as many requests as librdkafka makes of the 60: without lingering the first may go before the rest is in.
+    embedded_cluster.push_broker_errors(2, ApiKey.PRODUCE, [(0, HELD)] * 60)
     producer.send_batch(name, [b"v"] * 60, partitions=1)
+    # Not before the call has found the window full, or there may be space for all of it when it looks.
+    is_full, wait = threading.Event(), producer._backpressure.wait_for_space
+    monkeypatch.setattr(producer._backpressure, "wait_for_space", lambda *given: (is_full.set(), wait(*given)))
     call = threading.Thread(target=producer.send_batch, args=(name, [b"v"] * 41), kwargs={"partitions": 0})
     call.start()
-    wait_until(lambda: producer.stats().in_queue >= 100)
+    assert is_full.wait(60)
     embedded_cluster.set_rtt(0, 1)
     wait_until(lambda: producer.stats().written >= 42)
     if waits:
