@@ -83,8 +83,8 @@ class _Beginning(threading.Thread):
     """``begin_transaction`` in a thread of its own: librdkafka bounds every call but this one."""
 
     def __init__(self, handle: Handle) -> None:
-        super().__init__(name="twolane-begin", daemon=True)
-        self._handle = handle
+        # No attribute of its own for the handle: from 3.13 on Thread has one of the name.
+        super().__init__(target=self._begin, args=(handle,), name="twolane-begin", daemon=True)
         self.failure: _Failure | None = None
         self.problem: BaseException | None = None
         try:
@@ -92,9 +92,9 @@ class _Beginning(threading.Thread):
         except RuntimeError:  # no more threads
             self.run()
 
-    def run(self) -> None:
+    def _begin(self, handle: Handle) -> None:
         try:
-            self.failure = native.begin_transaction(self._handle)
+            self.failure = native.begin_transaction(handle)
         except BaseException as error:
             self.problem = error
 
