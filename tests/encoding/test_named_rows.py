@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sqlite3
@@ -83,10 +84,10 @@ class Record:
 
 
 def of_sqlite(fields):
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
     names = ", ".join(f"? as {name}" for name in fields)
-    return connection.execute(f"select {names}", tuple(fields.values())).fetchone()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        return connection.execute(f"select {names}", tuple(fields.values())).fetchone()
 
 
 def of_frame(fields):
@@ -240,9 +241,9 @@ def test_a_row_that_lost_a_name_is_refused():
 
 
 def test_a_row_that_has_a_name_twice_is_refused():
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    row = connection.execute("select 1 as a, 2 as b, 3 as a").fetchone()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        row = connection.execute("select 1 as a, 2 as b, 3 as a").fetchone()
     series = pd.Series([1, 2], ["a", "a"])
     for twice in (row, series):
         for call in (Avro(SCHEMA).encode, Json().encode, Struct(LAYOUT).encode, lambda r: Avro.from_example([r])):

@@ -34,6 +34,19 @@ def test_a_source_can_be_read_in_one_sitting() -> None:
     assert not [path for path in sources(".py", ".pyi", ".pyx", ".pxd") if len(read(path).splitlines()) > MOST_LINES]
 
 
+def test_a_thread_has_no_private_attributes_of_ours() -> None:
+    """Python's own may have the name one day: 3.13's Thread has a `_handle`, and one that we set broke its start."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in sources(".py")
+        for a_class in ast.walk(ast.parse(read(path)))
+        if isinstance(a_class, ast.ClassDef) and any(ast.unparse(base).endswith("Thread") for base in a_class.bases)
+        for node in ast.walk(a_class)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr.startswith("_")
+    ]
+    assert not found
+
+
 def test_nothing_generated_is_tracked() -> None:
     assert not [path for path in tracked() if path.suffix in GENERATED or {"build", "dist", ".venv"} & set(path.parts)]
     assert not sources(".c", ".cpp", ".html", below="ext/"), "Cython's output"
