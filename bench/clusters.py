@@ -9,20 +9,17 @@ import struct
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import trustme
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from bench.contender import properties
 from bench.peers import delay
+from bench.tls import TlsListener
 from twolane.testing import EmbeddedCluster, KafkaCluster
-from twolane.testing.broker import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,35 +201,6 @@ class Real:
         return {"cluster": self.kind, "delay": self.delay, **version}
 
 
-@dataclass(frozen=True)
-class Encrypted:
-    """What a `KafkaCluster` needs for a listener that takes TLS, and `ca`, the authority's certificate for clients."""
-
-    ca: str
-    arguments: dict[str, Any]
-
-    LISTENER: ClassVar[str] = "ENCRYPTED"
-
-    @classmethod
-    def made_in(cls, folder: Path) -> Encrypted:
-        """Make a key and a certificate for this machine's own address."""
-        authority, ca, store = trustme.CA(), folder / "ca.pem", folder / "store.pem"
-        authority.cert_pem.write_to_path(str(ca))
-        issued = authority.issue_cert(HOST)
-        # Java takes keys as PKCS#8 only.
-        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        store.write_bytes(text + b"".join(one.bytes() for one in issued.cert_chain_pems))
-        own = f"listener.name.{cls.LISTENER.lower()}.ssl.keystore"
-        clear = ",".join(f"{name}:PLAINTEXT" for name in ("CLIENT", "PROXIED", "CONTROLLER"))
-        config = {
-            "listener.security.protocol.map": f"{clear},{cls.LISTENER}:SSL",
-            f"{own}.type": "PEM",
-            f"{own}.location": str(store),
-        }
-        return cls(str(ca), {"config": config, "listeners": [cls.LISTENER]})
-
-
 class Own(Real):
     """Three brokers of the suite's own, with a listener for TLS, and with a proxy in front that delays what passes."""
 
@@ -240,12 +208,12 @@ class Own(Real):
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twolane-tls-")))
-        tls = Encrypted.made_in(folder)
+        tls = TlsListener.made_in(folder)
         # The compiler's second tier: brokers as they run in earnest.
         cluster = stack.enter_context(KafkaCluster(jvm_options=(), **tls.arguments))
         super().__init__(cluster.bootstrap_servers)
         self._cluster = cluster
-        self.encrypted, self.ca = cluster.address_of(tls.LISTENER), tls.ca
+        self.encrypted, self.ca = cluster.address_of(tls.NAME), tls.ca
         self._proxy = None
         reason = delay.missing()
         self.delay = f"none: {reason}"

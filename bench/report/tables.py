@@ -32,8 +32,8 @@ LACKS = {
     "acknowledged": "hears of no failure",
     "avro": "JSON instead of Avro",
 }
-# Mode, data, size and partitions of the cases of `coders`.
-CODED = (PIPELINE, "bytes", 100, PEER_PARTITIONS)
+# Mode, data, size, partitions and round-trip time of the cases of `coders`.
+CODED = (PIPELINE, "bytes", 100, PEER_PARTITIONS, 0)
 OURS = (SAFE_SEND, SAFE_BATCH, BATCH, SEND, CALLBACK)
 
 
@@ -246,7 +246,7 @@ def coders(rows: Iterable[Row]) -> str:
     found: dict[str, dict[str, Row]] = {}
     for row in rows:
         case = row.case
-        if case.contender in CODERS and (case.mode, case.data, case.size, case.partitions) == CODED:
+        if case.contender in CODERS and (case.mode, case.data, case.size, case.partitions, case.rtt_ms) == CODED:
             found.setdefault(name_of(case), {})[coding(case)] = row
     ways = list(dict.fromkeys(way for cells in found.values() for way in cells))
     if ways == ["none"]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.clusters import TOPIC_SETTINGS, Encrypted
+from bench.clusters import TOPIC_SETTINGS
+from bench.tls import TlsListener
 from bench.tuning.variants import EMBEDDED, TLS
 from twolane.testing import EmbeddedCluster, KafkaCluster
 
@@ -45,9 +46,9 @@ def start(kind: str) -> Iterator[Place]:
             embedded = stack.enter_context(EmbeddedCluster(brokers=3))
             yield Place(embedded, {"bootstrap.servers": embedded.bootstrap_servers})
         elif kind == TLS:
-            tls = Encrypted.made_in(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twolane-tls-"))))
+            tls = TlsListener.made_in(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twolane-tls-"))))
             cluster = stack.enter_context(KafkaCluster(jvm_options=(), **tls.arguments))
-            address = cluster.address_of(tls.LISTENER)
+            address = cluster.address_of(tls.NAME)
             yield Place(cluster, {"bootstrap.servers": address, "ssl.ca.location": tls.ca})
         else:
             cluster = stack.enter_context(KafkaCluster(jvm_options=()))

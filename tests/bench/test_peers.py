@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import peers
-from bench.clusters import Embedded, Encrypted, Real
+from bench.clusters import Embedded, Real
 from bench.contender import Task, write_values
 from bench.lanes import CONTENDERS as LANES
 from bench.lanes import SAFE_BATCH
 from bench.matrix import CODERS
 from bench.measure import FailedError, measure, run
 from bench.peers import golang, harness, jvm
+from bench.tls import TlsListener
 from bench.verify import Log, UnverifiedError
 from twolane.testing import ClusterUnavailableError, KafkaCluster
 
@@ -116,14 +117,14 @@ def test_clients_beyond_librdkafka_take_the_guarantees(name, values, brokers, ka
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
     """A broker with a listener for TLS, as the suite makes its own."""
-    tls = Encrypted.made_in(tmp_path_factory.mktemp("tls"))
+    tls = TlsListener.made_in(tmp_path_factory.mktemp("tls"))
     try:
         cluster = KafkaCluster(1, **tls.arguments)
     except ClusterUnavailableError as error:
         pytest.skip(str(error))
     with cluster:
         kafka = Real(cluster.bootstrap_servers)
-        kafka.encrypted, kafka.ca = cluster.address_of(tls.LISTENER), tls.ca
+        kafka.encrypted, kafka.ca = cluster.address_of(tls.NAME), tls.ca
         yield kafka
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.compare import differences, table
 from bench.lanes import BATCH, FLOOR, SAFE_BATCH, SAFE_SEND
-from bench.matrix import WAIT, Case
+from bench.matrix import PIPELINE, WAIT, Case
 from bench.report import page, tables
 from bench.results import CPU, P50, WALL, Results, is_unstable, load, read_notes
 from tests.bench.conftest import FACTS
@@ -23,7 +24,20 @@ if TYPE_CHECKING:
 
 FAST = Case(BATCH, partitions=3)
 LOOP = Case(FLOOR, partitions=3)
+SHOWN = ("records/s", "CPU ns")
 WAITING = Case(SAFE_SEND, WAIT, in_flight=1, idempotence=True, batch=1)
+
+
+def test_codecs_and_tls_stand_beside_the_same_client_without(recorded: Recorded) -> None:
+    ways = [FAST, replace(FAST, compression="zstd"), replace(FAST, tls=True), replace(FAST, rtt_ms=5)]
+    rows = load(
+        recorded("coded", [(case, [1e-6 * n], 1e-7 * n, None) for n, case in enumerate(ways, 1)]) / "brokers.json"
+    )
+    heading, _, line = tables.coders(rows).splitlines()
+    assert heading == "|  |" + "".join(f" {way}: {what} |" for way in ("none", "zstd", "none, TLS") for what in SHOWN)
+    assert line == f"| {tables.name_of(FAST)} | ~ 1 000 000 | ~ 100 | ~ 500 000 | ~ 200 | ~ 333 000 | ~ 300 |"
+    assert tables.coders(rows[:1]) == ""
+    assert [row.case for row in tables.of_peers(rows, PIPELINE)] == [FAST], "a peer is compared bare"
 
 
 def test_a_case_comes_back_as_it_was(recorded: Recorded) -> None:

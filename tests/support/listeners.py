@@ -17,13 +17,8 @@ from confluent_kafka.admin import (
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
+from bench.tls import write_key_store
 from twolane.testing import KafkaCluster
 from twolane.testing.broker import HOST
 
@@ -136,10 +131,7 @@ def _config(folder: Path, authority: trustme.CA) -> dict[str, object]:
         ended = datetime.now(UTC) - timedelta(days=1) if listener == "EXPIRED" else None
         issued = authority.issue_cert(name, not_after=ended)
         store = folder / f"{listener}.pem"
-        # Java takes keys as PKCS#8 only.
-        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        store.write_bytes(text + b"".join(one.bytes() for one in issued.cert_chain_pems))
+        write_key_store(store, issued)
         prefix = f"listener.name.{listener.lower()}.ssl"
         settings |= {f"{prefix}.keystore.type": "PEM", f"{prefix}.keystore.location": store}
         settings |= {f"{prefix}.truststore.type": "PEM", f"{prefix}.truststore.location": folder / "ca.pem"}
