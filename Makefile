@@ -123,6 +123,7 @@ figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every
 	$(BIN)/python -m bench.tuning --json $(RESULTS)/machine.json
 	$(BIN)/python -m bench.floor.stream --json $(RESULTS)/stream.json
 	$(BIN)/python -m bench.floor.curve --json $(RESULTS)/curve.json
+	$(BIN)/python -m bench.floor.calls --cluster own --json $(RESULTS)/calls.json
 	$(BIN)/python -m bench.safe --rounds 8 --json $(RESULTS)/safe.json
 	$(BIN)/python -m bench.aio --rounds 5 --json $(RESULTS)/aio.json --docs
 	$(BIN)/python -m bench.load --json $(RESULTS)/load.json

@@ -53,13 +53,13 @@ class Kafka(Protocol):
         Whether `delayed` can do anything else than 0.
     delay : str
         How the round-trip time is made.
-    encrypted, ca : str
+    tls_bootstrap_servers, ca : str
         The address that takes TLS, and the path of the certificate of its authority; both empty where there is none.
     """
 
     kind: str
     bootstrap_servers: str
-    encrypted: str
+    tls_bootstrap_servers: str
     ca: str
     has_delay: bool
     delay: str
@@ -85,7 +85,7 @@ class Embedded:
     """librdkafka's mock brokers; the delay is their own."""
 
     kind = EMBEDDED
-    encrypted = ca = ""
+    tls_bootstrap_servers = ca = ""
     has_delay = True
     delay = "rd_kafka_mock_broker_set_rtt"
 
@@ -141,7 +141,7 @@ class Real:
     """
 
     kind = RUNNING
-    encrypted = ca = ""
+    tls_bootstrap_servers = ca = ""
     has_delay = False
     delay = "none: as the network is"
 
@@ -213,7 +213,7 @@ class Own(Real):
         cluster = stack.enter_context(KafkaCluster(jvm_options=(), **tls.arguments))
         super().__init__(cluster.bootstrap_servers)
         self._cluster = cluster
-        self.encrypted, self.ca = cluster.address_of(tls.NAME), tls.ca
+        self.tls_bootstrap_servers, self.ca = cluster.address_of(tls.NAME), tls.ca
         self._proxy = None
         reason = delay.missing()
         self.delay = f"none: {reason}"

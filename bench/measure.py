@@ -83,7 +83,7 @@ def measure(contender: Contender, task: Task, kafka: Kafka, log: Log, rtt_ms: in
     """
     before = log.ends(task.topic, task.partitions)
     with kafka.delayed(rtt_ms) as bootstrap:
-        result = run(contender, replace(task, bootstrap_servers=kafka.encrypted if task.ca else bootstrap))
+        result = run(contender, replace(task, bootstrap_servers=kafka.tls_bootstrap_servers if task.ca else bootstrap))
     try:
         log.check(task, result, before)
     except UnverifiedError as error:

@@ -149,6 +149,12 @@ def test_the_stream_runs_once() -> None:
     assert done.stdout.count("records_per_request") == 6
 
 
+def test_the_calls_run_once() -> None:
+    done = script("bench.floor.calls", "--records", "3000", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert [done.stdout.count(f"'call': {size},") for size in (100, 1_000, 3_000)] == [2, 2, 2]
+
+
 @pytest.mark.cluster
 def test_real_brokers_are_measured(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
     servers = kafka_cluster.bootstrap_servers

@@ -124,7 +124,7 @@ def encrypted(tmp_path_factory):
         pytest.skip(str(error))
     with cluster:
         kafka = Real(cluster.bootstrap_servers)
-        kafka.encrypted, kafka.ca = cluster.address_of(tls.NAME), tls.ca
+        kafka.tls_bootstrap_servers, kafka.ca = cluster.address_of(tls.NAME), tls.ca
         yield kafka
 
 
