@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError
 
 from faults.proxy import close_after, close_before, drop, falsify, forward, hold, once, refuse
 from tests.support.readers import read_all, read_values
+from tests.support.safe_lane import warm_up
 from tests.support.waiting import wait_until
 from twolane import BatchError, DeliveryError, SafeProducer, ThroughputProducer, TimestampType, Verdict
 from twolane.testing import ApiKey
@@ -125,7 +126,7 @@ def test_f2_without_idempotence_nothing_follows_a_record_in_doubt(fault_proxy, k
 def test_f3_an_error_after_the_append_is_never_called_not_written(fault_proxy, kafka_cluster, topic, code, idempotence):
     name = topic(kafka_cluster)
     with safe(fault_proxy.bootstrap_servers, message_timeout_ms=1500, enable_idempotence=idempotence) as producer:
-        producer.send(name, b"warm")
+        warm_up(producer, name)
         fault_proxy.rule = lambda seen: falsify(code) if b"record A" in seen.request else forward()
         try:
             producer.send(name, b"record A")

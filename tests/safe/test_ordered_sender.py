@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from faults.proxy import falsify, refuse
 from tests.support.readers import read_values
+from tests.support.safe_lane import warm_up
 from tests.support.waiting import wait_until
 from twolane import BatchError, ConfigError, DeliveryError, SafeProducer, Verdict
 
@@ -229,7 +230,7 @@ def test_refusals_are_unwritten_and_lost_answers_unknown(embedded_cluster, topic
         (KafkaError.REQUEST_TIMED_OUT, Verdict.UNKNOWN),
     ]:
         with SafeProducer(settings, bootstrap_servers=embedded_cluster.bootstrap_servers) as producer:
-            producer.send(name, b"warm")
+            warm_up(producer, name)
             embedded_cluster.push_errors(PRODUCE, [code] * 200)
             with pytest.raises(DeliveryError) as caught:
                 producer.send(name, b"x")

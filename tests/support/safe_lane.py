@@ -10,13 +10,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from twolane.common.fair_lock import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from twolane import SafeProducer
+
+
+def warm_up(producer: SafeProducer, topic: str, partitions: Sequence[int] = (0,)) -> None:
+    """Have a record written to each partition, however short a time the producer gives its records.
+
+    librdkafka connects, and asks for a producer id, when a record waits for that: on a busy machine for over a second.
+    """
+    sender = producer._ordered_sender
+    usual, sender.batch_timeout = sender.batch_timeout, PATIENCE
+    producer.send_batch(topic, [b"warm"] * len(partitions), partitions=list(partitions), timeout=PATIENCE)
+    sender.batch_timeout = usual
 
 
 def until_in_line(producer: SafeProducer, n: int) -> None:

@@ -71,7 +71,7 @@ cdef class SafeSender:
         serializer, key_serializer : Serializer, optional
             Of the value and of the key, which may then be whatever they take.
         timeout : float, optional
-            Seconds; ``message.timeout.ms`` by default.
+            Seconds for the whole call; ``message.timeout.ms`` by default. Once enqueued, the record has no more than that.
         opaque : object, optional
             Of the caller's own: ``opaque`` of the RecordMetadata or the DeliveryError.
         callback, on_delivery

@@ -94,7 +94,7 @@ cdef class OrderedSender:
         self._reader = delivery
         self.chunk_records = max(1, chunk_records)
         self.chunk_bytes = max(1, chunk_bytes - MESSAGESET_OVERHEAD)
-        self._batch_timeout = batch_timeout
+        self.batch_timeout = batch_timeout
         self._idempotent = retry_seconds is not None
         self._stops_all = stops_all
         self._retry_look_ms = SLICE_MS
@@ -378,8 +378,8 @@ cdef class OrderedSender:
             return now
         for i in range(n_queues):
             if is_in_flight(&queues[i]):
-                soonest = min(soonest, queues[i].sent_at + self._batch_timeout)
-                others = others or queues[i].sent_at + self._batch_timeout > now
+                soonest = min(soonest, queues[i].sent_at + self.batch_timeout)
+                others = others or queues[i].sent_at + self.batch_timeout > now
         if soonest <= now:
             self._failed = True
             soonest = soonest + SETTLE_SECONDS if others else now

@@ -202,7 +202,8 @@ class SafeProducer(SafeSender, StreamSender, TransactionalProducer):
         opaque : object, optional
             Of the caller's own: ``opaque`` of the metadata, and of each error of a row.
         timeout : float, optional
-            Seconds for the whole call. Without it every chunk has ``message.timeout.ms``.
+            Seconds for the whole call, however many chunks it takes. With it or without, a chunk has
+            ``message.timeout.ms`` at most.
         **mistaken
             Refused: a TypeError names the argument that is meant.
 
