@@ -114,7 +114,7 @@ bench-cluster: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-pee
 bench-engines: build $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-test $(VENV)/.group-engines  ## the sinks of Spark, Ray and Dask beside the engines' own, on three real brokers
 	$(BIN)/python -m bench.sinks --json $(RESULTS)/sinks.json $(ARGS)
 
-figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every committed figure again, into RESULTS: an hour on a quiet machine
+figures: $(VENV)/.group-bench $(VENV)/.group-demo $(VENV)/.group-peers  ## every committed figure again, into RESULTS: two hours and more on a quiet machine
 	$(MAKE) demo JSON=$(RESULTS)/demo.json
 	$(MAKE) bench-startup JSON=$(RESULTS)/startup.json
 	$(BIN)/python -m bench.floor --json $(RESULTS)/floor.json

@@ -12,7 +12,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.clusters import EMBEDDED, OWN, open_cluster
+from bench.clusters import open_cluster
 from bench.contender import Task, write_values
 from bench.lanes import BATCH, CONTENDERS
 from bench.machine import write
@@ -25,6 +25,7 @@ RECORDS = 1_000_000
 SIZE = 100
 DATA = ("avro", "bytes")
 SMALLEST_CALL = 100
+WARM_UP = 100 * PEER_PARTITIONS
 
 
 def sizes(records: int) -> list[int]:
@@ -47,7 +48,7 @@ def main() -> None:
     wanted = [(data, call) for data in DATA for call in sizes(given.records)]
     runs: dict[tuple[str, int], list[float]] = {one: [] for one in wanted}
     with (
-        open_cluster(OWN if given.cluster == "own" else EMBEDDED) as kafka,
+        open_cluster(given.cluster) as kafka,
         Log(kafka.bootstrap_servers) as log,
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -58,11 +59,11 @@ def main() -> None:
             for data, call in wanted:
                 task = Task(
                     bootstrap_servers=kafka.bootstrap_servers,
-                    topic=kafka.topic(PEER_PARTITIONS, 2 * given.records * (SIZE + OVERHEAD)),
+                    topic=kafka.topic(PEER_PARTITIONS, (given.records + WARM_UP) * (SIZE + OVERHEAD)),
                     partitions=PEER_PARTITIONS,
                     values=str(values),
                     records=given.records,
-                    warmup=PEER_PARTITIONS * 100,
+                    warmup=WARM_UP,
                     call=call,
                     data=data,
                 )

@@ -115,7 +115,7 @@ def test_clients_beyond_librdkafka_take_the_guarantees(name, values, brokers, ka
 
 
 @pytest.fixture(scope="module")
-def encrypted(tmp_path_factory):
+def tls_brokers(tmp_path_factory):
     """A broker with a listener for TLS, as the suite makes its own."""
     tls = TlsListener.made_in(tmp_path_factory.mktemp("tls"))
     try:
@@ -130,13 +130,13 @@ def encrypted(tmp_path_factory):
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("name", [*CODERS, SAFE_BATCH])
-def test_what_is_measured_with_tls_takes_it(name, values, encrypted):
+def test_what_is_measured_with_tls_takes_it(name, values, tls_brokers):
     contender = {**BY_NAME, **{lane.name: lane for lane in LANES}}[name]
     available(contender)
-    asked = task(values, encrypted.topic(PARTITIONS, 10**6), contender, contender.modes[0], acks="all", in_flight=1)
-    check(contender, replace(asked, ca=encrypted.ca), encrypted)
-    with pytest.raises(FailedError), Log(encrypted.bootstrap_servers) as log:
-        measure(contender, replace(asked, ca=asked.values), encrypted, log)  # no certificate
+    asked = task(values, tls_brokers.topic(PARTITIONS, 10**6), contender, contender.modes[0], acks="all", in_flight=1)
+    check(contender, replace(asked, ca=tls_brokers.ca), tls_brokers)
+    with pytest.raises(FailedError), Log(tls_brokers.bootstrap_servers) as log:
+        measure(contender, replace(asked, ca=asked.values), tls_brokers, log)  # no certificate
 
 
 @pytest.mark.parametrize("name", [peers.PRODUCE, peers.AIOKAFKA])

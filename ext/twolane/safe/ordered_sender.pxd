@@ -14,7 +14,7 @@ cdef class OrderedSender:
     cdef readonly int64_t chunk_records     # limits of one MessageSet
     cdef readonly int64_t chunk_bytes
     cdef readonly int64_t started           # chunks enqueued so far
-    cdef public double batch_timeout        # seconds that a chunk may stay unacknowledged
+    cdef public double batch_timeout        # seconds that a chunk may stay unacknowledged; tests lengthen it for a first one
     cdef int64_t _requests_before           # ProduceRequests before the call, and chunks of it that a broker answered
     cdef int64_t _answered
     cdef bint _stops_all                    # any failure ends the call
